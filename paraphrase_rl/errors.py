@@ -1,0 +1,60 @@
+"""One exception tree. Every error a user can cause carries a message, a hint and an exit code.
+
+The command line prints ``error: MESSAGE`` and ``hint: HINT`` on stderr and exits with ``exit_code``; a traceback
+is shown only with ``--debug``.
+"""
+
+EXIT_OK = 0
+EXIT_NO = 1
+"""The command ran and the answer is no: a failed check or verdict, or items that failed."""
+EXIT_USAGE = 2
+"""Wrong use: arguments, recipe, data, a missing dependency or model."""
+EXIT_INTERRUPTED = 130
+
+
+class PrlError(Exception):
+    """Base of all expected errors.
+
+    Args:
+        message: one line that says what is wrong.
+        hint: one line that says what to do about it; empty when there is nothing to add.
+    """
+
+    exit_code = EXIT_USAGE
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(PrlError):
+    """The command was called wrongly."""
+
+
+class RecipeError(PrlError):
+    """A recipe cannot be read, or has an unknown, ill-typed or contradictory key."""
+
+
+class DataError(PrlError):
+    """Texts cannot be read, or lack a needed column, label or split."""
+
+
+class ModelError(PrlError):
+    """A model reference cannot be resolved, or what it names is not a usable model."""
+
+
+class PluginError(PrlError):
+    """A plug-in is unknown, ambiguous, broken or misbehaves."""
+
+
+class MissingDependencyError(PrlError):
+    """A component needs a package that is not installed."""
+
+
+class CalibrationError(PrlError):
+    """No calibration, or one that does not fit the detector or its data."""
+
+
+class RunError(PrlError):
+    """A run directory cannot be created, read, resumed or written."""

@@ -1,0 +1,127 @@
+"""Files written whole or not at all, and read tolerantly where a kill may have torn the last line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.errors import RunError
+
+
+def home() -> Path:
+    """Where converted models and calibrations are kept: ``$PRL_HOME``, else ``~/.cache/paraphrase-rl``."""
+    configured = os.environ.get("PRL_HOME")
+    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "paraphrase-rl"
+
+
+def sha256_text(text: str) -> str:
+    """Hex digest of the UTF-8 form; lone surrogates are kept apart rather than refused."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def sha256_texts(texts: Iterable[str]) -> str:
+    """Hex digest of a sequence of texts; order and boundaries count."""
+    total = hashlib.sha256()
+    for text in texts:
+        total.update(bytes.fromhex(sha256_text(text)))
+    return total.hexdigest()
+
+
+def sha256_file(path: Path) -> str:
+    """Hex digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def dumps(value: object) -> str:
+    """JSON on one line, UTF-8 kept readable. NaN and infinities become ``null``: they are not JSON."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(k): _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return _finite(value.tolist())
+    return value
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"cannot write {path}: {error.strerror or error}",
+            "free some space or choose another folder; what was written before is intact",
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all (temporary file beside it, then rename).
+
+    Raises:
+        RunError: the disk is full or the folder not writable; an earlier version of the file is untouched.
+    """
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write indented JSON, whole or not at all."""
+    write_text(path, json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+
+
+def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
+    """Write rows as JSON lines, whole or not at all."""
+    write_text(path, "".join(dumps(row) + "\n" for row in rows))
+
+
+def append_jsonl(path: Path, row: Mapping[str, object]) -> None:
+    """Append one row in a single write, so that a kill tears at most the last line."""
+    with _explained(path), path.open("ab") as stream:
+        stream.write((dumps(row) + "\n").encode())
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of a file we appended to; a torn last line is dropped, a torn line elsewhere is an error.
+
+    Raises:
+        RunError: a line before the last is not JSON.
+    """
+    if not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            rows.append(json.loads(line))
+        except ValueError as error:
+            if number == len(lines):
+                break
+            raise RunError(f"{path}, line {number}: not JSON", "the file was edited or damaged") from error
+    return rows

@@ -1,0 +1,128 @@
+"""What a component does. Plug-ins need not inherit from these; `paraphrase_rl.testing` checks that they conform."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from paraphrase_rl.types import (
+    Document,
+    Failure,
+    FloatArray,
+    RewardBatch,
+    Rewrite,
+    Rollout,
+    Scores,
+    StepRecord,
+    Terms,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Detector(Protocol):
+    """Scores texts; higher = more likely AI."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Scores of shape (N,) in the order of ``texts``, a Failure for each that cannot be scored.
+
+        A text's score does not depend on the other texts of the call (to 1e-4), nor on batch size or order.
+        """
+        ...
+
+    def provenance(self) -> Mapping[str, str]:
+        """What the score depends on: model reference -> revision or content digest. Empty when nothing."""
+        ...
+
+
+class ProbabilityModel(Protocol):
+    """The calibrated ensemble of a recipe."""
+
+    names: Sequence[str]
+
+    def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
+        """P(AI) in [0, 1] by detector name, and combined over the ensemble; each of shape (N,)."""
+        ...
+
+
+class Reward(Protocol):
+    """Judges rewrites. No running state: a batch's values depend on that batch's items alone, each on its own."""
+
+    def __call__(self, batch: RewardBatch) -> Terms:
+        """Values of shape (N,) in [0, 1], higher is better."""
+        ...
+
+
+class Rewriter(Protocol):
+    """Rewrites texts."""
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
+        """For each text ``n`` rewrites, or why there are none. The same seed gives the same rewrites."""
+        ...
+
+
+class DatasetSource(Protocol):
+    """Where documents come from."""
+
+    def documents(self) -> Iterable[Document]:
+        """All documents, in a stable order. Those without a split are split by the core."""
+        ...
+
+    def description(self) -> str:
+        """One paragraph: what the texts are, where they come from, and their licence."""
+        ...
+
+
+class Policy(Protocol):
+    """A model that rewrites, with log-probabilities."""
+
+    def sample(
+        self,
+        messages: Sequence[Sequence[Mapping[str, str]]],
+        *,
+        n: int,
+        seed: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: Sequence[int],
+    ) -> list[list[Rollout]]:
+        """``n`` rollouts for each conversation; ``max_tokens`` is the limit of each."""
+        ...
+
+
+class TrainingRun(Protocol):
+    """What the core hands a backend: the recipe, the prompts, and everything that is not the backend's business."""
+
+    folder: Path
+
+    def log_step(self, record: StepRecord) -> None: ...
+
+
+class TrainingResult(Protocol):
+    """How a training ended."""
+
+    steps: int
+    checkpoint: str
+
+
+class Backend(Protocol):
+    """Samples, computes log-probabilities and updates weights; nothing else."""
+
+    def train(self, run: TrainingRun) -> TrainingResult: ...
+
+    def policy(self, checkpoint: str | None) -> Policy: ...
+
+
+__all__ = [
+    "Backend",
+    "DatasetSource",
+    "Detector",
+    "FloatArray",
+    "Policy",
+    "ProbabilityModel",
+    "Reward",
+    "Rewriter",
+    "TrainingResult",
+    "TrainingRun",
+]

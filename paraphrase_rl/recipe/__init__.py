@@ -1,0 +1,1 @@
+"""Recipes: the schema, loading with the provenance of every key, and preflight."""

@@ -1,0 +1,176 @@
+"""The one definition of a recipe. Defaults are those of the published recipe; ``docs/recipe.md`` is made from here.
+
+Unknown keys are refused everywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Component(Section):
+    """A plug-in by name, with its options."""
+
+    name: str = Field(description="name of the component, or plug-in/name")
+    options: dict[str, Any] = Field(default_factory=dict, description="the component's own options")
+
+
+class Weighted(Component):
+    """A plug-in with a weight."""
+
+    weight: float | None = Field(None, ge=0, description="weight in the mean; null = the component's default")
+
+
+class Lora(Section):
+    """The adapter."""
+
+    rank: int = Field(32, ge=1, description="rank of every adapted layer")
+    alpha: float = Field(32, gt=0, description="scale; the adapter's output is multiplied by alpha / rank")
+    target_modules: list[str] | None = Field(
+        None, description="layers to adapt; null = every linear layer, MLP included, the unembedding not"
+    )
+
+
+class Training(Section):
+    """The loop."""
+
+    learning_rate: float | Literal["auto"] = Field(
+        2.8e-4, description="applied exactly as written; auto = the published formula for LoRA"
+    )
+    batch_size: int = Field(4, ge=1, description="prompts a step")
+    group_size: int = Field(8, ge=2, description="rollouts a prompt")
+    epochs: int = Field(3, ge=1, description="passes over the training prompts")
+    max_steps: int | None = Field(None, ge=1, description="stop after so many steps; null = all epochs")
+    seed: int = Field(0, ge=0, description="of data order, adapter and sampling")
+
+    @model_validator(mode="after")
+    def _positive_rate(self) -> Self:
+        if self.learning_rate != "auto" and not 0 < float(self.learning_rate) < 1:
+            raise ValueError("learning_rate must be between 0 and 1, or auto")
+        return self
+
+
+class Sampling(Section):
+    """How rollouts are drawn."""
+
+    temperature: float = Field(1.0, gt=0, description="constant over the run")
+    top_p: float = Field(0.95, gt=0, le=1, description="nucleus; log-probabilities stay those of the full softmax")
+    max_tokens: int = Field(512, ge=1, description="limit of a completion; one cut there is invalid (format)")
+
+
+class Kl(Section):
+    """Distance from the frozen base model."""
+
+    penalty_coef: float = Field(0.01, ge=0, description="weight of the KL term in the advantages, fixed")
+
+
+class Grpo(Section):
+    """The advantages."""
+
+    normalize_advantages: bool = Field(True, description="divide by the group's standard deviation (n - 1)")
+    advantage_clip: float = Field(10.0, gt=0, description="bound of |A|; cannot bind at group size 8")
+
+
+class Ensemble(Section):
+    """How the detectors' P(AI) become one."""
+
+    combine: Literal["mean", "worst-case"] = Field(
+        "mean", description="weighted mean, or the largest P(AI) of the ensemble"
+    )
+
+
+class Calibration(Section):
+    """Thresholds and P(AI), fitted on the calibration split before training."""
+
+    target_fpr: float = Field(0.05, gt=0, lt=1, description="false positive rate aimed at on held-out human texts")
+
+
+class Data(Section):
+    """The texts."""
+
+    source: Component = Field(Component(name="starter"), description="a data set plug-in")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of pairs for test, when the data has no splits")
+    calibration_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share of pairs for calibration, when the data has no splits"
+    )
+    split_seed: int = Field(42, ge=0, description="of the split by pair, when the data has no splits")
+    passage_words: int | None = Field(
+        None, ge=10, description="cut every text to its first sentences, at most so many words; null = whole texts"
+    )
+
+
+class Evaluation(Section):
+    """Scores of the policy on held-out prompts, before, during and after training."""
+
+    every: int = Field(100, ge=1, description="steps between evaluations; one before and one after in any case")
+    prompts: int = Field(64, ge=1, description="test prompts, the first of the split")
+    samples: int = Field(1, ge=1, description="rewrites a prompt, with the same seeds at every evaluation")
+
+
+class Checkpoints(Section):
+    """What is kept."""
+
+    every: int = Field(500, ge=1, description="steps between checkpoints")
+    keep: int = Field(5, ge=1, description="periodic checkpoints kept; the final one is kept beside them")
+
+
+class Prompt(Section):
+    """What the policy is told."""
+
+    system: str = Field(
+        "You rewrite texts. You answer with the rewritten text and nothing else.", description="system message"
+    )
+    instruction: str = Field(
+        "Paraphrase the following text. Keep its meaning, and make it read naturally.",
+        description="the user message is the instruction, an empty line, and the source",
+    )
+
+
+class Recipe(Section):
+    """Everything a run depends on."""
+
+    model: str = Field("Qwen/Qwen3-4B-Instruct-2507", description="model reference of the policy")
+    loss: Literal["importance_sampling"] = Field(
+        "importance_sampling", description="one update per batch; no ratio clipping"
+    )
+    lora: Lora = Lora()
+    training: Training = Training()
+    sampling: Sampling = Sampling()
+    kl: Kl = Kl()
+    grpo: Grpo = Grpo()
+    rewards: list[Weighted] = Field(
+        default_factory=lambda: [
+            Weighted(name=name)
+            for name in ("detector-evasion", "semantic-similarity", "fluency", "format", "fairness")
+        ],
+        min_length=1,
+        description="terms of the total reward",
+    )
+    detectors: list[Weighted] = Field(
+        default_factory=lambda: [Weighted(name="log-likelihood"), Weighted(name="fast-detectgpt")],
+        min_length=1,
+        description="the ensemble",
+    )
+    ensemble: Ensemble = Ensemble()
+    calibration: Calibration = Calibration()
+    data: Data = Data()
+    evaluation: Evaluation = Evaluation()
+    checkpoints: Checkpoints = Checkpoints()
+    prompt: Prompt = Prompt()
+
+    @model_validator(mode="after")
+    def _no_name_twice(self) -> Self:
+        for key in ("rewards", "detectors"):
+            names = [component.name for component in getattr(self, key)]
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"{key}: {', '.join(twice)} listed twice")
+        return self

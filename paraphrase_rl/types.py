@@ -1,0 +1,176 @@
+"""What passes between components: plain frozen records, no behaviour beyond validation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Label = Literal["human", "ai"]
+Split = Literal["calibration", "train", "test"]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One text with what is known about it.
+
+    Attributes:
+        id: unique in its data set; what a sample is called in tables and files.
+        text: the text itself, never empty.
+        label: who wrote it, ``None`` when unknown.
+        group: a population whose false positive rate is of interest, such as ``non-native``.
+        domain: the kind of text, such as ``news``.
+        pair: texts that share a pair (a human text and its AI counterpart) are never split apart.
+        split: ``None`` until the data set is split.
+    """
+
+    id: str
+    text: str
+    label: Label | None = None
+    group: str | None = None
+    domain: str | None = None
+    pair: str | None = None
+    split: Split | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why one item has no result. It travels beside the results and never costs the batch.
+
+    Attributes:
+        index: position of the item in the call.
+        owner: the component that failed, such as ``fast-detectgpt``.
+        kind: short and stable, for counting: ``too-short``, ``not-text``, ``crashed`` …
+        message: one line for a person.
+    """
+
+    index: int
+    owner: str
+    kind: str
+    message: str
+
+
+def _check_failures(values: FloatArray, failures: Sequence[Failure], what: str) -> None:
+    if values.ndim != 1 or values.dtype != np.float64:
+        raise ValueError(f"{what} must be float64 of shape (N,), got {values.dtype} of shape {values.shape}")
+    failed = {f.index for f in failures}
+    missing = set(np.flatnonzero(~np.isfinite(values)).tolist())
+    if failed != missing:
+        raise ValueError(
+            f"{what}: a value is missing (NaN) exactly where a Failure says why; "
+            f"failures at {sorted(failed)}, non-finite values at {sorted(missing)}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A detector's scores.
+
+    Attributes:
+        values: float64 of shape (N,), in the order of the texts and the detector's own unit; **higher = more
+            likely AI**. NaN exactly where ``failures`` says why: the constructor refuses a NaN without its
+            Failure, an infinity, and a number in place of one.
+        failures: one for each text that could not be scored.
+    """
+
+    values: FloatArray
+    failures: tuple[Failure, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_failures(self.values, self.failures, "Scores.values")
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Shape (N,): which texts have a score."""
+        return np.isfinite(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """One reward's values for a batch.
+
+    Attributes:
+        values: float64 of shape (N,), each in [0, 1], higher is better; NaN exactly where ``failures`` says why.
+        failures: one for each rewrite that could not be judged.
+        details: further readable numbers of shape (N,), for logs only (never for the update).
+    """
+
+    values: FloatArray
+    failures: tuple[Failure, ...] = ()
+    details: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_failures(self.values, self.failures, "Terms.values")
+        known = self.values[np.isfinite(self.values)]
+        if known.size and (known.min() < 0.0 or known.max() > 1.0):
+            raise ValueError(f"Terms.values must lie in [0, 1], got {known.min():g} to {known.max():g}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardBatch:
+    """What a reward judges: N rewrites, aligned lists of length N.
+
+    Attributes:
+        sources: the document each rewrite was made from.
+        rewrites: the texts as sampled, special tokens removed, otherwise untouched.
+        finished: whether the policy ended the text by itself (not cut at the token limit).
+        instruction: what the policy was told to do, without the source; to recognise an echo.
+    """
+
+    sources: Sequence[Document]
+    rewrites: Sequence[str]
+    finished: Sequence[bool]
+    instruction: str
+
+    def __post_init__(self) -> None:
+        if not len(self.sources) == len(self.rewrites) == len(self.finished):
+            raise ValueError("sources, rewrites and finished must have the same length")
+
+    def __len__(self) -> int:
+        return len(self.rewrites)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rewrite:
+    """One rewritten text. ``finished`` is False when it was cut at the token limit."""
+
+    text: str
+    finished: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One sampled completion, as the sampler saw it.
+
+    Attributes:
+        group: which prompt of the batch it belongs to.
+        prompt_ids: token ids of the prompt, without padding.
+        completion_ids: token ids sampled, the end token included when there is one.
+        logprobs: float64 of shape (T,): the sampler's own log-probability of each completion token under the
+            full softmax at the sampling temperature.
+        text: the completion decoded, special tokens removed.
+        finished: whether the end token was sampled.
+    """
+
+    group: int
+    prompt_ids: Sequence[int]
+    completion_ids: Sequence[int]
+    logprobs: FloatArray
+    text: str
+    finished: bool
+
+    def __post_init__(self) -> None:
+        if len(self.completion_ids) != len(self.logprobs):
+            raise ValueError("one log-probability per completion token")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRecord:
+    """One training step, one row of ``metrics.jsonl``. Names of metrics are the same on every backend."""
+
+    step: int
+    metrics: Mapping[str, float]

@@ -1,0 +1,1 @@
+"""Bundled backends, one file each."""

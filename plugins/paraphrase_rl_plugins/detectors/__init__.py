@@ -1,0 +1,1 @@
+"""Bundled detectors, one file each."""

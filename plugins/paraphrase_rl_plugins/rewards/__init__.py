@@ -1,0 +1,1 @@
+"""Bundled rewards, one file each."""

@@ -1,0 +1,25 @@
+"""Shared by all tests: one cache of converted models inside the repository, no network, one thread a process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ["PRL_HOME"] = str(ROOT / ".cache" / "prl")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+import pytest  # noqa: E402
+
+SHARED_DATA = ROOT.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real labelled texts that stand beside some checkouts; the product and its tests need none of them."""
+    if not SHARED_DATA.is_dir():
+        pytest.skip("../shared/data is not here: a check on real labelled texts is left out")
+    return SHARED_DATA
