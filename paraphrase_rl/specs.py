@@ -108,11 +108,16 @@ class RewardSpec(ComponentSpec):
     Attributes:
         default_weight: weight in the total when the recipe gives none.
         gate: a value of 0 makes the total 0, whatever the other terms say.
+        needs_groups: has nothing to say about texts without ``Document.group``; left out where no text has one.
+        metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); the name with
+            underscores when empty.
     """
 
     factory: Callable[[Any, Context], Reward]
     default_weight: float = 1.0
     gate: bool = False
+    needs_groups: bool = False
+    metric: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

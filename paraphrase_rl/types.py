@@ -14,6 +14,10 @@ Split = Literal["calibration", "train", "test"]
 FloatArray = NDArray[np.float64]
 
 
+class ContractError(ValueError):
+    """A component returned what its contract forbids: a bug in it, not in its input."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
     """One text with what is known about it.
@@ -56,11 +60,11 @@ class Failure:
 
 def _check_failures(values: FloatArray, failures: Sequence[Failure], what: str) -> None:
     if values.ndim != 1 or values.dtype != np.float64:
-        raise ValueError(f"{what} must be float64 of shape (N,), got {values.dtype} of shape {values.shape}")
+        raise ContractError(f"{what} must be float64 of shape (N,), got {values.dtype} of shape {values.shape}")
     failed = {f.index for f in failures}
     missing = set(np.flatnonzero(~np.isfinite(values)).tolist())
     if failed != missing:
-        raise ValueError(
+        raise ContractError(
             f"{what}: a value is missing (NaN) exactly where a Failure says why; "
             f"failures at {sorted(failed)}, non-finite values at {sorted(missing)}"
         )
@@ -107,7 +111,7 @@ class Terms:
         _check_failures(self.values, self.failures, "Terms.values")
         known = self.values[np.isfinite(self.values)]
         if known.size and (known.min() < 0.0 or known.max() > 1.0):
-            raise ValueError(f"Terms.values must lie in [0, 1], got {known.min():g} to {known.max():g}")
+            raise ContractError(f"Terms.values must lie in [0, 1], got {known.min():g} to {known.max():g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
