@@ -56,8 +56,8 @@ class ComponentSpec:
         summary: one line.
         factory: builds the component.
         options: config model, a subclass of :class:`Options`.
-        extra: the extra of ``paraphrase-rl`` that brings what it needs, such as ``models``; third parties leave
-            it empty and declare dependencies of their own.
+        extra: the extra of ``paraphrase-rl`` that brings what it needs, such as ``models``; third parties
+            leave it empty and declare dependencies of their own.
         modules: top-level modules that must be importable before the factory is called.
         models: model references it loads by default.
         paper: where the method was published.
@@ -108,9 +108,10 @@ class RewardSpec(ComponentSpec):
     Attributes:
         default_weight: weight in the total when the recipe gives none.
         gate: a value of 0 makes the total 0, whatever the other terms say.
-        needs_groups: has nothing to say about texts without ``Document.group``; left out where no text has one.
-        metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); the name with
-            underscores when empty.
+        needs_groups: has nothing to say about texts without ``Document.group``: left out of the total where
+            no text has one.
+        metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); the name
+            with underscores when empty.
     """
 
     factory: Callable[[Any, Context], Reward]

@@ -60,7 +60,9 @@ class Failure:
 
 def _check_failures(values: FloatArray, failures: Sequence[Failure], what: str) -> None:
     if values.ndim != 1 or values.dtype != np.float64:
-        raise ContractError(f"{what} must be float64 of shape (N,), got {values.dtype} of shape {values.shape}")
+        raise ContractError(
+            f"{what} must be float64 of shape (N,), got {values.dtype} of shape {values.shape}"
+        )
     failed = {f.index for f in failures}
     missing = set(np.flatnonzero(~np.isfinite(values)).tolist())
     if failed != missing:
@@ -98,7 +100,8 @@ class Terms:
     """One reward's values for a batch.
 
     Attributes:
-        values: float64 of shape (N,), each in [0, 1], higher is better; NaN exactly where ``failures`` says why.
+        values: float64 of shape (N,), each in [0, 1], higher is better; NaN exactly where ``failures`` says
+            why.
         failures: one for each rewrite that could not be judged.
         details: further readable numbers of shape (N,), for logs only (never for the update).
     """
