@@ -1,0 +1,1 @@
+"""Texts: loading, passages, splits and audit."""

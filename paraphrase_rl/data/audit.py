@@ -1,0 +1,198 @@
+"""What a reader of results should know about the data: counts, duplicates, leakage, pairs, groups."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import TypeVar
+
+from paraphrase_rl.data.splits import normalised
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.types import Document
+
+T = TypeVar("T")
+SHINGLE_WORDS = 8
+NEAR = 0.5
+"""Two texts are near duplicates when the shorter shares at least half of its word 8-grams with the other."""
+_WORD = re.compile(r"\w+")
+_COMMON = 50
+"""An 8-gram in more texts than this is boilerplate: it proposes no pairs, but counts as shared."""
+
+
+@dataclass(frozen=True)
+class AuditRow:
+    """Documents of one split, label, group and domain; ``words`` is the median length."""
+
+    split: str
+    label: str
+    group: str
+    domain: str
+    documents: int
+    words: float
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The audit of a data set.
+
+    Attributes:
+        rows: one a combination of split, label, group and domain.
+        shares: share of the documents by group, when any document has one.
+        exact_duplicates: groups of ids with the same text, white space aside.
+        near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
+        warnings: one line each, the gravest first.
+    """
+
+    rows: tuple[AuditRow, ...]
+    shares: Mapping[str, float]
+    exact_duplicates: tuple[tuple[str, ...], ...]
+    near_duplicates: tuple[tuple[str, str], ...]
+    warnings: tuple[str, ...]
+
+
+def audit(documents: Sequence[Document]) -> Audit:
+    """Audit documents that have splits."""
+    exact = _exact_duplicates(documents)
+    near = _near_duplicates(documents)
+    shares = _shares(documents)
+    return Audit(
+        rows=_rows(documents),
+        shares=shares,
+        exact_duplicates=tuple(tuple(d.id for d in same) for same in exact),
+        near_duplicates=tuple((a.id, b.id) for a, b in near),
+        warnings=tuple(_warnings(documents, exact, near, shares)),
+    )
+
+
+def _rows(documents: Sequence[Document]) -> tuple[AuditRow, ...]:
+    lengths: defaultdict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    for d in documents:
+        key = (d.split or "", d.label or "unknown", d.group or "", d.domain or "")
+        lengths[key].append(len(d.text.split()))
+    return tuple(AuditRow(*key, len(words), median(words)) for key, words in sorted(lengths.items()))
+
+
+def _shares(documents: Sequence[Document]) -> dict[str, float]:
+    counts = Counter(d.group or "" for d in documents)
+    if set(counts) <= {""}:
+        return {}
+    return {group or "none given": n / len(documents) for group, n in counts.most_common()}
+
+
+def _exact_duplicates(documents: Sequence[Document]) -> list[list[Document]]:
+    same: defaultdict[str, list[Document]] = defaultdict(list)
+    for d in documents:
+        same[sha256_text(normalised(d.text))].append(d)
+    return [group for group in same.values() if len(group) > 1]
+
+
+def _shingles(text: str) -> frozenset[int]:
+    words = _WORD.findall(text.lower())
+    return frozenset(hash(tuple(words[i : i + SHINGLE_WORDS])) for i in range(len(words) - SHINGLE_WORDS + 1))
+
+
+def _near_duplicates(documents: Sequence[Document]) -> list[tuple[Document, Document]]:
+    """Pairs found through shared 8-grams, exact duplicates left out; a text under 8 words has no 8-gram."""
+    shingles = [_shingles(d.text) for d in documents]
+    holders: defaultdict[int, list[int]] = defaultdict(list)
+    for i, found in enumerate(shingles):
+        for shingle in found:
+            holders[shingle].append(i)
+    candidates = {
+        (a, b)
+        for group in holders.values()
+        if 2 <= len(group) <= _COMMON
+        for k, b in enumerate(group)
+        for a in group[:k]
+    }
+    return [
+        (documents[a], documents[b])
+        for a, b in sorted(candidates)
+        if len(shingles[a] & shingles[b]) >= NEAR * min(len(shingles[a]), len(shingles[b]))
+        and normalised(documents[a].text) != normalised(documents[b].text)
+    ]
+
+
+def _warnings(
+    documents: Sequence[Document],
+    exact: Sequence[Sequence[Document]],
+    near: Sequence[tuple[Document, Document]],
+    shares: Mapping[str, float],
+) -> Iterable[str]:
+    across = [group for group in exact if len({d.split for d in group}) > 1]
+    if across:
+        yield _found(across, "texts stand in more than one split", lambda g: " = ".join(d.id for d in g))
+    leaked = [pair for pair in near if pair[0].split != pair[1].split]
+    if leaked:
+        yield _found(
+            leaked,
+            "pairs of near-duplicate texts lie in different splits",
+            lambda p: f"{p[0].id} ~ {p[1].id}",
+        )
+    pairs = _by_pair(documents)
+    apart = [name for name, members in pairs.items() if len({d.split for d in members}) > 1]
+    if apart:
+        yield _found(apart, "pairs are split apart: their texts lie in more than one split", str)
+    contradictory = [group for group in exact if len({d.label for d in group} - {None}) > 1]
+    if contradictory:
+        yield _found(
+            contradictory, "texts are labelled both human and ai", lambda g: " = ".join(d.id for d in g)
+        )
+    if exact:
+        yield _found(exact, "texts occur more than once", lambda g: " = ".join(d.id for d in g))
+    if near:
+        yield _found(near, "pairs of texts are near duplicates", lambda p: f"{p[0].id} ~ {p[1].id}")
+    if pairs:
+        for label, other in (("ai", "human"), ("human", "ai")):
+            lacking = [d for d in documents if d.label == label and not _has(pairs.get(d.pair or ""), other)]
+            if lacking:
+                yield _found(lacking, f"{label} texts have no {other} counterpart", lambda d: d.id)
+    for split in ("calibration", "train", "test"):
+        yield from _lacks(documents, split)
+    unknown = [d for d in documents if d.label is None]
+    if unknown:
+        yield _found(unknown, "texts have no label", lambda d: d.id)
+    yield from _length_gap(documents)
+    if shares:
+        yield "shares of groups: " + ", ".join(f"{group} {share:.1%}" for group, share in shares.items())
+
+
+def _by_pair(documents: Sequence[Document]) -> dict[str, list[Document]]:
+    pairs: defaultdict[str, list[Document]] = defaultdict(list)
+    for d in documents:
+        if d.pair is not None:
+            pairs[d.pair].append(d)
+    return pairs
+
+
+def _has(members: Sequence[Document] | None, label: str) -> bool:
+    return any(d.label == label for d in members or ())
+
+
+def _lacks(documents: Sequence[Document], split: str) -> Iterable[str]:
+    labels = {d.label for d in documents if d.split == split}
+    if not labels:
+        yield f"the {split} split is empty"
+        return
+    for label in ("human", "ai"):
+        if label not in labels:
+            yield f"the {split} split has no {label} texts"
+
+
+def _length_gap(documents: Sequence[Document]) -> Iterable[str]:
+    """Lengths that differ by label let a detector look good by counting words."""
+    words = {
+        label: median([len(d.text.split()) for d in documents if d.label == label] or [0])
+        for label in ("human", "ai")
+    }
+    short, long = sorted(words.values())
+    if short and long / short > 1.5:
+        yield f"lengths differ by label: median {words['human']:g} words human, {words['ai']:g} ai"
+
+
+def _found(items: Sequence[T], what: str, name: Callable[[T], str]) -> str:
+    shown = ", ".join(name(item) for item in items[:3])
+    return f"{len(items)} {what}: {shown}{', …' if len(items) > 3 else ''}"

@@ -1,0 +1,108 @@
+"""From a data set plug-in to a corpus: validated, split, cut to passages, digested."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import get_args
+
+from paraphrase_rl.data.audit import Audit, audit
+from paraphrase_rl.data.passages import passage
+from paraphrase_rl.data.splits import split_documents
+from paraphrase_rl.errors import DataError
+from paraphrase_rl.files import sha256_texts
+from paraphrase_rl.protocols import DatasetSource
+from paraphrase_rl.recipe.schema import Component, Data
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.specs import Context
+from paraphrase_rl.types import Document, Label, Split
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A data set ready for use.
+
+    Attributes:
+        documents: in the order of the source; ids are unique, every one has a split.
+        source: name of the data set plug-in.
+        description: what the texts are, where they come from, and their licence.
+    """
+
+    documents: tuple[Document, ...]
+    source: str
+    description: str
+
+    def select(self, *, split: Split | None = None, label: Label | None = None) -> list[Document]:
+        """Documents of a split and label, in order; ``None`` = any."""
+        return [
+            d
+            for d in self.documents
+            if (split is None or d.split == split) and (label is None or d.label == label)
+        ]
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 over texts, labels, groups and splits; the order of the rows does not count."""
+        return sha256_texts(sorted(f"{d.split}\t{d.label}\t{d.group}\t{d.text}" for d in self.documents))
+
+    @cached_property
+    def audit(self) -> Audit:
+        """Counts, and what a reader of results should know about the data."""
+        return audit(self.documents)
+
+
+def load_documents(
+    source: Component, settings: Data, registry: Registry, context: Context | None = None
+) -> Corpus:
+    """Build the data set plug-in, read it, validate, split by unit, and cut passages.
+
+    Raises:
+        DataError: no documents, an empty text, an unknown label or split, an id used twice.
+        PluginError, MissingDependencyError: the plug-in is unknown, broken or lacks a package.
+    """
+    dataset: DatasetSource = registry.build("datasets", source.name, source.options, context or Context())
+    read = _validated(dataset.documents(), source.name)
+    split = split_documents(
+        read,
+        test_fraction=settings.test_fraction,
+        calibration_fraction=settings.calibration_fraction,
+        seed=settings.split_seed,
+    )
+    if settings.passage_words is not None:
+        split = [replace(d, text=passage(d.text, settings.passage_words)) for d in split]
+    return Corpus(tuple(split), source.name, dataset.description())
+
+
+def _validated(documents: Iterable[Document], source: str) -> list[Document]:
+    read: list[Document] = []
+    rows: dict[str, int] = {}
+    for row, document in enumerate(documents, start=1):
+        where = f"data set {source}, row {row}"
+        if not isinstance(document, Document):
+            raise DataError(
+                f"{where}: expected a Document, got {type(document).__name__}",
+                "this is a fault of the plug-in",
+            )
+        where += f" (id {document.id})"
+        if not isinstance(document.text, str) or not document.text.strip():
+            raise DataError(f"{where}: the text is empty", "remove the row or give it a text")
+        _known(document.label, get_args(Label), where, "label")
+        _known(document.split, get_args(Split), where, "split")
+        if document.id in rows:
+            raise DataError(
+                f"{where}: the id was used before, in row {rows[document.id]}", "ids must be unique"
+            )
+        rows[document.id] = row
+        read.append(document)
+    if not read:
+        raise DataError(f"data set {source} has no documents", "check its path and options")
+    return read
+
+
+def _known(value: str | None, allowed: tuple[str, ...], where: str, what: str) -> None:
+    if value is not None and value not in allowed:
+        raise DataError(
+            f"{where}: unknown {what} {value!r}",
+            f"a {what} is {', '.join(allowed)}, or left out when unknown",
+        )
