@@ -1,0 +1,1 @@
+"""Scores of texts, and what they mean: token statistics, calibration, ensemble, metrics."""

@@ -1,0 +1,33 @@
+"""How well scores separate AI texts from human ones. Higher scores = more likely AI, everywhere."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from paraphrase_rl.scoring.threshold import operating_point
+from paraphrase_rl.types import FloatArray
+
+
+def auroc(human_scores: FloatArray, ai_scores: FloatArray) -> float:
+    """Probability that a random AI text scores above a random human one; a tie counts one half.
+
+    Args:
+        human_scores: shape (n,), finite, not empty.
+        ai_scores: shape (m,), finite, not empty.
+    """
+    if not human_scores.size or not ai_scores.size:
+        raise ValueError("AUROC needs scores of both human and AI texts")
+    humans = np.sort(human_scores)
+    below = np.searchsorted(humans, ai_scores, side="left")
+    not_above = np.searchsorted(humans, ai_scores, side="right")
+    return float((below + not_above).sum() / (2.0 * humans.size * ai_scores.size))
+
+
+def tpr_at_fpr(human_scores: FloatArray, ai_scores: FloatArray, target_fpr: float) -> float:
+    """Share of AI texts above the threshold that lets at most ``target_fpr`` of these humans through.
+
+    In sample: the threshold is taken from the very humans given. For a rate on other texts, calibrate first.
+    """
+    if not ai_scores.size:
+        raise ValueError("a true positive rate needs scores of AI texts")
+    return float(np.mean(ai_scores > operating_point(human_scores, target_fpr).threshold))

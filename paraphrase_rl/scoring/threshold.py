@@ -1,0 +1,140 @@
+"""Threshold at a target false positive rate, with what n human texts can and cannot say about it.
+
+The threshold is an order statistic of the human scores, never searched for. A text is flagged when its score
+is strictly above it, so that a detector with few distinct scores errs on the side of the humans.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.types import FloatArray
+
+CONFIDENCE = 0.95
+
+
+class OperatingPoint(BaseModel):
+    """A threshold and the false positive rate it stands for.
+
+    ``low`` and ``high`` bound the **true** false positive rate at this threshold, with 95 % confidence; they
+    include the uncertainty of the threshold itself.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target_fpr: float = Field(gt=0, lt=1)
+    threshold: float = Field(allow_inf_nan=False, description="flagged when the score is strictly above")
+    n_human: int = Field(ge=2)
+    allowed: int = Field(ge=0, description="humans allowed above: floor(target_fpr * n_human)")
+    above: int = Field(ge=0, description="humans really above; fewer than allowed where scores tie")
+    tied: int = Field(ge=1, description="humans whose score equals the threshold; 1 = no ties")
+    low: float = Field(ge=0, le=1)
+    high: float = Field(ge=0, le=1)
+
+    @property
+    def achieved_fpr(self) -> float:
+        """Share of the calibration humans above the threshold; never more than ``target_fpr``."""
+        return self.above / self.n_human
+
+    @property
+    def smallest_fpr(self) -> float:
+        """The smallest rate other than zero that so many humans can show."""
+        return 1.0 / self.n_human
+
+    def flags(self, scores: FloatArray) -> list[bool | None]:
+        """Verdict for each score; ``None`` where there is no score (NaN)."""
+        return [None if math.isnan(score) else bool(score > self.threshold) for score in scores]
+
+
+def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoint:
+    """The lowest of the human scores that has at most ``floor(target_fpr * n)`` of them above it.
+
+    With continuous scores the true false positive rate at the (k+1)-th largest of n independent human scores
+    follows Beta(k + 1, n - k) exactly, whatever the distribution of the scores (the probability integral
+    transform of an order statistic). With ties the upper end stays valid, because breaking ties at random
+    could only flag more; the lower end is then the Clopper-Pearson bound of the humans really above.
+
+    Args:
+        human_scores: shape (n,), finite, n >= 2.
+        target_fpr: in (0, 1).
+
+    Raises:
+        CalibrationError: fewer than two scores, a score that is not finite, or a rate outside (0, 1).
+    """
+    if not 0.0 < target_fpr < 1.0:
+        raise CalibrationError(
+            f"a false positive rate lies between 0 and 1, got {target_fpr:g}", "write 5 % as 0.05"
+        )
+    n = int(human_scores.size)
+    if n < 2:
+        raise CalibrationError(
+            f"a threshold needs at least two human texts, got {n}", "bring more human texts"
+        )
+    if not np.isfinite(human_scores).all():
+        raise CalibrationError("human scores must be finite", "leave out the texts that could not be scored")
+    allowed = math.floor(
+        target_fpr * n + 1e-9
+    )  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 is 28.999999999999996
+    allowed = min(allowed, n - 1)
+    threshold = float(np.sort(human_scores)[n - 1 - allowed])
+    above = int(np.count_nonzero(human_scores > threshold))
+    tied = int(np.count_nonzero(human_scores == threshold))
+    tail = (1.0 - CONFIDENCE) / 2.0
+    return OperatingPoint(
+        target_fpr=target_fpr,
+        threshold=threshold,
+        n_human=n,
+        allowed=allowed,
+        above=above,
+        tied=tied,
+        low=beta_quantile(tail, allowed + 1, n - allowed) if tied == 1 else clopper_pearson(above, n)[0],
+        high=beta_quantile(1.0 - tail, allowed + 1, n - allowed),
+    )
+
+
+def operating_points(human_scores: FloatArray, target_fprs: Sequence[float]) -> tuple[OperatingPoint, ...]:
+    """One point a rate, in the order given, each rate once."""
+    return tuple(operating_point(human_scores, rate) for rate in dict.fromkeys(target_fprs))
+
+
+def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
+    """Exact interval of a proportion of which k of n were seen (Clopper & Pearson 1934)."""
+    tail = (1.0 - confidence) / 2.0
+    low = 0.0 if k == 0 else beta_quantile(tail, k, n - k + 1)
+    high = 1.0 if k == n else beta_quantile(1.0 - tail, k + 1, n - k)
+    return low, high
+
+
+def beta_quantile(q: float, a: int, b: int) -> float:
+    """Quantile of the Beta(a, b) distribution for whole a, b >= 1, to 1e-12.
+
+    For whole parameters the distribution function is a binomial tail:
+    P(Beta(a, b) <= x) = P(Bin(a + b - 1, x) >= a).
+    """
+    return _bisect(lambda x: 1.0 - _binomial_below(a, a + b - 1, x), q)
+
+
+def _binomial_below(k: int, n: int, p: float) -> float:
+    """P(Bin(n, p) < k), for p strictly between 0 and 1."""
+    log_p, log_q = math.log(p), math.log1p(-p)
+    log_n = math.lgamma(n + 1)
+    return math.fsum(
+        math.exp(log_n - math.lgamma(j + 1) - math.lgamma(n - j + 1) + j * log_p + (n - j) * log_q)
+        for j in range(k)
+    )
+
+
+def _bisect(rising: Callable[[float], float], target: float) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        if rising(middle) < target:
+            low = middle
+        else:
+            high = middle
+    return (low + high) / 2.0
