@@ -1,0 +1,184 @@
+"""``prl``: a group whose help imports no command, and where errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from paraphrase_rl import __version__
+from paraphrase_rl.cli.output import say
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError, UsageError
+
+COMMANDS: Mapping[str, str] = {
+    "train": "Train a rewriter against the detectors of a recipe.",
+    "score": "Score texts with detectors: raw score, P(AI), verdict.",
+    "calibrate": "Fit thresholds and P(AI) of detectors on held-out texts.",
+    "fit": "Train a trainable detector on labelled texts.",
+    "check": "Check a recipe before it runs: what it does, needs and costs.",
+    "data": "Show a data set: counts, splits, samples.",
+    "plugins": "List plug-ins, show one, or say what failed.",
+    "doctor": "Check this installation.",
+}
+"""Name to one line of help, so that ``prl --help`` need not import ``paraphrase_rl.cli.NAME:command``."""
+
+
+@dataclass
+class Session:
+    """What the global options say."""
+
+    debug: bool = False
+
+
+class PrlGroup(click.Group):
+    """Commands of ours by name, commands of plug-ins from the registry; imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        return [*COMMANDS, *_plugin_commands()]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name in COMMANDS:
+            command: click.Command = import_module(f"paraphrase_rl.cli.{cmd_name}").command
+            return command
+        from paraphrase_rl.registry import default_registry
+
+        registry = default_registry()
+        if cmd_name not in [
+            known for e in registry.entries("commands") for known in (e.spec.name, e.full_name)
+        ]:
+            return None
+        return _as_command(registry.build("commands", cmd_name), cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        command = self.get_command(ctx, name)
+        if command is None:
+            if name.startswith("-"):
+                raise click.NoSuchOption(name, ctx=ctx)
+            from paraphrase_rl.names import suggestion
+
+            raise UsageError(f"no command is called {name!r}", suggestion(name, self.list_commands(ctx)))
+        return name, command, args[1:]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+        if plugged := _plugin_commands():
+            with formatter.section("Commands of plug-ins"):
+                formatter.write_dl(list(plugged.items()))
+
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, **_extra: Any
+    ) -> NoReturn:
+        """Run and exit: 0 success, 1 the answer is no, 2 wrong use or an internal error, 130 interrupted."""
+        if "_PRL_COMPLETE" in os.environ:
+            super().main(prog_name="prl", complete_var="_PRL_COMPLETE")
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a text may hold what the terminal cannot show
+        sys.exit(self._run(list(sys.argv[1:] if args is None else args), Session()))
+
+    def _run(self, args: list[str], session: Session) -> int:
+        try:
+            code = self._invoke(args, session)
+            sys.stdout.flush()
+            return code
+        except (KeyboardInterrupt, click.Abort):
+            say("interrupted")
+            return EXIT_INTERRUPTED
+        except BrokenPipeError:
+            _silence_stdout()
+            return EXIT_OK
+        except PrlError as error:
+            return _report(error, error.message, error.hint, error.exit_code, session)
+        except click.exceptions.NoArgsIsHelpError as error:
+            error.show()
+            return EXIT_USAGE
+        except click.ClickException as error:
+            usage = getattr(error, "ctx", None)
+            hint = f"{usage.command_path} --help" if usage else ""
+            return _report(error, error.format_message(), hint, EXIT_USAGE, session)
+        except OSError as error:
+            _silence_stdout()
+            return _report(error, str(error), "", EXIT_USAGE, session)
+        except Exception as error:
+            from paraphrase_rl.plugins import one_line
+
+            hint = "this is a bug; `prl --debug ...` shows where"
+            return _report(error, f"internal error: {one_line(error)}", hint, EXIT_USAGE, session)
+
+    def _invoke(self, args: list[str], session: Session) -> int:
+        try:
+            with self.make_context("prl", args, obj=session) as context:
+                self.invoke(context)
+        except click.exceptions.Exit as end:
+            return end.exit_code
+        return EXIT_OK
+
+
+def _report(error: Exception, message: str, hint: str, code: int, session: Session) -> int:
+    if session.debug:
+        say("".join(traceback.format_exception(error)).rstrip())
+    say(f"error: {message}")
+    if hint:
+        say(f"hint: {hint}")
+    return code
+
+
+def _silence_stdout() -> None:
+    """Nobody reads any more: keep the interpreter's last flush from complaining."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _plugin_commands() -> dict[str, str]:
+    """Commands of plug-ins with their summaries. Imports nothing while only ours are installed."""
+    from paraphrase_rl.plugins import has_third_party
+
+    if not has_third_party():
+        return {}
+    from paraphrase_rl.registry import default_registry
+
+    entries = default_registry().entries("commands")
+    names = [entry.spec.name for entry in entries]
+    return {
+        entry.spec.name
+        if names.count(entry.spec.name) == 1 and entry.spec.name not in COMMANDS
+        else entry.full_name: (entry.spec.summary)
+        for entry in entries
+    }
+
+
+def _as_command(built: object, name: str) -> click.Command:
+    if not isinstance(built, click.Command):
+        from paraphrase_rl.errors import PluginError
+
+        raise PluginError(f"command {name}: its factory returned {type(built).__name__}, not a click command")
+    return built
+
+
+def _set_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    ctx.obj.debug = value
+
+
+@click.group(cls=PrlGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--debug", is_flag=True, is_eager=True, expose_value=False, callback=_set_debug, help="Show tracebacks."
+)
+@click.version_option(__version__, prog_name="prl", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Measure how AI-text detectors hold up under rewriting; train the rewriter that tests them."""
+
+
+def main() -> NoReturn:
+    """The console script."""
+    cli.main()
