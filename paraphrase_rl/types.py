@@ -140,6 +140,15 @@ class RewardBatch:
     def __len__(self) -> int:
         return len(self.rewrites)
 
+    def subset(self, indices: Sequence[int]) -> RewardBatch:
+        """The batch of the items at ``indices``, in that order."""
+        return RewardBatch(
+            sources=[self.sources[i] for i in indices],
+            rewrites=[self.rewrites[i] for i in indices],
+            finished=[self.finished[i] for i in indices],
+            instruction=self.instruction,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewrite:
