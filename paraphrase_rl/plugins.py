@@ -228,7 +228,7 @@ class Plugins:
     def collect(
         self, hook: str, check: Callable[[object], list[object]]
     ) -> list[tuple[Plugin, list[object]]]:
-        """Call a hook plug-in by plug-in; one that raises or answers what ``check`` refuses costs only itself."""
+        """Call a hook plug-in by plug-in; one that raises, or answers what ``check`` refuses, is left out."""
         collected = []
         for plugin, call in self._callers(hook):
             with self._contained(plugin, hook):
