@@ -1,6 +1,6 @@
-"""The one definition of a recipe. Defaults are those of the published recipe; ``docs/recipe.md`` is made from here.
+"""The one definition of a recipe; ``docs/recipe.md`` is made from here.
 
-Unknown keys are refused everywhere.
+Defaults are those of the published recipe. Unknown keys are refused everywhere.
 """
 
 from __future__ import annotations
@@ -62,7 +62,9 @@ class Sampling(Section):
     """How rollouts are drawn."""
 
     temperature: float = Field(1.0, gt=0, description="constant over the run")
-    top_p: float = Field(0.95, gt=0, le=1, description="nucleus; log-probabilities stay those of the full softmax")
+    top_p: float = Field(
+        0.95, gt=0, le=1, description="nucleus; log-probabilities stay those of the full softmax"
+    )
     max_tokens: int = Field(512, ge=1, description="limit of a completion; one cut there is invalid (format)")
 
 
@@ -90,27 +92,35 @@ class Ensemble(Section):
 class Calibration(Section):
     """Thresholds and P(AI), fitted on the calibration split before training."""
 
-    target_fpr: float = Field(0.05, gt=0, lt=1, description="false positive rate aimed at on held-out human texts")
+    target_fpr: float = Field(
+        0.05, gt=0, lt=1, description="false positive rate aimed at on held-out human texts"
+    )
 
 
 class Data(Section):
     """The texts."""
 
     source: Component = Field(Component(name="starter"), description="a data set plug-in")
-    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of pairs for test, when the data has no splits")
+    test_fraction: float = Field(
+        0.2, gt=0, lt=1, description="share of pairs for test, when the data has no splits"
+    )
     calibration_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of pairs for calibration, when the data has no splits"
     )
     split_seed: int = Field(42, ge=0, description="of the split by pair, when the data has no splits")
     passage_words: int | None = Field(
-        None, ge=10, description="cut every text to its first sentences, at most so many words; null = whole texts"
+        None,
+        ge=10,
+        description="cut every text to its first sentences, at most so many words; null = whole texts",
     )
 
 
 class Evaluation(Section):
     """Scores of the policy on held-out prompts, before, during and after training."""
 
-    every: int = Field(100, ge=1, description="steps between evaluations; one before and one after in any case")
+    every: int = Field(
+        100, ge=1, description="steps between evaluations; one before and one after in any case"
+    )
     prompts: int = Field(64, ge=1, description="test prompts, the first of the split")
     samples: int = Field(1, ge=1, description="rewrites a prompt, with the same seeds at every evaluation")
 
@@ -126,7 +136,8 @@ class Prompt(Section):
     """What the policy is told."""
 
     system: str = Field(
-        "You rewrite texts. You answer with the rewritten text and nothing else.", description="system message"
+        "You rewrite texts. You answer with the rewritten text and nothing else.",
+        description="system message",
     )
     instruction: str = Field(
         "Paraphrase the following text. Keep its meaning, and make it read naturally.",
