@@ -150,17 +150,24 @@ class Plugins:
         """
         allow = Filter.from_environment() if allow is None else allow
         strict = os.environ.get("PRL_STRICT_PLUGINS", "0") not in ("", "0") if strict is None else strict
-        manager = pluggy.PluginManager(GROUP)
-        manager.add_hookspecs(hookspecs)
-        plugins = cls(manager, strict)
+        plugins = cls(_manager(), strict)
         entries = sorted(
             metadata.entry_points(group=GROUP), key=lambda entry: (not is_bundled(entry.value), entry.name)
         )
         for entry in entries:
-            plugins._add(_describe(entry), entry, allow)
+            plugins._add(_describe(entry), entry.load, allow)
         return plugins
 
-    def _add(self, plugin: Plugin, entry: metadata.EntryPoint, allow: Filter) -> None:
+    @classmethod
+    def of(cls, **modules: object) -> Plugins:
+        """Plug-ins given by name instead of found among what is installed, for tests; strict."""
+        plugins = cls(_manager(), strict=True)
+        for name, module in modules.items():
+            plugin = Plugin(name=name, target="", distribution="", version="")
+            plugins._add(plugin, lambda module=module: module, Filter())
+        return plugins
+
+    def _add(self, plugin: Plugin, load: Callable[[], object], allow: Filter) -> None:
         self.found.append(plugin)
         plugin.reason = allow.reason(plugin)
         if plugin.reason:
@@ -169,7 +176,7 @@ class Plugins:
         with self._contained(plugin, "load"):
             if self.manager.has_plugin(plugin.name):
                 raise PluginError(f"a plug-in named {plugin.name!r} is loaded already")
-            module = entry.load()
+            module = load()
             try:
                 _check_marks(module)
                 self.manager.register(module, plugin.name)
@@ -260,6 +267,12 @@ class Plugins:
     def on_run_end(self, folder: Path, status: str) -> None:
         """Tell every observer; one that raises is logged once and never stops a run."""
         self._observe("on_run_end", folder=folder, status=status)
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
 
 
 def _check_marks(module: object) -> None:

@@ -91,8 +91,8 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     )
 
 
-def cell(value: object) -> str:
-    """A value as a person reads it in a table: no control characters, at most 80 characters."""
+def cell(value: object, widest: int | None = _WIDEST) -> str:
+    """A value as a person reads it in a table: on one line, no control characters, cut at ``widest``."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
@@ -102,9 +102,9 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
-        return ", ".join(cell(part) for part in value) or "-"
+        value = ", ".join(cell(part, None) for part in value) or "-"
     text = " ".join(_CONTROL.sub(" ", str(value)).split())
-    return text if len(text) <= _WIDEST else text[: _WIDEST - 1] + "…"
+    return text if widest is None or len(text) <= widest else text[: widest - 1] + "…"
 
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
@@ -123,3 +123,28 @@ def _field(value: object) -> object:
     if isinstance(value, (list, tuple, Mapping)):
         return dumps(value)
     return value
+
+
+def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | None = None) -> None:
+    """Like :func:`emit`, for few rows of many or long values: the table is a block a row, nothing cut."""
+    if format_ != "table":
+        emit(rows, format_=format_, schema=schema, meta=meta)
+        return
+    click.echo("\n".join(_block(row) for row in rows), nl=False)
+
+
+def _block(row: Row) -> str:
+    width = max(map(len, row), default=0)
+    lines = []
+    for key, value in row.items():
+        first, *more = _lines(value) or ["-"]
+        lines += [f"{key:<{width}}  {first}", *(" " * (width + 2) + line for line in more)]
+    return "".join(_CONTROL.sub(" ", line).rstrip() + "\n" for line in lines)
+
+
+def _lines(value: object) -> list[str]:
+    if isinstance(value, str):
+        return value.splitlines()
+    if isinstance(value, (list, tuple)):
+        return [cell(part, None) for part in value]
+    return [cell(value, None)]
