@@ -19,12 +19,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.model_files import MODEL_FILES, checked, first_line, folder_digest
 from paraphrase_rl.packaged_models import locate
+from paraphrase_rl.sentence_encoder import SentenceEncoder, sentence_encoder
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-    from paraphrase_rl.sentence_encoder import SentenceEncoder
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 _ONE_AT_A_TIME = threading.RLock()
@@ -149,8 +148,6 @@ def load_encoder(reference: str | Path, device: str = "cpu") -> SentenceEncoder:
 
 @cache
 def _shared_encoder(model: ResolvedModel, device: str) -> SentenceEncoder:
-    from paraphrase_rl.sentence_encoder import sentence_encoder
-
     with _explained(model), _quiet():
         return sentence_encoder(model.path, device)
 
