@@ -13,6 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+settings.register_profile("prl", deadline=None)  # the machine may be busy; a slow example is not a wrong one
+settings.load_profile("prl")
 
 SHARED_DATA = ROOT.parent / "shared" / "data"
 

@@ -20,6 +20,7 @@ from paraphrase_rl.scoring.calibration import (
     check_provenance,
     fit_calibration,
 )
+from paraphrase_rl.scoring.contain import score_contained
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Failure, FloatArray, Scores
 
@@ -85,7 +86,7 @@ class CalibratedEnsemble:
 
     def scores(self, texts: Sequence[str]) -> dict[str, Scores]:
         """Raw scores by detector name, each of shape (N,)."""
-        return {member.name: member.detector.score(texts) for member in self.members}
+        return {m.name: score_contained(m.name, m.detector, texts) for m in self.members}
 
     def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
         """P(AI) in [0, 1] by detector name, and combined; each of shape (N,).
@@ -191,8 +192,8 @@ def calibrate_ensemble(
     for entry, (name, detector) in zip(
         recipe.detectors, build_detectors(recipe.detectors, registry, context), strict=True
     ):
-        human_scores[name] = detector.score(humans)
-        ai_scores[name] = detector.score(ais)
+        human_scores[name] = score_contained(name, detector, humans)
+        ai_scores[name] = score_contained(name, detector, ais)
         calibration = fit_calibration(
             human_scores[name],
             ai_scores[name],

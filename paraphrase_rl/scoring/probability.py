@@ -36,7 +36,11 @@ class ProbabilityMap(BaseModel):
 
     def __call__(self, scores: FloatArray) -> FloatArray:
         """P(AI) of shape (N,); NaN stays NaN."""
-        return _sigmoid(self.slope * (scores - self.centre) / self.scale + self.intercept)
+        known = ~np.isnan(scores)
+        values = np.full(scores.shape, np.nan)
+        standard = (scores[known] - self.centre) / self.scale
+        values[known] = _sigmoid(self.slope * standard + self.intercept)
+        return values
 
 
 def fit_probability(human_scores: FloatArray, ai_scores: FloatArray) -> ProbabilityMap:
