@@ -1,9 +1,10 @@
-"""What a component does. Plug-ins need not inherit from these; `paraphrase_rl.testing` checks that they conform."""
+"""What a component does. Plug-ins need not inherit; `paraphrase_rl.testing` checks that they conform."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from paraphrase_rl.types import (
     Document,
@@ -13,12 +14,13 @@ from paraphrase_rl.types import (
     Rewrite,
     Rollout,
     Scores,
-    StepRecord,
     Terms,
 )
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from paraphrase_rl.training.loop import TrainingRun
 
 
 class Detector(Protocol):
@@ -47,7 +49,7 @@ class ProbabilityModel(Protocol):
 
 
 class Reward(Protocol):
-    """Judges rewrites. No running state: a batch's values depend on that batch's items alone, each on its own."""
+    """Judges rewrites. No running state: a value depends on its own item alone."""
 
     def __call__(self, batch: RewardBatch) -> Terms:
         """Values of shape (N,) in [0, 1], higher is better."""
@@ -79,39 +81,41 @@ class Policy(Protocol):
 
     def sample(
         self,
-        messages: Sequence[Sequence[Mapping[str, str]]],
+        conversations: Sequence[Sequence[Mapping[str, str]]],
         *,
         n: int,
-        seed: int,
+        keys: Sequence[Sequence[int]],
         temperature: float,
         top_p: float,
-        max_tokens: Sequence[int],
+        max_tokens: int,
     ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation; ``max_tokens`` is the limit of each."""
+        """``n`` rollouts for each conversation; the integers of its key fix its randomness."""
         ...
 
 
-class TrainingRun(Protocol):
-    """What the core hands a backend: the recipe, the prompts, and everything that is not the backend's business."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """How a training ended.
 
-    folder: Path
+    Attributes:
+        status: ``completed``, or ``interrupted`` with a checkpoint to resume from.
+        step: the last step done.
+    """
 
-    def log_step(self, record: StepRecord) -> None: ...
-
-
-class TrainingResult(Protocol):
-    """How a training ended."""
-
-    steps: int
-    checkpoint: str
+    status: Literal["completed", "interrupted"]
+    step: int
 
 
 class Backend(Protocol):
     """Samples, computes log-probabilities and updates weights; nothing else."""
 
-    def train(self, run: TrainingRun) -> TrainingResult: ...
+    def train(self, run: TrainingRun) -> TrainingResult:
+        """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``."""
+        ...
 
-    def policy(self, checkpoint: str | None) -> Policy: ...
+    def policy(self, model: str, adapter: Path | None) -> Policy:
+        """The model of a reference, with a trained adapter or without."""
+        ...
 
 
 __all__ = [
@@ -124,5 +128,4 @@ __all__ = [
     "Reward",
     "Rewriter",
     "TrainingResult",
-    "TrainingRun",
 ]

@@ -1,0 +1,92 @@
+"""What a run depends on, written before its first step: enough to run it again and to compare it with another."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl import __version__
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.models import resolve
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.registry import Kind, Registry
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "scikit-learn",
+    "tinker",
+)
+
+
+def manifest(
+    recipe: Recipe, registry: Registry, corpus: Corpus, *, backend: str, device: str
+) -> dict[str, Any]:
+    """Versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data."""
+    return {
+        "paraphrase_rl": __version__,
+        "backend": backend,
+        "device": device,
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": _versions(),
+        "plugins": sorted({entry.plugin.source for entry in registry.entries()}),
+        "models": {
+            reference: resolve(reference).revision for reference in model_references(recipe, registry)
+        },
+        "seeds": {"training": recipe.training.seed, "split": recipe.data.split_seed},
+        "data": {
+            "source": corpus.source,
+            "digest": corpus.digest,
+            "documents": len(corpus.documents),
+        },
+        "git": _git(),
+    }
+
+
+def model_references(recipe: Recipe, registry: Registry) -> list[str]:
+    """Every model a recipe loads: the policy and those of its detectors and rewards."""
+    references = {recipe.model}
+    kinds: tuple[Kind, ...] = ("detectors", "rewards")
+    for kind in kinds:
+        for component in getattr(recipe, kind):
+            chosen = getattr(registry.options(kind, component.name, component.options), "model", None)
+            references |= (
+                {chosen} if isinstance(chosen, str) else set(registry.get(kind, component.name).spec.models)
+            )
+    return sorted(references)
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and cleanliness of the working folder, ``None`` outside a checkout."""
+    try:
+        commit = _output("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_output("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _output(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, check=True, timeout=10, cwd=Path.cwd()
+    ).stdout.strip()

@@ -1,0 +1,52 @@
+"""What the recipe watches while it trains: rules over rows of ``metrics.jsonl``, replayable on a saved run.
+
+Never judge by the loss: it may rise. ``kl_sample_train`` is the health of the numerics, ``kl_reference`` the
+distance from the base model; they share no threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Alarm when the mean of a metric over the last ``window`` steps leaves its band."""
+
+    name: str
+    metric: str
+    advice: str
+    low: float = float("-inf")
+    high: float = float("inf")
+    window: int = 1
+
+
+RULES = (
+    Rule("mode-collapse", "reward_std", "lower the learning rate or raise exploration", low=0.05, window=5),
+    Rule("few-valid-outputs", "format_rate", "see format_* for which check fails", low=0.95, window=20),
+    Rule("meaning-lost", "semantic_reward", "raise the weight of semantic-similarity", low=0.8, window=20),
+    Rule("sampler-mismatch", "kl_sample_train", "sampler and trainer disagree: check precision", high=0.01),
+    Rule("step-too-large", "kl_post_train", "lower the learning rate", high=0.02, window=5),
+    Rule("far-from-base", "kl_reference", "raise kl.penalty_coef to 0.02", high=0.5, window=5),
+    Rule("no-signal", "frac_constant_groups", "rewards barely differ within groups", high=0.5, window=5),
+)
+
+
+def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule] = RULES) -> dict[str, str]:
+    """Rules that are violated now, by name, each with one line that says what was seen and what to do.
+
+    Args:
+        rows: metrics of the steps so far, oldest first. A rule is silent until its window is full.
+    """
+    found = {}
+    for rule in rules:
+        recent = [row[rule.metric] for row in rows[-rule.window :] if row.get(rule.metric) is not None]
+        if len(recent) < rule.window:
+            continue
+        mean = sum(recent) / len(recent)
+        if not rule.low <= mean <= rule.high:
+            side = f"below {rule.low:g}" if mean < rule.low else f"above {rule.high:g}"
+            span = "" if rule.window == 1 else f" over {rule.window} steps"
+            found[rule.name] = f"{rule.metric} {mean:.3g} is {side}{span}: {rule.advice}"
+    return found

@@ -1,0 +1,130 @@
+"""What a run did to its held-out prompts: reward terms before and after, and rewrites beside their sources."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from paraphrase_rl.files import read_jsonl
+
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Read from a run directory; nothing is computed again.
+
+    Attributes:
+        rows: one for each reward term: name, before, after, change.
+        gain: mean over prompts of the change of the total reward.
+        gain_se: standard error of that mean: prompts are paired, samples of a prompt averaged first.
+        first_step, last_step: steps of the two evaluations.
+        samples: rewrites of the last evaluation.
+    """
+
+    rows: list[dict[str, Any]]
+    gain: float
+    gain_se: float
+    first_step: int
+    last_step: int
+    prompts: int
+    samples: list[dict[str, Any]]
+
+    def meta(self, folder: Path) -> dict[str, Any]:
+        """What stands beside the rows in JSON."""
+        return {
+            "run": str(folder),
+            "gain": self.gain,
+            "gain_se": self.gain_se,
+            "prompts": self.prompts,
+            "steps": [self.first_step, self.last_step],
+            "samples": self.samples,
+        }
+
+    def text(self, folder: Path) -> str:
+        """For a terminal."""
+        import tabulate
+
+        table = tabulate.tabulate(
+            [[row["term"], row["before"], row["after"], row["change"]] for row in self.rows],
+            headers=[
+                "reward term",
+                f"before (step {self.first_step})",
+                f"after (step {self.last_step})",
+                "change",
+            ],
+            floatfmt=("", ".3f", ".3f", "+.3f"),
+        )
+        lines = [
+            f"Held-out prompts: {self.prompts}. Mean total reward "
+            f"{self.gain:+.3f} (standard error of the change {self.gain_se:.3f}).",
+            "",
+            table,
+        ]
+        for sample in self.samples:
+            terms = ", ".join(
+                f"{name} {value:.2f}" for name, value in sample["terms"].items() if value is not None
+            )
+            lines += ["", _paragraph("source", sample["source"]), _paragraph("rewrite", sample["rewrite"])]
+            lines.append(f"          total {sample['total']:.2f}: {terms}")
+        return "\n".join([*lines, "", f"run directory: {folder}"])
+
+
+def summarise(folder: Path) -> Summary:
+    """Summary of the run in a directory, from its first and last evaluation."""
+    evaluations = read_jsonl(folder / "evaluations.jsonl")
+    first, last = evaluations[0], evaluations[-1]
+    shared = [
+        last["prompts"][key] - before
+        for key, before in first["prompts"].items()
+        if before is not None and last["prompts"].get(key) is not None
+    ]
+    terms = [
+        name for name in first["metrics"] if name.endswith(("_reward", "_rate")) or name == "reward_mean"
+    ]
+    rows = [
+        {
+            "term": name,
+            "before": first["metrics"][name],
+            "after": last["metrics"][name],
+            "change": _difference(first["metrics"][name], last["metrics"][name]),
+        }
+        for name in sorted(terms, key=lambda name: (name != "reward_mean", name))
+    ]
+    samples = [
+        row
+        for row in read_jsonl(folder / "samples.jsonl")
+        if row["kind"] == "evaluation" and row["step"] == last["step"] and row["total"] is not None
+    ]
+    return Summary(
+        rows=rows,
+        gain=mean(shared) if shared else math.nan,
+        gain_se=stdev(shared) / math.sqrt(len(shared)) if len(shared) > 1 else math.nan,
+        first_step=first["step"],
+        last_step=last["step"],
+        prompts=len(shared),
+        samples=_typical(samples),
+    )
+
+
+def _typical(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Three rewrites of different sources across the range of totals: a weak, a middling and a good one."""
+    by_source = {row["id"]: row for row in samples}
+    ranked = sorted(by_source.values(), key=lambda row: row["total"])
+    if len(ranked) <= SHOWN:
+        return ranked
+    return [ranked[len(ranked) // 4], ranked[len(ranked) // 2], ranked[-1]]
+
+
+def _difference(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before
+
+
+def _paragraph(name: str, text: str) -> str:
+    one_line = json.dumps(text, ensure_ascii=False)[1:-1]
+    return textwrap.fill(one_line, 100, initial_indent=f"{name:>8}  ", subsequent_indent=" " * 10)

@@ -1,0 +1,232 @@
+"""TRL's GRPOTrainer with the recipe's update; what is overridden, and why, stands at each method."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate.utils import gather_object
+from paraphrase_rl_plugins.backends._forward import completion_logprobs
+from paraphrase_rl_plugins.backends._sampler import (
+    Sampled,
+    left_pad,
+    merged_adapter,
+    right_pad,
+    sample_groups,
+)
+from torch.utils.data import Sampler
+from trl import GRPOTrainer
+from trl.models.utils import disable_gradient_checkpointing
+from trl.trainer.utils import split_tensor_dict, use_adapter
+
+from paraphrase_rl.training.grpo import mean_over_tokens
+from paraphrase_rl.training.loop import Judged, TrainingRun
+from paraphrase_rl.types import FloatArray, Rollout
+
+Batch = dict[str, Any]
+
+
+class StepSampler(Sampler[int]):
+    """The core's prompt order, each prompt once a rollout and each batch once a micro-step, as TRL expects.
+
+    All epochs are one: a resumed Trainer skips whole batches, while TRL's own sampler restarts its permutation
+    and replays the first epoch's order in every later one.
+    """
+
+    def __init__(self, order: list[list[int]], group_size: int, repeats: int) -> None:
+        self.indices = [
+            prompt for step in order for _ in range(repeats) for prompt in step for _ in range(group_size)
+        ]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __iter__(self) -> Any:
+        return iter(self.indices)
+
+
+class RecipeTrainer(GRPOTrainer):
+    """One importance-sampling update a batch, per-token advantages from the core.
+
+    Args:
+        run: what the core hands a backend; judges rollouts and turns totals into advantages.
+        own_sampler: sample with ``_sampler`` (any single device, DistributedDataParallel); False leaves sampling
+            to TRL, for weights that are sharded over processes or served by vLLM.
+    """
+
+    def __init__(self, *, run: TrainingRun, own_sampler: bool, **arguments: Any) -> None:
+        self.run = run
+        self.own_sampler = own_sampler
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self.current: Judged | None = None
+        self.mismatch: list[FloatArray] = []
+        super().__init__(**arguments)
+
+    def _get_train_sampler(self, dataset: Any = None) -> StepSampler:  # noqa: ARG002
+        return StepSampler(self.run.order, self.num_generations, self.args.steps_per_generation)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """No card: a run describes itself in its own files."""
+
+    def _prepare_inputs(self, generation_batch: Any) -> Batch:
+        # TRL shuffles the rollouts before it splits them into micro-batches. One update sums over all of them, so
+        # order changes nothing, and unshuffled each micro-batch is one prompt's group, which reads its prompt once.
+        index = self._step % self.args.steps_per_generation
+        if index == 0 or self._buffered_inputs is None:
+            batch = self._generate_and_score_completions(generation_batch)
+            self._buffered_inputs = split_tensor_dict(batch, self.args.steps_per_generation)
+        return self._buffered_inputs[index]
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> Batch:
+        # TRL's own computes one advantage a rollout and averages rewards; here the core does rewards and advantages.
+        step, size, device = self.state.global_step + 1, self.num_generations, self.accelerator.device
+        examples = inputs[::size]
+        indices = [int(example["index"]) for example in examples]
+        prompts, _, _ = self._tokenize_prompts([example["prompt"] for example in examples])
+        started = time.perf_counter()
+        sampled = self._sample(step, indices, prompts)
+        self._clock("sample", started)
+
+        prompt_ids, prompt_mask = left_pad([p for p in prompts for _ in range(size)], self._pad_id, device)
+        ids, mask = right_pad([s.ids for s in sampled], self._pad_id, torch.long, device)
+        batch = {
+            "prompt_ids": prompt_ids,
+            "prompt_mask": prompt_mask,
+            "completion_ids": ids,
+            "completion_mask": mask,
+        }
+        started = time.perf_counter()
+        unwrapped = self.accelerator.unwrap_model(self.model)
+        with torch.no_grad(), disable_gradient_checkpointing(
+            self.model, self.args.gradient_checkpointing_kwargs
+        ):
+            with use_adapter(unwrapped, adapter_name=None):
+                base = self._logprobs(self.model, batch)
+            if sampled[0].logprobs:
+                old, _ = right_pad([s.logprobs for s in sampled], 0.0, torch.float32, device)
+            else:
+                old = self._logprobs(self.model, batch)
+        self._clock("reference", started)
+
+        started = time.perf_counter()
+        rollouts = [
+            Rollout(
+                group=row // size,
+                prompt_ids=prompts[row // size],
+                completion_ids=completion.ids,
+                logprobs=_ragged(old[row], mask[row]),
+                text=self._tokenizer.decode(completion.ids, skip_special_tokens=True),
+                finished=completion.finished,
+            )
+            for row, completion in enumerate(sampled)
+        ]
+        local = self.run.judge([i for i in indices for _ in range(size)], rollouts)
+        local.base_logprobs = [_ragged(base[row], mask[row]) for row in range(len(rollouts))]
+        self.current = Judged.join(gather_object([local]))
+        advantages = self.run.advantages(self.current).values
+        first = self.accelerator.process_index * len(rollouts)
+        values, _ = right_pad(
+            [a.tolist() for a in advantages[first : first + len(rollouts)]], 0.0, torch.float32, device
+        )
+        self._clock("reward", started)
+        self.mismatch = []
+        return {**batch, "advantages": values, "old_per_token_logps": old}
+
+    def _sample(self, step: int, indices: list[int], prompts: list[list[int]]) -> list[Sampled]:
+        if self.own_sampler:
+            model = self.accelerator.unwrap_model(self.model)
+            with merged_adapter(model):
+                return sample_groups(
+                    model,
+                    prompts,
+                    [self.run.noise_key(step, index) for index in indices],
+                    group_size=self.num_generations,
+                    max_tokens=self.max_completion_length,
+                    temperature=self.temperature,
+                    top_p=self.top_p,
+                    end_ids=self.eos_token_ids,
+                    pad_id=self._pad_id,
+                )
+        repeated = [prompt for prompt in prompts for _ in range(self.num_generations)]
+        completions, logprobs = self._generate_single_turn(repeated, None, {}, self.num_generations)
+        # vLLM reports log-probabilities renormalised over the nucleus; only without one are they of the full softmax.
+        known = logprobs if self.top_p >= 1.0 and logprobs is not None else [[]] * len(completions)
+        return [
+            Sampled(list(ids), list(values), bool(ids) and ids[-1] in self.eos_token_ids)
+            for ids, values in zip(completions, known, strict=True)
+        ]
+
+    def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
+        """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
+        if self.args.gradient_checkpointing:  # it forbids the cache that shares the prompt
+            ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
+            attention = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
+            width = batch["completion_ids"].shape[1]
+            logprobs, _, _ = self._get_per_token_logps_and_entropies(
+                model, ids, attention, width, batch_size=self.args.per_device_train_batch_size
+            )
+            return logprobs * batch["completion_mask"]
+        # One prompt's group at a time: no more logits at once than a micro-batch needs.
+        size = self.num_generations
+        with self.accelerator.autocast():
+            parts = [
+                completion_logprobs(
+                    model,
+                    *(batch[key][at : at + size] for key in _TOKEN_KEYS),
+                    group_size=size,
+                    temperature=self.temperature,
+                )
+                for at in range(0, len(batch["prompt_ids"]), size)
+            ]
+        return torch.cat(parts)
+
+    def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:
+        # No clipping, no KL in the loss, a sum over tokens: TRL's losses all normalise, by tokens or by length.
+        started = time.perf_counter()
+        mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
+        logprobs = self._logprobs(model, inputs)
+        self.mismatch += [
+            _ragged(difference, row)
+            for difference, row in zip((old - logprobs).detach(), mask, strict=True)
+        ]
+        loss = -(torch.exp(logprobs - old) * inputs["advantages"] * mask).sum()
+        self._clock("forward", started)
+        # DistributedDataParallel averages gradients over processes; the recipe's loss is their sum.
+        return loss * self.accelerator.num_processes
+
+    @property
+    def _pad_id(self) -> int:
+        return int(self._tokenizer.pad_token_id)
+
+    def _clock(self, what: str, started: float) -> None:
+        self.seconds[what] += time.perf_counter() - started
+
+    # ---- after the update, called by the backend's callback
+
+    @torch.no_grad()
+    def step_metrics(self) -> dict[str, float]:
+        """Metrics of the step that ended, over all processes; call it on every process."""
+        after: list[FloatArray] = []
+        for inputs in self._buffered_inputs:
+            new = self._logprobs(self.model, inputs)
+            difference = inputs["old_per_token_logps"] - new
+            after += [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
+        return {
+            "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)),
+            "kl_post_train": mean_over_tokens(gather_object(after)),
+        }
+
+    def take_seconds(self) -> dict[str, float]:
+        """Wall seconds by part since the last call."""
+        seconds, self.seconds = dict(self.seconds), defaultdict(float)
+        return seconds
+
+
+_TOKEN_KEYS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+
+
+def _ragged(values: torch.Tensor, mask: torch.Tensor) -> FloatArray:
+    return values[mask.bool()].double().cpu().numpy().astype(np.float64)

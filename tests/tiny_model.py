@@ -1,0 +1,50 @@
+"""A random model of a real architecture, small enough for tests of mechanics: byte-level tokens, chat template."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+SIZES = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 4096,
+    "initializer_range": 0.3,
+}
+
+
+def tokenizer() -> PreTrainedTokenizerFast:
+    """One token a byte, and the markup of a chat."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={symbol: i + 3 for i, symbol in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|pad|>"
+    )
+    wrapped.chat_template = CHAT_TEMPLATE
+    return wrapped
+
+
+def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0) -> Path:
+    """Write a tiny Llama (or Qwen3, the recipe's architecture) with its tokenizer to a folder."""
+    tokens = tokenizer()
+    torch.manual_seed(seed)
+    ids = {"vocab_size": len(tokens), "eos_token_id": tokens.eos_token_id, "pad_token_id": tokens.pad_token_id}
+    if qwen:
+        model = Qwen3ForCausalLM(Qwen3Config(**SIZES, **ids, head_dim=8, tie_word_embeddings=True))
+    else:
+        model = LlamaForCausalLM(LlamaConfig(**SIZES, **ids))
+    model.save_pretrained(folder)
+    tokens.save_pretrained(folder)
+    return folder

@@ -1,0 +1,113 @@
+"""Group sampling: exact log-probabilities, the right distribution, no dependence on batch mates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from paraphrase_rl_plugins.backends._sampler import draw, merged_adapter, sample_groups, uniform_noise
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM, TopPLogitsWarper
+
+PROMPTS = [[1, 50, 60, 70], [1, 99], [1, 120, 44, 45, 46, 47, 48, 200]]
+KEYS = [(0, 7), (0, 8), (0, 9)]
+
+
+@pytest.fixture
+def model(tiny_model: Path) -> torch.nn.Module:
+    return AutoModelForCausalLM.from_pretrained(tiny_model).eval()
+
+
+def sample(model: torch.nn.Module, rows: list[int], **changes: object) -> list:
+    settings = {"group_size": 4, "max_tokens": 24, "temperature": 1.0, "top_p": 0.95, "end_ids": [33, 77]}
+    return sample_groups(
+        model, [PROMPTS[i] for i in rows], [KEYS[i] for i in rows], pad_id=0, **{**settings, **changes}
+    )
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 0.95), (0.7, 1.0), (1.3, 0.5)])
+def test_logprobs_are_those_of_the_full_softmax(model, temperature: float, top_p: float) -> None:
+    sampled = sample(model, [0, 1, 2], temperature=temperature, top_p=top_p)
+    for row, one in enumerate(sampled):
+        prompt = PROMPTS[row // 4]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + one.ids])).logits[0, len(prompt) - 1 : -1]
+        full = torch.log_softmax(logits / temperature, -1)
+        expected = full.gather(1, torch.tensor(one.ids)[:, None])[:, 0]
+        assert torch.tensor(one.logprobs) == pytest.approx(expected.numpy(), abs=1e-4)
+
+
+def test_a_rollout_does_not_depend_on_the_other_prompts_or_their_order(model) -> None:
+    together = sample(model, [0, 1, 2])
+    alone = sample(model, [1])
+    assert [one.ids for one in alone] == [one.ids for one in together[4:8]]
+    swapped = sample(model, [2, 0])
+    assert [one.ids for one in swapped[4:]] == [one.ids for one in together[:4]]
+
+
+def test_rows_end_at_their_first_end_token(model) -> None:
+    for one in sample(model, [0, 1, 2], max_tokens=60):
+        ends = [i for i, token in enumerate(one.ids) if token in (33, 77)]
+        assert ends == ([len(one.ids) - 1] if one.finished else [])
+        assert one.finished or len(one.ids) == 60
+        assert len(one.ids) == len(one.logprobs)
+
+
+@pytest.mark.parametrize("top_p", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("peaked", [0.1, 3.0])
+def test_support_is_the_nucleus_of_transformers(top_p: float, peaked: float) -> None:
+    torch.manual_seed(3)
+    logits = torch.randn(1, 900) * peaked
+    allowed = torch.isfinite(TopPLogitsWarper(top_p)(None, logits.clone()))[0]
+    noise = torch.linspace(0, 1, 20001)[:-1]
+    tokens, _ = draw(logits.expand(len(noise), -1), noise, top_p)
+    assert allowed[tokens].all()
+    likely = allowed & (torch.softmax(logits, -1)[0] > 2e-4)
+    assert set(likely.nonzero()[:, 0].tolist()) <= set(tokens.tolist())
+
+
+def test_frequencies_are_those_of_the_renormalised_nucleus() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    noise = (torch.arange(10000) + 0.5) / 10000
+    tokens, logprobs = draw(logits.expand(10000, -1), noise, 0.9)  # 0.5 + 0.3 < 0.9: the third crosses it
+    shares = torch.bincount(tokens, minlength=4) / 10000
+    assert shares.tolist() == pytest.approx([0.5 / 0.95, 0.3 / 0.95, 0.15 / 0.95, 0], abs=2e-4)
+    assert logprobs[tokens == 1][0] == pytest.approx(np.log(0.3), abs=1e-6)
+
+
+def test_noise_at_the_edge_stays_inside_the_nucleus() -> None:
+    logits = torch.log(torch.tensor([[0.5, 0.3, 0.15, 0.05]]))
+    edge = torch.tensor([float(np.nextafter(np.float32(1), np.float32(0)))])
+    assert draw(logits, edge, 0.9)[0].item() == 2
+    assert draw(logits, edge, 1.0)[0].item() == 3
+
+
+def test_noise_depends_on_key_and_row_alone() -> None:
+    both = uniform_noise([(0, 1), (0, 2)], 3, 5)
+    assert torch.equal(both[3:], uniform_noise([(0, 2)], 3, 5))
+    assert torch.equal(both[:, :3], uniform_noise([(0, 1), (0, 2)], 3, 3))
+    assert len({tuple(row.tolist()) for row in both}) == 6
+
+
+def test_merged_adapter_samples_the_adapted_model_and_puts_the_same_weights_back(model) -> None:
+    adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=4, target_modules="all-linear"))
+    torch.manual_seed(1)
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    ids = torch.tensor([PROMPTS[2]])
+    before = {name: value.clone() for name, value in adapted.state_dict().items()}
+    with torch.no_grad():
+        expected = adapted(input_ids=ids).logits
+        with adapted.disable_adapter():
+            base = adapted(input_ids=ids).logits
+        with merged_adapter(adapted):
+            merged = adapted(input_ids=ids).logits
+    assert torch.allclose(merged, expected, atol=1e-4)
+    assert not torch.allclose(base, expected, atol=1e-2)
+    assert all(torch.equal(value, before[name]) for name, value in adapted.state_dict().items())
+    with pytest.raises(RuntimeError, match="in the middle"), merged_adapter(adapted):
+        raise RuntimeError("in the middle")
+    assert all(torch.equal(value, before[name]) for name, value in adapted.state_dict().items())
