@@ -21,6 +21,11 @@ def home() -> Path:
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "paraphrase-rl"
 
 
+def fitted_folder(detector: str) -> Path:
+    """Where ``prl fit DETECTOR`` writes, and a trained detector is loaded from, unless told otherwise."""
+    return home() / "detectors" / detector
+
+
 def sha256_text(text: str) -> str:
     """Hex digest of the UTF-8 form; lone surrogates are kept apart rather than refused."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

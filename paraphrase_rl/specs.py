@@ -92,7 +92,8 @@ class DetectorSpec(ComponentSpec):
         direction: of the score as published. Scores returned are always higher = more likely AI: a detector
             published as ``lower`` negates its score.
         fit: for trainable detectors: ``fit(options, documents, folder) -> None`` trains on labelled documents
-            and writes what the factory loads; no pickle.
+            and writes what the factory loads; no pickle. Its options have a field ``folder``: where to load
+            from, ``None`` = :func:`paraphrase_rl.files.fitted_folder`.
     """
 
     factory: Callable[[Any, Context], Detector]

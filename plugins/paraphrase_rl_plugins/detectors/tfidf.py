@@ -1,0 +1,198 @@
+"""Logistic regression on TF-IDF of words and characters: a detector of another family that needs no download.
+
+Trained by ``prl fit tfidf``; kept as plain JSON (terms, inverse document frequencies, coefficients), never as
+a pickle, and read back only when the digest in its manifest fits.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from paraphrase_rl import files, hookimpl
+from paraphrase_rl.errors import DataError, ModelError
+from paraphrase_rl.specs import Context, DetectorSpec, Options
+from paraphrase_rl.types import Document, Failure, Scores
+
+NAME = "tfidf"
+SCHEMA = "paraphrase-rl/tfidf/1"
+FIRST_WORDS = 200
+"""Only so many words of a text count, in training and in scoring, so that length says little."""
+_ANALYZERS: Mapping[str, Mapping[str, Any]] = {
+    "word": {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True},
+    "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True},
+}
+
+
+class TfidfOptions(Options):
+    folder: str | None = Field(None, description="what `prl fit tfidf --out` wrote; null = in the cache")
+    word_features: int = Field(60_000, ge=1, description="words and word pairs kept, the most frequent ones")
+    char_features: int = Field(100_000, ge=1, description="character n-grams kept, the most frequent ones")
+
+
+@hookimpl
+def register_detectors() -> Iterable[DetectorSpec]:
+    return [
+        DetectorSpec(
+            name=NAME,
+            summary="Logistic regression on TF-IDF of words and characters; train it with `prl fit tfidf`",
+            factory=Tfidf,
+            options=TfidfOptions,
+            family="supervised",
+            fit=fit,
+            extra="tfidf",
+            modules=("sklearn",),
+            cost="milliseconds, no model",
+        )
+    ]
+
+
+class Tfidf:
+    """Scores are logits of P(AI) at the share of AI texts in training; higher = more likely AI."""
+
+    def __init__(self, options: TfidfOptions, context: Context) -> None:  # noqa: ARG002
+        folder = _folder(options)
+        manifest, model, self._digest = _read(folder)
+        for key in options.model_fields_set & {"word_features", "char_features"}:
+            fitted, wanted = manifest["options"][key], getattr(options, key)
+            if fitted != wanted:
+                raise ModelError(
+                    f"the tfidf detector in {folder} was fitted with {key} {fitted}, not {wanted}",
+                    f"{_fit_line(folder)} --set detectors.{NAME}.options.{key}={wanted}",
+                )
+        self._intercept = float(model["intercept"])
+        self._parts = [(_vectorizer(kind, model[kind]), np.array(model[kind]["coef"])) for kind in _ANALYZERS]
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Scores of shape (N,)."""
+        heads = [_head(text) for text in texts]
+        values = np.full(len(texts), self._intercept)
+        seen = np.zeros(len(texts), dtype=np.int64)
+        if texts:
+            for vectorizer, coefficients in self._parts:
+                matrix = vectorizer.transform(heads)
+                values += matrix @ coefficients
+                seen += np.diff(matrix.indptr)
+        failures = tuple(_nothing_seen(i, heads[i]) for i in np.flatnonzero(seen == 0).tolist())
+        values[seen == 0] = np.nan
+        return Scores(values, failures)
+
+    def provenance(self) -> Mapping[str, str]:
+        """Digest of the fitted model."""
+        return {NAME: self._digest}
+
+
+def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> None:
+    """Train on labelled documents and write ``model.json`` and ``manifest.json``.
+
+    Args:
+        options: feature limits.
+        documents: the train split; those without a label are left out.
+        folder: where to write.
+
+    Raises:
+        DataError: a label is missing, or the texts of both labels cannot be told apart.
+    """
+    import sklearn
+    from scipy.sparse import hstack
+    from sklearn.linear_model import LogisticRegression
+
+    labelled = [d for d in documents if d.label is not None]
+    is_ai = np.array([d.label == "ai" for d in labelled], dtype=bool)
+    if not is_ai.any() or is_ai.all():
+        raise DataError(
+            f"tfidf needs texts of both labels, got {int((~is_ai).sum())} human and {int(is_ai.sum())} AI",
+            "fit on data whose train split has both",
+        )
+    heads = [_head(d.text) for d in labelled]
+    limits = {"word": options.word_features, "char": options.char_features}
+    vectorizers = {kind: _vectorizer(kind, None, limits[kind]) for kind in _ANALYZERS}
+    try:
+        matrices = [vectorizers[kind].fit_transform(heads) for kind in _ANALYZERS]
+    except ValueError as error:
+        raise DataError(f"tfidf cannot be trained: {error}", "fit on texts with words") from error
+    features = hstack(matrices, format="csr")
+    classifier = LogisticRegression(C=10.0, max_iter=2000).fit(features, is_ai)
+    logits = classifier.decision_function(features)
+    if not logits[is_ai].mean() > logits[~is_ai].mean():
+        raise DataError("tfidf: AI texts do not score above human ones in training", "check the labels")
+    coefficients = np.split(classifier.coef_[0], [matrices[0].shape[1]])
+    model: dict[str, Any] = {
+        kind: {
+            "terms": vectorizers[kind].get_feature_names_out().tolist(),
+            "idf": vectorizers[kind].idf_.tolist(),
+            "coef": part.tolist(),
+        }
+        for kind, part in zip(_ANALYZERS, coefficients, strict=True)
+    }
+    text = files.dumps({**model, "intercept": float(classifier.intercept_[0])})
+    files.write_text(folder / "model.json", text)
+    files.write_json(
+        folder / "manifest.json",
+        {
+            "schema": SCHEMA,
+            "model_sha256": files.sha256_text(text),
+            "data_sha256": files.sha256_texts(f"{d.label}\t{d.text}" for d in labelled),
+            "n_human": int((~is_ai).sum()),
+            "n_ai": int(is_ai.sum()),
+            "options": {"word_features": options.word_features, "char_features": options.char_features},
+            "scikit-learn": sklearn.__version__,
+        },
+    )
+
+
+def _vectorizer(kind: str, fitted: Mapping[str, Any] | None, limit: int | None = None) -> Any:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    if fitted is None:
+        return TfidfVectorizer(**_ANALYZERS[kind], max_features=limit)
+    vectorizer = TfidfVectorizer(**_ANALYZERS[kind], vocabulary=fitted["terms"])
+    vectorizer.idf_ = np.array(fitted["idf"])
+    return vectorizer
+
+
+def _head(text: str) -> str:
+    return " ".join(text.split(maxsplit=FIRST_WORDS)[:FIRST_WORDS])
+
+
+def _nothing_seen(index: int, head: str) -> Failure:
+    message = "no word or character sequence known from training" if head else "the text is empty"
+    return Failure(index=index, owner=NAME, kind="no-tokens" if head else "empty", message=message)
+
+
+def _folder(options: TfidfOptions) -> Path:
+    return Path(options.folder).expanduser() if options.folder else files.fitted_folder(NAME)
+
+
+def _fit_line(folder: Path) -> str:
+    return f"run: prl fit {NAME} --data starter --out {shlex.quote(str(folder))}"
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Manifest, model and the model's digest."""
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        text = (folder / "model.json").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ModelError(
+            f"the tfidf detector is not fitted: nothing in {folder}", _fit_line(folder)
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the tfidf detector in {folder} cannot be read: {error}", _fit_line(folder)
+        ) from error
+    digest = files.sha256_text(text)
+    if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
+        raise ModelError(f"{folder}/manifest.json is not one of a tfidf detector", _fit_line(folder))
+    if manifest.get("model_sha256") != digest:
+        raise ModelError(
+            f"{folder}/model.json is not the file its manifest describes (SHA-256 differs)",
+            f"it was edited or damaged; {_fit_line(folder)}",
+        )
+    return manifest, json.loads(text), digest
