@@ -1,0 +1,33 @@
+"""Mean log-probability of the tokens: a language model finds AI text likelier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.scoring.token_statistics import TokenStatistics
+from paraphrase_rl.scoring.zero_shot import zero_shot_spec
+from paraphrase_rl.specs import DetectorSpec
+
+
+def log_likelihood(statistics: TokenStatistics) -> float:
+    """mean of log p(x_t | x_<t) over t >= 2, in nats, at most 0; higher = more likely AI.
+
+    Solaiman et al. 2019, as the baseline of Mitchell et al. 2023. As there, nothing stands before the first
+    token, so it has no score.
+    """
+    return float(np.mean(statistics.logprob, dtype=np.float64))
+
+
+@hookimpl
+def register_detectors() -> Iterable[DetectorSpec]:
+    return [
+        zero_shot_spec(
+            "log-likelihood",
+            "Mean log-probability of the tokens",
+            log_likelihood,
+            paper="https://arxiv.org/abs/1908.09203",
+        )
+    ]

@@ -1,0 +1,39 @@
+"""Log-likelihood log-rank ratio."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.scoring.token_statistics import TokenStatistics
+from paraphrase_rl.scoring.zero_shot import Undefined, zero_shot_spec
+from paraphrase_rl.specs import DetectorSpec
+
+
+def lrr(statistics: TokenStatistics) -> float:
+    """-(sum of log p) / (sum of ln rank), at least 0; higher = more likely AI.
+
+    Su et al. 2023 (DetectLLM), equation 1.
+
+    Raises:
+        Undefined: every token was the model's first choice, so that the denominator is 0.
+    """
+    ranks = float(np.sum(np.log(statistics.rank, dtype=np.float64)))
+    if ranks == 0.0:
+        raise Undefined("every token is the model's first choice: the log-rank is 0")
+    return -float(np.sum(statistics.logprob, dtype=np.float64)) / ranks
+
+
+@hookimpl
+def register_detectors() -> Iterable[DetectorSpec]:
+    return [
+        zero_shot_spec(
+            "lrr",
+            "Log-likelihood divided by log-rank",
+            lrr,
+            paper="https://arxiv.org/abs/2306.05540",
+            licence="the authors' code has no licence; this is written from the paper",
+        )
+    ]
