@@ -24,14 +24,14 @@ _COMMON = 50
 
 @dataclass(frozen=True)
 class AuditRow:
-    """Documents of one split, label, group and domain; ``words`` is the median length."""
+    """Documents of one split, label and group: median length in words, and counts by domain."""
 
     split: str
     label: str
     group: str
-    domain: str
     documents: int
     words: float
+    domains: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Audit:
     """The audit of a data set.
 
     Attributes:
-        rows: one a combination of split, label, group and domain.
+        rows: one a combination of split, label and group.
         shares: share of the documents by group, when any document has one.
         exact_duplicates: groups of ids with the same text, white space aside.
         near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
@@ -68,11 +68,18 @@ def audit(documents: Sequence[Document]) -> Audit:
 
 
 def _rows(documents: Sequence[Document]) -> tuple[AuditRow, ...]:
-    lengths: defaultdict[tuple[str, str, str, str], list[int]] = defaultdict(list)
+    alike: defaultdict[tuple[str, str, str], list[Document]] = defaultdict(list)
     for d in documents:
-        key = (d.split or "", d.label or "unknown", d.group or "", d.domain or "")
-        lengths[key].append(len(d.text.split()))
-    return tuple(AuditRow(*key, len(words), median(words)) for key, words in sorted(lengths.items()))
+        alike[d.split or "", d.label or "unknown", d.group or ""].append(d)
+    return tuple(
+        AuditRow(
+            *key,
+            documents=len(found),
+            words=median(len(d.text.split()) for d in found),
+            domains=dict(Counter(d.domain for d in found if d.domain is not None).most_common()),
+        )
+        for key, found in sorted(alike.items())
+    )
 
 
 def _shares(documents: Sequence[Document]) -> dict[str, float]:

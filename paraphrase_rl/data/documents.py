@@ -87,6 +87,10 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
         where += f" (id {document.id})"
         if not isinstance(document.text, str) or not document.text.strip():
             raise DataError(f"{where}: the text is empty", "remove the row or give it a text")
+        if any("\ud800" <= character <= "\udfff" for character in document.text):
+            raise DataError(
+                f"{where}: the text holds half a surrogate pair", "it is not valid Unicode: mend the row"
+            )
         _known(document.label, get_args(Label), where, "label")
         _known(document.split, get_args(Split), where, "split")
         if document.id in rows:

@@ -1,0 +1,75 @@
+"""``prl data``: what a data set holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+
+import click
+
+from paraphrase_rl.cli.output import emit, emit_records, format_option, say
+
+
+@click.command("data", context_settings={"show_default": True})
+@click.argument("source", default="starter")
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the data set, such as path=essays.jsonl.",
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Recipe key, such as data.passage_words=60.",
+)
+@click.option(
+    "--sample",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Show so many documents, evenly spaced, instead of counts.",
+)
+@format_option
+def command(
+    source: str, options: tuple[str, ...], overrides: tuple[str, ...], sample: int, format_: str
+) -> None:
+    """Show a data set: counts by split, label, group and domain, its licence, and what to beware of.
+
+    SOURCE is a data set plug-in; `prl plugins` lists them.
+
+    \b
+    Examples:
+      prl data
+      prl data jsonl -o path=essays.jsonl -o 'columns={text: essay}'
+      prl data starter --set data.passage_words=48 --sample 5
+    """
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.registry import default_registry
+
+    named = [f"data.source={{name: {source}}}", *(f"data.source.options.{option}" for option in options)]
+    settings = load_recipe(None, [*named, *overrides]).recipe.data
+    corpus = load_documents(settings.source, settings, default_registry())
+    meta = {"source": corpus.source, "digest": corpus.digest, "description": corpus.description}
+    if sample:
+        apart = max(1, len(corpus.documents) // sample)
+        rows = [asdict(document) for document in corpus.documents[::apart][:sample]]
+        emit_records(rows, format_=format_, schema="prl.data.sample", meta=meta)
+        return
+    emit(
+        [asdict(row) | {"domains": _listed(row.domains)} for row in corpus.audit.rows],
+        format_=format_,
+        schema="prl.data",
+        meta=meta | {"shares": corpus.audit.shares, "warnings": corpus.audit.warnings},
+    )
+    say(f"\n{corpus.description}")
+    for warning in corpus.audit.warnings:
+        say(f"note: {warning}")
+
+
+def _listed(domains: Mapping[str, int]) -> str:
+    return ", ".join(f"{domain} {count}" for domain, count in domains.items())

@@ -1,0 +1,63 @@
+"""``prl data``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from paraphrase_rl.cli.main import cli
+
+
+def prl(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["data", *args])
+    out, err = capsys.readouterr()
+    return int(exit_.value.code or 0), out, err
+
+
+def test_the_starter_data_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = prl(capsys)
+    assert code == 0
+    assert len(out.splitlines()) == 2 + 6
+    assert "179" in out
+    assert "LGPL" in err
+    assert "note: 4 pairs of texts are near duplicates" in err
+
+
+def test_json_carries_counts_warnings_and_digest(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = prl(capsys, "--format", "json")
+    payload = json.loads(out)
+    assert code == 0
+    assert sum(row["documents"] for row in payload["rows"]) == 493
+    assert len(payload["digest"]) == 64
+    assert any("counterpart" in warning for warning in payload["warnings"])
+
+
+def test_options_and_settings_reach_the_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(
+        "essay\nOne two. Three four five six seven eight nine ten eleven twelve.\n"
+    )
+    args = ["jsonl", "-o", f"path={tmp_path}/a.csv", "-o", "columns={text: essay}", "--sample", "2"]
+    code, out, _ = prl(capsys, *args, "--set", "data.passage_words=10", "--format", "jsonl")
+    assert code == 0
+    assert [json.loads(line)["text"] for line in out.splitlines()] == ["One two."]
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["startr"], "did you mean starter"),
+        (["jsonl"], "path"),
+        (["jsonl", "-o", "path=/nowhere.jsonl"], "no file at /nowhere.jsonl"),
+        (["starter", "--set", "data.pasage_words=9"], "data.passage_words"),
+    ],
+)
+def test_wrong_use_is_told_on_one_line(
+    capsys: pytest.CaptureFixture[str], args: list[str], said: str
+) -> None:
+    code, out, err = prl(capsys, *args)
+    assert (code, out) == (2, "")
+    assert said in err
+    assert "Traceback" not in err

@@ -1,0 +1,63 @@
+"""Sentences and passages."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paraphrase_rl.data.passages import passage, sentence_ends
+
+
+def sentences(text: str) -> list[str]:
+    ends = sentence_ends(text)
+    return [text[a:b].strip() for a, b in zip([0, *ends], ends, strict=False)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("It rained. It stopped.", ["It rained.", "It stopped."]),
+        ("Really?! Yes… Good.", ["Really?!", "Yes…", "Good."]),
+        ("Dr. Lee met Mr. Roe. They spoke.", ["Dr. Lee met Mr. Roe.", "They spoke."]),
+        ("J. R. Roe of the U.S. Senate left. He ran.", ["J. R. Roe of the U.S. Senate left.", "He ran."]),
+        ("It closed at 5 p.m. Nobody came.", ["It closed at 5 p.m.", "Nobody came."]),
+        ("Rain fell for 3.5 hours. Then sun.", ["Rain fell for 3.5 hours.", "Then sun."]),
+        ('"We won. They lost," she said. He left.', ['"We won. They lost," she said.', "He left."]),
+        ('She said "We won." He left.', ['She said "We won."', "He left."]),
+        ("He said “Go. Now.” Then he left.", ["He said “Go. Now.”", "Then he left."]),
+        ('The 6" pipe broke. It leaked.', ['The 6" pipe broke.', "It leaked."]),
+        ("See e.g. the list. it goes on", ["See e.g. the list. it goes on"]),
+        ("A title\n\nThe text. More", ["A title", "The text.", "More"]),
+        ("هل جاء؟ نعم.", ["هل جاء؟", "نعم."]),
+        ("no end at all", ["no end at all"]),
+        ("", []),
+    ],
+)
+def test_sentences(text: str, expected: list[str]) -> None:
+    assert sentences(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (10, "One two three. Four five. Six."),
+        (6, "One two three. Four five. Six."),
+        (5, "One two three. Four five."),
+        (4, "One two three."),
+        (3, "One two three."),
+        (2, "One two"),
+    ],
+)
+def test_a_passage_is_whole_sentences_or_the_head_of_the_first(words: int, expected: str) -> None:
+    assert passage("  One two three. Four five. Six. ", words) == expected
+
+
+@given(st.text(alphabet='aB .!?"“”\n,', max_size=200), st.integers(1, 30))
+def test_a_passage_is_a_prefix_within_the_limit(text: str, words: int) -> None:
+    cut = passage(text, words)
+    assert text.strip().startswith(cut)
+    assert len(cut.split()) <= words
+    assert bool(cut) == bool(text.strip())
+    assert passage(cut, words) == cut or '"' in text  # an opening quote may lose its closing one
+    assert len(text.split()) > words or cut == text.strip()

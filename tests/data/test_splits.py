@@ -1,0 +1,112 @@
+"""Splits by unit."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paraphrase_rl.data.splits import split_documents, units
+from paraphrase_rl.types import Document, Label, Split
+
+
+def split(
+    documents: list[Document], seed: int = 1, test: float = 0.2, calibration: float = 0.3
+) -> dict[str, Split]:
+    made = split_documents(documents, test_fraction=test, calibration_fraction=calibration, seed=seed)
+    assert [replace(d, split=None) for d in made] == [replace(d, split=None) for d in documents]
+    assert all(d.split for d in made)
+    return {d.id: d.split for d in made if d.split}
+
+
+def pairs(n: int) -> list[Document]:
+    labels: tuple[Label, Label] = ("human", "ai")
+    return [
+        Document(id=f"{label}-{i}", text=f"{label} text {i}", label=label, pair=f"p{i}")
+        for i in range(n)
+        for label in labels
+    ]
+
+
+documents_strategy = st.lists(
+    st.builds(
+        lambda text, label, pair: (text, label, pair),
+        st.integers(0, 12).map(lambda i: f"text {i}"),
+        st.sampled_from(["human", "ai", None]),
+        st.one_of(st.none(), st.integers(0, 6).map(str)),
+    ),
+    min_size=1,
+    max_size=40,
+).map(lambda rows: [Document(id=str(i), text=t, label=x, pair=p) for i, (t, x, p) in enumerate(rows)])
+
+
+@given(documents_strategy, st.integers(0, 5))
+def test_texts_of_a_pair_and_duplicates_stay_together(documents: list[Document], seed: int) -> None:
+    where = split(documents, seed)
+    by_key: defaultdict[object, set[Split]] = defaultdict(set)
+    for d in documents:
+        by_key["text", d.text].add(where[d.id])
+        if d.pair is not None:
+            by_key["pair", d.pair].add(where[d.id])
+    assert all(len(found) == 1 for found in by_key.values())
+
+
+@given(documents_strategy, st.randoms())
+def test_the_order_of_rows_does_not_matter(documents: list[Document], order: random.Random) -> None:
+    shuffled = documents.copy()
+    order.shuffle(shuffled)
+    assert split(shuffled) == split(documents)
+
+
+def test_white_space_makes_no_difference_between_duplicates() -> None:
+    documents = [
+        Document(id="a", text="one  two"),
+        Document(id="b", text=" one\ntwo"),
+        Document(id="c", text="onetwo"),
+    ]
+    assert sorted(map(sorted, units(documents))) == [[0, 1], [2]]
+
+
+def test_fractions_are_met_exactly_and_per_label() -> None:
+    human = [Document(id=f"h{i}", text=f"human {i}", label="human") for i in range(60)]
+    ai = [Document(id=f"a{i}", text=f"machine {i}", label="ai") for i in range(40)]
+    where = split(human + ai)
+    assert Counter(where.values()) == {"train": 50, "calibration": 30, "test": 20}
+    assert Counter(where[d.id] for d in human) == {"train": 30, "calibration": 18, "test": 12}
+
+
+def test_pairs_are_counted_not_texts() -> None:
+    assert Counter(split(pairs(10)).values()) == {"train": 10, "calibration": 6, "test": 4}
+
+
+def test_the_seed_decides() -> None:
+    documents = pairs(30)
+    assert split(documents, seed=1) == split(documents, seed=1) != split(documents, seed=2)
+
+
+def test_splits_of_the_data_are_kept() -> None:
+    documents = [replace(d, split="test" if i % 2 else "calibration") for i, d in enumerate(pairs(5))]
+    assert split(documents) == {d.id: d.split for d in documents}
+
+
+def test_a_document_without_a_split_follows_its_pair() -> None:
+    first, second, *others = pairs(20)
+    where = split([replace(first, split="test"), second, *others])
+    assert where[first.id] == where[second.id] == "test"
+
+
+def test_a_missing_calibration_split_is_drawn_from_train() -> None:
+    given_ = [replace(d, split="test" if i < 8 else "train") for i, d in enumerate(pairs(24))]
+    where = split(given_)
+    assert all(where[d.id] == "test" for d in given_ if d.split == "test")
+    assert Counter(where.values()) == {"test": 8, "train": 28, "calibration": 12}  # 0.3 of 20 pairs
+    assert all(where[f"human-{i}"] == where[f"ai-{i}"] for i in range(24))
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_too_few_units_still_get_a_split(n: int) -> None:
+    assert set(split(pairs(n)).values()) <= {"train", "calibration", "test"}
