@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,7 +133,7 @@ def _train(
 
     checkpoint = directory.last_checkpoint() if resume else None
     if resume:
-        directory.rewind(checkpoint[0] if checkpoint else 0, remove=shutil.rmtree)
+        directory.rewind(checkpoint[0] if checkpoint else 0)
         say(f"resuming {folder} after step {checkpoint[0] if checkpoint else 0}")
     run = TrainingRun(
         recipe=recipe,

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Mapping
+import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -128,7 +129,7 @@ class RunDirectory:
                 return int(row["step"]), path
         return None
 
-    def rewind(self, step: int, *, remove: Callable[[Path], None]) -> None:
+    def rewind(self, step: int) -> None:
         """Forget everything after ``step``: rows of later steps, and checkpoints a kill left half written."""
         if not self.writes:
             return
@@ -141,4 +142,4 @@ class RunDirectory:
         checkpoints = self.folder / "checkpoints"
         for entry in checkpoints.iterdir() if checkpoints.is_dir() else ():
             if entry.is_dir() and entry not in whole:
-                remove(entry)
+                shutil.rmtree(entry)

@@ -39,7 +39,9 @@ def merged_adapter(model: Any) -> Iterator[None]:
     """
     from peft.tuners.lora import LoraLayer
 
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer) and module.active_adapters]
+    layers = [
+        module for module in model.modules() if isinstance(module, LoraLayer) and module.active_adapters
+    ]
     originals = []
     try:
         with torch.no_grad():

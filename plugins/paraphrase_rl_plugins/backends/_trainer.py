@@ -9,14 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate.utils import gather_object
-from paraphrase_rl_plugins.backends._forward import completion_logprobs
-from paraphrase_rl_plugins.backends._sampler import (
-    Sampled,
-    left_pad,
-    merged_adapter,
-    right_pad,
-    sample_groups,
-)
 from torch.utils.data import Sampler
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
@@ -25,6 +17,14 @@ from trl.trainer.utils import split_tensor_dict, use_adapter
 from paraphrase_rl.training.grpo import mean_over_tokens
 from paraphrase_rl.training.loop import Judged, TrainingRun
 from paraphrase_rl.types import FloatArray, Rollout
+from paraphrase_rl_plugins.backends._forward import completion_logprobs
+from paraphrase_rl_plugins.backends._sampler import (
+    Sampled,
+    left_pad,
+    merged_adapter,
+    right_pad,
+    sample_groups,
+)
 
 Batch = dict[str, Any]
 
@@ -100,8 +100,9 @@ class RecipeTrainer(GRPOTrainer):
         }
         started = time.perf_counter()
         unwrapped = self.accelerator.unwrap_model(self.model)
-        with torch.no_grad(), disable_gradient_checkpointing(
-            self.model, self.args.gradient_checkpointing_kwargs
+        with (
+            torch.no_grad(),
+            disable_gradient_checkpointing(self.model, self.args.gradient_checkpointing_kwargs),
         ):
             with use_adapter(unwrapped, adapter_name=None):
                 base = self._logprobs(self.model, batch)
@@ -189,8 +190,7 @@ class RecipeTrainer(GRPOTrainer):
         mask, old = inputs["completion_mask"], inputs["old_per_token_logps"]
         logprobs = self._logprobs(model, inputs)
         self.mismatch += [
-            _ragged(difference, row)
-            for difference, row in zip((old - logprobs).detach(), mask, strict=True)
+            _ragged(difference, row) for difference, row in zip((old - logprobs).detach(), mask, strict=True)
         ]
         loss = -(torch.exp(logprobs - old) * inputs["advantages"] * mask).sum()
         self._clock("forward", started)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
 class TrlOptions(Options):
     """Options of the ``trl`` backend."""
 
-    vllm: bool | None = Field(None, description="sample with vLLM; null = when it is installed and there is a GPU")
+    vllm: bool | None = Field(
+        None, description="sample with vLLM; null = when it is installed and there is a GPU"
+    )
 
 
 @hookimpl
@@ -72,9 +75,24 @@ class TrlBackend:
             RecipeError: the batch does not divide over the processes, or names layers the model lacks.
             RunError: a checkpoint cannot be written or read.
         """
+        with _explained(run.folder):
+            trainer = self.trainer(run)
+            recorder = _recorder(run, trainer)
+            trainer.add_callback(recorder)
+            trainer.train(resume_from_checkpoint=str(run.resume_from[1]) if run.resume_from else None)
+            if not recorder.interrupted:
+                _save_adapter(run, trainer)
+        return TrainingResult(
+            status="interrupted" if recorder.interrupted else "completed", step=trainer.state.global_step
+        )
+
+    def trainer(self, run: TrainingRun) -> Any:
+        """The trainer of a run, a :class:`trl.GRPOTrainer`, ready to start."""
         from datasets import Dataset
+        from transformers import PrinterCallback, set_seed
+        from transformers.utils import logging
+
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
-        from transformers import set_seed
 
         recipe = run.recipe
         processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -83,34 +101,28 @@ class TrlBackend:
                 f"training.batch_size {recipe.training.batch_size} does not divide over {processes} processes",
                 "choose a multiple, or launch fewer processes",
             )
+        logging.set_verbosity_error()
         set_seed(recipe.training.seed)
         tokenizer = load_tokenizer(recipe.model)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         model = load_causal_lm(recipe.model, dtype=scoring_dtype(self.device))
-        sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true" or "ACCELERATE_DEEPSPEED_ZERO_STAGE" in os.environ
+        sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true" or _ZERO_STAGE in os.environ
         vllm = self._use_vllm()
-        with _explained(run.folder):
-            trainer = RecipeTrainer(
-                run=run,
-                own_sampler=not (vllm or sharded),
-                model=model,
-                reward_funcs=[_judged_by_the_core],
-                args=self._config(run, model, vllm, processes),
-                train_dataset=Dataset.from_list(
-                    [{"prompt": run.conversation(d), "index": i} for i, d in enumerate(run.train)]
-                ),
-                processing_class=tokenizer,
-                peft_config=self._lora(run),
-            )
-            recorder = _recorder(run, trainer)
-            trainer.add_callback(recorder)
-            trainer.train(resume_from_checkpoint=str(run.resume_from[1]) if run.resume_from else None)
-            if not recorder.interrupted:
-                self._save_adapter(run, trainer)
-        return TrainingResult(
-            status="interrupted" if recorder.interrupted else "completed", step=trainer.state.global_step
+        trainer = RecipeTrainer(
+            run=run,
+            own_sampler=not (vllm or sharded),
+            model=model,
+            reward_funcs=[_judged_by_the_core],
+            args=self._config(run, model, vllm, processes),
+            train_dataset=Dataset.from_list(
+                [{"prompt": run.conversation(d), "index": i} for i, d in enumerate(run.train)]
+            ),
+            processing_class=tokenizer,
+            peft_config=_lora(run),
         )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
 
     def _use_vllm(self) -> bool:
         from importlib.util import find_spec
@@ -118,18 +130,6 @@ class TrlBackend:
         if self.options.vllm is None:
             return self.device != "cpu" and find_spec("vllm") is not None
         return self.options.vllm
-
-    def _lora(self, run: TrainingRun) -> Any:
-        from peft import LoraConfig
-
-        lora = run.recipe.lora
-        return LoraConfig(
-            r=lora.rank,
-            lora_alpha=lora.alpha,
-            lora_dropout=0.0,
-            target_modules=lora.target_modules or "all-linear",
-            task_type="CAUSAL_LM",
-        )
 
     def _config(self, run: TrainingRun, model: Any, vllm: bool, processes: int) -> Any:
         from trl import GRPOConfig
@@ -173,21 +173,39 @@ class TrlBackend:
             remove_unused_columns=False,
         )
 
-    def _save_adapter(self, run: TrainingRun, trainer: Any) -> None:
-        if not trainer.accelerator.is_main_process:
-            return
-        adapter = run.folder / "adapter"
-        trainer.accelerator.unwrap_model(trainer.model).save_pretrained(adapter)
-        trainer.processing_class.save_pretrained(adapter)
-        run.add_checkpoint(trainer.state.global_step, adapter, "final")
+
+def _lora(run: TrainingRun) -> Any:
+    from peft import LoraConfig
+
+    lora = run.recipe.lora
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=0.0,
+        target_modules=lora.target_modules or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _save_adapter(run: TrainingRun, trainer: Any) -> None:
+    """Write the final adapter whole or not at all."""
+    if not trainer.accelerator.is_main_process:
+        return
+    adapter, unfinished = run.folder / "adapter", run.folder / ".adapter"
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
+    trainer.processing_class.save_pretrained(unfinished)
+    if adapter.exists():
+        shutil.rmtree(adapter)
+    unfinished.rename(adapter)
+    run.add_checkpoint(trainer.state.global_step, adapter, "final")
 
 
 def _rate(run: TrainingRun, model: Any) -> float:
-    from paraphrase_rl.recipe.preflight import auto_learning_rate
-
     rate = run.recipe.training.learning_rate
     if rate != "auto":
         return rate
+    from paraphrase_rl.recipe.preflight import auto_learning_rate
+
     config = model.config.get_text_config()
     return auto_learning_rate(config.hidden_size, config.model_type)
 
@@ -211,6 +229,7 @@ class TrlPolicy:
     ) -> list[list[Rollout]]:
         """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
         import numpy as np
+
         from paraphrase_rl_plugins.backends._sampler import merged_adapter, sample_groups
 
         prompts = [
@@ -253,6 +272,7 @@ class TrlPolicy:
         return groups
 
 
+_ZERO_STAGE = "ACCELERATE_DEEPSPEED_ZERO_STAGE"
 _ROWS_AT_ONCE = 32
 """A decoding step of 32 rows costs 1.7 times one of 8 on CPU."""
 

@@ -1,0 +1,312 @@
+"""The total reward: a weighted mean of terms in [0, 1], 0 for an invalid output, nothing for one that has no
+reward.
+
+total = sum of w * r / sum of w over the recipe's terms. A term with ``gate`` that says 0 makes the total 0.
+Gates are asked first, and only what they let pass is judged by the other terms, which cost more. No running
+state, no normalisation: "0.5 -> 0.7" means the same at every step of every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paraphrase_rl.errors import PluginError, PrlError, RecipeError
+from paraphrase_rl.plugins import one_line
+from paraphrase_rl.protocols import Reward
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.specs import Context
+from paraphrase_rl.types import ContractError, Failure, FloatArray, RewardBatch, Terms
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedReward:
+    """One term of the total.
+
+    Attributes:
+        name: as in the recipe; what its failures and values are called.
+        reward: the component.
+        weight: in the mean; 0 = watched only.
+        gate: a value of 0 makes the total 0.
+        stem: of its names in the metrics.
+    """
+
+    name: str
+    reward: Reward
+    weight: float
+    gate: bool = False
+    stem: str = ""
+
+    @property
+    def metric(self) -> str:
+        """``STEM_reward``, or ``STEM_rate`` for a gate."""
+        return f"{self.prefix}_{'rate' if self.gate else 'reward'}"
+
+    @property
+    def prefix(self) -> str:
+        """Of the names of its details."""
+        return self.stem or self.name.rpartition("/")[2].replace("-", "_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardOutcome:
+    """What N rewrites are worth.
+
+    Attributes:
+        total: shape (N,), in [0, 1]; 0 for an invalid output, NaN where a failure leaves it without a total:
+            such a rollout takes no part in the update.
+        terms: by reward, shape (N,); NaN where the term failed or was not computed because a gate said 0.
+        valid: shape (N,): whether every gate let it pass.
+        failures: of all terms, indices into the batch.
+        details: further numbers by metric name, shape (N,); NaN where not computed.
+        metric_names: reward -> its name in the metrics.
+    """
+
+    total: FloatArray
+    terms: Mapping[str, FloatArray]
+    valid: NDArray[np.bool_]
+    failures: tuple[Failure, ...] = ()
+    details: Mapping[str, FloatArray] = field(default_factory=dict)
+    metric_names: Mapping[str, str] = field(default_factory=dict)
+
+    def metrics(self) -> dict[str, float]:
+        """Names as logged on every backend.
+
+        ``reward_mean`` and ``reward_std`` (n in the denominator) are over all known totals of the batch, the
+        zeros of invalid outputs included. A term and a detail are averaged over the rewrites they were
+        computed for: gates over all, the other terms over valid rewrites only. A mean over none is NaN.
+        ``reward_failures`` counts rollouts without a total.
+        """
+        known = self.total[np.isfinite(self.total)]
+        return {
+            "reward_mean": _mean(known),
+            "reward_std": float(known.std()) if known.size else float("nan"),
+            **{self.metric_names[name]: _mean(values) for name, values in self.terms.items()},
+            "reward_failures": float(np.isnan(self.total).sum()),
+            **{name: _mean(values) for name, values in self.details.items()},
+        }
+
+    @classmethod
+    def join(cls, parts: Sequence[RewardOutcome]) -> RewardOutcome:
+        """Outcomes of the same rewards, one after the other, as that of one batch."""
+        starts = np.cumsum([0, *(len(part.total) for part in parts)])
+        return cls(
+            total=np.concatenate([part.total for part in parts]),
+            terms=_joined([part.terms for part in parts], parts),
+            valid=np.concatenate([part.valid for part in parts]),
+            failures=tuple(
+                replace(failure, index=failure.index + int(start))
+                for part, start in zip(parts, starts[:-1], strict=True)
+                for failure in part.failures
+            ),
+            details=_joined([part.details for part in parts], parts),
+            metric_names=parts[0].metric_names,
+        )
+
+
+class ComposedReward:
+    """The recipe's total reward.
+
+    Args:
+        terms: at least one with a positive weight.
+        notes: one line for each term that was left out, and why.
+
+    Raises:
+        RecipeError: no weight is positive.
+        PluginError: two terms would have the same name in the metrics.
+    """
+
+    def __init__(self, terms: Sequence[WeightedReward], notes: Sequence[str] = ()) -> None:
+        if not sum(term.weight for term in terms) > 0.0:
+            raise RecipeError(
+                "rewards: no term has a positive weight", "set rewards: - name: ..., weight: 1.0"
+            )
+        prefixes = [term.prefix for term in terms]
+        if twice := sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
+            raise PluginError(
+                f"two rewards would both be logged as {twice[0]}_…", "take one of them out of the recipe"
+            )
+        self.terms = tuple(terms)
+        self.notes = tuple(notes)
+
+    def __call__(self, batch: RewardBatch) -> RewardOutcome:
+        """Judge N rewrites.
+
+        A crash of a term is tried again item by item, and costs only the items that crash.
+
+        Raises:
+            PluginError: a term breaks its contract (type, shape, range), or crashes on every item of several.
+        """
+        everything = np.arange(len(batch))
+        judged = {t.name: _judge(t, batch, everything) for t in self.terms if t.gate}
+        gates = [terms.values for terms in judged.values()]
+        invalid = np.any([values == 0.0 for values in gates], axis=0) if gates else everything < 0
+        passed = np.all([values > 0.0 for values in gates], axis=0) if gates else everything >= 0
+        judged |= {t.name: _judge(t, batch, np.flatnonzero(passed)) for t in self.terms if not t.gate}
+        ordered = {t.name: judged[t.name] for t in self.terms}
+        return RewardOutcome(
+            total=np.where(invalid, 0.0, self._mean(ordered)),
+            terms={name: terms.values for name, terms in ordered.items()},
+            valid=passed,
+            failures=tuple(failure for terms in ordered.values() for failure in terms.failures),
+            details={
+                f"{t.prefix}_{name.replace('-', '_')}": values
+                for t in self.terms
+                for name, values in ordered[t.name].details.items()
+            },
+            metric_names={t.name: t.metric for t in self.terms},
+        )
+
+    def _mean(self, judged: Mapping[str, _Judged]) -> FloatArray:
+        """Weighted mean, NaN where a term is; a term of weight 0 is watched only and takes nothing away."""
+        counted = [t for t in self.terms if t.weight > 0.0]
+        values = np.stack([judged[t.name].values for t in counted])
+        mean: FloatArray = np.average(values, axis=0, weights=[t.weight for t in counted])
+        return np.clip(mean, 0.0, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """Terms of a part of a batch, spread over the whole: NaN elsewhere, without a Failure."""
+
+    values: FloatArray
+    failures: tuple[Failure, ...]
+    details: Mapping[str, FloatArray]
+
+
+def _judge(term: WeightedReward, batch: RewardBatch, where: NDArray[np.intp]) -> _Judged:
+    """One term's values for the items at ``where``."""
+    if not where.size:
+        return _Judged(np.full(len(batch), np.nan), (), {})
+    terms = _contained(term, batch.subset(where.tolist()))
+    return _Judged(
+        _spread(terms.values, where, len(batch)),
+        tuple(replace(failure, index=int(where[failure.index])) for failure in terms.failures),
+        {name: _spread(values, where, len(batch)) for name, values in terms.details.items()},
+    )
+
+
+def _spread(values: FloatArray, where: NDArray[np.intp], length: int) -> FloatArray:
+    whole = np.full(length, np.nan)
+    whole[where] = values
+    return whole
+
+
+def _contained(term: WeightedReward, batch: RewardBatch) -> Terms:
+    try:
+        return _called(term, batch)
+    except PrlError:
+        raise
+    except Exception:
+        return _item_by_item(term, batch)
+
+
+def _item_by_item(term: WeightedReward, batch: RewardBatch) -> Terms:
+    """Each item on its own, those that crash as Failures.
+
+    Raises:
+        PluginError: all of several items crash: it is the plug-in, not an item.
+    """
+    parts: list[Terms] = []
+    crash: Exception | None = None
+    for i in range(len(batch)):
+        try:
+            parts.append(_called(term, batch.subset([i])))
+        except PrlError:
+            raise
+        except Exception as error:
+            crash = error
+            failure = Failure(index=0, owner=term.name, kind="crashed", message=one_line(error))
+            parts.append(Terms(np.array([np.nan]), (failure,)))
+    crashed = sum(failure.kind == "crashed" for part in parts for failure in part.failures)
+    if crash is not None and crashed == len(batch) > 1:
+        raise PluginError(
+            f"reward {term.name!r} crashes on every rewrite: {one_line(crash)}",
+            "take it out of the recipe, or report it to its author",
+        ) from crash
+    return Terms(
+        np.concatenate([part.values for part in parts]),
+        tuple(replace(failure, index=i) for i, part in enumerate(parts) for failure in part.failures),
+        _joined([part.details for part in parts], [part.values for part in parts]),
+    )
+
+
+def _called(term: WeightedReward, batch: RewardBatch) -> Terms:
+    """One call, its answer checked.
+
+    Raises:
+        PluginError: the answer is not what the contract says.
+    """
+    try:
+        terms = term.reward(batch)
+    except ContractError as error:
+        raise _broken(term, str(error)) from error
+    if not isinstance(terms, Terms):
+        raise _broken(term, f"returned {type(terms).__name__}, not Terms")
+    shapes = {"values": terms.values, **terms.details}
+    for name, values in shapes.items():
+        if np.shape(values) != (len(batch),):
+            raise _broken(term, f"{name} have shape {np.shape(values)} for {len(batch)} rewrites")
+    return terms
+
+
+def _broken(term: WeightedReward, what: str) -> PluginError:
+    return PluginError(
+        f"reward {term.name!r} breaks its contract: {what}",
+        "it must return Terms of shape (N,) in [0, 1], NaN only with a Failure; report it to its author",
+    )
+
+
+def _joined(
+    tables: Sequence[Mapping[str, FloatArray]], parts: Sequence[RewardOutcome] | Sequence[FloatArray]
+) -> dict[str, FloatArray]:
+    """Columns one after the other; NaN where a part lacks one."""
+    lengths = [len(part.total if isinstance(part, RewardOutcome) else part) for part in parts]
+    names = list(dict.fromkeys(name for table in tables for name in table))
+    return {
+        name: np.concatenate(
+            [table.get(name, np.full(n, np.nan)) for table, n in zip(tables, lengths, strict=True)]
+        )
+        for name in names
+    }
+
+
+def _mean(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def build_reward(
+    recipe: Recipe, registry: Registry, context: Context, corpus_has_groups: bool
+) -> ComposedReward:
+    """The reward of a recipe. Terms about groups of writers are left out, with a note, where no text has a
+    group.
+
+    Raises:
+        PluginError: an unknown or broken reward, or one that needs detectors where there are none.
+        RecipeError: a wrong option, or no positive weight.
+        MissingDependencyError: a term needs a package that is not installed.
+    """
+    terms: list[WeightedReward] = []
+    notes: list[str] = []
+    for entry in recipe.rewards:
+        spec = registry.spec("rewards", entry.name)
+        if spec.needs_groups and not corpus_has_groups:
+            notes.append(
+                f"reward {entry.name} is off: no text of the data says which group its writer belongs to"
+            )
+            continue
+        terms.append(
+            WeightedReward(
+                name=entry.name,
+                reward=registry.build("rewards", entry.name, entry.options, context),
+                weight=spec.default_weight if entry.weight is None else entry.weight,
+                gate=spec.gate,
+                stem=spec.metric,
+            )
+        )
+    return ComposedReward(terms, notes)
