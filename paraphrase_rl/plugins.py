@@ -164,7 +164,7 @@ class Plugins:
         plugins = cls(_manager(), strict=True)
         for name, module in modules.items():
             plugin = Plugin(name=name, target="", distribution="", version="")
-            plugins._add(plugin, lambda module=module: module, Filter())
+            plugins._add(plugin, _given(module), Filter())
         return plugins
 
     def _add(self, plugin: Plugin, load: Callable[[], object], allow: Filter) -> None:
@@ -177,6 +177,7 @@ class Plugins:
             if self.manager.has_plugin(plugin.name):
                 raise PluginError(f"a plug-in named {plugin.name!r} is loaded already")
             module = load()
+            hash(module)  # pluggy keeps plug-ins in sets: an unhashable one would break every hook call
             try:
                 _check_marks(module)
                 self.manager.register(module, plugin.name)
@@ -267,6 +268,10 @@ class Plugins:
     def on_run_end(self, folder: Path, status: str) -> None:
         """Tell every observer; one that raises is logged once and never stops a run."""
         self._observe("on_run_end", folder=folder, status=status)
+
+
+def _given(module: object) -> Callable[[], object]:
+    return lambda: module
 
 
 def _manager() -> pluggy.PluginManager:

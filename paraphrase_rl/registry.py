@@ -118,8 +118,9 @@ class Registry:
         known = [e.full_name if "/" in name else e.spec.name for e in entries]
         for plugin in self.plugins.found:
             if plugin.status != "loaded" and plugin.name in (name, name.partition("/")[0]):
+                state = "failed" if plugin.status == "failed" else "is blocked"
                 return PluginError(
-                    f"no {_one(kind)} {name!r}: plug-in {plugin.source} is {plugin.status}: {plugin.reason}",
+                    f"no {_one(kind)} {name!r}: plug-in {plugin.source} {state}: {plugin.reason}",
                     "see: prl plugins failures" if plugin.status == "failed" else "",
                 )
         hint = suggestion(name, known)

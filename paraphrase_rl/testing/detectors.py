@@ -1,0 +1,91 @@
+"""The contract of a detector, as tests."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from paraphrase_rl.testing.base import ODD_TEXTS, Contract, check_failures
+from paraphrase_rl.types import Scores
+
+if TYPE_CHECKING:
+    from paraphrase_rl.protocols import Detector
+
+TEXTS: Sequence[str] = (
+    "The ferry was late again this morning, so half the village stood on the pier and complained about it.",
+    "Regular exercise offers numerous benefits, including improved mood, better sleep, and increased energy.",
+    "Nobody told us that the second bridge had been closed. We walked back, wet to the knees, and had soup.",
+    "In conclusion, effective communication is essential for fostering collaboration within diverse teams.",
+    "My uncle keeps bees. He says they know him, though he also says that about the postman's dog.",
+)
+
+
+class DetectorContract(Contract):
+    """Inherit, and give :meth:`make` and :attr:`pairs`.
+
+    Attributes:
+        pairs: ``(more AI-like, less AI-like)`` texts; the mean score of the first must be higher.
+        texts: on which invariance is tested; the detector scores each of them.
+    """
+
+    pairs: ClassVar[Sequence[tuple[str, str]]] = ()
+    texts: ClassVar[Sequence[str]] = TEXTS
+
+    def detector(self) -> Detector:
+        """The detector under test."""
+        detector: Detector = self.component()
+        return detector
+
+    def test_one_score_a_text(self) -> None:
+        scores = self.detector().score(self.texts)
+        assert isinstance(scores, Scores), f"score() returned {type(scores).__name__}, not Scores"
+        assert scores.values.shape == (len(self.texts),)
+        assert not scores.failures, f"could not score an ordinary text: {scores.failures[0].message}"
+
+    def test_no_texts(self) -> None:
+        scores = self.detector().score([])
+        assert scores.values.shape == (0,)
+        assert scores.failures == ()
+
+    def test_higher_is_more_likely_ai(self) -> None:
+        assert self.pairs, "give `pairs`: texts of which the first is more AI-like than the second"
+        ai = self.detector().score([first for first, _ in self.pairs]).values
+        human = self.detector().score([second for _, second in self.pairs]).values
+        assert ai.mean() > human.mean(), (
+            f"AI-like texts score {ai.mean():g}, human-like ones {human.mean():g}"
+        )
+
+    def test_the_order_of_texts_does_not_matter(self) -> None:
+        forwards = self.detector().score(self.texts).values
+        backwards = self.detector().score(list(reversed(self.texts))).values
+        self.agree(backwards[::-1], forwards, "texts in reverse")
+
+    def test_batch_mates_do_not_matter(self) -> None:
+        together = self.detector().score(self.texts).values
+        alone = np.concatenate([self.detector().score([text]).values for text in self.texts])
+        self.agree(alone, together, "each text alone")
+        mates = ["A much longer text, so that the others are padded. " * 30, *ODD_TEXTS]
+        self.agree(
+            self.detector().score([*self.texts, *mates]).values[: len(self.texts)],
+            together,
+            "beside odd texts",
+        )
+
+    def test_the_same_text_scores_the_same(self) -> None:
+        scores = self.detector().score([self.texts[0], self.texts[1], self.texts[0]]).values
+        self.agree(scores[2:], scores[:1], "a text twice in a call")
+        again = self.detector().score([self.texts[0], self.texts[1], self.texts[0]]).values
+        self.agree(again, scores, "the same call again")
+
+    def test_odd_texts_fail_and_do_not_crash(self) -> None:
+        scores = self.detector().score(ODD_TEXTS)
+        assert scores.values.shape == (len(ODD_TEXTS),)
+        check_failures(scores.failures, len(ODD_TEXTS))
+        assert not scores.scored[:2].any(), "an empty text has no score: return a Failure for it"
+
+    def test_provenance_names_models_and_revisions(self) -> None:
+        provenance = self.detector().provenance()
+        assert isinstance(provenance, Mapping)
+        assert all(isinstance(part, str) and part for item in provenance.items() for part in item)

@@ -1,0 +1,29 @@
+"""Components for tests that need one and not its meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.types import Failure, Scores
+
+
+class FakeDetector:
+    """Scores a text by its digest: uniform in [0, 1), the same in every process; an empty text fails."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        values = np.array(
+            [int(sha256_text(text)[:8], 16) / 2**32 if text.strip() else np.nan for text in texts]
+        )
+        return Scores(
+            values.astype(np.float64),
+            tuple(
+                Failure(index=int(i), owner="fake", kind="too-short", message="the text is empty")
+                for i in np.flatnonzero(np.isnan(values))
+            ),
+        )
+
+    def provenance(self) -> Mapping[str, str]:
+        return {}

@@ -1,0 +1,23 @@
+"""Loaded by pytest wherever paraphrase-rl is installed: imports next to nothing until a fixture is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from paraphrase_rl.registry import Registry
+
+
+@pytest.fixture
+def prl_registry() -> Callable[..., Registry]:
+    """A registry of the plug-ins it is given and no others: ``prl_registry(vowels=module)``.
+
+    A plug-in that breaks a rule raises PluginError at once.
+    """
+    from paraphrase_rl.plugins import Plugins
+    from paraphrase_rl.registry import Registry
+
+    return lambda **modules: Registry(Plugins.of(**modules))

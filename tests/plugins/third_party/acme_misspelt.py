@@ -1,0 +1,6 @@
+from paraphrase_rl import hookimpl
+
+
+@hookimpl
+def register_detecters():
+    return []
