@@ -11,8 +11,6 @@ from typing import Any, TypeVar
 
 import click
 
-from paraphrase_rl.files import dumps
-
 FORMATS = ("table", "json", "jsonl", "csv")
 _WIDEST = 80
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -57,6 +55,8 @@ def emit(
         columns: which keys the table shows, in order; the other formats carry all.
         meta: what holds for all rows; stands in the JSON beside them, not in the other formats.
     """
+    from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
+
     if format_ == "table":
         text = _table(rows, _keys(rows) if columns is None else columns)
     elif format_ == "csv":
@@ -116,6 +116,8 @@ def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
 
 
 def _field(value: object) -> object:
+    from paraphrase_rl.files import dumps
+
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
