@@ -71,12 +71,14 @@ class Calibration(_Record):
         """The operating point that was aimed at."""
         return self.points[0]
 
-    def point(self, target_fpr: float) -> OperatingPoint:
-        """The operating point of a stored rate.
+    def point(self, target_fpr: float | None = None) -> OperatingPoint:
+        """The operating point of a stored rate; ``None`` = the one aimed at.
 
         Raises:
             CalibrationError: the rate was not calibrated.
         """
+        if target_fpr is None:
+            return self.target
         for point in self.points:
             if np.isclose(point.target_fpr, target_fpr, rtol=1e-9, atol=0.0):
                 return point
@@ -101,7 +103,7 @@ class Calibration(_Record):
 
     def warnings(self, target_fpr: float | None = None) -> list[str]:
         """What a reader of this calibration must know, one line each."""
-        point = self.target if target_fpr is None else self.point(target_fpr)
+        point = self.point(target_fpr)
         found: list[str] = []
         if point.allowed == 0:
             found.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -215,8 +215,16 @@ def calibrate_ensemble(
     return CalibratedEnsemble(members, recipe.ensemble.combine, combined)
 
 
-def load_ensemble(path: Path, registry: Registry, context: Context) -> CalibratedEnsemble:
+def load_ensemble(
+    path: Path, registry: Registry, context: Context, names: Collection[str] | None = None
+) -> CalibratedEnsemble:
     """The ensemble of a calibration file, its detectors built anew.
+
+    Args:
+        path: what :meth:`CalibratedEnsemble.to_file` wrote.
+        registry: where detectors come from.
+        context: what factories are given.
+        names: build these alone; ``None`` = all. Some of the detectors have no combined thresholds.
 
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
@@ -224,12 +232,15 @@ def load_ensemble(path: Path, registry: Registry, context: Context) -> Calibrate
     kept = CalibrationSet.read(path)
     members: list[Member] = []
     for calibration, weight in zip(kept.calibrations, kept.weights, strict=True):
+        if names is not None and calibration.detector not in names:
+            continue
         detector: Detector = registry.build("detectors", calibration.detector, calibration.options, context)
         check_provenance(calibration, detector.provenance())
         members.append(
             Member(name=calibration.detector, detector=detector, calibration=calibration, weight=weight)
         )
-    return CalibratedEnsemble(members, kept.combine, kept.combined)
+    whole = len(members) == len(kept.calibrations)
+    return CalibratedEnsemble(members, kept.combine, kept.combined if whole else None)
 
 
 def describe_texts(corpus: Corpus, passage_words: int | None) -> CalibrationTexts:
