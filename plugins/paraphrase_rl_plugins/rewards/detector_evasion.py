@@ -1,0 +1,68 @@
+"""Reward: the rewrite is not taken for AI-written by the recipe's calibrated detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.errors import PluginError
+from paraphrase_rl.protocols import ProbabilityModel
+from paraphrase_rl.specs import Context, NoOptions, RewardSpec
+from paraphrase_rl.types import FloatArray, RewardBatch, Terms
+
+NAME = "detector-evasion"
+
+
+@hookimpl
+def register_rewards() -> Iterable[RewardSpec]:
+    return [
+        RewardSpec(
+            name=NAME,
+            summary="1 - P(AI), combined over the recipe's calibrated detectors",
+            factory=build,
+            metric="detector",
+            cost="whatever the recipe's detectors cost",
+        )
+    ]
+
+
+def build(options: NoOptions, context: Context) -> DetectorEvasion:  # noqa: ARG001 - a factory
+    """The factory.
+
+    Raises:
+        PluginError: there is no ensemble.
+    """
+    return DetectorEvasion(required_ensemble(context, NAME))
+
+
+def required_ensemble(context: Context, reward: str) -> ProbabilityModel:
+    """The ensemble of the context.
+
+    Raises:
+        PluginError: there is none.
+    """
+    if context.ensemble is None:
+        raise PluginError(
+            f"reward {reward!r} judges by calibrated detectors, and there are none",
+            "name detectors in the recipe and give them calibration texts, or take the reward out",
+        )
+    return context.ensemble
+
+
+class DetectorEvasion:
+    """1 - P(AI) of each rewrite, in [0, 1], higher = less likely AI.
+
+    P(AI) comes from each detector's own calibration; how several become one (weighted mean, or the largest)
+    is the recipe's ``ensemble.combine``. A rewrite for which the ensemble has no probability gets its
+    Failure.
+
+    ``details`` hold P(AI) by detector, ``p_DETECTOR``, NaN where that detector failed.
+    """
+
+    def __init__(self, ensemble: ProbabilityModel) -> None:
+        self.ensemble = ensemble
+
+    def __call__(self, batch: RewardBatch) -> Terms:
+        by_detector, combined = self.ensemble.probabilities(batch.rewrites)
+        details: dict[str, FloatArray] = {f"p_{name}": scores.values for name, scores in by_detector.items()}
+        return Terms(1.0 - combined.values, combined.failures, details)

@@ -1,0 +1,69 @@
+"""Reward: rewrites of texts by second-language writers are not taken for AI-written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.protocols import Reward
+from paraphrase_rl.specs import Context, Options, RewardSpec
+from paraphrase_rl.types import RewardBatch, Terms
+from paraphrase_rl_plugins.rewards.detector_evasion import DetectorEvasion, required_ensemble
+
+NAME = "fairness"
+
+
+class FairnessOptions(Options):
+    """Options of ``fairness``."""
+
+    groups: tuple[str, ...] = Field(("non-native",), min_length=1, description="groups the reward is about")
+
+
+@hookimpl
+def register_rewards() -> Iterable[RewardSpec]:
+    return [
+        RewardSpec(
+            name=NAME,
+            summary="1 - P(AI) on texts by second-language writers, 1 elsewhere; off if the data has no groups",
+            factory=build,
+            options=FairnessOptions,
+            default_weight=0.2,
+            needs_groups=True,
+            cost="none beside detector-evasion: the same scores",
+        )
+    ]
+
+
+def build(options: FairnessOptions, context: Context) -> Fairness:
+    """The factory.
+
+    Raises:
+        PluginError: there is no ensemble.
+    """
+    return Fairness(DetectorEvasion(required_ensemble(context, NAME)), options.groups)
+
+
+class Fairness:
+    """1 - P(AI) where the source's writer belongs to one of ``groups``, 1 elsewhere; in [0, 1].
+
+    Only the texts of those groups are scored. ``details['protected']`` is 1 for them, 0 elsewhere.
+    """
+
+    def __init__(self, evasion: Reward, groups: Iterable[str]) -> None:
+        self.evasion = evasion
+        self.groups = frozenset(groups)
+
+    def __call__(self, batch: RewardBatch) -> Terms:
+        protected = np.array([source.group in self.groups for source in batch.sources], dtype=np.float64)
+        where = np.flatnonzero(protected)
+        values = np.ones(len(batch))
+        if not where.size:
+            return Terms(values, details={"protected": protected})
+        judged = self.evasion(batch.subset(where.tolist()))
+        values[where] = judged.values
+        failures = tuple(replace(failure, index=int(where[failure.index])) for failure in judged.failures)
+        return Terms(values, failures, {"protected": protected})
