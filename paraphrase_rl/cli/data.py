@@ -64,11 +64,12 @@ def command(
         [asdict(row) | {"domains": _listed(row.domains)} for row in corpus.audit.rows],
         format_=format_,
         schema="prl.data",
-        meta=meta | {"shares": corpus.audit.shares, "warnings": corpus.audit.warnings},
+        meta=meta | {key: getattr(corpus.audit, key) for key in ("shares", "warnings", "notes")},
     )
     say(f"\n{corpus.description}")
-    for warning in corpus.audit.warnings:
-        say(f"note: {warning}")
+    for level, lines in (("warning", corpus.audit.warnings), ("note", corpus.audit.notes)):
+        for line in lines:
+            say(f"{level}: {line}")
 
 
 def _listed(domains: Mapping[str, int]) -> str:

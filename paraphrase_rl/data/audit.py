@@ -43,7 +43,8 @@ class Audit:
         shares: share of the documents by group, when any document has one.
         exact_duplicates: groups of ids with the same text, white space aside.
         near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
-        warnings: one line each, the gravest first.
+        warnings: faults that make results wrong, one line each, the gravest first.
+        notes: what a reader should know.
     """
 
     rows: tuple[AuditRow, ...]
@@ -51,6 +52,7 @@ class Audit:
     exact_duplicates: tuple[tuple[str, ...], ...]
     near_duplicates: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def audit(documents: Sequence[Document]) -> Audit:
@@ -63,7 +65,8 @@ def audit(documents: Sequence[Document]) -> Audit:
         shares=shares,
         exact_duplicates=tuple(tuple(d.id for d in same) for same in exact),
         near_duplicates=tuple((a.id, b.id) for a, b in near),
-        warnings=tuple(_warnings(documents, exact, near, shares)),
+        warnings=tuple(_warnings(documents, exact, near)),
+        notes=tuple(_notes(documents, exact, near, shares)),
     )
 
 
@@ -127,44 +130,49 @@ def _warnings(
     documents: Sequence[Document],
     exact: Sequence[Sequence[Document]],
     near: Sequence[tuple[Document, Document]],
+) -> Iterable[str]:
+    if across := [group for group in exact if len({d.split for d in group}) > 1]:
+        yield _found(across, "texts stand in more than one split", _equal)
+    if leaked := [pair for pair in near if pair[0].split != pair[1].split]:
+        yield _found(leaked, "pairs of near-duplicate texts lie in different splits", _similar)
+    pairs = _by_pair(documents)
+    if apart := [name for name, members in pairs.items() if len({d.split for d in members}) > 1]:
+        yield _found(apart, "pairs are split apart: their texts lie in more than one split", str)
+    if contradictory := [group for group in exact if len({d.label for d in group} - {None}) > 1]:
+        yield _found(contradictory, "texts are labelled both human and ai", _equal)
+    yield from _length_gap(documents)
+
+
+def _notes(
+    documents: Sequence[Document],
+    exact: Sequence[Sequence[Document]],
+    near: Sequence[tuple[Document, Document]],
     shares: Mapping[str, float],
 ) -> Iterable[str]:
-    across = [group for group in exact if len({d.split for d in group}) > 1]
-    if across:
-        yield _found(across, "texts stand in more than one split", lambda g: " = ".join(d.id for d in g))
-    leaked = [pair for pair in near if pair[0].split != pair[1].split]
-    if leaked:
-        yield _found(
-            leaked,
-            "pairs of near-duplicate texts lie in different splits",
-            lambda p: f"{p[0].id} ~ {p[1].id}",
-        )
-    pairs = _by_pair(documents)
-    apart = [name for name, members in pairs.items() if len({d.split for d in members}) > 1]
-    if apart:
-        yield _found(apart, "pairs are split apart: their texts lie in more than one split", str)
-    contradictory = [group for group in exact if len({d.label for d in group} - {None}) > 1]
-    if contradictory:
-        yield _found(
-            contradictory, "texts are labelled both human and ai", lambda g: " = ".join(d.id for d in g)
-        )
     if exact:
-        yield _found(exact, "texts occur more than once", lambda g: " = ".join(d.id for d in g))
+        yield _found(exact, "texts occur more than once", _equal)
     if near:
-        yield _found(near, "pairs of texts are near duplicates", lambda p: f"{p[0].id} ~ {p[1].id}")
-    if pairs:
+        yield _found(near, "pairs of texts are near duplicates", _similar)
+    if pairs := _by_pair(documents):
         for label, other in (("ai", "human"), ("human", "ai")):
-            lacking = [d for d in documents if d.label == label and not _has(pairs.get(d.pair or ""), other)]
-            if lacking:
+            if lacking := [
+                d for d in documents if d.label == label and not _has(pairs.get(d.pair or ""), other)
+            ]:
                 yield _found(lacking, f"{label} texts have no {other} counterpart", lambda d: d.id)
     for split in ("calibration", "train", "test"):
         yield from _lacks(documents, split)
-    unknown = [d for d in documents if d.label is None]
-    if unknown:
+    if unknown := [d for d in documents if d.label is None]:
         yield _found(unknown, "texts have no label", lambda d: d.id)
-    yield from _length_gap(documents)
     if shares:
         yield "shares of groups: " + ", ".join(f"{group} {share:.1%}" for group, share in shares.items())
+
+
+def _equal(group: Sequence[Document]) -> str:
+    return " = ".join(d.id for d in group)
+
+
+def _similar(pair: tuple[Document, Document]) -> str:
+    return f"{pair[0].id} ~ {pair[1].id}"
 
 
 def _by_pair(documents: Sequence[Document]) -> dict[str, list[Document]]:

@@ -12,8 +12,9 @@ from typing import Any
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.models import resolve
+from paraphrase_rl.recipe.components import model_references
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import Kind, Registry
+from paraphrase_rl.registry import Registry
 
 PACKAGES = (
     "torch",
@@ -52,19 +53,6 @@ def manifest(
         },
         "git": _git(),
     }
-
-
-def model_references(recipe: Recipe, registry: Registry) -> list[str]:
-    """Every model a recipe loads: the policy and those of its detectors and rewards."""
-    references = {recipe.model}
-    kinds: tuple[Kind, ...] = ("detectors", "rewards")
-    for kind in kinds:
-        for component in getattr(recipe, kind):
-            chosen = getattr(registry.options(kind, component.name, component.options), "model", None)
-            references |= (
-                {chosen} if isinstance(chosen, str) else set(registry.get(kind, component.name).spec.models)
-            )
-    return sorted(references)
 
 
 def _versions() -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from paraphrase_rl.recipe.arithmetic import total_steps
 from paraphrase_rl.recipe.schema import Prompt, Training
 
 
@@ -13,12 +14,6 @@ def messages(prompt: Prompt, text: str) -> list[dict[str, str]]:
         {"role": "system", "content": prompt.system},
         {"role": "user", "content": f"{prompt.instruction}\n\n{text}"},
     ]
-
-
-def total_steps(n_prompts: int, training: Training) -> int:
-    """Steps of a run: each epoch drops its last incomplete batch; ``max_steps`` cuts."""
-    steps = n_prompts // training.batch_size * training.epochs
-    return steps if training.max_steps is None else min(steps, training.max_steps)
 
 
 def prompt_order(n_prompts: int, training: Training) -> list[list[int]]:

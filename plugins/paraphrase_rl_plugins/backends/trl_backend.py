@@ -204,7 +204,7 @@ def _rate(run: TrainingRun, model: Any) -> float:
     rate = run.recipe.training.learning_rate
     if rate != "auto":
         return rate
-    from paraphrase_rl.recipe.preflight import auto_learning_rate
+    from paraphrase_rl.recipe.arithmetic import auto_learning_rate
 
     config = model.config.get_text_config()
     return auto_learning_rate(config.hidden_size, config.model_type)
