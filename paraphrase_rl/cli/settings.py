@@ -1,0 +1,73 @@
+"""From the options of a command to a recipe: what `fit` and `calibrate` share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.registry import Registry
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def recipe_options(function: _Function) -> _Function:
+    """``--config``, ``--data``, ``--option`` and ``--set``; arrive as config, data, data_options, overrides."""
+    for option in (
+        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe key."),
+        click.option(
+            "--option",
+            "-o",
+            "data_options",
+            multiple=True,
+            metavar="KEY=VALUE",
+            help="Option of the data set, such as path=essays.jsonl.",
+        ),
+        click.option("--data", metavar="SOURCE", help="Data set plug-in.  [default: the recipe's, starter]"),
+        click.option("--config", metavar="NAME|FILE", help="A recipe: packaged name or YAML."),
+    ):
+        function = option(function)
+    return function
+
+
+def recipe_of(
+    config: str | None,
+    data: str | None,
+    data_options: Sequence[str],
+    overrides: Sequence[str],
+    detectors: Sequence[str] = (),
+) -> Recipe:
+    """The recipe a command means: file, then data set and detectors by name, then ``--set``.
+
+    A detector that the recipe lists keeps its options and weight.
+
+    Raises:
+        RecipeError: see :func:`paraphrase_rl.recipe.loading.load_recipe`.
+    """
+    from paraphrase_rl.files import dumps
+    from paraphrase_rl.recipe.loading import load_recipe
+
+    named: list[str] = []
+    if detectors:
+        listed = {d.name: d.model_dump() for d in load_recipe(config).recipe.detectors}
+        chosen = [listed.get(name, {"name": name}) for name in dict.fromkeys(detectors)]
+        named.append(f"detectors={dumps(chosen)}")
+    if data is not None:
+        named.append(f"data.source={dumps({'name': data})}")
+    named += [f"data.source.options.{option}" for option in data_options]
+    return load_recipe(config, [*named, *overrides]).recipe
+
+
+def device_for(registry: Registry, detectors: Collection[str]) -> str:
+    """``cuda`` where there is one and a detector runs on torch, else ``cpu``; asks torch only then."""
+    needed = {module for name in detectors for module in registry.get("detectors", name).spec.modules}
+    if "torch" not in needed:
+        return "cpu"
+    for name in detectors:
+        registry.require("detectors", name)
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
