@@ -27,6 +27,11 @@ class PrlError(Exception):
         self.message = message
         self.hint = hint
 
+    @property
+    def one_line(self) -> str:
+        """Message and hint together, for tables."""
+        return f"{self.message}; {self.hint}" if self.hint else self.message
+
 
 class UsageError(PrlError):
     """The command was called wrongly."""

@@ -47,10 +47,11 @@ class ResolvedModel:
     kind: Literal["hub", "folder", "package"]
 
 
-def resolve(reference: str | Path) -> ResolvedModel:
+def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
     """Find a model, bring it when its reference is a hub id, convert it when it is a packaged GGUF.
 
-    An existing folder wins over a hub id of the same spelling.
+    An existing folder wins over a hub id of the same spelling. Without ``fetch`` a hub id is only looked for
+    among what was fetched before.
 
     Raises:
         ModelError: there is no such model here, it is not one, or its weights are pickles.
@@ -62,16 +63,27 @@ def resolve(reference: str | Path) -> ResolvedModel:
     folder = Path(name).expanduser()
     if folder.exists():
         return ResolvedModel(name, checked(folder), folder_digest(folder), "folder")
-    if not _HUB_ID.fullmatch(name) or ".." in name:
+    if not is_hub_id(name):
         raise ModelError(
             f"there is no model folder {name!r}",
             "a model is named by a folder, a hub id such as ORGANISATION/MODEL, or package:NAME",
         )
-    snapshot = _snapshot(name)
+    snapshot = _snapshot(name, fetch)
     return ResolvedModel(name, checked(snapshot), snapshot.name, "hub")
 
 
-def _snapshot(hub_id: str) -> Path:
+def is_hub_id(reference: str) -> bool:
+    """Whether a reference is looked for on the hub: spelled like a hub id, and no folder of that name."""
+    spelled = _HUB_ID.fullmatch(reference) is not None and ".." not in reference
+    return spelled and not Path(reference).expanduser().exists()
+
+
+def hub_is_off() -> bool:
+    """Whether the environment forbids the hub."""
+    return any(os.environ.get(v, "").upper() in ("1", "ON", "YES", "TRUE") for v in _OFFLINE)
+
+
+def _snapshot(hub_id: str, fetch: bool) -> Path:
     """Folder of a hub model's snapshot, named after its commit; downloaded unless the hub is switched off."""
     try:
         from huggingface_hub import snapshot_download
@@ -79,14 +91,14 @@ def _snapshot(hub_id: str) -> Path:
         raise ModelError(
             f"model {hub_id!r} needs the hub's client", "pip install 'paraphrase-rl[models]'"
         ) from error
-    offline = any(os.environ.get(v, "").upper() in ("1", "ON", "YES", "TRUE") for v in _OFFLINE)
+    offline = hub_is_off()
     try:
         return Path(
             snapshot_download(
                 hub_id,
                 allow_patterns=list(MODEL_FILES),
                 ignore_patterns=["onnx/*", "openvino/*", "original/*", "consolidated*"],
-                local_files_only=offline,
+                local_files_only=offline or not fetch,
             )
         )
     except Exception as error:  # the client raises errors of several libraries

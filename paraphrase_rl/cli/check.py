@@ -1,0 +1,82 @@
+"""``prl check``: a recipe before it runs."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.errors import EXIT_NO, PrlError
+
+if TYPE_CHECKING:
+    from paraphrase_rl.recipe.preflight import Check
+
+_INDENT = 26
+
+
+@click.command("check", context_settings={"show_default": True})
+@click.option("--config", default="quickstart", help="Recipe: a YAML file, or the name of a packaged one.")
+@click.option("--backend", default="trl", help="Backend it will run on.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Recipe key, such as training.epochs=1."
+)
+@click.option("--seconds-per-step", type=click.FloatRange(min=0), help="As measured; gives hours.")
+@format_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    config: str,
+    backend: str,
+    overrides: tuple[str, ...],
+    seconds_per_step: float | None,
+    format_: str,
+) -> None:
+    """Check a recipe before it runs: what it does, needs and costs.
+
+    Nothing is trained and nothing fetched. Exits with 1 when the recipe cannot run as it is, with 2 when it
+    cannot be read.
+
+    \b
+    Examples:
+      prl check
+      prl check --config configs/recipe.yaml --seconds-per-step 30
+    """
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.recipe import preflight
+    from paraphrase_rl.registry import default_registry
+
+    loaded, registry = load_recipe(config, overrides), default_registry()
+    settings = loaded.recipe.data
+    corpus, failed = None, list[preflight.Check]()
+    try:
+        corpus = load_documents(settings.source, settings, registry)
+    except PrlError as error:
+        failed = [preflight.Check("data", "error", error.one_line)]
+    checks = (
+        preflight.preflight(loaded, registry, corpus, backend, seconds_per_step=seconds_per_step) + failed
+    )
+    if format_ == "table":
+        click.echo("".join(map(_block, checks)), nl=False)
+    else:
+        rows = [asdict(check) for check in checks]
+        emit(rows, format_=format_, schema="prl.check", meta={"recipe": config, "backend": backend})
+    counts = Counter(check.level for check in checks)
+    say(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes")
+    if counts["error"]:
+        ctx.exit(EXIT_NO)
+
+
+def _block(check: Check) -> str:
+    """A finding, wrapped rather than cut: the message is what the person came for."""
+    width = max(60, shutil.get_terminal_size((110, 24)).columns)
+    lines = textwrap.wrap(check.message, width - _INDENT, break_long_words=False, break_on_hyphens=False)
+    first, *more = lines or [""]
+    return f"{check.level:<8}  {check.name:<16}{first}\n" + "".join(
+        f"{'':{_INDENT}}{line}\n" for line in more
+    )
