@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from paraphrase_rl.protocols import Detector
 
 TEXTS: Sequence[str] = (
-    "The ferry was late again this morning, so half the village stood on the pier and complained about it.",
-    "Regular exercise offers numerous benefits, including improved mood, better sleep, and increased energy.",
-    "Nobody told us that the second bridge had been closed. We walked back, wet to the knees, and had soup.",
-    "In conclusion, effective communication is essential for fostering collaboration within diverse teams.",
-    "My uncle keeps bees. He says they know him, though he also says that about the postman's dog.",
+    "The ferry was late again this morning, so half the village stood on the pier and complained about it. "
+    "Old Marten had brought his accordion, which made nothing better. By the time it came in we knew everybody's "
+    "business, and two of the children had fallen into the water and been pulled out again, laughing.",
+    "Regular exercise offers numerous benefits for both physical and mental health. It improves mood, promotes "
+    "better sleep, and increases energy levels throughout the day. In addition, regular exercise helps to reduce "
+    "the risk of chronic diseases such as heart disease, diabetes, and high blood pressure.",
+    "Nobody told us that the second bridge had been closed. We walked back, wet to the knees, and had soup at a "
+    "place whose owner kept a stuffed pike above the till. He swore it had bitten him, after. Then the rain "
+    "stopped, and that was our holiday: one lake, one pike, no bridge.",
+    "Effective communication is essential for success in both personal and professional life. It helps to build "
+    "strong relationships, resolve conflicts, and foster collaboration within diverse teams. In conclusion, by "
+    "listening actively and speaking clearly, individuals can improve their communication skills.",
 )
 
 
