@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -226,3 +228,14 @@ def test_prl_registry_builds_what_it_is_given(
     assert scores.values.tolist() == pytest.approx([2 / 3, 0.0])
     assert registry.options("detectors", "vowels").model_dump() == {"vowels": "aeiou"}
     assert NoOptions().model_dump() == {}
+
+
+def test_what_pytest_loads_at_its_start_is_cheap() -> None:
+    code = "import sys, paraphrase_rl.testing.pytest_plugin; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    modules = set(result.stdout.split())
+    assert "paraphrase_rl.testing.pytest_plugin" in modules
+    assert (
+        modules & {"pydantic", "numpy", "yaml", "torch", "paraphrase_rl.registry", "paraphrase_rl.plugins"}
+        == set()
+    )
