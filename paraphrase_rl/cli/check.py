@@ -47,8 +47,8 @@ def command(
       prl check --config configs/recipe.yaml --seconds-per-step 30
     """
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.recipe.loading import load_recipe
     from paraphrase_rl.recipe import preflight
+    from paraphrase_rl.recipe.loading import load_recipe
     from paraphrase_rl.registry import default_registry
 
     loaded, registry = load_recipe(config, overrides), default_registry()
@@ -77,6 +77,6 @@ def _block(check: Check) -> str:
     width = max(60, shutil.get_terminal_size((110, 24)).columns)
     lines = textwrap.wrap(check.message, width - _INDENT, break_long_words=False, break_on_hyphens=False)
     first, *more = lines or [""]
-    return f"{check.level:<8}  {check.name:<16}{first}\n" + "".join(
+    return f"{check.level:<8}  {check.name:<15} {first}\n" + "".join(
         f"{'':{_INDENT}}{line}\n" for line in more
     )

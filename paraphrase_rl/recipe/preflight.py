@@ -217,7 +217,11 @@ def _schedule(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) ->
         "ok",
         f"{steps:,} = floor({prompts:,} / {training.batch_size}) x {training.epochs} epochs"
         + (f", stopped by max_steps {training.max_steps}" if steps == training.max_steps else "")
-        + (f"; the last {dropped} prompts of an epoch make no full batch and are dropped" if dropped else ""),
+        + (
+            f"; the incomplete last batch of an epoch ({dropped} of its prompts) is dropped"
+            if dropped
+            else ""
+        ),
     )
     work = Workload.of(steps, training, recipe.evaluation, len(corpus.select(split="test", label="ai")))
     a_step = training.batch_size * training.group_size

@@ -114,6 +114,12 @@ class Data(Section):
         description="cut every text to its first sentences, at most so many words; null = whole texts",
     )
 
+    @model_validator(mode="after")
+    def _something_to_train_on(self) -> Self:
+        if self.test_fraction + self.calibration_fraction >= 1:
+            raise ValueError("test_fraction and calibration_fraction leave nothing to train on")
+        return self
+
 
 class Evaluation(Section):
     """Scores of the policy on held-out prompts, before, during and after training."""

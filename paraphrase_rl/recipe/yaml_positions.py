@@ -10,6 +10,7 @@ import yaml
 
 from paraphrase_rl.errors import RecipeError
 
+_COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 Keys = tuple[str | int, ...]
 """Where a value stands: keys of mappings and indices of lists, from the top."""
 
@@ -79,6 +80,10 @@ def _construct(
             f"{name}:{node.start_mark.line + 1}: an alias that contains itself", "write the value out"
         )
     parents = (*parents, node)
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
+        raise RecipeError(
+            f"{name}:{node.start_mark.line + 1}: the tag {node.tag} is not read", "leave it out"
+        )
     if isinstance(node, yaml.SequenceNode):
         items = []
         for i, item in enumerate(node.value):

@@ -1,0 +1,62 @@
+"""Every file in configs/."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.registry import default_registry
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_it_loads_and_its_header_says_what_it_is(path: Path) -> None:
+    load_recipe(path)
+    header = re.match(r"(#.*\n)+", path.read_text(encoding="utf-8"))
+    assert header is not None
+    for said in ("# For:", "# Costs:", "# Needs:"):
+        assert said in header[0]
+    command = re.search(r"# Run: +prl train --backend (\S+) --config (\S+)\n", header[0])
+    assert command is not None
+    assert command[2] == f"configs/{path.name}"
+    assert default_registry().spec("backends", command[1])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_its_components_exist_and_take_its_options(path: Path) -> None:
+    recipe, registry = load_recipe(path).recipe, default_registry()
+    for detector in recipe.detectors:
+        registry.options("detectors", detector.name, detector.options)
+    for reward in recipe.rewards:
+        registry.options("rewards", reward.name, reward.options)
+    registry.options("datasets", recipe.data.source.name, recipe.data.source.options)
+
+
+def test_the_recipe_has_the_published_numbers_and_so_have_the_defaults() -> None:
+    for recipe in (load_recipe("recipe").recipe, Recipe()):
+        assert recipe.model == "Qwen/Qwen3-4B-Instruct-2507"
+        assert (recipe.lora.rank, recipe.lora.alpha, recipe.lora.target_modules) == (32, 32, None)
+        training = recipe.training
+        assert (training.learning_rate, training.batch_size, training.group_size, training.epochs) == (
+            2.8e-4,
+            4,
+            8,
+            3,
+        )
+        assert (recipe.sampling.temperature, recipe.sampling.top_p) == (1.0, 0.95)
+        assert (recipe.kl.penalty_coef, recipe.grpo.advantage_clip, recipe.loss) == (
+            0.01,
+            10.0,
+            "importance_sampling",
+        )
+        assert (recipe.evaluation.every, recipe.checkpoints.every, recipe.checkpoints.keep) == (100, 500, 5)
+        assert recipe.data.test_fraction == 0.2
+        names = ["detector-evasion", "semantic-similarity", "fluency", "format", "fairness"]
+        assert [reward.name for reward in recipe.rewards] == names
+        weights = [default_registry().spec("rewards", name).default_weight for name in names]
+        assert weights == [1.0, 1.0, 0.5, 0.5, 0.2]

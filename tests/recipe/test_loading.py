@@ -1,0 +1,236 @@
+"""Recipes: merging, provenance, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paraphrase_rl.errors import RecipeError
+from paraphrase_rl.recipe import loading
+from paraphrase_rl.recipe.loading import dump_recipe, load_recipe, packaged_recipes
+from paraphrase_rl.recipe.problems import known_keys
+from paraphrase_rl.recipe.schema import Recipe
+
+
+def refused(*overrides: str, file: Path | None = None) -> RecipeError:
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(file, overrides)
+    return raised.value
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# ---- merging and provenance
+
+
+def test_without_a_file_every_key_is_a_default() -> None:
+    loaded = load_recipe(None)
+    assert loaded.recipe == Recipe()
+    assert set(loaded.origins.values()) == {"default"}
+    assert "rewards.fluency.weight" in loaded.origins
+    assert set(known_keys()) - {"rewards", "detectors", "data.source"} <= {
+        *loaded.origins,
+        "data.source.name",
+    } | {"data.source.options"}
+
+
+def test_defaults_file_and_set_in_this_order(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.yaml", "training:\n  epochs: 2\n\n  batch_size: 6\n")
+    loaded = load_recipe(file, ["training.epochs=5", "training.epochs=7"])
+    training = loaded.recipe.training
+    assert (training.epochs, training.batch_size, training.group_size) == (7, 6, 8)
+    assert loaded.origins["training.epochs"] == "--set"
+    assert loaded.origins["training.batch_size"] == f"file {file}:4"
+    assert loaded.origins["training.group_size"] == "default"
+
+
+def test_components_are_addressed_by_name(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.yaml", "rewards:\n- name: fluency\n- name: format\n  weight: 2\n")
+    loaded = load_recipe(file, ["rewards.format.options.max_length=3", "detectors.fast-detectgpt.weight=2"])
+    assert [(r.name, r.weight, r.options) for r in loaded.recipe.rewards] == [
+        ("fluency", None, {}),
+        ("format", 2, {"max_length": 3}),
+    ]
+    assert loaded.origins["rewards.format.weight"] == f"file {file}:4"
+    assert loaded.origins["rewards.format.options.max_length"] == "--set"
+    assert loaded.origins["detectors.fast-detectgpt.weight"] == "--set"
+    assert loaded.origins["detectors.log-likelihood.weight"] == "default"
+    assert [d.name for d in loaded.recipe.detectors] == ["log-likelihood", "fast-detectgpt"]
+
+
+def test_a_component_is_completed_not_replaced() -> None:
+    source = load_recipe(None, ["data.source.options.path=x.jsonl"]).recipe.data.source
+    assert (source.name, source.options) == ("starter", {"path": "x.jsonl"})
+
+
+def test_setting_a_whole_list_replaces_what_the_file_had(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.yaml", "rewards:\n- name: fluency\n  weight: 2\n")
+    loaded = load_recipe(file, ["rewards=[{name: format}]"])
+    assert loaded.origins["rewards.format.name"] == "--set"
+    assert loaded.origins["rewards.format.weight"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("1e-5", 1e-5), ("2.8e-4", 2.8e-4), ("1E-3", 1e-3), (".5", 0.5), ("auto", "auto")]
+)
+def test_numbers_as_people_write_them(written: str, value: object) -> None:
+    assert load_recipe(None, [f"training.learning_rate={written}"]).recipe.training.learning_rate == value
+
+
+def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
+    assert load_recipe(write(tmp_path / "r.yaml", "# nothing\n")).recipe == Recipe()
+
+
+# ---- writing it down
+
+
+@given(
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+    st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=3),
+    st.floats(1e-9, 0.9),
+)
+def test_what_is_dumped_loads_equal(
+    tmp_path_factory: pytest.TempPathFactory, text: str, names: list[str], rate: float
+) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "prompt": {"system": text},
+            "lora": {"target_modules": names or None},
+            "training": {"learning_rate": rate},
+            "rewards": [
+                {"name": "a", "options": {"k": {"deep": text}, "l": names, "none": None, "yes": True}}
+            ],
+        }
+    )
+    whole = loading.plain(recipe)
+    origins = {loading.dotted(keys, whole): "default" for keys, _ in loading._leaves(whole)}
+    file = write(tmp_path_factory.mktemp("r") / "r.yaml", dump_recipe(loading.LoadedRecipe(recipe, origins)))
+    assert load_recipe(file).recipe == recipe
+
+
+def test_the_dump_says_where_each_key_came_from(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.yaml", "training: {epochs: 2}\n")
+    loaded = load_recipe(file, ["kl.penalty_coef=0.02"])
+    text = dump_recipe(loaded)
+    assert f"  epochs: 2  # file {file}:1\n" in text
+    assert "  penalty_coef: 0.02  # --set\n" in text
+    assert "  batch_size: 4  # default\n" in text
+    again = load_recipe(write(tmp_path / "again.yaml", text))
+    assert again.recipe == loaded.recipe
+    assert set(again.origins) == set(loaded.origins)
+
+
+# ---- what is refused
+
+
+@pytest.mark.parametrize(
+    ("override", "said", "hint"),
+    [
+        ("training.epcohs=3", "--set: unknown key training.epcohs", "did you mean training.epochs?"),
+        ("trainin.epochs=3", "unknown key trainin", "did you mean training?"),
+        ("learning_rate=1e-4", "unknown key learning_rate", "did you mean training.learning_rate?"),
+        ("grpo.penalty_coef=1", "unknown key grpo.penalty_coef", "did you mean kl.penalty_coef?"),
+        ("rewards.fluncy.weight=2", "there is no fluncy in rewards", "did you mean fluency?"),
+        ("rewards.weight=2", "rewards is not a section", "by its name"),
+        (
+            "rewards.fluency.wieght=2",
+            "unknown key rewards.fluency.wieght",
+            "did you mean rewards.fluency.weight?",
+        ),
+        ("model.name=x", "model: input should be a valid string, got {'name': 'x'}", ""),
+        ("epochs", "expected section.key=value", "for example"),
+        ("training..epochs=1", "expected section.key=value", ""),
+        ("training.epochs=[1", "not valid YAML", ""),
+        ("training.epochs=two", "training.epochs: input should be a valid integer, got 'two'", ""),
+        ("training.epochs=true", "training.epochs: input should be a valid integer, got True", ""),
+        ("training.epochs='3'", "got '3'", ""),
+        ("training.epochs=0", "training.epochs: input should be greater than or equal to 1", ""),
+        ("training.learning_rate=fast", "a valid number or input should be 'auto', got 'fast'", ""),
+        ("training.learning_rate=3", "learning_rate must be between 0 and 1", ""),
+        ("training=3", "training: ", ""),
+        ("loss=ppo", "loss: input should be 'importance_sampling'", ""),
+        ("rewards=[]", "rewards: ", ""),
+        ("rewards=[{weight: 1}]", "rewards.0.name is missing", "name"),
+        ("detectors=[{name: a}, {name: a}]", "detectors: a listed twice", ""),
+        ("data.test_fraction=0.9", "leave nothing to train on", ""),
+    ],
+)
+def test_wrong_overrides(override: str, said: str, hint: str) -> None:
+    error = refused(override)
+    assert "--set" in error.message
+    assert said in error.message
+    assert hint in error.hint
+    assert "\n" not in error.message
+
+
+def test_mistakes_in_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "r.yaml",
+        "training:\n  epochs: two\n  epoch: 1\nrewards:\n  - name: fluency\n    weight: -1\n",
+    )
+    lines = refused(file=file).message.splitlines()
+    assert lines[0] == "the recipe has 3 errors:"
+    assert sorted(line.split(": ")[0].strip() for line in lines[1:]) == [f"{file}:{n}" for n in (2, 3, 6)]
+    assert any("did you mean training.epochs?" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (
+            b"training:\n  epochs: 1\n  epochs: 2\n",
+            "r.yaml:3: the key epochs is written twice, first in line 2",
+        ),
+        (b"model: a\nmodel: b\n", "r.yaml:2: the key model is written twice"),
+        (b"training: [1\n", "not valid YAML"),
+        (b"a: 1\n\tb: 2\n", "r.yaml:2: not valid YAML"),
+        (b"- a\n", "a recipe is a mapping"),
+        (
+            b"model: !!python/object/apply:os.system [ls]\n",
+            "r.yaml:1: the tag tag:yaml.org,2002:python/object/apply:os.system is not read",
+        ),
+        (b"model: !!python/name:os.system\n", "not valid YAML: could not determine a constructor"),
+        (b"data: &a {source: *a}\n", "an alias that contains itself"),
+        (b"model: caf\xe9\n", "not UTF-8 at byte 10"),
+        (b"model: a\x00b\n", "not valid YAML"),
+        (b"? [a]\n: 1\n", "r.yaml:1: a key must be a plain word"),
+        (b"model: 2024-01-01\n", "r.yaml:1: model: input should be a valid string"),
+    ],
+)
+def test_bad_files(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_bytes(content)
+    assert said in refused(file=file).message
+
+
+def test_bad_paths(tmp_path: Path) -> None:
+    assert "no recipe at" in refused(file=tmp_path / "none.yaml").message
+    assert "quickstart" in refused(file=tmp_path / "none.yaml").hint
+    assert "cannot read" in refused(file=tmp_path).message
+
+
+# ---- packaged recipes
+
+
+def test_packaged_recipes_go_by_name() -> None:
+    assert {"recipe", "quickstart"} <= set(packaged_recipes())
+    assert load_recipe("recipe").recipe.model == "Qwen/Qwen3-4B-Instruct-2507"
+
+
+def test_a_wheel_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "paraphrase_rl" / "_configs").mkdir(parents=True)
+    inside = write(tmp_path / "paraphrase_rl" / "_configs" / "recipe.yaml", "{}")
+    monkeypatch.setattr(loading, "_PACKAGE", tmp_path / "paraphrase_rl")
+    assert packaged_recipes() == {"recipe": inside}
+
+
+def test_a_file_wins_over_a_packaged_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "recipe", "model: mine\n")
+    assert load_recipe("recipe").recipe.model == "mine"

