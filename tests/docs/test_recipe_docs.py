@@ -52,8 +52,9 @@ def generated() -> str:
         ("a data source", Component),
     ]
     for name, section in [*sections(Recipe, ""), *components]:
+        prefix = f"{name}." if name and " " not in name else ""
         rows = [
-            f"| {name + '.' if name and ' ' not in name else ''}{key} | {default(field)} | {field.description.replace('|', chr(92) + '|')} |\n"
+            f"| {prefix}{key} | {default(field)} | {field.description.replace('|', chr(92) + '|')} |\n"
             for key, field in section.model_fields.items()
             if field.description
         ]
