@@ -19,10 +19,12 @@ from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.registry import Kind, Registry
+from paraphrase_rl.types import Label
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.documents import Corpus
 
+LABELS: tuple[Label, Label] = ("human", "ai")
 Level = Literal["ok", "note", "warning", "error"]
 TOKENS_PER_WORD = 1.4
 """Of English prose with a vocabulary of 50,000 or more, rounded up; to see whether texts fit, not to bill."""
@@ -250,13 +252,18 @@ def _data(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
         yield Check(
             "data", "note", f"evaluation.prompts {recipe.evaluation.prompts}: there are only {len(test)}"
         )
-    human = len(corpus.select(split="calibration", label="human"))
+    human, ai = (len(corpus.select(split="calibration", label=label)) for label in LABELS)
     target = recipe.calibration.target_fpr
-    if human * target < 1:
+    if human < 2 or not ai:
+        message = (
+            f"{human} human and {ai} AI texts in the calibration split: P(AI) needs two and one at least"
+        )
+        yield Check("data", "error", message)
+    elif human * target < 1:
         yield Check(
             "data",
-            "warning" if human else "error",
-            f"{human} human texts to calibrate on resolve no false positive rate below 1/{human or 0}; "
+            "warning",
+            f"{human} human texts to calibrate on resolve no false positive rate below 1/{human}; "
             f"calibration.target_fpr is {target:g}",
         )
     limit = recipe.sampling.max_tokens / TOKENS_PER_WORD

@@ -248,7 +248,9 @@ def test_too_little_data() -> None:
     assert "error: 3 AI texts in the train split, fewer" in said(check(data=corpus(3, 8)), "steps")
     assert "error: no AI texts in the test split" in said(check(data=corpus(8, 0)), "data")
     assert "there are only 8" in said(check(data=corpus(8, 8)), "data")
-    assert "error: 0 human texts to calibrate on" in said(check(data=corpus(8, 8, 0)), "data")
+    assert "error: 0 human and 0 AI texts in the calibration split" in said(
+        check(data=corpus(8, 8, 0)), "data"
+    )
     rare = said(check(["calibration.target_fpr=0.001"], data=corpus(8, 8)), "data")
     assert "warning: 200 human texts to calibrate on resolve no false positive rate below 1/200" in rare
     assert "calibrate on" not in said(check(data=corpus(8, 8, 20)), "data")
