@@ -14,13 +14,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from paraphrase_rl.errors import PluginError, PrlError, RecipeError
-from paraphrase_rl.plugins import one_line
+from paraphrase_rl.errors import PluginError, RecipeError
 from paraphrase_rl.protocols import Reward
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.registry import Registry
 from paraphrase_rl.specs import Context
-from paraphrase_rl.types import ContractError, Failure, FloatArray, RewardBatch, Terms
+from paraphrase_rl.training.contain import joined, judge_contained
+from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,17 +93,18 @@ class RewardOutcome:
     @classmethod
     def join(cls, parts: Sequence[RewardOutcome]) -> RewardOutcome:
         """Outcomes of the same rewards, one after the other, as that of one batch."""
-        starts = np.cumsum([0, *(len(part.total) for part in parts)])
+        lengths = [len(part.total) for part in parts]
+        starts = np.cumsum([0, *lengths])
         return cls(
             total=np.concatenate([part.total for part in parts]),
-            terms=_joined([part.terms for part in parts], parts),
+            terms=joined([part.terms for part in parts], lengths),
             valid=np.concatenate([part.valid for part in parts]),
             failures=tuple(
                 replace(failure, index=failure.index + int(start))
                 for part, start in zip(parts, starts[:-1], strict=True)
                 for failure in part.failures
             ),
-            details=_joined([part.details for part in parts], parts),
+            details=joined([part.details for part in parts], lengths),
             metric_names=parts[0].metric_names,
         )
 
@@ -136,10 +137,8 @@ class ComposedReward:
     def __call__(self, batch: RewardBatch) -> RewardOutcome:
         """Judge N rewrites.
 
-        A crash of a term is tried again item by item, and costs only the items that crash.
-
         Raises:
-            PluginError: a term breaks its contract (type, shape, range), or crashes on every item of several.
+            PluginError: see :func:`paraphrase_rl.training.contain.judge_contained`.
         """
         everything = np.arange(len(batch))
         judged = {t.name: _judge(t, batch, everything) for t in self.terms if t.gate}
@@ -182,7 +181,7 @@ def _judge(term: WeightedReward, batch: RewardBatch, where: NDArray[np.intp]) ->
     """One term's values for the items at ``where``."""
     if not where.size:
         return _Judged(np.full(len(batch), np.nan), (), {})
-    terms = _contained(term, batch.subset(where.tolist()))
+    terms = judge_contained(term.name, term.reward, batch.subset(where.tolist()))
     return _Judged(
         _spread(terms.values, where, len(batch)),
         tuple(replace(failure, index=int(where[failure.index])) for failure in terms.failures),
@@ -194,85 +193,6 @@ def _spread(values: FloatArray, where: NDArray[np.intp], length: int) -> FloatAr
     whole = np.full(length, np.nan)
     whole[where] = values
     return whole
-
-
-def _contained(term: WeightedReward, batch: RewardBatch) -> Terms:
-    try:
-        return _called(term, batch)
-    except PrlError:
-        raise
-    except Exception:
-        return _item_by_item(term, batch)
-
-
-def _item_by_item(term: WeightedReward, batch: RewardBatch) -> Terms:
-    """Each item on its own, those that crash as Failures.
-
-    Raises:
-        PluginError: all of several items crash: it is the plug-in, not an item.
-    """
-    parts: list[Terms] = []
-    crash: Exception | None = None
-    for i in range(len(batch)):
-        try:
-            parts.append(_called(term, batch.subset([i])))
-        except PrlError:
-            raise
-        except Exception as error:
-            crash = error
-            failure = Failure(index=0, owner=term.name, kind="crashed", message=one_line(error))
-            parts.append(Terms(np.array([np.nan]), (failure,)))
-    crashed = sum(failure.kind == "crashed" for part in parts for failure in part.failures)
-    if crash is not None and crashed == len(batch) > 1:
-        raise PluginError(
-            f"reward {term.name!r} crashes on every rewrite: {one_line(crash)}",
-            "take it out of the recipe, or report it to its author",
-        ) from crash
-    return Terms(
-        np.concatenate([part.values for part in parts]),
-        tuple(replace(failure, index=i) for i, part in enumerate(parts) for failure in part.failures),
-        _joined([part.details for part in parts], [part.values for part in parts]),
-    )
-
-
-def _called(term: WeightedReward, batch: RewardBatch) -> Terms:
-    """One call, its answer checked.
-
-    Raises:
-        PluginError: the answer is not what the contract says.
-    """
-    try:
-        terms = term.reward(batch)
-    except ContractError as error:
-        raise _broken(term, str(error)) from error
-    if not isinstance(terms, Terms):
-        raise _broken(term, f"returned {type(terms).__name__}, not Terms")
-    shapes = {"values": terms.values, **terms.details}
-    for name, values in shapes.items():
-        if np.shape(values) != (len(batch),):
-            raise _broken(term, f"{name} have shape {np.shape(values)} for {len(batch)} rewrites")
-    return terms
-
-
-def _broken(term: WeightedReward, what: str) -> PluginError:
-    return PluginError(
-        f"reward {term.name!r} breaks its contract: {what}",
-        "it must return Terms of shape (N,) in [0, 1], NaN only with a Failure; report it to its author",
-    )
-
-
-def _joined(
-    tables: Sequence[Mapping[str, FloatArray]], parts: Sequence[RewardOutcome] | Sequence[FloatArray]
-) -> dict[str, FloatArray]:
-    """Columns one after the other; NaN where a part lacks one."""
-    lengths = [len(part.total if isinstance(part, RewardOutcome) else part) for part in parts]
-    names = list(dict.fromkeys(name for table in tables for name in table))
-    return {
-        name: np.concatenate(
-            [table.get(name, np.full(n, np.nan)) for table, n in zip(tables, lengths, strict=True)]
-        )
-        for name in names
-    }
 
 
 def _mean(values: FloatArray) -> float:

@@ -45,7 +45,7 @@ class FormatOptions(Options):
         description="share of words in runs of three or more that the other text has too, at most",
     )
     max_repetition: float = Field(
-        0.1, ge=0, le=1, description="share of repeated word 4-grams beyond the source's own, at most"
+        0.2, ge=0, le=1, description="share of repeated word 4-grams beyond the source's own, at most"
     )
 
     @model_validator(mode="after")
