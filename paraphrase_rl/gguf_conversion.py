@@ -77,6 +77,8 @@ def convert(gguf: Path, folder: Path) -> None:
     _tokenizer(fields).save_pretrained(folder)
     try:
         save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+        # safetensors makes it readable for its owner alone; the cache may be shared
+        (folder / "model.safetensors").chmod(0o644)
     except SafetensorError as error:
         raise OSError(str(error)) from error
 

