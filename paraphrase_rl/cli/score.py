@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure")
 FEW_WORDS = 50
-"""Under so many words every detector is unreliable, whatever it was calibrated on."""
+"""Under so many words detectors are unreliable, unless they were calibrated on such texts."""
 
 
 @click.command("score")
@@ -83,9 +83,10 @@ def command(
     passage_words = kept.calibrations[0].texts.passage_words if kept is not None else None
     items = _cut(items, passage_words)
     rows = _rows(items, ensemble, uncalibrated, fpr)
-    if ensemble is not None:
+    used = ensemble.members[0].calibration if ensemble is not None else None
+    if ensemble is not None and used is not None:
         _explain(path, ensemble, fpr)
-        _warn_of_lengths(items, ensemble.members[0].calibration)
+        _warn_of_lengths(items, used)
     if uncalibrated:
         say(
             f"note: no calibration of {', '.join(uncalibrated)}: scores and no verdict; `prl calibrate` makes one"
@@ -96,11 +97,9 @@ def command(
         schema="paraphrase-rl.score",
         columns=COLUMNS,
         meta={
-            "calibration": str(path) if ensemble is not None else None,
-            "target_fpr": ensemble.members[0].calibration.point(fpr).target_fpr
-            if ensemble is not None
-            else None,
-            "texts": ensemble.members[0].calibration.texts.model_dump() if ensemble is not None else None,
+            "calibration": None if used is None else str(path),
+            "target_fpr": None if used is None else used.point(fpr).target_fpr,
+            "texts": None if used is None else used.texts.model_dump(),
         },
     )
     failed = {str(row["id"]) for row in rows if row["failure"]}
@@ -212,17 +211,15 @@ def _explain(path: Path, ensemble: CalibratedEnsemble, fpr: float | None) -> Non
 def _warn_of_lengths(items: Sequence[Item], calibration: Calibration) -> None:
     lengths = [len(item.text.split()) for item in items if not item.kind]
     median = calibration.texts.median_words
+    few = min(FEW_WORDS, median // 2)
     for count, what in (
+        (sum(n < few for n in lengths), f"have under {few} words: no verdict on them is reliable"),
         (
-            sum(n < FEW_WORDS for n in lengths),
-            f"have under {FEW_WORDS} words: no verdict on them is reliable",
-        ),
-        (
-            sum(FEW_WORDS <= n < median / 2 for n in lengths),
+            sum(few <= n < median / 2 for n in lengths),
             f"are under half as long as the calibration's ({median} words): its rates need not hold",
         ),
         (
-            sum(n > max(2 * median, FEW_WORDS) for n in lengths),
+            sum(n > 2 * median for n in lengths),
             f"are over twice as long as the calibration's ({median} words): its rates need not hold",
         ),
     ):

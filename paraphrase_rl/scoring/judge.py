@@ -43,7 +43,7 @@ def judge(
     uncalibrated: Mapping[str, Detector],
     target_fpr: float | None = None,
 ) -> list[Judgement]:
-    """Judgements in the order of the texts, for each the detectors and then the ensemble.
+    """Judgements in the order of the texts, for each the detectors and then their combination, if several.
 
     Args:
         texts: N texts.
@@ -63,7 +63,7 @@ def judge(
             _column(name, scores[name], points[name], _powerful(known))
             for name, known in calibrations.items()
         ]
-        if ensemble.combined is not None:
+        if ensemble.combined is not None and len(ensemble.members) > 1:
             combined = ensemble.probabilities_of(scores)[1]
             columns.append(_column(COMBINED, combined, ensemble.combined.point(target_fpr), lambda p: p))
     columns += [

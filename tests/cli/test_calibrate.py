@@ -1,0 +1,149 @@
+"""`prl calibrate` and `prl fit` through the real command line."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from scipy import stats
+
+from paraphrase_rl.cli.main import cli
+
+
+def test_calibrate_shows_what_stands_in_the_file(payload, tmp_path):
+    shown = payload(
+        "calibrate", "--data", "essays", "--detector", "shout", "--target-fpr", "0.1", "--out", "c.json"
+    )
+    (row,) = shown["rows"]
+    # humans 0.00 to 0.19: two of twenty may lie above 0.17; AI 0.15 to 0.34: seventeen do
+    assert row["threshold"] == pytest.approx(0.17)
+    assert (row["n_human"], row["n_ai"], row["achieved_fpr"], row["smallest_fpr"]) == (20, 20, 0.1, 0.05)
+    assert row["tpr_in_sample"] == 17 / 20
+    assert (row["fpr_low"], row["fpr_high"]) == pytest.approx(stats.beta.ppf([0.025, 0.975], 3, 18), abs=1e-9)
+    # of 400 pairs, AI is below in 4+3+2+1 and equal in 5
+    assert row["auroc_test"] == pytest.approx(1 - (10 + 2.5) / 400)
+    kept = json.loads((tmp_path / "c.json").read_text())
+    assert kept["calibrations"][0]["points"][0]["threshold"] == row["threshold"]
+    assert [p["target_fpr"] for p in kept["calibrations"][0]["points"]] == [0.1, 0.01, 0.05]
+    assert kept["calibrations"][0]["texts"]["source"] == "essays"
+    assert kept["calibrations"][0]["provenance"] == {"shout": "r1"}
+
+
+def test_several_detectors_are_calibrated_together_and_apart(payload, tmp_path):
+    shown = payload("calibrate", "--data", "essays", "--detector", "shout", "--detector", "whisper")
+    assert [row["detector"] for row in shown["rows"]] == ["shout", "whisper", "ensemble"]
+    assert shown["path"] == str(tmp_path / "home" / "calibrations" / "default.json")
+    shout, whisper, _ = shown["rows"]
+    assert whisper["threshold"] == pytest.approx(2 * shout["threshold"])
+
+
+def test_a_recipe_gives_detectors_with_their_options(prl, payload, tmp_path):
+    (tmp_path / "r.yaml").write_text(
+        "detectors:\n- name: shout\n  options: {sign: 3.0}\n- name: whisper\n"
+        "calibration: {target_fpr: 0.2}\ndata: {source: {name: essays}}\n"
+    )
+    rows = payload("calibrate", "--config", "r.yaml")["rows"]
+    assert rows[0]["threshold"] == pytest.approx(3 * 0.15)
+    alone = payload("calibrate", "--config", "r.yaml", "--detector", "shout")["rows"]
+    assert [row["threshold"] for row in alone] == [rows[0]["threshold"]]
+    changed = payload("calibrate", "--config", "r.yaml", "--set", "detectors.shout.options.sign=1.0")["rows"]
+    assert changed[0]["threshold"] == pytest.approx(0.15)
+
+
+def test_a_detector_without_power_is_calibrated_with_a_note(prl):
+    result = prl(
+        "calibrate", "--data", "essays", "--detector", "shout", "--set", "detectors.shout.options.sign=-1.0"
+    )
+    assert result.exit_code == 0
+    assert "note: shout: the score does not tell AI from human texts here (AUROC 0.031)" in result.stderr
+
+
+def test_human_texts_alone_give_thresholds(prl, payload, tmp_path):
+    (tmp_path / "h.jsonl").write_text(
+        "".join(
+            json.dumps({"text": "A" * i + "a" * (30 - i), "label": "human", "split": "calibration"}) + "\n"
+            for i in range(20)
+        )
+    )
+    (row,) = payload("calibrate", "--data", "jsonl", "-o", "path=h.jsonl", "--detector", "shout")["rows"]
+    assert (row["n_ai"], row["tpr_in_sample"], row["auroc_test"]) == (0, None, None)
+    (scored,) = payload("score", "--text", "A" * 30)["rows"]
+    assert (scored["p_ai"], scored["verdict"]) == (None, "flagged")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--target-fpr", "0"], "target_fpr"),
+        (["--target-fpr", "5"], "target_fpr"),
+        (["--target-fpr", "x"], "not a valid float"),
+        (["--detector", "shuot"], "no detector is called 'shuot'"),
+        (["--data", "esays"], "no data set is called 'esays'"),
+        (["--config", "none.yaml"], "none.yaml"),
+        (["--detector", "missing"], "no model at /nowhere"),
+        (["--out", "/dev/null/c.json"], "cannot write"),
+    ],
+)
+def test_wrong_use_is_one_line_and_a_hint(prl, arguments, message):
+    result = prl("calibrate", "--data", "essays", "--detector", "shout", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert result.stdout == ""
+
+
+def test_fit_trains_on_the_train_split_alone(payload, tmp_path):
+    (row,) = payload("fit", "shout", "--data", "essays", "--out", "here")["rows"]
+    assert row == {"detector": "shout", "folder": "here", "n_human": 20, "n_ai": 20}
+    assert json.loads((tmp_path / "here" / "fitted.json").read_text()) == {"splits": ["train"], "n": 40}
+
+
+def test_fit_writes_where_the_detector_loads_from(payload, tmp_path):
+    (row,) = payload("fit", "shout", "--data", "essays")["rows"]
+    assert row["folder"] == str(tmp_path / "home" / "detectors" / "shout")
+    (row,) = payload(
+        "fit", "shout", "--data", "essays", "--set", f"detectors.shout.options.folder={tmp_path}/mine"
+    )["rows"]
+    assert row["folder"] == f"{tmp_path}/mine"
+    assert (tmp_path / "mine" / "fitted.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["whisper", "--data", "essays"], "is not trained", "trainable: shout"),
+        (["shuot", "--data", "essays"], "no detector is called 'shuot'", "shout"),
+        (
+            ["shout", "--data", "essays", "--set", "detectors.shout.options.x=1"],
+            "unknown option 'x'",
+            "options:",
+        ),
+        (["shout", "--data", "essays", "--out", "/dev/null/x"], "/dev/null/x", ""),
+    ],
+)
+def test_wrong_use_of_fit(prl, arguments, message, hint):
+    result = prl("fit", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert hint in result.stderr
+
+
+def test_from_the_starter_texts_to_a_verdict_with_what_is_installed(monkeypatch, tmp_path):
+    """Human news of 2001 against stories of a language model: tf-idf tells them apart on stories not seen."""
+    monkeypatch.setenv("PRL_HOME", str(tmp_path))
+
+    def prl(*arguments):
+        result = CliRunner().invoke(cli, [*arguments, "--format", "json"])
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)["rows"]
+
+    (fitted,) = prl("fit", "tfidf", "--data", "starter")
+    assert fitted["folder"] == str(tmp_path / "detectors" / "tfidf")
+    (row,) = prl("calibrate", "--detector", "tfidf")
+    assert row["auroc_test"] > 0.9
+    assert row["achieved_fpr"] <= 0.05
+    (scored,) = prl("score", "--text", "The council voted on the new bridge. " * 20)
+    assert scored["detector"] == "tfidf"
+    assert scored["verdict"] in ("flagged", "not flagged")
+    prl("fit", "tfidf", "--data", "starter", "--set", "detectors.tfidf.options.word_features=500")
+    stale = CliRunner().invoke(cli, ["score", "--text", "The council voted."])
+    assert stale.exit_code == 2
+    assert "tfidf was calibrated with another tfidf" in stale.stderr
