@@ -29,9 +29,9 @@ Result = TokenStatistics | Failure
 Array = NDArray[np.float32]
 
 OWNER = "language-model"
-CPU_BATCH_TOKENS = 2048
+CPU_BATCH_TOKENS = 1024
 ACCELERATOR_BATCH_TOKENS = 65_536
-"""Padded tokens a batch. On a CPU larger ones are no faster; an accelerator takes what it can, by halving."""
+"""Padded tokens a batch. On a CPU larger ones only fault more pages; an accelerator takes what it can, by halving."""
 HEAD_POSITIONS = 512
 """Positions the unembedding sees at once: 100 MB of fp32 logits at a vocabulary of 49,152."""
 CPU_ROWS = 16

@@ -7,7 +7,8 @@
 (b) CPU seconds of seven own passes over those of the seven together (at least 5).
 (c) peak resident memory of a process that scores 1,000 texts of 256 tokens (under 2.5 GiB).
 
-(a) takes the least of alternating repetitions: other work on the machine only ever adds. (c) takes minutes: `--memory-texts 100` for a quick look, 0 for none.
+(a) takes the least of alternating repetitions, as other work on the machine only ever adds. (c) takes minutes:
+`--memory-texts 100` for a quick look, 0 for none.
 """
 
 from __future__ import annotations
