@@ -197,8 +197,8 @@ class LanguageModel:
         """float32 of shape (P, V)."""
         import torch
 
-        if hidden.dtype == torch.float32:
-            return self._head(hidden)
+        if hidden.dtype == torch.float32 or hidden.device.type != "cuda":
+            return self._head(hidden).float()
         # fp32 accumulators kept: logits rounded to half precision tie, and ties falsify ranks
         logits = torch.mm(hidden, self._head.weight.T, out_dtype=torch.float32)
         return logits if self._head.bias is None else logits + self._head.bias
