@@ -132,10 +132,13 @@ def main() -> None:
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         result = json.loads(out.splitlines()[-1])
         found[which] = {
-            clock_: sum(step[clock_] for step in result["steps"]) / len(result["steps"]) for clock_ in ("wall", "cpu")
+            clock_: sum(step[clock_] for step in result["steps"]) / len(result["steps"])
+            for clock_ in ("wall", "cpu")
         }
-        print(f"{which:6} {found[which]['wall']:6.1f} s wall  {found[which]['cpu']:6.1f} s CPU a step  "
-              f"peak {result['peak_gib']:.1f} GiB")
+        print(
+            f"{which:6} {found[which]['wall']:6.1f} s wall  {found[which]['cpu']:6.1f} s CPU a step  "
+            f"peak {result['peak_gib']:.1f} GiB"
+        )
     for clock_ in ("wall", "cpu"):
         print(f"ratio of {clock_}: {found['ours'][clock_] / found['stock'][clock_]:.2f} (at most 0.6)")
 

@@ -81,7 +81,9 @@ def test_the_gradient_is_the_recipes(second_step: tuple[Capture, dict[str, torch
     capture, expected = second_step
     got = capture.gradients
     assert got.keys() == expected.keys()
-    assert sum("lora_" in name for name in got) == len(got) == 2 * 7 * 2  # A and B of seven layers in two blocks
+    assert (
+        sum("lora_" in name for name in got) == len(got) == 2 * 7 * 2
+    )  # A and B of seven layers in two blocks
     flat = torch.cat([got[name].ravel() for name in expected])
     reference = torch.cat([expected[name].ravel() for name in expected])
     assert reference.norm() > 1
@@ -100,7 +102,9 @@ def test_the_policy_had_left_the_base_model(second_step: tuple[Capture, dict[str
 
 
 def test_three_kls_have_their_own_names(tiny_model: Path, tmp_path: Path) -> None:
-    run = training_run(tmp_path / "run", recipe(tiny_model, training={"batch_size": 2, "group_size": 3, "max_steps": 2}))
+    run = training_run(
+        tmp_path / "run", recipe(tiny_model, training={"batch_size": 2, "group_size": 3, "max_steps": 2})
+    )
     backend().train(run)
     rows = [row["metrics"] for row in run.directory.rows("metrics.jsonl")]
     assert all(abs(row["kl_sample_train"]) < 1e-5 for row in rows), "sampler and trainer are one model here"

