@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -171,7 +171,7 @@ class TrainingRun:
         self._durations.append(seconds["total"])
         self._watch(step)
         if self.directory.writes:
-            self.report(self._progress(step, metrics))
+            self.report(self._progress(step, metrics, judged.outcome.metric_names.values()))
             self.observe(self.folder, record)
 
     def _watch(self, step: int) -> None:
@@ -182,15 +182,15 @@ class TrainingRun:
                 self.report(f"monitor {name}: {found[name]}")
         self._alarmed = set(found)
 
-    def _progress(self, step: int, metrics: Mapping[str, float]) -> str:
+    def _progress(self, step: int, metrics: Mapping[str, float], terms: Iterable[str]) -> str:
         left = (self.steps - step) * sum(self._durations) / len(self._durations)
-        terms = " ".join(
-            f"{name.removesuffix('_reward')} {value:.2f}"
-            for name, value in metrics.items()
-            if name.endswith(("_reward", "_rate")) and name != "learning_rate" and math.isfinite(value)
+        shown = " ".join(
+            f"{name.removesuffix('_reward').removesuffix('_rate')} {metrics[name]:.2f}"
+            for name in terms
+            if math.isfinite(metrics[name])
         )
         return (
-            f"step {step}/{self.steps}  reward {metrics['reward_mean']:.3f}  {terms}"
+            f"step {step}/{self.steps}  reward {metrics['reward_mean']:.3f}  {shown}"
             f"  KL {metrics['kl_reference']:.4f}  {metrics['tokens_per_second']:.0f} tokens/s"
             f"  {_duration(left)} left"
         )

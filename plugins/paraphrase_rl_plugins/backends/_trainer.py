@@ -63,6 +63,7 @@ class RecipeTrainer(GRPOTrainer):
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.current: Judged | None = None
         self.mismatch: list[FloatArray] = []
+        self._buffered_inputs: list[Batch] = []
         super().__init__(**arguments)
 
     def _get_train_sampler(self, dataset: Any = None) -> StepSampler:  # noqa: ARG002
@@ -75,7 +76,7 @@ class RecipeTrainer(GRPOTrainer):
         # TRL shuffles the rollouts before it splits them into micro-batches. One update sums over all of them, so
         # order changes nothing, and unshuffled each micro-batch is one prompt's group, which reads its prompt once.
         index = self._step % self.args.steps_per_generation
-        if index == 0 or self._buffered_inputs is None:
+        if index == 0:
             batch = self._generate_and_score_completions(generation_batch)
             self._buffered_inputs = split_tensor_dict(batch, self.args.steps_per_generation)
         return self._buffered_inputs[index]
