@@ -14,7 +14,7 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test lint format types layers check docs bench clean
+.PHONY: help setup demo test test-gpu lint format types layers check docs bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ check: lint types layers test ## all of the above
 
 docs: setup ## write the generated parts of docs/ and README.md anew
 	PRL_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs
+
+test-gpu: setup ## tests and figures that need an NVIDIA card
+	$(BIN)/python -m pytest -q -s tests/gpu
 
 bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python tests/benchmarks/bench_cli.py
