@@ -120,7 +120,8 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     """
     if not path.exists():
         return []
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    # by line feeds alone: JSON leaves U+2028 and its like as they are inside a string
+    lines = path.read_text(encoding="utf-8", errors="replace").removesuffix("\n").split("\n")
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:

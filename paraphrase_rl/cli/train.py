@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,10 +14,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, RecipeError, RunError, UsageError
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, RecipeError, RunError, UsageError
 
 if TYPE_CHECKING:
+    from paraphrase_rl.data.documents import Corpus
+    from paraphrase_rl.plugins import Plugins
+    from paraphrase_rl.protocols import Backend
     from paraphrase_rl.recipe.loading import LoadedRecipe
+    from paraphrase_rl.registry import Registry
+    from paraphrase_rl.training.loop import TrainingRun
     from paraphrase_rl.training.run import RunDirectory
 
 
@@ -58,13 +64,12 @@ def command(
     from paraphrase_rl.recipe.loading import load_recipe
 
     if resume is not None:
-        given = ctx.get_parameter_source("config") is not click.core.ParameterSource.DEFAULT
-        if given or overrides or out is not None:
+        if overrides or out is not None or _given(ctx, "config") or _given(ctx, "backend"):
             raise UsageError(
-                "--resume continues a run with its own recipe", "leave out --config, --set and --out"
+                "--resume continues a run with its own recipe and backend",
+                "leave out --config, --set, --backend and --out",
             )
-        loaded = load_recipe(_recipe_of(resume), ())
-        folder = resume
+        loaded, backend, folder = load_recipe(_recipe_of(resume), ()), _manifest(resume)["backend"], resume
     else:
         loaded = load_recipe(config, overrides)
         folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -77,6 +82,10 @@ def command(
     ctx.exit(EXIT_INTERRUPTED if status == "interrupted" else EXIT_OK)
 
 
+def _given(ctx: click.Context, parameter: str) -> bool:
+    return ctx.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
+
+
 def _train(
     loaded: LoadedRecipe,
     backend_name: str,
@@ -85,80 +94,105 @@ def _train(
     device: str,
     stop_requested: Callable[[], bool],
 ) -> str:
+    """Check, calibrate and train; returns how it ended."""
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.recipe.loading import dump_recipe
     from paraphrase_rl.recipe.preflight import preflight
     from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.specs import Context
+    from paraphrase_rl.training.run import RunDirectory
+
+    open_directory = RunDirectory.resume if resume else RunDirectory.create
+    directory = open_directory(folder, writes=_main_process())
+    try:
+        if directory.finished:
+            _tell(f"{folder} is complete: there is nothing left to do")
+            return "completed"
+        registry = default_registry()
+        backend = registry.build("backends", backend_name, {}, Context(device=device))
+        corpus = load_documents(loaded.recipe.data.source, loaded.recipe.data, registry)
+        checks = preflight(loaded, registry, corpus=corpus, backend=backend_name)
+        if failed := [check for check in checks if check.level == "error"]:
+            raise RecipeError(
+                failed[0].message, f"`prl check` shows all findings, {len(failed)} of them errors"
+            )
+        run = _prepared(loaded, registry, corpus, directory, backend_name, device, resume)
+        run.stop_requested = stop_requested
+        return _carry_out(run, backend, registry.plugins)
+    finally:
+        directory.close()
+
+
+def _prepared(
+    loaded: LoadedRecipe,
+    registry: Registry,
+    corpus: Corpus,
+    directory: RunDirectory,
+    backend: str,
+    device: str,
+    resume: bool,
+) -> TrainingRun:
+    """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
+    from paraphrase_rl.recipe.loading import dump_recipe
     from paraphrase_rl.scoring.ensemble import calibrate_ensemble, load_ensemble
     from paraphrase_rl.specs import Context
     from paraphrase_rl.training.loop import TrainingRun
     from paraphrase_rl.training.manifest import manifest
     from paraphrase_rl.training.reward import build_reward
-    from paraphrase_rl.training.run import RunDirectory
 
-    registry, recipe = default_registry(), loaded.recipe
-    backend = registry.build("backends", backend_name, {}, Context(device=device))
-    corpus = load_documents(recipe.data.source, recipe.data, registry)
-    failed = [
-        check
-        for check in preflight(loaded, registry, corpus=corpus, backend=backend_name)
-        if check.level == "error"
-    ]
-    if failed:
-        raise RecipeError(failed[0].message, f"prl check shows all {len(failed)} errors of this recipe")
-    train = corpus.select(split="train", label="ai")
-    if len(train) < recipe.training.batch_size:
-        raise DataError(
-            f"{len(train)} AI texts to train on, fewer than training.batch_size {recipe.training.batch_size}",
-            "bring more texts, or lower training.batch_size",
-        )
-
+    recipe, folder, checkpoint = loaded.recipe, directory.folder, None
+    facts = manifest(recipe, registry, corpus, backend=backend, device=device)
     if resume:
-        directory = RunDirectory.resume(folder, writes=_main_process())
-        _same_data(directory, corpus.digest)
+        _same_inputs(folder, facts)
         ensemble = load_ensemble(folder / "calibration.json", registry, Context(device=device))
+        checkpoint = directory.last_checkpoint()
     else:
-        directory = RunDirectory.create(
-            folder,
-            dump_recipe(loaded),
-            manifest(recipe, registry, corpus, backend=backend_name, device=device),
-            writes=_main_process(),
+        _tell(
+            f"calibrating {', '.join(d.name for d in recipe.detectors)} on held-out texts of {corpus.source}"
         )
-        say(f"calibrating {', '.join(d.name for d in recipe.detectors)} on held-out texts of {corpus.source}")
         ensemble = calibrate_ensemble(recipe, registry, corpus, Context(device=device))
+    train = corpus.select(split="train", label="ai")
+    reward = build_reward(
+        recipe, registry, Context(device=device, ensemble=ensemble), any(d.group for d in train)
+    )
+    for note in (*ensemble.warnings(), *reward.notes):
+        _tell(f"note: {note}")
+    if resume:
+        directory.rewind(checkpoint[0] if checkpoint else -1)
+        _tell(f"resuming {folder} " + (f"after step {checkpoint[0]}" if checkpoint else "from its beginning"))
+    else:
         if directory.writes:
             ensemble.to_file(folder / "calibration.json")
-    for warning in ensemble.warnings():
-        say(f"note: {warning}")
-
-    checkpoint = directory.last_checkpoint() if resume else None
-    if resume:
-        directory.rewind(checkpoint[0] if checkpoint else 0)
-        say(f"resuming {folder} after step {checkpoint[0] if checkpoint else 0}")
-    run = TrainingRun(
+        directory.begin(dump_recipe(loaded), facts)
+    return TrainingRun(
         recipe=recipe,
         directory=directory,
         train=train,
         test=corpus.select(split="test", label="ai"),
-        reward=build_reward(
-            recipe, registry, Context(device=device, ensemble=ensemble), any(d.group for d in train)
-        ),
-        report=say,
+        reward=reward,
+        report=_tell,
         observe=registry.plugins.on_step_end,
-        stop_requested=stop_requested,
         resume_from=checkpoint,
     )
-    directory.event("start", resumed_after=checkpoint[0] if checkpoint else None, steps=run.steps)
-    registry.plugins.on_run_start(folder, recipe.model_dump())
+
+
+def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins) -> str:
+    """Train; however it ends, say so in the run's events, to the observers, and how to go on to the person."""
+    directory, folder = run.directory, run.folder
+    resumed_after = run.resume_from[0] if run.resume_from else None
+    directory.event("start", resumed_after=resumed_after, steps=run.steps)
+    plugins.on_run_start(folder, run.recipe.model_dump())
     status = "failed"
     try:
         status = backend.train(run).status
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
     finally:
-        directory.event("end", status=status)
-        registry.plugins.on_run_end(folder, status)
-        directory.close()
-    if status == "interrupted":
-        say(f"stopped; continue with: prl train --resume {folder}")
+        with suppress(RunError):  # the disk may be full, which is then what the run failed of
+            directory.event("end", status=status)
+        plugins.on_run_end(folder, status)
+        if status != "completed" and directory.rows("evaluations.jsonl"):
+            _tell(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
     return status
 
 
@@ -168,15 +202,38 @@ def _recipe_of(folder: Path) -> str:
     return str(folder / "recipe.yaml")
 
 
-def _same_data(directory: RunDirectory, digest: str) -> None:
+def _manifest(folder: Path) -> dict[str, Any]:
     import json
 
-    recorded = json.loads((directory.folder / "manifest.json").read_text(encoding="utf-8"))["data"]["digest"]
-    if recorded != digest:
+    try:
+        found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise RunError(
-            f"the data of {directory.folder} has changed since the run began",
+            f"cannot read {folder / 'manifest.json'}: {error}", "the run is damaged: start a new one"
+        ) from error
+    return found
+
+
+def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
+    """The same texts and models as when the run began, or its numbers would mean something else."""
+    then = _manifest(folder)
+    if then["data"]["digest"] != now["data"]["digest"]:
+        raise RunError(
+            f"the data of {folder} has changed since the run began",
             "bring the same texts back, or start a new run",
         )
+    for reference, revision in now["models"].items():
+        if then["models"].get(reference) != revision:
+            raise RunError(
+                f"model {reference} has changed since {folder} began",
+                "bring the same model back, or start a new run",
+            )
+
+
+def _tell(message: str) -> None:
+    """A message for the person, once, however many processes there are."""
+    if _main_process():
+        say(message)
 
 
 def _main_process() -> bool:
@@ -184,9 +241,10 @@ def _main_process() -> bool:
 
 
 def _device() -> str:
+    """The first accelerator, or the process's own where there are several processes."""
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
 
 
 @contextmanager
@@ -198,7 +256,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             signal.default_int_handler(number, frame)
         asked.append(True)
-        say("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+        _tell("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
 
     previous = signal.signal(signal.SIGINT, handle)
     try:

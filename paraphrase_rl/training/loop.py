@@ -198,10 +198,9 @@ class TrainingRun:
     # ---- checkpoints and evaluation
 
     def add_checkpoint(self, step: int, path: Path, kind: str) -> None:
-        """Enter a checkpoint that is whole on disk into the ledger."""
-        self.directory.append(
-            "checkpoints.jsonl", {"step": step, "kind": kind, "path": str(path.relative_to(self.folder))}
-        )
+        """Enter a checkpoint that is whole on disk into the ledger, and drop those no longer kept."""
+        kept = self.recipe.checkpoints
+        self.directory.add_checkpoint(step, path, kind, every=kept.every, keep=kept.keep)
 
     def evaluation_due(self, step: int) -> bool:
         """Before the first step, every ``evaluation.every`` steps, and after the last."""

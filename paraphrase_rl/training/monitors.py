@@ -6,6 +6,7 @@ distance from the base model; they share no threshold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -37,12 +38,13 @@ def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule] = RULES) -
     """Rules that are violated now, by name, each with one line that says what was seen and what to do.
 
     Args:
-        rows: metrics of the steps so far, oldest first. A rule is silent until its window is full.
+        rows: metrics of the steps so far, oldest first; NaN, or None in a saved run, where there was nothing to
+            measure. A rule is silent until its window is full, and while a value in it is missing.
     """
     found = {}
     for rule in rules:
-        recent = [row[rule.metric] for row in rows[-rule.window :] if row.get(rule.metric) is not None]
-        if len(recent) < rule.window:
+        recent = [_known(row.get(rule.metric)) for row in rows[-rule.window :]]
+        if len(recent) < rule.window or any(math.isnan(value) for value in recent):
             continue
         mean = sum(recent) / len(recent)
         if not rule.low <= mean <= rule.high:
@@ -50,3 +52,7 @@ def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule] = RULES) -
             span = "" if rule.window == 1 else f" over {rule.window} steps"
             found[rule.name] = f"{rule.metric} {mean:.3g} is {side}{span}: {rule.advice}"
     return found
+
+
+def _known(value: float | None) -> float:
+    return math.nan if value is None else value

@@ -17,6 +17,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
@@ -24,8 +25,10 @@ from typing import Any, Self
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import append_jsonl, read_jsonl, write_json, write_jsonl, write_text
 
-STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl")
-"""Rows that carry a step; those after the checkpoint are dropped when a run resumes from it."""
+STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
+"""Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
+_TRACES = {".lock", "manifest.json", "calibration.json"}
+"""Written before ``recipe.yaml`` makes a run of the directory: a new start writes over what a kill left of them."""
 
 
 class RunDirectory:
@@ -40,12 +43,11 @@ class RunDirectory:
         self.folder = folder
         self.writes = writes
         self._lock: int | None = None
+        self._new = self._made = False
 
     @classmethod
-    def create(
-        cls, folder: Path, recipe_yaml: str, manifest: Mapping[str, Any], *, writes: bool = True
-    ) -> Self:
-        """Start a run in a new or empty directory.
+    def create(cls, folder: Path, *, writes: bool = True) -> Self:
+        """Claim a new or empty directory; :meth:`begin` makes a run of it.
 
         Raises:
             RunError: the directory holds something already, cannot be written, or another run is in it.
@@ -60,12 +62,19 @@ class RunDirectory:
                 f"{folder} holds a run already",
                 f"continue it with --resume {folder}, or choose another --out",
             )
-        if folder.is_dir() and any(entry.name != ".lock" for entry in folder.iterdir()):
+        run._made = not folder.exists()
+        foreign = set() if run._made else {entry.name for entry in folder.iterdir()} - _TRACES
+        if foreign:
             raise RunError(f"{folder} is not empty and holds no run", "choose another --out")
         run._acquire()
-        write_json(folder / "manifest.json", manifest)
-        write_text(folder / "recipe.yaml", recipe_yaml)
+        run._new = True
         return run
+
+    def begin(self, recipe_yaml: str, manifest: Mapping[str, Any]) -> None:
+        """Say what the run is; from here on it can be resumed."""
+        if self.writes:
+            write_json(self.folder / "manifest.json", manifest)
+            write_text(self.folder / "recipe.yaml", recipe_yaml)
 
     @classmethod
     def resume(cls, folder: Path, *, writes: bool = True) -> Self:
@@ -87,7 +96,7 @@ class RunDirectory:
             return
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR)
+            lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
         except OSError as error:
             raise RunError(f"cannot write {self.folder}: {error.strerror}", "choose another --out") from error
         try:
@@ -100,10 +109,21 @@ class RunDirectory:
         self._lock = lock
 
     def close(self) -> None:
-        """Let go of the directory."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let go of the directory; a new run that measured nothing leaves nothing behind."""
+        if self._lock is None:
+            return
+        if self._new and not self.rows("evaluations.jsonl"):
+            self._discard()
+        os.close(self._lock)
+        self._lock = None
+
+    def _discard(self) -> None:
+        for name in ("recipe.yaml", *STEP_FILES, *_TRACES):
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+        if self._made:
+            with suppress(OSError):  # somebody put a file there meanwhile
+                self.folder.rmdir()
 
     def append(self, name: str, row: Mapping[str, object]) -> None:
         """Add a row to one of the JSON-lines files."""
@@ -121,6 +141,32 @@ class RunDirectory:
             {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details},
         )
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end: its final adapter is there."""
+        return any(
+            row["kind"] == "final" and (self.folder / row["path"]).is_dir()
+            for row in self.rows("checkpoints.jsonl")
+        )
+
+    def add_checkpoint(self, step: int, path: Path, kind: str, *, every: int, keep: int) -> None:
+        """Enter a checkpoint that is whole on disk, and let go of those no longer kept.
+
+        Kept are the last ``keep`` of every ``every`` steps, the newest (an interrupt writes one between two of
+        them), and the final one.
+        """
+        if not self.writes:
+            return
+        new = {"step": step, "kind": kind, "path": str(path.relative_to(self.folder))}
+        rows = [row for row in self.rows("checkpoints.jsonl") if row["path"] != new["path"]] + [new]
+        periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
+        kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
+        stays = [row for row in rows if row["kind"] == "final" or row["step"] in kept]
+        write_jsonl(self.folder / "checkpoints.jsonl", stays)
+        for row in rows:
+            if row not in stays:
+                shutil.rmtree(self.folder / row["path"], ignore_errors=True)
+
     def last_checkpoint(self) -> tuple[int, Path] | None:
         """Step and folder of the newest checkpoint that was written whole and is still there."""
         for row in reversed(self.rows("checkpoints.jsonl")):
@@ -130,13 +176,21 @@ class RunDirectory:
         return None
 
     def rewind(self, step: int) -> None:
-        """Forget everything after ``step``: rows of later steps, and checkpoints a kill left half written."""
+        """Forget everything after ``step``: rows of later steps, and checkpoints a kill left half written.
+
+        Args:
+            step: the last one to keep; -1 = not even the evaluation before the first.
+        """
         if not self.writes:
             return
         for name in STEP_FILES:
             rows = self.rows(name)
-            write_jsonl(self.folder / name, [row for row in rows if int(row["step"]) <= step])
-        ledger = [row for row in self.rows("checkpoints.jsonl") if int(row["step"]) <= step]
+            write_jsonl(self.folder / name, [row for row in rows if row.get("step", step) <= step])
+        ledger = [
+            row
+            for row in self.rows("checkpoints.jsonl")
+            if row["step"] <= step and (self.folder / row["path"]).is_dir()
+        ]
         write_jsonl(self.folder / "checkpoints.jsonl", ledger)
         whole = {self.folder / row["path"] for row in ledger}
         checkpoints = self.folder / "checkpoints"

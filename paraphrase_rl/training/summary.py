@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
 
 SHOWN = 3
@@ -20,7 +21,7 @@ class Summary:
     """Read from a run directory; nothing is computed again.
 
     Attributes:
-        rows: one for each reward term: name, before, after, change.
+        rows: one for each reward term: name, before, after, change; the last two None after one evaluation alone.
         gain: mean over prompts of the change of the total reward.
         gain_se: standard error of that mean: prompts are paired, samples of a prompt averaged first.
         first_step, last_step: steps of the two evaluations.
@@ -50,22 +51,18 @@ class Summary:
         """For a terminal."""
         import tabulate
 
+        columns = {"term": "reward term", "before": f"before (step {self.first_step})"}
+        said = "Evaluated once: there is no change to show yet."
+        if self.last_step != self.first_step:
+            columns |= {"after": f"after (step {self.last_step})", "change": "change"}
+            said = f"Mean total reward {self.gain:+.3f} (standard error of the change {self.gain_se:.3f})."
         table = tabulate.tabulate(
-            [[row["term"], row["before"], row["after"], row["change"]] for row in self.rows],
-            headers=[
-                "reward term",
-                f"before (step {self.first_step})",
-                f"after (step {self.last_step})",
-                "change",
-            ],
+            [[row[key] for key in columns] for row in self.rows],
+            headers=list(columns.values()),
             floatfmt=("", ".3f", ".3f", "+.3f"),
+            missingval="-",
         )
-        lines = [
-            f"Held-out prompts: {self.prompts}. Mean total reward "
-            f"{self.gain:+.3f} (standard error of the change {self.gain_se:.3f}).",
-            "",
-            table,
-        ]
+        lines = [f"Held-out prompts: {self.prompts}. {said}", "", table]
         for sample in self.samples:
             terms = ", ".join(
                 f"{name} {value:.2f}" for name, value in sample["terms"].items() if value is not None
@@ -76,9 +73,16 @@ class Summary:
 
 
 def summarise(folder: Path) -> Summary:
-    """Summary of the run in a directory, from its first and last evaluation."""
+    """Summary of the run in a directory, from its first and last evaluation.
+
+    Raises:
+        RunError: nothing was evaluated there.
+    """
     evaluations = read_jsonl(folder / "evaluations.jsonl")
+    if not evaluations:
+        raise RunError(f"{folder} holds no evaluation", "name the directory of a run that has begun")
     first, last = evaluations[0], evaluations[-1]
+    twice = len(evaluations) > 1
     shared = [
         last["prompts"][key] - before
         for key, before in first["prompts"].items()
@@ -91,8 +95,8 @@ def summarise(folder: Path) -> Summary:
         {
             "term": name,
             "before": first["metrics"][name],
-            "after": last["metrics"][name],
-            "change": _difference(first["metrics"][name], last["metrics"][name]),
+            "after": last["metrics"].get(name) if twice else None,
+            "change": _difference(first["metrics"][name], last["metrics"].get(name)) if twice else None,
         }
         for name in sorted(terms, key=lambda name: (name != "reward_mean", name))
     ]
@@ -103,8 +107,8 @@ def summarise(folder: Path) -> Summary:
     ]
     return Summary(
         rows=rows,
-        gain=mean(shared) if shared else math.nan,
-        gain_se=stdev(shared) / math.sqrt(len(shared)) if len(shared) > 1 else math.nan,
+        gain=mean(shared) if shared and twice else math.nan,
+        gain_se=stdev(shared) / math.sqrt(len(shared)) if len(shared) > 1 and twice else math.nan,
         first_step=first["step"],
         last_step=last["step"],
         prompts=len(shared),

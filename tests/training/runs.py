@@ -54,10 +54,12 @@ def training_run(
     folder: Path, settings: Recipe, *, prompts: int = 8, resume: bool = False, **changes: object
 ) -> TrainingRun:
     """A run in a new directory, or the rest of the one that is there."""
-    directory = RunDirectory.resume(folder) if resume else RunDirectory.create(folder, "model: tiny\n", {})
+    directory = RunDirectory.resume(folder) if resume else RunDirectory.create(folder)
+    if not resume:
+        directory.begin("model: tiny\n", {})
     checkpoint = directory.last_checkpoint() if resume else None
     if resume:
-        directory.rewind(checkpoint[0] if checkpoint else 0)
+        directory.rewind(checkpoint[0] if checkpoint else -1)
     return TrainingRun(
         recipe=settings,
         directory=directory,

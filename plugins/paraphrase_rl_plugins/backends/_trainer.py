@@ -72,6 +72,12 @@ class RecipeTrainer(GRPOTrainer):
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """No card: a run describes itself in its own files."""
 
+    def _save_checkpoint(self, *arguments: Any, **named: Any) -> None:
+        try:
+            super()._save_checkpoint(*arguments, **named)
+        except RuntimeError as error:  # torch.save, where a write fails
+            raise OSError(f"torch could not write a checkpoint: {error}".splitlines()[0]) from error
+
     def _prepare_inputs(self, generation_batch: Any) -> Batch:
         # TRL shuffles the rollouts before it splits them into micro-batches. One update sums over all of them, so
         # order changes nothing, and unshuffled each micro-batch is one prompt's group, which reads its prompt once.

@@ -6,6 +6,7 @@ import math
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydantic import Field
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import RecipeError, RunError
 from paraphrase_rl.models import load_causal_lm, load_tokenizer, scoring_dtype
+from paraphrase_rl.names import suggestion
 from paraphrase_rl.protocols import Policy, TrainingResult
 from paraphrase_rl.specs import BackendSpec, Context, Options
 from paraphrase_rl.types import Rollout
@@ -75,7 +77,7 @@ class TrlBackend:
             RecipeError: the batch does not divide over the processes, or names layers the model lacks.
             RunError: a checkpoint cannot be written or read.
         """
-        with _explained(run.folder):
+        with _explained(run.folder), _without_deprecations():
             trainer = self.trainer(run)
             recorder = _recorder(run, trainer)
             trainer.add_callback(recorder)
@@ -119,7 +121,7 @@ class TrlBackend:
                 [{"prompt": run.conversation(d), "index": i} for i, d in enumerate(run.train)]
             ),
             processing_class=tokenizer,
-            peft_config=_lora(run),
+            peft_config=_lora(run, model),
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -165,7 +167,6 @@ class TrlBackend:
             gradient_checkpointing=not on_cpu,
             save_strategy="steps",
             save_steps=recipe.checkpoints.every,
-            save_total_limit=recipe.checkpoints.keep,
             logging_strategy="no",
             eval_strategy="no",
             report_to=[],
@@ -174,10 +175,18 @@ class TrlBackend:
         )
 
 
-def _lora(run: TrainingRun) -> Any:
+def _lora(run: TrainingRun, model: Any) -> Any:
     from peft import LoraConfig
 
     lora = run.recipe.lora
+    layers = {name.rpartition(".")[2]: layer for name, layer in model.named_modules()}
+    for target in lora.target_modules or ():
+        # peft passes over a name that fits nothing as long as another one fits
+        if layers.get(target.rpartition(".")[2]) in (None, model.get_output_embeddings()):
+            raise RecipeError(
+                f"lora.target_modules: {run.recipe.model} has no layer {target} that can be adapted",
+                suggestion(target, sorted(layers)) or "null adapts every linear layer but the unembedding",
+            )
     return LoraConfig(
         r=lora.rank,
         lora_alpha=lora.alpha,
@@ -283,6 +292,7 @@ def _judged_by_the_core(**_: Any) -> list[float]:
 
 
 def _recorder(run: TrainingRun, trainer: Any) -> Any:
+    from accelerate.utils import gather_object
     from transformers import TrainerCallback
 
     class Recorder(TrainerCallback):  # type: ignore[misc]
@@ -307,9 +317,12 @@ def _recorder(run: TrainingRun, trainer: Any) -> Any:
             seconds = {**trainer.take_seconds(), "total": time.perf_counter() - self.started}
             run.end_step(state.global_step, trainer.current, measured, seconds)
             self._evaluate(state.global_step)
-            if run.stop_requested():
-                self.interrupted = state.global_step < run.steps
-                control.should_save = control.should_training_stop = True
+            # Ctrl-C reaches the processes at different times; they must stop after the same step.
+            stop = any(gather_object([run.stop_requested()]))
+            self.interrupted = stop and state.global_step < run.steps
+            control.should_training_stop |= stop
+            # The Trainer would also save at the last step, beside the final adapter.
+            control.should_save = self.interrupted or state.global_step % run.recipe.checkpoints.every == 0
             self.started = time.perf_counter()
 
         def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
@@ -327,12 +340,24 @@ def _recorder(run: TrainingRun, trainer: Any) -> Any:
 
 
 @contextmanager
+def _without_deprecations() -> Iterator[None]:
+    """What these libraries tell each other about their next versions is nothing a user can act on."""
+    with warnings.catch_warnings():
+        for library in ("transformers", "trl", "peft", "accelerate", "torch"):
+            for category in (FutureWarning, DeprecationWarning):
+                warnings.filterwarnings("ignore", category=category, module=library)
+        yield
+
+
+@contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """A full disk and a damaged checkpoint are told in one line; what the ledger lists stays whole."""
+    """A full disk is told in one line; what the ledger lists stays whole."""
+    from safetensors import SafetensorError
+
     try:
         yield
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise RunError(
-            f"cannot write to {folder}: {error.strerror or error}",
-            f"free some space, then continue with: prl train --resume {folder}",
+            f"cannot write to {folder}: {getattr(error, 'strerror', None) or error}",
+            "free some space; what was finished before is intact",
         ) from error

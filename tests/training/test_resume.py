@@ -1,0 +1,184 @@
+"""A run that was killed, interrupted or starved of disk ends with the numbers of one that nothing disturbed."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from paraphrase_rl.files import read_jsonl
+from tests.training.cases import Case, Prl, contents, numbers, write_texts
+
+
+def steps(run: Path, name: str = "metrics") -> list[int]:
+    return [row["step"] for row in read_jsonl(run / f"{name}.jsonl")]
+
+
+@pytest.fixture
+def broken(killed: Path, tmp_path: Path) -> Path:
+    """A copy of the killed run."""
+    shutil.copytree(killed, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def test_the_unbroken_run_takes_every_step_once(unbroken: Path) -> None:
+    stdout, stderr = ((unbroken.parent / "streams" / name).read_text() for name in ("stdout", "stderr"))
+    assert stdout.startswith("Held-out prompts: 3.")
+    assert stdout.endswith("run directory: run\n")
+    assert "Warning" not in stderr
+    assert stderr.count("\nstep ") == 8
+    assert steps(unbroken) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert steps(unbroken, "evaluations") == [0, 3, 6, 8]
+    found = numbers(unbroken)
+    assert found["monitors"], "else nothing is proved about them"
+    assert len({row["reward_mean"] for row in found["metrics"]}) > 4
+
+
+# Calls of the reward: 1 evaluation, 2 3 4 steps, 5 evaluation, 6 7 8 steps, 9 evaluation, 10 11 steps, 12 evaluation.
+@pytest.mark.parametrize(
+    ("call", "done", "resumed"),
+    [
+        pytest.param(2, [], "from its beginning", id="in step 1, before any checkpoint"),
+        pytest.param(8, [1, 2, 3, 4, 5], "after step 4", id="in step 6, checkpoint within the second epoch"),
+        pytest.param(12, [1, 2, 3, 4, 5, 6, 7, 8], "after step 6", id="in the last evaluation"),
+    ],
+)
+def test_killed(
+    launch: Prl, case: Case, unbroken: Path, tmp_path: Path, call: int, done: list[int], resumed: str
+) -> None:
+    faults = {"ACME_SIGNAL": f"SIGKILL:{call}"}
+    launch("train", "--config", case.recipe, "--out", "run", cwd=tmp_path, environment=faults, code=-9)
+    assert steps(tmp_path / "run") == done
+    ended = launch("train", "--resume", "run", cwd=tmp_path)
+    assert f"resuming run {resumed}" in ended.stderr
+    assert numbers(tmp_path / "run") == numbers(unbroken)
+
+
+def test_killed_twice_and_while_it_wrote(launch: Prl, broken: Path, unbroken: Path) -> None:
+    """At an epoch's end; torn last lines, a checkpoint half written, one written whole but not entered."""
+    assert steps(broken) == [1, 2, 3, 4, 5, 6]
+    for name in ("metrics", "samples", "events", "evaluations", "checkpoints"):
+        with (broken / f"{name}.jsonl").open("a") as stream:
+            stream.write('{"step": 7, "metr')
+    (broken / "checkpoints" / "checkpoint-7").mkdir()
+    (broken / "checkpoints" / "checkpoint-7" / "adapter_model.safetensors").write_bytes(b"half")
+    shutil.copytree(broken / "checkpoints" / "checkpoint-6", broken / "checkpoints" / "checkpoint-8")
+    faults = {"ACME_SIGNAL": "SIGKILL:2"}
+    launch("train", "--resume", "run", cwd=broken.parent, environment=faults, code=-9)
+    assert steps(broken) == [1, 2, 3, 4, 5, 6, 7]
+    launch("train", "--resume", "run", cwd=broken.parent)
+    assert numbers(broken) == numbers(unbroken)
+
+
+def test_ctrl_c_stops_after_the_step_with_a_checkpoint(
+    launch: Prl, case: Case, unbroken: Path, tmp_path: Path
+) -> None:
+    faults = {"ACME_SIGNAL": "SIGINT:7"}
+    ended = launch(
+        "train", "--config", case.recipe, "--out", "a run", cwd=tmp_path, environment=faults, code=130
+    )
+    run = tmp_path / "a run"
+    assert "interrupted; continue with: prl train --resume 'a run'" in ended.stderr
+    assert "after (step 3)" in ended.stdout
+    assert steps(run) == [1, 2, 3, 4, 5]
+    assert [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")] == [2, 4, 5]
+    assert read_jsonl(run / "events.jsonl")[-1]["status"] == "interrupted"
+    launch("train", "--resume", run, cwd=tmp_path)
+    assert numbers(run) == numbers(unbroken)
+
+
+def test_a_second_ctrl_c_stops_at_once(launch: Prl, case: Case, tmp_path: Path) -> None:
+    faults = {"ACME_SIGNAL": "SIGINT,SIGINT:3"}
+    ended = launch(
+        "train", "--config", case.recipe, "--out", "run", cwd=tmp_path, environment=faults, code=130
+    )
+    assert "continue with: prl train --resume run" in ended.stderr
+    assert ended.stdout == ""
+    assert steps(tmp_path / "run") == [1]
+
+
+def test_a_complete_run_stays_as_it_is(launch: Prl, unbroken: Path, tmp_path: Path) -> None:
+    shutil.copytree(unbroken, tmp_path / "run")
+    before = contents(tmp_path / "run")
+    ended = launch("train", "--resume", "run", cwd=tmp_path)
+    assert "run is complete" in ended.stderr
+    assert "after (step 8)" in ended.stdout
+    assert contents(tmp_path / "run") == before
+
+
+def test_a_second_run_into_the_same_directory_is_refused(launch: Prl, case: Case, unbroken: Path) -> None:
+    before = contents(unbroken)
+    ended = launch("train", "--config", case.recipe, "--out", unbroken, cwd=case.folder, code=2)
+    assert "holds a run already" in ended.stderr
+    assert f"--resume {unbroken}" in ended.stderr
+    assert contents(unbroken) == before
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--config", "quickstart"], ["--set", "kl.penalty_coef=1"], ["--out", "x"], ["--backend", "trl"]],
+)
+def test_a_resumed_run_keeps_its_recipe(
+    launch: Prl, killed: Path, options: list[str], tmp_path: Path
+) -> None:
+    before = contents(killed)
+    ended = launch("train", "--resume", killed, *options, cwd=tmp_path, code=2)
+    assert "its own recipe" in ended.stderr
+    assert "hint: leave out" in ended.stderr
+    assert contents(killed) == before
+
+
+@pytest.mark.parametrize("what", ["data", "model"])
+def test_changed_inputs_are_refused(
+    launch: Prl, case: Case, tiny_model: Path, broken: Path, tmp_path: Path, what: str
+) -> None:
+    recipe = (broken / "recipe.yaml").read_text()
+    if what == "data":
+        other = write_texts(tmp_path / "texts.jsonl", changed=" more")
+        recipe = recipe.replace(str(case.data), str(other))
+    else:
+        shutil.copytree(tiny_model, tmp_path / "model")
+        config = tmp_path / "model" / "generation_config.json"
+        config.write_text(config.read_text() + "\n")
+        recipe = recipe.replace(str(tiny_model), str(tmp_path / "model"))
+        manifest = (broken / "manifest.json").read_text()
+        (broken / "manifest.json").write_text(manifest.replace(str(tiny_model), str(tmp_path / "model")))
+    (broken / "recipe.yaml").write_text(recipe)
+    before = contents(broken)
+    ended = launch("train", "--resume", "run", cwd=tmp_path, code=2)
+    assert "has changed" in ended.stderr
+    assert "hint: bring the same" in ended.stderr
+    assert contents(broken) == before
+
+
+def test_resume_needs_a_run(launch: Prl, tmp_path: Path) -> None:
+    ended = launch("train", "--resume", "nothing", cwd=tmp_path, code=2)
+    assert "nothing holds no run" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("largest_file", "every", "done"),
+    [
+        pytest.param(30_000, 2, 2, id="optimizer state"),  # about 45 KB, written by torch
+        pytest.param(15_000, 1000, 8, id="final adapter"),  # about 20 KB, written by safetensors
+        pytest.param(3_000, 1000, 1, id="rows"),  # samples.jsonl, torn in the middle of a line
+    ],
+)
+def test_a_full_disk_costs_nothing_that_was_done(
+    launch: Prl, case: Case, unbroken: Path, tmp_path: Path, largest_file: int, every: int, done: int
+) -> None:
+    options = ["--config", case.recipe, "--set", f"checkpoints.every={every}", "--out", "run"]
+    ended = launch("train", *options, cwd=tmp_path, largest_file=largest_file, code=2)
+    *_, resume, error, hint = ended.stderr.splitlines()
+    assert resume == "failed; continue with: prl train --resume run"
+    assert error.startswith("error: cannot write")
+    assert hint.startswith("hint: free some space")
+    assert ended.stdout == ""
+    run = tmp_path / "run"
+    assert steps(run) == list(range(1, done + 1))
+    assert all((run / row["path"]).is_dir() for row in read_jsonl(run / "checkpoints.jsonl"))
+    launch("train", "--resume", "run", cwd=tmp_path)
+    found, expected = numbers(run), numbers(unbroken)
+    parts = expected.keys() - ({"checkpoints", "on disk"} if every > 2 else set())
+    assert {part: found[part] for part in parts} == {part: expected[part] for part in parts}
