@@ -10,7 +10,7 @@ import torch
 from paraphrase_rl_plugins.backends._sampler import (
     ATTEMPTS,
     draw,
-    merged_adapter,
+    ready_to_sample,
     sample_groups,
     uniform_noise,
 )
@@ -107,7 +107,7 @@ def test_noise_depends_on_key_and_row_alone() -> None:
     assert len({tuple(row.ravel().tolist()) for row in both}) == 6
 
 
-def test_merged_adapter_samples_the_adapted_model_and_puts_the_same_weights_back(model) -> None:
+def test_ready_to_sample_samples_the_adapted_model_and_puts_the_same_weights_back(model) -> None:
     adapted = get_peft_model(model, LoraConfig(r=4, lora_alpha=4, target_modules="all-linear"))
     torch.manual_seed(1)
     for name, parameter in adapted.named_parameters():
@@ -119,11 +119,38 @@ def test_merged_adapter_samples_the_adapted_model_and_puts_the_same_weights_back
         expected = adapted(input_ids=ids).logits
         with adapted.disable_adapter():
             base = adapted(input_ids=ids).logits
-        with merged_adapter(adapted):
+        with ready_to_sample(adapted):
             merged = adapted(input_ids=ids).logits
     assert torch.allclose(merged, expected, atol=1e-4)
     assert not torch.allclose(base, expected, atol=1e-2)
     assert all(torch.equal(value, before[name]) for name, value in adapted.state_dict().items())
-    with pytest.raises(RuntimeError, match="in the middle"), merged_adapter(adapted):
+    with pytest.raises(RuntimeError, match="in the middle"), ready_to_sample(adapted):
         raise RuntimeError("in the middle")
     assert all(torch.equal(value, before[name]) for name, value in adapted.state_dict().items())
+
+
+def test_a_model_in_training_with_checkpointed_activations_still_sees_its_prompt(model) -> None:
+    """Without evaluation mode transformers drops the cache there, and says nothing."""
+    expected = sample(model, [0, 1])
+    model.train()
+    model.gradient_checkpointing_enable()
+    with ready_to_sample(model):
+        assert not model.training
+        got = sample(model, [0, 1])
+    assert [one.ids for one in got] == [one.ids for one in expected]
+    assert model.training
+
+
+def test_half_precision_weights_are_not_merged(model) -> None:
+    """A merge would round one step's change away; the adapter must act in full."""
+    adapted = get_peft_model(
+        model.to(torch.bfloat16), LoraConfig(r=4, lora_alpha=4, target_modules="all-linear")
+    )
+    for name, parameter in adapted.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(parameter, std=0.2)
+    ids = torch.tensor([PROMPTS[2]])
+    with torch.no_grad():
+        expected = adapted(input_ids=ids).logits
+        with ready_to_sample(adapted):
+            assert torch.equal(adapted(input_ids=ids).logits, expected)

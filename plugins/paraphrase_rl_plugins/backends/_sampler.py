@@ -7,7 +7,7 @@ therefore import torch at module level.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,33 +32,39 @@ class Sampled:
 
 
 @contextmanager
-def merged_adapter(model: Any) -> Iterator[None]:
-    """Fold a LoRA adapter into the weights for a while, and put the very same weights back afterwards.
+def ready_to_sample(model: Any) -> Iterator[None]:
+    """Evaluation mode, and an fp32 adapter folded into its weights, for a while.
 
-    Merging and subtracting again, as peft does, would change the base weights by rounding at every step.
+    In training mode with checkpointed activations transformers silently drops the cache, and every token would be
+    drawn without its prompt. Merging and subtracting again, as peft does, would change the base weights by rounding
+    at every step: here the very same weights are put back. In half precision the adapter stays apart, because a
+    merge would round a step's whole change away.
     """
     from peft.tuners.lora import LoraLayer
 
     layers = [
-        module for module in model.modules() if isinstance(module, LoraLayer) and module.active_adapters
+        module
+        for module in model.modules()
+        if isinstance(module, LoraLayer)
+        and module.active_adapters
+        and module.get_base_layer().weight.dtype == torch.float32
     ]
     originals = []
+    training = model.training
+    model.eval()
     try:
         with torch.no_grad():
             for layer in layers:
                 base = layer.get_base_layer().weight
                 originals.append((base, base.data))
                 for adapter in layer.active_adapters:
-                    delta = layer.get_delta_weight(adapter)
-                    base.data = (base.data.float() + delta.float()).to(base.dtype)
-        if layers:
-            with model.disable_adapter():
-                yield
-        else:
+                    base.data = base.data + layer.get_delta_weight(adapter)
+        with model.disable_adapter() if layers else nullcontext():
             yield
     finally:
         for base, data in originals:
             base.data = data
+        model.train(training)
 
 
 def uniform_noise(keys: Sequence[Sequence[int]], group_size: int, max_tokens: int) -> torch.Tensor:

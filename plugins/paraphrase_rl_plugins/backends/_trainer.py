@@ -16,12 +16,13 @@ from trl.trainer.utils import split_tensor_dict, use_adapter
 
 from paraphrase_rl.training.grpo import mean_over_tokens
 from paraphrase_rl.training.loop import Judged, TrainingRun
+from paraphrase_rl.training.prompts import prompt_ids
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._forward import completion_logprobs
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     left_pad,
-    merged_adapter,
+    ready_to_sample,
     right_pad,
     sample_groups,
 )
@@ -92,16 +93,16 @@ class RecipeTrainer(GRPOTrainer):
         step, size, device = self.state.global_step + 1, self.num_generations, self.accelerator.device
         examples = inputs[::size]
         indices = [int(example["index"]) for example in examples]
-        prompts, _, _ = self._tokenize_prompts([example["prompt"] for example in examples])
+        prompts = [prompt_ids(self._tokenizer, example["prompt"]) for example in examples]
         started = time.perf_counter()
         sampled = self._sample(step, indices, prompts)
         self._clock("sample", started)
 
-        prompt_ids, prompt_mask = left_pad([p for p in prompts for _ in range(size)], self._pad_id, device)
+        heads, heads_mask = left_pad([p for p in prompts for _ in range(size)], self._pad_id, device)
         ids, mask = right_pad([s.ids for s in sampled], self._pad_id, torch.long, device)
         batch = {
-            "prompt_ids": prompt_ids,
-            "prompt_mask": prompt_mask,
+            "prompt_ids": heads,
+            "prompt_mask": heads_mask,
             "completion_ids": ids,
             "completion_mask": mask,
         }
@@ -146,7 +147,7 @@ class RecipeTrainer(GRPOTrainer):
     def _sample(self, step: int, indices: list[int], prompts: list[list[int]]) -> list[Sampled]:
         if self.own_sampler:
             model = self.accelerator.unwrap_model(self.model)
-            with merged_adapter(model):
+            with ready_to_sample(model):
                 return sample_groups(
                     model,
                     prompts,

@@ -239,18 +239,14 @@ class TrlPolicy:
         """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
         import numpy as np
 
-        from paraphrase_rl_plugins.backends._sampler import merged_adapter, sample_groups
+        from paraphrase_rl.training.prompts import prompt_ids
+        from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
 
-        prompts = [
-            self.tokenizer.apply_chat_template(
-                list(conversation), add_generation_prompt=True, tokenize=True, return_dict=True
-            )["input_ids"]
-            for conversation in conversations
-        ]
+        prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
         end = self.model.generation_config.eos_token_id
         ends = {self.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
         groups: list[list[Rollout]] = []
-        with merged_adapter(self.model):
+        with ready_to_sample(self.model):
             for at in range(0, len(prompts), max(1, _ROWS_AT_ONCE // n)):
                 some = prompts[at : at + max(1, _ROWS_AT_ONCE // n)]
                 sampled = sample_groups(
