@@ -12,6 +12,8 @@ from paraphrase_rl.names import nearest
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.recipe.yaml_positions import Keys
 
+_EVERY_KEY = "docs/recipe.md lists every key"
+
 
 def dotted(keys: Keys, data: Any) -> str:
     """The dotted key; a component of a list in ``data`` goes by its name."""
@@ -44,11 +46,9 @@ def explain(error: ValidationError, data: Mapping[str, Any], where: Mapping[Keys
         lines.append(f"{origin}: {message}" if origin else message)
         hints.append(hint)
     if len(lines) == 1:
-        return RecipeError(lines[0], hints[0])
+        return RecipeError(lines[0], hints[0] or _EVERY_KEY)
     shown = [f"{line} ({hint})" if hint else line for line, hint in zip(lines, hints, strict=True)]
-    return RecipeError(
-        "\n  ".join([f"the recipe has {len(lines)} errors:", *shown]), "docs/recipe.md lists every key"
-    )
+    return RecipeError("\n  ".join([f"the recipe has {len(lines)} errors:", *shown]), _EVERY_KEY)
 
 
 def _sentence(keys: Keys, problems: list[dict[str, Any]], data: Any) -> tuple[str, str]:
