@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -37,6 +38,7 @@ def manifest(
         "paraphrase_rl": __version__,
         "backend": backend,
         "device": device,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "command": sys.argv,
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -170,6 +170,8 @@ class TrlBackend:
             logging_strategy="no",
             eval_strategy="no",
             report_to=[],
+            log_level_replica="error",
+            ddp_find_unused_parameters=False,
             disable_tqdm=True,
             remove_unused_columns=False,
         )

@@ -1,0 +1,105 @@
+"""Two processes make the update of one: the same rollouts, metrics and weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from paraphrase_rl.files import read_jsonl
+from tests.training.cases import THIRD_PARTY, Case, Ended, Prl, numbers
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def folder(case: Case, launch: Prl, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Holds the run ``one`` of one process and, under accelerate's launcher, ``two`` of two processes."""
+    folder = tmp_path_factory.mktemp("distributed")
+    settings = ("training.batch_size=4", "training.max_steps=2", "checkpoints.every=1")
+    options = ["train", "--config", str(case.recipe), "--device", "cpu"]
+    options += [part for setting in settings for part in ("--set", setting)]
+    launch(*options, "--out", "one", cwd=folder)
+    launcher = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
+    launcher += ["--dynamo_backend", "no", "--main_process_port", str(free_port()), "-m", "paraphrase_rl"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "accelerate.commands.launch", *launcher, *options, "--out", "two"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(THIRD_PARTY), "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    (folder / "stdout").write_text(ended.stdout)
+    (folder / "stderr").write_text(ended.stderr)
+    return folder
+
+
+@pytest.mark.slow
+def test_same_rollouts_metrics_and_weights(folder: Path) -> None:
+    processes = [
+        json.loads((folder / name / "manifest.json").read_text())["processes"] for name in ("one", "two")
+    ]
+    assert processes == [1, 2]
+    one, two = (numbers(folder / name) for name in ("one", "two"))
+    first, second = ({row["id"] for row in run["samples"] if row["step"] == 1} for run in (one, two))
+    assert first == second
+    assert [row["rewrite"] for row in one["samples"]] == [row["rewrite"] for row in two["samples"]]
+    assert len(one["metrics"]) == len(two["metrics"]) == 2
+    for expected, found in zip(one["metrics"], two["metrics"], strict=True):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
+    assert one["checkpoints"] == two["checkpoints"]
+    weights, others = (
+        load_file(folder / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two")
+    )
+    assert weights.keys() == others.keys()
+    for name, expected in weights.items():
+        assert np.linalg.norm(others[name] - expected) <= 1e-5 * np.linalg.norm(expected), name
+    assert any(np.abs(value).max() > 0 for name, value in weights.items() if "lora_B" in name)
+
+
+@pytest.mark.slow
+def test_one_process_speaks_for_both(folder: Path) -> None:
+    stderr = (folder / "stderr").read_text()
+    kinds = ("calibrating", "note:", "evaluation at step", "step ", "monitor ")
+    assert [line for line in stderr.splitlines() if not line.startswith(kinds)] == []
+    assert stderr.count("calibrating vowels") == 1
+    assert stderr.count("step 2/2") == 1
+    assert (folder / "stdout").read_text().count("run directory: two") == 1
+    events = [row["event"] for row in read_jsonl(folder / "two" / "events.jsonl")]
+    assert (events.count("start"), events.count("end")) == (1, 1)
+
+
+def test_an_interrupt_that_reaches_one_process_stops_both_after_the_same_step(
+    launch: Prl, case: Case, tmp_path: Path
+) -> None:
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = ["train", "--config", case.recipe, "--device", "cpu", "--out", tmp_path / "run"]
+
+    def process(rank: int) -> Ended:
+        (tmp_path / str(rank)).mkdir()
+        environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+        if rank == 1:
+            environment["ACME_SIGNAL"] = "SIGINT:3"
+        return launch(*command, cwd=tmp_path / str(rank), environment=environment, code=130)
+
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(process, range(2))
+    assert "continue with: prl train --resume" in first.stderr
+    assert (second.stdout, second.stderr) == ("", "")
+    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3]
+    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "checkpoints.jsonl")] == [2, 3]
