@@ -152,6 +152,21 @@ def test_changed_inputs_are_refused(
     assert contents(broken) == before
 
 
+@pytest.mark.parametrize("damaged", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth"])
+def test_a_damaged_checkpoint_is_named(launch: Prl, broken: Path, unbroken: Path, damaged: str) -> None:
+    checkpoint = broken / "checkpoints" / "checkpoint-6"
+    whole = (checkpoint / damaged).read_bytes()
+    (checkpoint / damaged).write_bytes(whole[: len(whole) // 2])
+    ended = launch("train", "--resume", broken, cwd=broken.parent, code=2)
+    error, hint = ended.stderr.splitlines()[-2:]
+    assert error.startswith(f"error: cannot read {checkpoint}")
+    assert "remove that folder" in hint
+    if damaged == "optimizer.pt":
+        shutil.rmtree(checkpoint)
+        launch("train", "--resume", broken, cwd=broken.parent)
+        assert numbers(broken) == numbers(unbroken)
+
+
 def test_resume_needs_a_run(launch: Prl, tmp_path: Path) -> None:
     ended = launch("train", "--resume", "nothing", cwd=tmp_path, code=2)
     assert "nothing holds no run" in ended.stderr

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,8 @@ from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_tensor_dict, use_adapter
 
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.plugins import one_line
 from paraphrase_rl.training.grpo import mean_over_tokens
 from paraphrase_rl.training.loop import Judged, TrainingRun
 from paraphrase_rl.training.prompts import prompt_ids
@@ -78,6 +82,18 @@ class RecipeTrainer(GRPOTrainer):
             super()._save_checkpoint(*arguments, **named)
         except RuntimeError as error:  # torch.save, where a write fails
             raise OSError(f"torch could not write a checkpoint: {error}".splitlines()[0]) from error
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, *arguments: Any, **named: Any) -> None:
+        with _readable(resume_from_checkpoint):
+            super()._load_from_checkpoint(resume_from_checkpoint, *arguments, **named)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _readable(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        with _readable(checkpoint):
+            super()._load_rng_state(checkpoint)
 
     def _prepare_inputs(self, generation_batch: Any) -> Batch:
         # TRL shuffles the rollouts before it splits them into micro-batches. One update sums over all of them, so
@@ -231,6 +247,17 @@ class RecipeTrainer(GRPOTrainer):
         """Wall seconds by part since the last call."""
         seconds, self.seconds = dict(self.seconds), defaultdict(float)
         return seconds
+
+
+@contextmanager
+def _readable(checkpoint: str | None) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # torch, safetensors and pickle have no common error
+        raise RunError(
+            f"cannot read {checkpoint}: {one_line(error)}",
+            "remove that folder: the run then continues from the checkpoint before it",
+        ) from error
 
 
 _TOKEN_KEYS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
