@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +93,9 @@ def write_data(path: Path, scorer: Path) -> None:
 
 
 class Run:
-    """The recipe's run in a fresh interpreter."""
+    """The recipe's run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, launch: Prl) -> None:
         self.folder = folder / "run"
         self.policy = save_word_model(folder / "policy", 0.02)
         self.scorer = save_word_model(folder / "scorer", 0.3)
@@ -116,25 +113,15 @@ class Run:
         }
         self.options = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
         command = ["train", "--config", "recipe", *self.options, "--device", "cpu", "--out", "run"]
-        self.ended = subprocess.run(
-            [sys.executable, "-m", "paraphrase_rl", *command, "--format", "json"],
-            cwd=folder,
-            env={key: value for key, value in os.environ.items() if "PYTHONWARNINGS" not in key},
-            capture_output=True,
-            text=True,
-            timeout=200,
-            check=False,
-        )
+        self.ended = launch(*command, "--format", "json", cwd=folder)
 
     def json(self, name: str) -> Any:
         return json.loads((self.folder / name).read_text())
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    run = Run(tmp_path_factory.mktemp("recipe"))
-    assert run.ended.returncode == 0, run.ended.stderr
-    return run
+def run(tmp_path_factory: pytest.TempPathFactory, launch: Prl) -> Run:
+    return Run(tmp_path_factory.mktemp("recipe"), launch)
 
 
 def test_preflight_passes(run: Run, launch: Prl) -> None:
