@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from paraphrase_rl.scoring.language_model import LanguageModel
-from paraphrase_rl.specs import Context
+from paraphrase_rl.specs import Context, NoOptions
 from tests.tiny_model import save_tiny_model, tokenizer
 from tests.training.runs import recipe, training_run
 
@@ -33,7 +33,7 @@ def test_scores_agree_with_the_cpu_up_to_bf16(tmp_path: Path) -> None:
 
 def test_a_step_of_the_recipes_model(tmp_path: Path) -> None:
     """Two steps of 4 x 8 rollouts with the shape of Qwen3-4B (random weights) and the recipe's LoRA."""
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
 
     tokens = tokenizer()
     config = Qwen3Config(
@@ -63,7 +63,7 @@ def test_a_step_of_the_recipes_model(tmp_path: Path) -> None:
     )
     run = training_run(tmp_path / "run", settings)
     started = time.perf_counter()
-    TrlBackend(TrlOptions(), Context(device="cuda")).train(run)
+    TrlBackend(NoOptions(), Context(device="cuda")).train(run)
     rows = [row["metrics"] for row in run.directory.rows("metrics.jsonl")]
     assert len(rows) == 2
     assert all(abs(row["kl_sample_train"]) < 0.01 for row in rows)
@@ -92,14 +92,14 @@ def _bf16_limit() -> float:
 
 
 def test_the_adapter_loads_with_plain_peft(tmp_path: Path) -> None:
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
     from peft import PeftModel
 
     folder = save_tiny_model(tmp_path / "model")
     run = training_run(
         tmp_path / "run", recipe(folder, training={"batch_size": 2, "group_size": 3, "max_steps": 2})
     )
-    TrlBackend(TrlOptions(), Context(device="cuda")).train(run)
+    TrlBackend(NoOptions(), Context(device="cuda")).train(run)
     base = AutoModelForCausalLM.from_pretrained(folder).cuda()
     adapted = PeftModel.from_pretrained(base, run.folder / "adapter")
     ids = torch.tensor([[5, 6, 7, 8]], device="cuda")

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.specs import Context
+from paraphrase_rl.specs import Context, NoOptions
 from paraphrase_rl.training.loop import TrainingRun
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.training.run import RunDirectory
@@ -72,8 +72,8 @@ def training_run(
     )
 
 
-def backend(**options: object):
+def backend():
     """The trl backend on CPU."""
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
 
-    return TrlBackend(TrlOptions(**options), Context())
+    return TrlBackend(NoOptions(), Context())

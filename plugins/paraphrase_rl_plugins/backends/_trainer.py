@@ -66,7 +66,7 @@ class RecipeTrainer(GRPOTrainer):
         self.run = run
         self.own_sampler = own_sampler
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.current: Judged | None = None
+        self.current: Judged  # set by the first step
         self.mismatch: list[FloatArray] = []
         self._buffered_inputs: list[Batch] = []
         super().__init__(**arguments)

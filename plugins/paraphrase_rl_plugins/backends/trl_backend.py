@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-import math
 import os
-import shutil
-import time
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import Field
-
 from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import RecipeError, RunError
+from paraphrase_rl.errors import DataError, ModelError, RecipeError, RunError
 from paraphrase_rl.models import load_causal_lm, load_tokenizer, scoring_dtype
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.protocols import Policy, TrainingResult
-from paraphrase_rl.specs import BackendSpec, Context, Options
-from paraphrase_rl.types import Rollout
+from paraphrase_rl.specs import BackendSpec, Context, NoOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from paraphrase_rl.training.loop import TrainingRun
-
-
-class TrlOptions(Options):
-    """Options of the ``trl`` backend."""
-
-    vllm: bool | None = Field(
-        None, description="sample with vLLM; null = when it is installed and there is a GPU"
-    )
 
 
 @hookimpl
@@ -44,7 +31,6 @@ def register_backends() -> Iterable[BackendSpec]:
             name="trl",
             summary="Local training: TRL's GRPOTrainer with PEFT's LoRA, on CPU or GPUs",
             factory=TrlBackend,
-            options=TrlOptions,
             extra="trl",
             modules=("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
             paper="Shao et al. 2024, DeepSeekMath (GRPO); Hu et al. 2021, LoRA",
@@ -57,12 +43,13 @@ def register_backends() -> Iterable[BackendSpec]:
 class TrlBackend:
     """Samples, computes log-probabilities and updates weights with TRL."""
 
-    def __init__(self, options: TrlOptions, context: Context) -> None:
-        self.options = options
+    def __init__(self, options: NoOptions, context: Context) -> None:  # noqa: ARG002
         self.device = context.device
 
     def policy(self, model: str, adapter: Path | None) -> Policy:
         """The model of a reference, with a trained adapter merged in or without."""
+        from paraphrase_rl_plugins.backends._policy import TrlPolicy
+
         loaded: Any = load_causal_lm(model, self.device)
         if adapter is not None:
             from peft import PeftModel
@@ -78,12 +65,14 @@ class TrlBackend:
             RunError: a checkpoint cannot be written or read.
         """
         with _explained(run.folder), _without_deprecations():
+            from paraphrase_rl_plugins.backends._recorder import Recorder, save_adapter
+
             trainer = self.trainer(run)
-            recorder = _recorder(run, trainer)
+            recorder = Recorder(run, trainer)
             trainer.add_callback(recorder)
             trainer.train(resume_from_checkpoint=str(run.resume_from[1]) if run.resume_from else None)
             if not recorder.interrupted:
-                _save_adapter(run, trainer)
+                save_adapter(run, trainer)
         return TrainingResult(
             status="interrupted" if recorder.interrupted else "completed", step=trainer.state.global_step
         )
@@ -97,26 +86,21 @@ class TrlBackend:
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
         recipe = run.recipe
-        processes = int(os.environ.get("WORLD_SIZE", "1"))
-        if recipe.training.batch_size % processes:
-            raise RecipeError(
-                f"training.batch_size {recipe.training.batch_size} does not divide over {processes} processes",
-                "choose a multiple, or launch fewer processes",
-            )
+        processes = self._processes(recipe.training.batch_size)
         logging.set_verbosity_error()
         set_seed(recipe.training.seed)
         tokenizer = load_tokenizer(recipe.model)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         model = load_causal_lm(recipe.model, dtype=scoring_dtype(self.device))
-        sharded = os.environ.get("ACCELERATE_USE_FSDP") == "true" or _ZERO_STAGE in os.environ
-        vllm = self._use_vllm()
+        longest = _longest_prompt(run, tokenizer, model.config)
+        vllm = self.device != "cpu" and find_spec("vllm") is not None
         trainer = RecipeTrainer(
             run=run,
-            own_sampler=not (vllm or sharded),
+            own_sampler=not vllm,
             model=model,
             reward_funcs=[_judged_by_the_core],
-            args=self._config(run, model, vllm, processes),
+            args=self._config(run, model, processes, vllm, longest + recipe.sampling.max_tokens),
             train_dataset=Dataset.from_list(
                 [{"prompt": run.conversation(d), "index": i} for i, d in enumerate(run.train)]
             ),
@@ -126,14 +110,31 @@ class TrlBackend:
         trainer.remove_callback(PrinterCallback)
         return trainer
 
-    def _use_vllm(self) -> bool:
-        from importlib.util import find_spec
+    def _processes(self, batch_size: int) -> int:
+        """How many processes train together, refusing what is not proved to compute the recipe's update."""
+        import torch
 
-        if self.options.vllm is None:
-            return self.device != "cpu" and find_spec("vllm") is not None
-        return self.options.vllm
+        processes = int(os.environ.get("WORLD_SIZE", "1"))
+        if batch_size % processes:
+            raise RecipeError(
+                f"training.batch_size {batch_size} does not divide over {processes} processes",
+                "choose a multiple, or launch fewer processes",
+            )
+        if any(
+            os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
+        ):
+            raise RecipeError(
+                "the trl backend does not train sharded weights (FSDP, DeepSpeed)",
+                "launch with plain data parallelism: accelerate launch --multi_gpu",
+            )
+        if self.device != "cpu" and processes == 1 and torch.cuda.device_count() > 1:
+            raise RecipeError(
+                f"one process sees {torch.cuda.device_count()} GPUs",
+                "use all with `accelerate launch -m paraphrase_rl train ...`, or one with CUDA_VISIBLE_DEVICES=0",
+            )
+        return processes
 
-    def _config(self, run: TrainingRun, model: Any, vllm: bool, processes: int) -> Any:
+    def _config(self, run: TrainingRun, model: Any, processes: int, vllm: bool, longest: int) -> Any:
         from trl import GRPOConfig
 
         recipe, on_cpu = run.recipe, self.device == "cpu"
@@ -152,6 +153,7 @@ class TrlBackend:
             use_vllm=vllm,
             vllm_mode="colocate",
             vllm_importance_sampling_correction=False,
+            vllm_max_model_length=longest,
             beta=0.0,
             learning_rate=_rate(run, model),
             lr_scheduler_type="constant",
@@ -198,17 +200,30 @@ def _lora(run: TrainingRun, model: Any) -> Any:
     )
 
 
-def _save_adapter(run: TrainingRun, trainer: Any) -> None:
-    """Write the final adapter whole or not at all."""
-    if not trainer.accelerator.is_main_process:
-        return
-    adapter, unfinished = run.folder / "adapter", run.folder / ".adapter"
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
-    trainer.processing_class.save_pretrained(unfinished)
-    if adapter.exists():
-        shutil.rmtree(adapter)
-    unfinished.rename(adapter)
-    run.add_checkpoint(trainer.state.global_step, adapter, "final")
+def _longest_prompt(run: TrainingRun, tokenizer: Any, config: Any) -> int:
+    """Tokens of the longest prompt; TRL cuts none, so one that leaves no room for its answer is refused."""
+    from jinja2 import TemplateError
+
+    from paraphrase_rl.training.prompts import prompt_ids
+
+    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
+    longest = 0
+    for document in (*run.train, *run.test[: run.recipe.evaluation.prompts]):
+        try:
+            length = len(prompt_ids(tokenizer, run.conversation(document)))
+        except (ValueError, TemplateError) as error:
+            raise ModelError(
+                f"the tokenizer of {run.recipe.model} cannot write a chat with a system message: {error}",
+                "name an instruction-tuned model whose tokenizer has a chat template",
+            ) from error
+        if limit is not None and length + run.recipe.sampling.max_tokens > limit:
+            raise DataError(
+                f"text {document.id} makes a prompt of {length} tokens: with sampling.max_tokens "
+                f"{run.recipe.sampling.max_tokens} that is beyond the {limit} of {run.recipe.model}",
+                "leave it out, or cut texts with data.passage_words",
+            )
+        longest = max(longest, length)
+    return longest
 
 
 def _rate(run: TrainingRun, model: Any) -> float:
@@ -221,120 +236,9 @@ def _rate(run: TrainingRun, model: Any) -> float:
     return auto_learning_rate(config.hidden_size, config.model_type)
 
 
-class TrlPolicy:
-    """A local model that rewrites."""
-
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
-
-    def sample(
-        self,
-        conversations: Sequence[Sequence[Mapping[str, str]]],
-        *,
-        n: int,
-        keys: Sequence[Sequence[int]],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
-    ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
-        import numpy as np
-
-        from paraphrase_rl.training.prompts import prompt_ids
-        from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
-
-        prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
-        end = self.model.generation_config.eos_token_id
-        ends = {self.tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None}
-        groups: list[list[Rollout]] = []
-        with ready_to_sample(self.model):
-            for at in range(0, len(prompts), max(1, _ROWS_AT_ONCE // n)):
-                some = prompts[at : at + max(1, _ROWS_AT_ONCE // n)]
-                sampled = sample_groups(
-                    self.model,
-                    some,
-                    keys[at : at + len(some)],
-                    group_size=n,
-                    max_tokens=max_tokens,
-                    temperature=temperature,
-                    top_p=top_p,
-                    end_ids=sorted(ends),
-                    pad_id=self.tokenizer.pad_token_id or 0,
-                )
-                for local, prompt in enumerate(some):
-                    groups.append(
-                        [
-                            Rollout(
-                                group=at + local,
-                                prompt_ids=prompt,
-                                completion_ids=one.ids,
-                                logprobs=np.array(one.logprobs, dtype=np.float64),
-                                text=self.tokenizer.decode(one.ids, skip_special_tokens=True),
-                                finished=one.finished,
-                            )
-                            for one in sampled[local * n : (local + 1) * n]
-                        ]
-                    )
-        return groups
-
-
-_ZERO_STAGE = "ACCELERATE_DEEPSPEED_ZERO_STAGE"
-_ROWS_AT_ONCE = 32
-"""A decoding step of 32 rows costs 1.7 times one of 8 on CPU."""
-
-
 def _judged_by_the_core(**_: Any) -> list[float]:
     """TRL insists on a reward function; the overridden step never calls it."""
     raise AssertionError("rewards come from the core")
-
-
-def _recorder(run: TrainingRun, trainer: Any) -> Any:
-    from accelerate.utils import gather_object
-    from transformers import TrainerCallback
-
-    class Recorder(TrainerCallback):  # type: ignore[misc]
-        """Evaluates, records each step, enters checkpoints, and stops after a step when interrupted."""
-
-        interrupted = False
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            self._evaluate(state.global_step)
-            self.started = time.perf_counter()
-
-        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            norms = [p.grad.norm() ** 2 for p in trainer.model.parameters() if p.grad is not None]
-            self.grad_norm = math.sqrt(float(sum(norms)))
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            measured = {
-                **trainer.step_metrics(),
-                "grad_norm": self.grad_norm,
-                "learning_rate": args.learning_rate,
-            }
-            seconds = {**trainer.take_seconds(), "total": time.perf_counter() - self.started}
-            run.end_step(state.global_step, trainer.current, measured, seconds)
-            self._evaluate(state.global_step)
-            # Ctrl-C reaches the processes at different times; they must stop after the same step.
-            stop = any(gather_object([run.stop_requested()]))
-            self.interrupted = stop and state.global_step < run.steps
-            control.should_training_stop |= stop
-            # The Trainer would also save at the last step, beside the final adapter.
-            control.should_save = self.interrupted or state.global_step % run.recipe.checkpoints.every == 0
-            self.started = time.perf_counter()
-
-        def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-            run.add_checkpoint(
-                state.global_step, Path(args.output_dir) / f"checkpoint-{state.global_step}", "periodic"
-            )
-
-        def _evaluate(self, step: int) -> None:
-            if run.evaluation_due(step) and trainer.accelerator.is_main_process:
-                unwrapped = trainer.accelerator.unwrap_model(trainer.model)
-                run.evaluate(TrlPolicy(unwrapped, trainer.processing_class), step)
-            trainer.accelerator.wait_for_everyone()
-
-    return Recorder()
 
 
 @contextmanager
@@ -349,11 +253,17 @@ def _without_deprecations() -> Iterator[None]:
 
 @contextmanager
 def _explained(folder: Path) -> Iterator[None]:
-    """A full disk is told in one line; what the ledger lists stays whole."""
+    """A full disk or card is told in one line; what the ledger lists stays whole."""
     from safetensors import SafetensorError
+    from torch import OutOfMemoryError
 
     try:
         yield
+    except OutOfMemoryError as error:
+        raise RunError(
+            f"the device ran out of memory: {str(error).splitlines()[0]}",
+            "lower sampling.max_tokens or training.group_size, or choose smaller detectors",
+        ) from error
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"cannot write to {folder}: {getattr(error, 'strerror', None) or error}",

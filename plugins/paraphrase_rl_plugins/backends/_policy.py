@@ -1,0 +1,68 @@
+"""A local model as a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from paraphrase_rl.training.prompts import prompt_ids
+from paraphrase_rl.types import Rollout
+from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
+
+ROWS_AT_ONCE = 32
+"""A decoding step of 32 rows costs 1.7 times one of 8 on CPU."""
+
+
+class TrlPolicy:
+    """A local model that rewrites."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        end = model.generation_config.eos_token_id
+        self.end_ids = sorted({tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None})
+
+    def sample(
+        self,
+        conversations: Sequence[Sequence[Mapping[str, str]]],
+        *,
+        n: int,
+        keys: Sequence[Sequence[int]],
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+    ) -> list[list[Rollout]]:
+        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
+        prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
+        at_once = max(1, ROWS_AT_ONCE // n)
+        groups: list[list[Rollout]] = []
+        with ready_to_sample(self.model):
+            for at in range(0, len(prompts), at_once):
+                sampled = sample_groups(
+                    self.model,
+                    prompts[at : at + at_once],
+                    keys[at : at + at_once],
+                    group_size=n,
+                    max_tokens=max_tokens,
+                    temperature=temperature,
+                    top_p=top_p,
+                    end_ids=self.end_ids,
+                    pad_id=self.tokenizer.pad_token_id or 0,
+                )
+                for local, prompt in enumerate(prompts[at : at + at_once]):
+                    groups.append(
+                        [
+                            Rollout(
+                                group=at + local,
+                                prompt_ids=prompt,
+                                completion_ids=one.ids,
+                                logprobs=np.array(one.logprobs, dtype=np.float64),
+                                text=self.tokenizer.decode(one.ids, skip_special_tokens=True),
+                                finished=one.finished,
+                            )
+                            for one in sampled[local * n : (local + 1) * n]
+                        ]
+                    )
+        return groups

@@ -1,0 +1,75 @@
+"""What happens around the steps of a training: records, evaluations, checkpoints, the stop after an interrupt."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from accelerate.utils import gather_object
+from transformers import TrainerCallback
+
+from paraphrase_rl.training.loop import TrainingRun
+from paraphrase_rl_plugins.backends._policy import TrlPolicy
+from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
+
+
+class Recorder(TrainerCallback):
+    """Evaluates, records each step, enters checkpoints, and stops after a step when interrupted."""
+
+    def __init__(self, run: TrainingRun, trainer: RecipeTrainer) -> None:
+        self.run, self.trainer = run, trainer
+        self.interrupted = False
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self._evaluate(state.global_step)
+        self.started = time.perf_counter()
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        norms = [p.grad.norm() ** 2 for p in self.trainer.model.parameters() if p.grad is not None]
+        scaler = self.trainer.accelerator.scaler  # fp16 alone: gradients are still multiplied by it here
+        self.grad_norm = math.sqrt(float(sum(norms))) / (scaler.get_scale() if scaler else 1.0)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        measured = {
+            **self.trainer.step_metrics(),
+            "grad_norm": self.grad_norm,
+            "learning_rate": args.learning_rate,
+        }
+        seconds = {**self.trainer.take_seconds(), "total": time.perf_counter() - self.started}
+        self.run.end_step(state.global_step, self.trainer.current, measured, seconds)
+        self._evaluate(state.global_step)
+        # Ctrl-C reaches the processes at different times; they must stop after the same step.
+        stop = any(gather_object([self.run.stop_requested()]))
+        self.interrupted = stop and state.global_step < self.run.steps
+        control.should_training_stop |= stop
+        # The Trainer would also save at the last step, beside the final adapter.
+        control.should_save = self.interrupted or state.global_step % self.run.recipe.checkpoints.every == 0
+        self.started = time.perf_counter()
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self.trainer.accelerator.wait_for_everyone()  # each process writes its own part of a checkpoint
+        self.run.add_checkpoint(
+            state.global_step, Path(args.output_dir) / f"checkpoint-{state.global_step}", "periodic"
+        )
+
+    def _evaluate(self, step: int) -> None:
+        if self.run.evaluation_due(step) and self.trainer.accelerator.is_main_process:
+            unwrapped = self.trainer.accelerator.unwrap_model(self.trainer.model)
+            self.run.evaluate(TrlPolicy(unwrapped, self.trainer.processing_class), step)
+        self.trainer.accelerator.wait_for_everyone()
+
+
+def save_adapter(run: TrainingRun, trainer: RecipeTrainer) -> None:
+    """Write the final adapter whole or not at all."""
+    if not trainer.accelerator.is_main_process:
+        return
+    adapter, unfinished = run.folder / "adapter", run.folder / ".adapter"
+    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
+    trainer.processing_class.save_pretrained(unfinished)
+    if adapter.exists():
+        shutil.rmtree(adapter)
+    unfinished.rename(adapter)
+    run.add_checkpoint(trainer.state.global_step, adapter, "final")
