@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.output import emit, format_option
+from paraphrase_rl.cli.progress import Silence, shown_progress
 from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, RecipeError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.registry import Registry
     from paraphrase_rl.training.loop import TrainingRun
     from paraphrase_rl.training.run import RunDirectory
+    from paraphrase_rl.types import StepRecord
 
 
 @click.command(name="train")
@@ -63,6 +65,8 @@ def command(
     """
     from paraphrase_rl.recipe.loading import load_recipe
 
+    if out is None and resume is None and "WORLD_SIZE" in os.environ:
+        raise UsageError("several processes must mean the same directory", "name it with --out")
     if resume is not None:
         if overrides or out is not None or _given(ctx, "config") or _given(ctx, "backend"):
             raise UsageError(
@@ -73,8 +77,10 @@ def command(
     else:
         loaded = load_recipe(config, overrides)
         folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    with _interruptible() as stop_requested:
-        status = _train(loaded, backend, folder, resume is not None, device or _device(), stop_requested)
+    with shown_progress(quiet=not _main_process()) as progress, _interruptible(progress) as stop_requested:
+        status = _train(
+            loaded, backend, folder, resume is not None, device or _device(), stop_requested, progress
+        )
     if _main_process():
         from paraphrase_rl.training.summary import summarise
 
@@ -93,6 +99,7 @@ def _train(
     resume: bool,
     device: str,
     stop_requested: Callable[[], bool],
+    progress: Silence,
 ) -> str:
     """Check, calibrate and train; returns how it ended."""
     from paraphrase_rl.data.documents import load_documents
@@ -105,7 +112,7 @@ def _train(
     directory = open_directory(folder, writes=_main_process())
     try:
         if directory.finished:
-            _tell(f"{folder} is complete: there is nothing left to do")
+            progress.line(f"{folder} is complete: there is nothing left to do")
             return "completed"
         registry = default_registry()
         backend = registry.build("backends", backend_name, {}, Context(device=device))
@@ -115,9 +122,9 @@ def _train(
             raise RecipeError(
                 failed[0].message, f"`prl check` shows all findings, {len(failed)} of them errors"
             )
-        run = _prepared(loaded, registry, corpus, directory, backend_name, device, resume)
+        run = _prepared(loaded, registry, corpus, directory, backend_name, device, resume, progress)
         run.stop_requested = stop_requested
-        return _carry_out(run, backend, registry.plugins)
+        return _carry_out(run, backend, registry.plugins, progress)
     finally:
         directory.close()
 
@@ -130,8 +137,10 @@ def _prepared(
     backend: str,
     device: str,
     resume: bool,
+    progress: Silence,
 ) -> TrainingRun:
     """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
+    from paraphrase_rl.recipe.arithmetic import total_steps
     from paraphrase_rl.recipe.loading import dump_recipe
     from paraphrase_rl.scoring.ensemble import calibrate_ensemble, load_ensemble
     from paraphrase_rl.specs import Context
@@ -146,7 +155,7 @@ def _prepared(
         ensemble = load_ensemble(folder / "calibration.json", registry, Context(device=device))
         checkpoint = directory.last_checkpoint()
     else:
-        _tell(
+        progress.line(
             f"calibrating {', '.join(d.name for d in recipe.detectors)} on held-out texts of {corpus.source}"
         )
         ensemble = calibrate_ensemble(recipe, registry, corpus, Context(device=device))
@@ -155,27 +164,35 @@ def _prepared(
         recipe, registry, Context(device=device, ensemble=ensemble), any(d.group for d in train)
     )
     for note in (*ensemble.warnings(), *reward.notes):
-        _tell(f"note: {note}")
+        progress.line(f"note: {note}")
     if resume:
         directory.rewind(checkpoint[0] if checkpoint else -1)
-        _tell(f"resuming {folder} " + (f"after step {checkpoint[0]}" if checkpoint else "from its beginning"))
+        progress.line(
+            f"resuming {folder} " + (f"after step {checkpoint[0]}" if checkpoint else "from its beginning")
+        )
     else:
         if directory.writes:
             ensemble.to_file(folder / "calibration.json")
         directory.begin(dump_recipe(loaded), facts)
+    steps = total_steps(len(train), recipe.training)
+
+    def observe(folder: Path, record: StepRecord) -> None:
+        progress.advance(record.step, steps)
+        registry.plugins.on_step_end(folder, record)
+
     return TrainingRun(
         recipe=recipe,
         directory=directory,
         train=train,
         test=corpus.select(split="test", label="ai"),
         reward=reward,
-        report=_tell,
-        observe=registry.plugins.on_step_end,
+        report=progress.line,
+        observe=observe,
         resume_from=checkpoint,
     )
 
 
-def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins) -> str:
+def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins, progress: Silence) -> str:
     """Train; however it ends, say so in the run's events, to the observers, and how to go on to the person."""
     directory, folder = run.directory, run.folder
     resumed_after = run.resume_from[0] if run.resume_from else None
@@ -192,7 +209,7 @@ def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins) -> str:
             directory.event("end", status=status)
         plugins.on_run_end(folder, status)
         if status != "completed" and directory.rows("evaluations.jsonl"):
-            _tell(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
+            progress.line(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
     return status
 
 
@@ -230,12 +247,6 @@ def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
             )
 
 
-def _tell(message: str) -> None:
-    """A message for the person, once, however many processes there are."""
-    if _main_process():
-        say(message)
-
-
 def _main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
@@ -248,7 +259,7 @@ def _device() -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
+def _interruptible(progress: Silence) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C asks to stop after the step, the second stops at once."""
     asked: list[bool] = []
 
@@ -256,7 +267,7 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
         if asked:
             signal.default_int_handler(number, frame)
         asked.append(True)
-        _tell("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+        progress.line("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
 
     previous = signal.signal(signal.SIGINT, handle)
     try:

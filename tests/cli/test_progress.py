@@ -1,0 +1,43 @@
+"""Progress: plain lines for pipes; on a terminal a bar that leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+
+SCRIPT = """
+from paraphrase_rl.cli.progress import shown_progress
+with shown_progress() as progress:
+    progress.line("calibrating [bold]a[/bold]")
+    progress.advance(3, 12)
+    progress.line("step 3/12")
+"""
+
+
+def test_a_pipe_gets_lines_and_nothing_else() -> None:
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert done.stderr == "calibrating [bold]a[/bold]\nstep 3/12\n"
+
+
+def test_a_terminal_gets_the_lines_and_a_bar() -> None:
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # the other end is closed: all is read
+        pass
+    text = shown.decode()
+    assert done.returncode == 0
+    assert done.stdout == b""
+    assert "calibrating [bold]a[/bold]" in text
+    assert "step 3/12" in text
+    assert text.count("3/12") > text.count("step 3/12"), "no bar was drawn"
