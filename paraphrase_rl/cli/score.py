@@ -59,8 +59,8 @@ def command(
 ) -> None:
     """Score texts: raw score, P(AI), and verdict at a false positive rate, by detector and for the ensemble.
 
-    PATH is a file, a folder (its .txt and .md files) or - for standard input, which is also read where nothing
-    is named. A text file is one text; JSONL and CSV hold one a row.
+    PATH is a file, a folder (its .txt and .md files, no others) or - for standard input, which is also read
+    where nothing is named. A text file is one text; JSONL and CSV hold one a row.
 
     A verdict says `flagged` where the score lies above the threshold, and `not flagged` elsewhere, which does
     not show that a text is human. Without a calibration there are scores and no verdict. Exit code 1: some
@@ -75,11 +75,12 @@ def command(
     """
     items = read_items(paths, texts, input_format, column)
     kept, path = _calibration(calibration)
-    if kept is None and fpr is not None:
-        raise CalibrationError(
-            f"no calibration at {path}: --fpr has no threshold", "run `prl calibrate` first"
-        )
     ensemble, uncalibrated = _detectors(kept, path, names, device)
+    if ensemble is None and fpr is not None:
+        raise CalibrationError(
+            f"no calibration of {', '.join(uncalibrated)} at {path}: --fpr has no threshold",
+            "run `prl calibrate` with these detectors, or leave out --fpr",
+        )
     passage_words = kept.calibrations[0].texts.passage_words if kept is not None else None
     items = _cut(items, passage_words)
     rows = _rows(items, ensemble, uncalibrated, fpr)

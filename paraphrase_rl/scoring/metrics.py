@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from paraphrase_rl.scoring.threshold import operating_point
 from paraphrase_rl.types import FloatArray
 
 
@@ -21,13 +20,3 @@ def auroc(human_scores: FloatArray, ai_scores: FloatArray) -> float:
     below = np.searchsorted(humans, ai_scores, side="left")
     not_above = np.searchsorted(humans, ai_scores, side="right")
     return float((below + not_above).sum() / (2.0 * humans.size * ai_scores.size))
-
-
-def tpr_at_fpr(human_scores: FloatArray, ai_scores: FloatArray, target_fpr: float) -> float:
-    """Share of AI texts above the threshold that lets at most ``target_fpr`` of these humans through.
-
-    In sample: the threshold is taken from the very humans given. For a rate on other texts, calibrate first.
-    """
-    if not ai_scores.size:
-        raise ValueError("a true positive rate needs scores of AI texts")
-    return float(np.mean(ai_scores > operating_point(human_scores, target_fpr).threshold))

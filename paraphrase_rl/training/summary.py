@@ -14,6 +14,8 @@ from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
 
 SHOWN = 3
+P_AI = "detector_p_"
+"""How the reward detector-evasion names P(AI) by detector among the details of a sample."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,12 @@ class Summary:
             )
             lines += ["", _paragraph("source", sample["source"]), _paragraph("rewrite", sample["rewrite"])]
             lines.append(f"          total {sample['total']:.2f}: {terms}")
+            detectors = ", ".join(
+                f"{name.removeprefix(P_AI)} {value:.2f}"
+                for name, value in sample["details"].items()
+                if name.startswith(P_AI) and value is not None
+            )
+            lines += [f"          P(AI) of the rewrite: {detectors}"] if detectors else []
         return "\n".join([*lines, "", f"run directory: {folder}"])
 
 

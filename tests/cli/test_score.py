@@ -264,3 +264,10 @@ def test_as_a_process(tmp_path):
         f"hint: run: prl fit tfidf --data starter --out {tmp_path}/detectors/tfidf"
         in unfitted.stderr.decode()
     )
+
+
+def test_fpr_for_a_detector_that_was_not_calibrated_is_refused(prl):
+    assert prl("calibrate", "--data", "essays", "--detector", "whisper").exit_code == 0
+    refused = prl("score", "--text", capitals(30), "--detector", "shout", "--fpr", "0.05")
+    assert refused.exit_code == 2
+    assert "no calibration of shout" in refused.stderr

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from paraphrase_rl.scoring.metrics import auroc, tpr_at_fpr
+from paraphrase_rl.scoring.metrics import auroc
 
 few = st.lists(st.integers(0, 6).map(float), min_size=1, max_size=30)
 
@@ -29,22 +29,6 @@ def test_swapping_the_classes_mirrors_auroc(human, ai):
     assert there + back == pytest.approx(1.0)
 
 
-def test_tpr_by_hand():
-    humans = np.arange(20.0)
-    assert tpr_at_fpr(humans, np.array([17.0, 18.0, 18.5, 30.0]), 0.05) == 0.5
-
-
-@given(few.filter(lambda v: len(v) > 1), few, st.floats(0.01, 0.9))
-def test_tpr_is_the_best_point_of_the_roc_curve_within_the_rate(human, ai, rate):
-    best = max(
-        (np.mean(np.array(ai) > t) for t in human if sum(h > t for h in human) <= rate * len(human) + 1e-9),
-        default=0.0,
-    )
-    assert tpr_at_fpr(np.array(human), np.array(ai), rate) == pytest.approx(best)
-
-
 def test_nothing_to_compare_is_an_error():
     with pytest.raises(ValueError):
         auroc(np.empty(0), np.ones(2))
-    with pytest.raises(ValueError):
-        tpr_at_fpr(np.ones(3), np.empty(0), 0.05)

@@ -21,7 +21,7 @@ def sample(step: int, name: str, total: float | None, kind: str = "evaluation") 
     terms = {"format": 1.0, "fluency": None}
     return {
         "step": step, "kind": kind, "id": name, "source": f"S {name}", "rewrite": f"R\n{name}", "total": total,
-        "terms": terms,
+        "terms": terms, "details": {"detector_p_toy": 0.25, "detector_p_mute": None, "format_length": 1.0},
     }  # fmt: skip
 
 
@@ -68,6 +68,7 @@ def test_text_and_json(run: Path) -> None:
     assert "after (step 9)" in text
     assert "nan" not in text
     assert "rewrite  R\\nn7" in text
+    assert "P(AI) of the rewrite: toy 0.25\n" in text
     assert text.endswith(f"run directory: {run}")
     json.loads(dumps({**found.meta(run), "rows": found.rows}))
 
