@@ -211,6 +211,10 @@ def _lines(value: Any, keys: Keys, whole: dict[str, Any], origins: Mapping[str, 
 def _scalar(value: Any) -> str:
     style = '"' if isinstance(value, str) and not _PLAIN.fullmatch(value) else None
     text = yaml.safe_dump(
-        value, default_style=style, default_flow_style=True, width=math.inf, allow_unicode=True
+        value,
+        default_style=style,
+        default_flow_style=True,
+        width=math.inf,
+        allow_unicode=isinstance(value, str),  # inside a list yaml would fold a line separator into spaces
     )
     return text.removesuffix("\n").removesuffix("\n...")

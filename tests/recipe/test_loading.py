@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paraphrase_rl.errors import RecipeError
@@ -95,6 +95,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=8), max_size=3),
     st.floats(1e-9, 0.9),
 )
+@example("a\u2028b", ["\x85", "\u2028"], 0.5)
 def test_what_is_dumped_loads_equal(
     tmp_path_factory: pytest.TempPathFactory, text: str, names: list[str], rate: float
 ) -> None:
