@@ -62,7 +62,7 @@ def preflight(
     checks += [*_learning_rate(recipe, model_info), *_sampling(recipe), *_advantages(recipe)]
     checks += _rewards(recipe, registry, corpus)
     if backend is not None:
-        checks += _ignored(loaded, registry, backend)
+        checks += [*_ignored(loaded, registry, backend), *_runs_on(recipe, registry, backend)]
     if corpus is not None:
         checks += [*_schedule(recipe, corpus, seconds_per_step), *_data(recipe, corpus)]
     return checks
@@ -201,6 +201,18 @@ def _ignored(loaded: LoadedRecipe, registry: Registry, backend: str) -> Iterator
             origin != DEFAULT for known, origin in loaded.origins.items() if f"{known}.".startswith(f"{key}.")
         )
         yield Check(key, "warning" if chosen else "note", f"reaches nothing on {backend}: {instead}")
+
+
+def _runs_on(recipe: Recipe, registry: Registry, backend: str) -> Iterator[Check]:
+    """What the backend itself has to say about this recipe."""
+    try:
+        check = registry.spec("backends", backend).check
+        notes = check(recipe) if check is not None else {}
+    except PrlError as error:
+        yield Check(backend, "error", error.one_line)
+        return
+    for key, does in notes.items():
+        yield Check(key, "note", f"on {backend}: {does}")
 
 
 def _schedule(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) -> Iterator[Check]:

@@ -121,12 +121,28 @@ class RunDirectory:
             {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details},
         )
 
-    def last_checkpoint(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest checkpoint that was written whole and is still there."""
+    def last_checkpoint(self) -> tuple[int, Path | str] | None:
+        """Step of the newest checkpoint to continue from, and where it is: a folder that was written whole and is
+        still there, or a service's reference that has not expired.
+
+        Raises:
+            RunError: there were references, and all have expired.
+        """
+        expired = None
         for row in reversed(self.rows("checkpoints.jsonl")):
-            path = self.folder / row["path"]
-            if row["kind"] == "periodic" and path.is_dir():
+            if row["kind"] != "periodic":
+                continue
+            if "reference" in row:
+                if not has_expired(row):
+                    return int(row["step"]), str(row["reference"])
+                expired = expired or row
+            elif (path := self.folder / row["path"]).is_dir():
                 return int(row["step"]), path
+        if expired is not None:
+            raise RunError(
+                f"the checkpoints of {self.folder} expired at the service; the last one on {expired['expires']}",
+                "start a new run; prl train -o ttl_days=... keeps them longer",
+            )
         return None
 
     def rewind(self, step: int) -> None:
@@ -138,8 +154,14 @@ class RunDirectory:
             write_jsonl(self.folder / name, [row for row in rows if int(row["step"]) <= step])
         ledger = [row for row in self.rows("checkpoints.jsonl") if int(row["step"]) <= step]
         write_jsonl(self.folder / "checkpoints.jsonl", ledger)
-        whole = {self.folder / row["path"] for row in ledger}
+        whole = {self.folder / row["path"] for row in ledger if "path" in row}
         checkpoints = self.folder / "checkpoints"
         for entry in checkpoints.iterdir() if checkpoints.is_dir() else ():
             if entry.is_dir() and entry not in whole:
                 shutil.rmtree(entry)
+
+
+def has_expired(row: Mapping[str, Any]) -> bool:
+    """Whether a row of the ledger names a reference whose time at the service is over."""
+    expires = row.get("expires")
+    return expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)
