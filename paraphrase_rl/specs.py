@@ -148,12 +148,15 @@ class BackendSpec(ComponentSpec):
             it, cannot run on this backend, and returns what it does with keys it understands less finely, for
             preflight to announce: key -> one line.
         remote: the policy's weights are elsewhere; here only its tokenizer is needed.
+        prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
+            ``None`` where nothing is charged.
     """
 
     factory: Callable[[Any, Context], Backend]
     ignores: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[Recipe], Mapping[str, str]] | None = None
     remote: bool = False
+    prices: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

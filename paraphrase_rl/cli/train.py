@@ -6,6 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, DataError, RecipeError, RunError, UsageError
+from paraphrase_rl.cli.settings import cost_options, prices_of
+from paraphrase_rl.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    CostError,
+    DataError,
+    RecipeError,
+    RunError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from paraphrase_rl.recipe.loading import LoadedRecipe
@@ -38,6 +48,7 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe.")
 @click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+@cost_options
 @format_option
 @click.pass_context
 def command(
@@ -48,6 +59,8 @@ def command(
     resume: Path | None,
     overrides: tuple[str, ...],
     device: str | None,
+    max_cost: float | None,
+    price_file: Path | None,
     format_: str,
 ) -> None:
     """Train a rewriter against the detectors of a recipe.
@@ -69,12 +82,23 @@ def command(
         loaded = load_recipe(config, overrides)
         folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     with _interruptible() as stop_requested:
-        status = _train(loaded, backend, folder, resume is not None, device or _device(), stop_requested)
+        spend = _Spend(max_cost, price_file)
+        status = _train(
+            loaded, backend, folder, resume is not None, device or _device(), stop_requested, spend
+        )
     if _main_process():
         from paraphrase_rl.training.summary import summarise
 
         _show(summarise(folder), folder, format_)
     ctx.exit(EXIT_INTERRUPTED if status == "interrupted" else EXIT_OK)
+
+
+@dataclass(frozen=True)
+class _Spend:
+    """What the run may cost, and the price table to tell by where it is not the backend's own."""
+
+    at_most: float | None
+    prices: Path | None
 
 
 def _train(
@@ -84,10 +108,11 @@ def _train(
     resume: bool,
     device: str,
     stop_requested: Callable[[], bool],
+    spend: _Spend,
 ) -> str:
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.recipe.loading import dump_recipe
-    from paraphrase_rl.recipe.preflight import preflight
+    from paraphrase_rl.recipe.preflight import MAX_COST, preflight
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.scoring.ensemble import calibrate_ensemble, load_ensemble
     from paraphrase_rl.specs import Context
@@ -99,11 +124,17 @@ def _train(
     registry, recipe = default_registry(), loaded.recipe
     backend = registry.build("backends", backend_name, {}, Context(device=device))
     corpus = load_documents(recipe.data.source, recipe.data, registry)
-    failed = [
-        check
-        for check in preflight(loaded, registry, corpus=corpus, backend=backend_name)
-        if check.level == "error"
-    ]
+    checks = preflight(
+        loaded,
+        registry,
+        corpus=corpus,
+        backend=backend_name,
+        prices=prices_of(registry, backend_name, spend.prices),
+        max_cost=spend.at_most,
+    )
+    failed = [check for check in checks if check.level == "error"]
+    if failed and failed[0].name == MAX_COST:
+        raise CostError(failed[0].message)
     if failed:
         raise RecipeError(failed[0].message, f"prl check shows all {len(failed)} errors of this recipe")
     train = corpus.select(split="train", label="ai")

@@ -5,7 +5,6 @@ Data set plug-ins for published formats are made of this; each adds what its col
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +20,9 @@ from paraphrase_rl.specs import Options
 class FilesOptions(Options):
     """Of a set that is on no hub."""
 
-    path: str = Field(description="a file of the set, or a folder that holds its files as published")
+    path: str | None = Field(
+        None, description="a file of the set, or a folder that holds its files as published; needed"
+    )
 
 
 class HubOptions(Options):
@@ -39,12 +40,13 @@ class PublishedFiles:
     Args:
         name: of the set, for errors.
         path: a file or folder; ``None`` = from the hub.
-        patterns: what the files are called, below the folder at any depth.
-        hub: repository of data sets on the hub, and the files there that are read.
+        patterns: what the files are called, below the folder at any depth; the first that fits.
+        origin: where the set is published.
+        hub: the file that is read from the hub, where ``origin`` is a repository there.
         revision: on the hub.
 
     Raises:
-        DataError: nothing is at ``path``.
+        DataError: nothing is at ``path``, or there is neither a path nor a hub.
     """
 
     def __init__(
@@ -52,10 +54,15 @@ class PublishedFiles:
         name: str,
         path: str | None,
         patterns: Sequence[str],
-        hub: tuple[str, Sequence[str]] | None = None,
+        origin: str,
+        hub: str | None = None,
         revision: str | None = None,
     ) -> None:
-        self._name, self._hub, self._revision = name, hub, revision
+        if path is None and hub is None:
+            raise DataError(
+                f"{name}: it is on no hub, and no path is given", f"bring {origin} and name its folder"
+            )
+        self._name, self._origin, self._hub, self._revision = name, origin, hub, revision
         self._files = _below(name, Path(path).expanduser(), patterns) if path is not None else None
 
     def files(self) -> list[Path]:
@@ -65,7 +72,7 @@ class PublishedFiles:
             DataError, MissingDependencyError: the hub cannot be reached.
         """
         if self._files is None:
-            self._files = [self._download(file) for file in (self._hub or ("", ()))[1]]
+            self._files = [self._download()]
         return self._files
 
     def rows(self, *columns: str) -> Iterator[tuple[str, Mapping[str, object]]]:
@@ -97,35 +104,35 @@ class PublishedFiles:
     def _called(self, file: Path) -> str:
         # the hub's cache is .../snapshots/COMMIT/FILE
         if self._hub is not None and file.parent.parent.name == "snapshots":
-            return f"{self._hub[0]}@{file.parent.name}/{file.name}"
+            return f"{self._origin}@{file.parent.name}/{file.name}"
         return str(file)
 
-    def _download(self, file: str) -> Path:
-        assert self._hub is not None
-        bring = f"or bring its files and say where they are: path={Path('...') / file}"
+    def _download(self) -> Path:
+        file = f"{self._origin}/{self._hub}"
+        bring = f"or bring {self._hub} and say where it is"
         try:
             from huggingface_hub import hf_hub_download
+            from huggingface_hub.constants import HF_HUB_OFFLINE as OFFLINE
         except ImportError as error:
             raise MissingDependencyError(
                 f"{self._name}: reading the hub needs huggingface_hub, which is not installed",
                 f"pip install 'paraphrase-rl[datasets]', {bring}",
             ) from error
-        offline = os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"}
         try:
             return Path(
                 hf_hub_download(
-                    self._hub[0],
-                    file,
+                    self._origin,
+                    str(self._hub),
                     repo_type="dataset",
                     revision=self._revision,
-                    local_files_only=offline,
+                    local_files_only=OFFLINE,
                 )
             )
         except Exception as error:  # errors of several network libraries
-            first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            why = "the hub is switched off (HF_HUB_OFFLINE) and it is not in the cache" if OFFLINE else said
             raise DataError(
-                f"{self._name}: {self._hub[0]}/{file} cannot be fetched from the hub: {first}",
-                f"check the network and HF_HUB_OFFLINE, {bring}",
+                f"{self._name}: {file} cannot be fetched: {why}", f"check the network, {bring}"
             ) from error
 
 
@@ -133,7 +140,9 @@ def _below(name: str, path: Path, patterns: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f"{name}: there is no file or folder {path}", "paths are relative to where prl is called")
+        raise DataError(
+            f"{name}: there is no file or folder {path}", "paths are relative to where prl is called"
+        )
     for pattern in patterns:
         if found := sorted(file for file in path.rglob(pattern) if file.is_file()):
             return found

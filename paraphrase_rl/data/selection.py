@@ -21,6 +21,8 @@ SHORTEST = 50
 """Words; shorter texts say little about who wrote them."""
 LONGEST = 360
 """Words of an AI text: at 1.4 tokens a word its rewrite fits the recipe's 512 tokens."""
+_ALIKE = "same text or opening as another"
+_SURPLUS = "more than needed"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +80,8 @@ def candidates(source: str, documents: Iterable[Document], seed: int, at_most: i
             continue
         drawn = rank(document.text, seed)
         if document.pair is None:
-            offer.left_out["more than needed"] += alone[document.label].add(drawn, document)
+            if reason := alone[document.label].add(drawn, document):
+                offer.left_out[reason] += 1
             continue
         kept = pairs.setdefault(document.pair, {})
         if document.label in kept:
@@ -91,7 +94,8 @@ def candidates(source: str, documents: Iterable[Document], seed: int, at_most: i
             human = kept["human"][1] if "human" in kept else None
             offer.rows.append(Row(source=source, rank=kept["ai"][0], ai=kept["ai"][1], human=human))
         else:
-            offer.left_out["more than needed"] += alone["human"].add(*kept["human"])
+            if reason := alone["human"].add(*kept["human"]):
+                offer.left_out[reason] += 1
     offer.rows += [Row(source=source, rank=drawn, ai=ai, human=None) for drawn, ai in alone["ai"]]
     offer.rows.sort(key=lambda row: (row.human is None, row.rank))
     offer.humans = [human for _, human in alone["human"]]
@@ -119,7 +123,7 @@ def select(offers: Mapping[str, Candidates], wanted: int) -> Selection:
     def admit(source: str, documents: list[Document]) -> bool:
         keys = {key for document in documents for key in _keys(document)}
         if keys & seen:
-            offers[source].left_out["same text or opening as another"] += len(documents)
+            offers[source].left_out[_ALIKE] += len(documents)
             return False
         seen.update(keys)
         return True
@@ -177,16 +181,16 @@ class _Lowest:
         self._heap: list[tuple[int, str]] = []
         self._kept: dict[str, Document] = {}
 
-    def add(self, drawn: str, document: Document) -> int:
-        """How many documents this costs: 0, or 1 once it is full."""
+    def add(self, drawn: str, document: Document) -> str:
+        """Why a document is left out for this one, itself or another; empty while there is room."""
         if drawn in self._kept:
-            return 1
+            return _ALIKE
         self._kept[drawn] = document
         heapq.heappush(self._heap, (-int(drawn, 16), drawn))
         if len(self._heap) <= self._at_most:
-            return 0
+            return ""
         del self._kept[heapq.heappop(self._heap)[1]]
-        return 1
+        return _SURPLUS
 
     def __iter__(self) -> Iterator[tuple[str, Document]]:
         return iter(sorted(self._kept.items()))

@@ -33,7 +33,9 @@ class DetectRl:
     """Arrays of ``text``, ``label`` (``human``, ``llm``), ``data_type``, ``llm_type``."""
 
     def __init__(self, options: FilesOptions, context: Context) -> None:  # noqa: ARG002
-        self._files = PublishedFiles("detectrl", options.path, ["multi_domains_*.json"])
+        self._files = PublishedFiles(
+            "detectrl", options.path, ["multi_domains_*.json"], "github NLP2CT/DetectRL"
+        )
 
     def documents(self) -> Iterator[Document]:
         for where, row in self._files.rows("text", "label"):

@@ -36,7 +36,9 @@ class FastDetectGpt:
     """
 
     def __init__(self, options: FilesOptions, context: Context) -> None:  # noqa: ARG002
-        self._files = PublishedFiles("fast-detect-gpt", options.path, ["*.raw_data.json"])
+        self._files = PublishedFiles(
+            "fast-detect-gpt", options.path, ["*.raw_data.json"], "github baoguangsheng/fast-detect-gpt"
+        )
 
     def documents(self) -> Iterator[Document]:
         for file in self._files.files():
@@ -52,8 +54,8 @@ class FastDetectGpt:
 
     def description(self) -> str:
         return (
-            "Data of Fast-DetectGPT (Bao et al. 2024, arXiv:2310.05130; github baoguangsheng/fast-detect-gpt), MIT; the "
-            "AI text continues the human text's first 30 tokens, so that a pair shares its opening."
+            "Data of Fast-DetectGPT (Bao et al. 2024, arXiv:2310.05130; github baoguangsheng/fast-detect-gpt), MIT; "
+            "the AI text continues the human text's first 30 tokens, so that a pair shares its opening."
         )
 
 

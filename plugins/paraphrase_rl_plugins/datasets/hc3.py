@@ -39,7 +39,8 @@ class Hc3:
             "hc3",
             options.path,
             ["all.jsonl", "*.jsonl"],
-            ("Hello-SimpleAI/HC3", ["all.jsonl"]),
+            "Hello-SimpleAI/HC3",
+            "all.jsonl",
             options.revision,
         )
 
@@ -50,7 +51,9 @@ class Hc3:
             for column, label in _COLUMNS:
                 answers = row[column]
                 if not isinstance(answers, list):
-                    raise DataError(f"hc3, {where}: {column} is no list", "is this the file the set publishes?")
+                    raise DataError(
+                        f"hc3, {where}: {column} is no list", "is this the file the set publishes?"
+                    )
                 for number, answer in enumerate(answers):
                     if str(answer).strip():
                         yield Document(

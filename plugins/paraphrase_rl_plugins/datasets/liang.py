@@ -58,7 +58,9 @@ class Liang:
     """``Human_Data`` and ``GPT_Data``, one folder a part, each with ``data.json``: an array of ``document``."""
 
     def __init__(self, options: FilesOptions, context: Context) -> None:  # noqa: ARG002
-        self._files = PublishedFiles("liang", options.path, ["data.json"])
+        self._files = PublishedFiles(
+            "liang", options.path, ["data.json"], "github Weixin-Liang/ChatGPT-Detector-Bias"
+        )
 
     def documents(self) -> Iterator[Document]:
         for file in self._parts():
@@ -83,9 +85,9 @@ class Liang:
     def description(self) -> str:
         return (
             "Essays of Liang et al. (2023, arXiv:2304.02819; github Weixin-Liang/ChatGPT-Detector-Bias): TOEFL essays "
-            "by second-language writers and essays by US 8th-graders, each beside its edit by a language model; project "
-            "abstracts beside generated ones; college essays, human and generated apart. The repository's MIT badge "
-            "cannot cover the essays themselves: for evaluation here, not for redistribution."
+            "by second-language writers and essays by US 8th-graders, each beside its edit by a language model; "
+            "project abstracts beside generated ones; college essays, human and generated apart. The repository's MIT "
+            "badge cannot cover the essays themselves: for evaluation here, not for redistribution."
         )
 
     def _parts(self) -> list[Path]:

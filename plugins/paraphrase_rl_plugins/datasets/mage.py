@@ -35,7 +35,7 @@ class Mage:
 
     def __init__(self, options: HubOptions, context: Context) -> None:  # noqa: ARG002
         self._files = PublishedFiles(
-            "mage", options.path, ["train.csv", "*.csv"], ("yaful/MAGE", ["train.csv"]), options.revision
+            "mage", options.path, ["train.csv", "*.csv"], "yaful/MAGE", "train.csv", options.revision
         )
 
     def documents(self) -> Iterator[Document]:

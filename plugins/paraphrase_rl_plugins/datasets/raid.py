@@ -36,14 +36,16 @@ class Raid:
 
     def __init__(self, options: HubOptions, context: Context) -> None:  # noqa: ARG002
         self._files = PublishedFiles(
-            "raid", options.path, ["train.csv", "*.csv"], ("liamdugan/raid", ["train.csv"]), options.revision
+            "raid", options.path, ["train.csv", "*.csv"], "liamdugan/raid", "train.csv", options.revision
         )
 
     def documents(self) -> Iterator[Document]:
         for where, row in self._files.rows("source_id", "model", "attack", "domain", "generation"):
             text, model, domain = (str(row[column]) for column in ("generation", "model", "domain"))
             if not model:
-                raise DataError(f"raid, {where}: no model", "the public test set has no labels: take train.csv")
+                raise DataError(
+                    f"raid, {where}: no model", "the public test set has no labels: take train.csv"
+                )
             if row["attack"] != "none" or domain in _NOT_ENGLISH_PROSE or not text.strip():
                 continue
             yield Document(
