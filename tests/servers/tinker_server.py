@@ -31,7 +31,7 @@ POLL_SECONDS = 20.0
 """How long one poll for a result stays open; the SDK gives up after 45."""
 
 
-class Refused(Exception):
+class HttpError(Exception):
     """An HTTP error."""
 
     def __init__(self, status: int, detail: str) -> None:
@@ -74,7 +74,7 @@ class Service:
     def result(self, request_id: str) -> Any:
         """The result of a request, or word that it is not there yet."""
         if request_id not in self._done:
-            raise Refused(404, "no such request")
+            raise HttpError(404, "no such request")
         if self._done[request_id].wait(POLL_SECONDS):
             return self._results[request_id]
         return {"type": "try_again", "request_id": request_id, "queue_state": "active"}
@@ -95,7 +95,7 @@ class Service:
             return {}
         handler = getattr(self, f"_{route}", None)
         if handler is None:
-            raise Refused(404, f"no route {route}")
+            raise HttpError(404, f"no route {route}")
         return handler(body)
 
     def _training(self, model_id: str, sequence: int, do: Callable[..., Any], *arguments: Any) -> Any:
@@ -104,7 +104,7 @@ class Service:
 
     def _known(self, model_id: str) -> None:
         if model_id.partition(":")[0] not in self.sessions:
-            raise Refused(404, "the session is gone")
+            raise HttpError(404, "the session is gone")
 
     def _client_config(self, body: dict[str, Any]) -> Any:
         return {}
@@ -119,7 +119,7 @@ class Service:
 
     def _create_model(self, body: dict[str, Any]) -> Any:
         if body["base_model"] != self.engine.name:
-            raise Refused(400, f"base model {body['base_model']!r} is not served")
+            raise HttpError(400, f"base model {body['base_model']!r} is not served")
         lora, model_id = body["lora_config"], f"{body['session_id']}:train:{body['model_seq_id']}"
         shape = Shape(
             lora["rank"], lora["train_attn"], lora["train_mlp"], lora["train_unembed"], lora.get("seed")
@@ -150,7 +150,7 @@ class Service:
         model_id, name, ttl = body["model_id"], body["path"], body.get("ttl_seconds")
         self._known(model_id)
         if not re.fullmatch(r"[\w.-]+", name):
-            raise Refused(400, f"not a checkpoint name: {name!r}")
+            raise HttpError(400, f"not a checkpoint name: {name!r}")
         return self._training(model_id, body["seq_id"], self.engine.save, model_id, kind, name, ttl)
 
     def _save_weights(self, body: dict[str, Any]) -> Any:
@@ -172,7 +172,7 @@ class Service:
 
     def _create_sampling_session(self, body: dict[str, Any]) -> Any:
         if body.get("base_model") not in (None, self.engine.name):
-            raise Refused(400, f"base model {body['base_model']!r} is not served")
+            raise HttpError(400, f"base model {body['base_model']!r} is not served")
         sampler = uuid.uuid4().hex[:12]
         self.samplers[sampler] = self.engine.stored(body["model_path"]) if body.get("model_path") else None
         return {"sampling_session_id": sampler}
@@ -180,7 +180,7 @@ class Service:
     def _asample(self, body: dict[str, Any]) -> Any:
         sampler = body["sampling_session_id"]
         if sampler not in self.samplers:
-            raise Refused(404, "no such sampler")
+            raise HttpError(404, "no such sampler")
         name = f"{sampler}#{body['seq_id']}"
         request_id = self.submit(name, self.engine.sample, self.samplers[sampler], body)
         return {
@@ -193,6 +193,8 @@ class Service:
             return {"status": "ok"}
         if route == "get_server_capabilities":
             return {"supported_models": [{"model_name": self.engine.name}]}
+        if found := re.fullmatch(r"samplers/([^/]+)", route):
+            return {"sampler_id": found[1], "base_model": self.engine.name, "model_path": None}
         if found := re.fullmatch(
             r"training_runs/([^/]+)/checkpoints/external_weights/([^/]+)/external_weights_urls", route
         ):
@@ -205,7 +207,7 @@ class Service:
         if found := re.fullmatch(r"files/([^/]+)/([^/]+)/(adapter_[\w.]+)", route):
             folder, _ = self.engine.checkpoint(f"tinker://{found[1]}/external_weights/{found[2]}")
             return (folder / found[3]).read_bytes()
-        raise Refused(404, f"no route {route}")
+        raise HttpError(404, f"no route {route}")
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -229,9 +231,9 @@ class Handler(BaseHTTPRequestHandler):
         key = self.server.service.key
         try:
             if key is not None and not route.startswith("files/") and self.headers.get("X-API-Key") != key:
-                raise Refused(401, "invalid API key")
+                raise HttpError(401, "invalid API key")
             body, status = do(route.replace("client/config", "client_config"), raw), 200
-        except Refused as error:
+        except HttpError as error:
             body, status = {"detail": error.detail}, error.status
         except (ValueError, KeyError) as error:
             body, status = {"detail": str(error)}, 400

@@ -15,7 +15,7 @@ KEY = "tml-a-key-that-must-not-be-seen"
 
 @pytest.fixture(scope="session")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return save_tiny_model(tmp_path_factory.mktemp("tinker") / "tiny-qwen3", qwen=True)
+    return save_tiny_model(tmp_path_factory.mktemp("tinker") / "tiny-qwen3", qwen=True, tied=False)
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from paraphrase_rl_plugins.backends.tinker_backend import TinkerBackend, TinkerOptions
+
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.specs import Context
-from paraphrase_rl_plugins.backends.tinker_backend import TinkerBackend, TinkerOptions
 from tests.servers.tinker_server import Server
 from tests.training.runs import recipe
 

@@ -19,9 +19,7 @@ def download(service: Service, state: str, folder: Path) -> None:
     Raises:
         RunError: the service no longer has the checkpoint, or a file cannot be fetched.
     """
-    training = service.ask(
-        service.connected.create_training_client_from_state(state), f"checkpoint {state}"
-    )
+    training = service.ask(service.connected.create_training_client_from_state(state), f"checkpoint {state}")
     exported = service.ask(
         training.save_weights_external("prl-export", ttl_seconds=KEPT_SECONDS), "the export"
     )

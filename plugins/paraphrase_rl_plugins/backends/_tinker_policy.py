@@ -88,7 +88,14 @@ class TinkerPolicy:
         self.service, self.sampler, self.chat = service, sampler, chat
 
     def ask(
-        self, prompt: list[int], key: Sequence[int], *, n: int, temperature: float, top_p: float, max_tokens: int
+        self,
+        prompt: list[int],
+        key: Sequence[int],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
     ) -> Any:
         """Ask for ``n`` samples of one prompt; returns the SDK's future."""
         settings = types.SamplingParams(

@@ -40,6 +40,7 @@ class Service:
         self.timeout, self.remedy, self.base_url = timeout, remedy, base_url
         self._client: Any = tinker.ServiceClient(base_url=base_url)
         self._idle = _Idle()
+        self._open = False
 
     def __enter__(self) -> Self:
         return self
@@ -47,6 +48,8 @@ class Service:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self._open:
+            return  # the SDK would wait for a connection, to close it
         interrupted = isinstance(error, KeyboardInterrupt)
         status = "success" if error is None else "interrupted" if interrupted else "errored"
         try:
@@ -61,7 +64,9 @@ class Service:
         Raises:
             RunError: the service cannot be reached.
         """
-        self.within(lambda: self._client.holder, "connecting")
+        if not self._open:
+            self.within(lambda: self._client.holder, "connecting")
+            self._open = True
         return self._client
 
     def rest(self) -> Any:

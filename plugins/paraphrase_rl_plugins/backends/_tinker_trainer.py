@@ -8,6 +8,7 @@ checkpoint are sent together; the next batch samples while this one is written d
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -157,7 +158,9 @@ class TinkerTrainer:
     def _rollouts(self, asked: Asked, group: int) -> list[Rollout]:
         answer = self.service.wait(asked.futures[group], "sampling")
         rollouts = self.chat.rollouts(group, asked.prompts[group], answer)
-        if len(rollouts) != self.run.recipe.training.group_size or not all(r.completion_ids for r in rollouts):
+        if len(rollouts) != self.run.recipe.training.group_size or not all(
+            r.completion_ids for r in rollouts
+        ):
             raise RunError("sampling: the service sent fewer samples than asked for", self.service.remedy)
         return rollouts
 
@@ -180,7 +183,7 @@ class TinkerTrainer:
             "kl_post_train": mean_over_tokens(
                 self._differences(judged, self.service.wait(after, "log-probabilities after the step"))
             ),
-            **{"grad_norm": float(v) for name, v in extra.items() if name.partition(":")[0] == "grad_norm"},
+            **grad_norm(extra),
             "learning_rate": float(self.adam.learning_rate),
         }
 
@@ -209,7 +212,9 @@ class TinkerTrainer:
     def _enter(self, step: int, saving: tuple[Any, Any], kind: str, ttl: int | None) -> None:
         state, sampler = (self.service.wait(future, "checkpoint").path for future in saving)
         expires = (
-            None if ttl is None else (datetime.now(UTC) + timedelta(seconds=ttl)).isoformat(timespec="seconds")
+            None
+            if ttl is None
+            else (datetime.now(UTC) + timedelta(seconds=ttl)).isoformat(timespec="seconds")
         )
         self.run.add_checkpoint(step, state, kind, sampler=sampler, expires=expires)
 
@@ -237,3 +242,9 @@ def trained_logprobs(rollout: Rollout, outputs: Any) -> FloatArray:
     """The trainer's log-probabilities of a rollout's tokens, shape (T,)."""
     values = np.asarray(outputs["logprobs"].to_numpy(), dtype=np.float64)
     return values[len(rollout.prompt_ids) - 1 :]
+
+
+def grad_norm(reported: Mapping[str, float]) -> dict[str, float]:
+    """The norm of the gradient under its name on every backend, where the service reports one."""
+    norms = [value for name, value in reported.items() if name.partition(":")[0] == "grad_norm"]
+    return {"grad_norm": float(norms[0])} if norms else {}

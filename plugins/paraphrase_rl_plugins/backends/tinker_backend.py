@@ -148,7 +148,8 @@ class TinkerBackend:
 
         if isinstance(adapter, Path):
             raise RecipeError(
-                f"the service cannot load the folder {adapter}", "name a tinker:// reference, or use --backend trl"
+                f"the service cannot load the folder {adapter}",
+                "name a tinker:// reference, or use --backend trl",
             )
         service = self._service("try again")
         source = {"base_model": model} if adapter is None else {"model_path": adapter}

@@ -59,7 +59,7 @@ class TrlBackend:
         self.options = options
         self.device = context.device
 
-    def policy(self, model: str, adapter: Path | None) -> Policy:
+    def policy(self, model: str, adapter: Path | str | None) -> Policy:
         """The model of a reference, with a trained adapter merged in or without."""
         loaded: Any = load_causal_lm(model, self.device)
         if adapter is not None:
@@ -67,6 +67,14 @@ class TrlBackend:
 
             loaded = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
         return TrlPolicy(loaded, load_tokenizer(model))
+
+    def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
+        """Copy the adapter of a checkpoint, without what only a resumed training needs."""
+        unfinished = out.with_name(f".{out.name}.unfinished")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        shutil.copytree(run / checkpoint["path"], unfinished, ignore=shutil.ignore_patterns(*_TRAINING_STATE))
+        unfinished.rename(out)
 
     def train(self, run: TrainingRun) -> TrainingResult:
         """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``.
@@ -272,6 +280,7 @@ class TrlPolicy:
         return groups
 
 
+_TRAINING_STATE = ("optimizer.*", "scheduler.*", "rng_state*", "trainer_state.json", "training_args.bin")
 _ZERO_STAGE = "ACCELERATE_DEEPSPEED_ZERO_STAGE"
 _ROWS_AT_ONCE = 32
 """A decoding step of 32 rows costs 1.7 times one of 8 on CPU."""
