@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from paraphrase_rl.cli.backends import ChosenBackend, chosen
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import cost_options, prices_of
 from paraphrase_rl.errors import (
@@ -38,7 +39,17 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="A recipe: packaged name or YAML.",
 )
-@click.option("--backend", default="trl", show_default=True, help="Where to train: a backend plug-in.")
+@click.option(
+    "--backend", help="Where to train: a backend plug-in.  [default: trl; the run's own with --resume]"
+)
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the backend: timeout_s=120.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/CONFIG-TIME]")
 @click.option(
     "--resume",
@@ -54,7 +65,8 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context,
     config: str,
-    backend: str,
+    backend: str | None,
+    options: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
     overrides: tuple[str, ...],
@@ -84,7 +96,13 @@ def command(
     with _interruptible() as stop_requested:
         spend = _Spend(max_cost, price_file)
         status = _train(
-            loaded, backend, folder, resume is not None, device or _device(), stop_requested, spend
+            loaded,
+            chosen(backend, options, resume),
+            folder,
+            resume is not None,
+            device or _device(),
+            stop_requested,
+            spend,
         )
     if _main_process():
         from paraphrase_rl.training.summary import summarise
@@ -103,7 +121,7 @@ class _Spend:
 
 def _train(
     loaded: LoadedRecipe,
-    backend_name: str,
+    on: ChosenBackend,
     folder: Path,
     resume: bool,
     device: str,
@@ -122,14 +140,14 @@ def _train(
     from paraphrase_rl.training.run import RunDirectory
 
     registry, recipe = default_registry(), loaded.recipe
-    backend = registry.build("backends", backend_name, {}, Context(device=device))
+    backend = registry.build("backends", on.name, on.options, Context(device=device))
     corpus = load_documents(recipe.data.source, recipe.data, registry)
     checks = preflight(
         loaded,
         registry,
         corpus=corpus,
-        backend=backend_name,
-        prices=prices_of(registry, backend_name, spend.prices),
+        backend=on.name,
+        prices=prices_of(registry, on.name, spend.prices),
         max_cost=spend.at_most,
     )
     failed = [check for check in checks if check.level == "error"]
@@ -152,7 +170,7 @@ def _train(
         directory = RunDirectory.create(
             folder,
             dump_recipe(loaded),
-            manifest(recipe, registry, corpus, backend=backend_name, device=device),
+            manifest(recipe, registry, corpus, backend=on.name, options=on.options, device=device),
             writes=_main_process(),
         )
         say(f"calibrating {', '.join(d.name for d in recipe.detectors)} on held-out texts of {corpus.source}")

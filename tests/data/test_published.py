@@ -190,6 +190,23 @@ def test_a_set_that_is_not_there_says_how_to_bring_it(tmp_path: Path, name: str)
     assert "bring" in raised.value.hint
 
 
+def test_a_file_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub")
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    made.mage(tmp_path / "snapshots" / commit, 2)
+    asked: list[Any] = []
+
+    def download(*args: Any, **options: Any) -> str:
+        asked.append((*args, options["repo_type"], options["revision"]))
+        return str(tmp_path / "snapshots" / commit / args[1])
+
+    monkeypatch.setattr(hub, "hf_hub_download", download)
+    dataset = REGISTRY.build("datasets", "mage", {"revision": "v1"})
+    assert labels(dataset.documents()) == {"human": 2, "ai": 2}
+    assert list(dataset.provenance()) == [f"yaful/MAGE@{commit}/train.csv"]
+    assert asked == [("yaful/MAGE", "train.csv", "dataset", "v1")]
+
+
 def test_a_large_table_is_passed_through_and_not_held(tmp_path: Path) -> None:
     lines = [json.dumps({"question": str(i), "human_answers": [], "chatgpt_answers": []}) for i in range(3)]
     (tmp_path / "all.jsonl").write_text("\n".join([*lines, "not json"]), encoding="utf-8")

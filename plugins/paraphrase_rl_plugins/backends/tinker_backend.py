@@ -102,6 +102,7 @@ def register_backends() -> Iterable[BackendSpec]:
             },
             check=check,
             remote=True,
+            prices=Path(__file__).with_name("tinker_prices.yaml"),
         )
     ]
 
