@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 _WORD = re.compile(r"[a-z]+")
 _SENTENCES = re.compile(r"[a-z]{2}[.!?][A-Z][a-z]")
-_LINKS = frozenset(
-    ("the", "of", "and", "that", "this", "which", "with", "from", "have", "was", "were")
-    + ("these", "their", "our", "between", "using", "into", "been")
-)
+_COMMONEST = "the of and that this which with from have was were these their our between using into been"
+_LINKS = frozenset(_COMMONEST.split())
 _SEEN = 3
 _RARER = 20
 """Both halves must be words of at least ``_SEEN`` texts, and so many times commoner than the whole."""
