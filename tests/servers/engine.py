@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from tinker.proto import tinker_public_pb2 as pb
 
 from paraphrase_rl.models import load_causal_lm, load_tokenizer
+from tests.servers.sampling import Sampling, f32, left_pad, split
 
 ALPHA = 32
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -175,46 +176,52 @@ class Engine:
     # ---- sampling
 
     @torch.no_grad()
-    def sample(self, which: Snapshot | None, request: dict[str, Any]) -> bytes:
-        """Completions of one prompt; the same seed gives the same ones."""
-        settings, rows = request["sampling_params"], request.get("num_samples", 1)
-        prompt = torch.tensor([[t for chunk in request["prompt"]["chunks"] for t in chunk["tokens"]]])
-        stop = settings.get("stop")
-        ends = self.ends if stop is None else set(stop)
-        if not all(isinstance(end, int) for end in ends):
-            raise ValueError("this server stops at token ids only")
-        limit = settings.get("max_tokens") or 256
-        generator = torch.Generator()
-        generator.manual_seed(settings["seed"]) if settings.get("seed") is not None else generator.seed()
-        response = pb.SampleResponse()
+    def sample(self, which: Snapshot | None, requests: list[dict[str, Any]]) -> list[bytes]:
+        """Completions of one prompt a request; the same seed gives the same ones.
+
+        Several requests share the passes, which is faster, and rounds a little differently than each alone.
+        """
+        asked = [Sampling.of(request, self.ends) for request in requests]
+        scoring = bool(requests[0].get("prompt_logprobs"))
+        ids, mask = left_pad([one.prompt for one in asked])
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
+        rows = torch.repeat_interleave(torch.tensor([one.rows for one in asked]))
         with self._policy(which) as model:
-            out = model(input_ids=prompt, use_cache=True)
-            if request.get("prompt_logprobs"):
-                scored = torch.log_softmax(out.logits[0, :-1].float(), -1).gather(1, prompt[0, 1:, None])
-                response.prompt_logprobs = _f32([math.nan, *scored[:, 0].tolist()])
-            cache, logits = out.past_key_values, out.logits[:, -1].float()
-            cache.batch_repeat_interleave(rows)
-            logits = logits.repeat_interleave(rows, 0)
-            sequences: list[tuple[list[int], list[float]]] = [([], []) for _ in range(rows)]
-            alive = [True] * rows
-            for step in range(limit):
-                tokens = _draw(logits, settings, generator)
-                logprobs = torch.log_softmax(logits, -1).gather(1, tokens[:, None])[:, 0]
-                for row in [row for row in range(rows) if alive[row]]:
-                    sequences[row][0].append(int(tokens[row]))
-                    sequences[row][1].append(float(logprobs[row]))
-                    alive[row] = int(tokens[row]) not in ends
-                if not any(alive) or step + 1 == limit:
-                    break
-                out = model(input_ids=tokens[:, None], past_key_values=cache, use_cache=True)
-                cache, logits = out.past_key_values, out.logits[:, -1].float()
-        for (ids, values), live in zip(sequences, alive, strict=True):
-            response.sequences.add(
-                stop_reason=pb.STOP_REASON_LENGTH if live else pb.STOP_REASON_STOP,
-                tokens=np.array(ids, "<i4").tobytes(),
-                logprobs=_f32(values),
+            out = model(
+                input_ids=ids,
+                attention_mask=mask,
+                position_ids=positions,
+                use_cache=True,
+                logits_to_keep=0 if scoring else 1,
             )
-        return response.SerializeToString()
+            cache = out.past_key_values
+            cache.batch_select_indices(rows)
+            logits, mask, position = out.logits[rows, -1].float(), mask[rows], positions[rows, -1:] + 1
+            while True:
+                drawn = torch.cat(
+                    [one.draw(part) for one, part in zip(asked, split(logits, asked), strict=True)]
+                )
+                logprobs = torch.log_softmax(logits, -1).gather(1, drawn[:, None])
+                for one, tokens, values in zip(
+                    asked, split(drawn, asked), split(logprobs, asked), strict=True
+                ):
+                    one.append(tokens.tolist(), values[:, 0].tolist())
+                if not any(one.alive for one in asked):
+                    break
+                mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+                step = model(
+                    input_ids=drawn[:, None],
+                    attention_mask=mask,
+                    position_ids=position,
+                    past_key_values=cache,
+                    use_cache=True,
+                )
+                logits, position = step.logits[:, -1].float(), position + 1
+        responses = [one.response() for one in asked]
+        if scoring:
+            scored = torch.log_softmax(out.logits[0, :-1].float(), -1).gather(1, ids[0, 1:, None])
+            responses[0].prompt_logprobs = f32([math.nan, *scored[:, 0].tolist()])
+        return [response.SerializeToString() for response in responses]
 
     def snapshot(self, model_id: str) -> Snapshot:
         return Snapshot(self.trained[model_id].shape, self.weights(model_id))
@@ -285,22 +292,9 @@ def token_losses(loss: str, logprobs: torch.Tensor, given: dict[str, torch.Tenso
     raise ValueError(f"this server has no loss {loss!r}")
 
 
-def _draw(logits: torch.Tensor, settings: dict[str, Any], generator: torch.Generator) -> torch.Tensor:
-    temperature, top_p = settings.get("temperature", 1.0), settings.get("top_p", 1.0)
-    if temperature == 0:
-        return logits.argmax(-1)
-    likely, ids = (logits / temperature).softmax(-1).sort(dim=-1, descending=True)
-    nucleus = likely.masked_fill(likely.cumsum(-1) - likely >= top_p, 0.0)
-    return ids.gather(1, torch.multinomial(nucleus, 1, generator=generator))[:, 0]
-
-
 def _tensor(value: Any) -> torch.Tensor:
     flat = np.frombuffer(value.dense, DTYPES[value.dtype])
     return torch.from_numpy(flat.reshape(tuple(value.shape) or -1).copy())
-
-
-def _f32(values: Any) -> bytes:
-    return np.asarray(values, "<f4").tobytes()
 
 
 def _training_output(outputs: list[dict[str, torch.Tensor]], total: float) -> bytes:
@@ -309,7 +303,7 @@ def _training_output(outputs: list[dict[str, torch.Tensor]], total: float) -> by
     record = message.loss_fn_outputs.add()
     record.num_datums = len(outputs)
     for name in outputs[0] if outputs else ():
-        parts = [_f32(output[name]) for output in outputs]
+        parts = [f32(output[name]) for output in outputs]
         offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64).tobytes()
         record.fields[name].CopyFrom(
             pb.BatchedTensor(data=b"".join(parts), dtype=pb.DTYPE_FLOAT32, offsets=offsets)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import queue
 import re
 import socket
 import tempfile
 import threading
 import uuid
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -39,17 +39,23 @@ class HttpError(Exception):
 
 
 class Service:
-    """Requests in the order they came, one at a time; the same request sent twice is done once."""
+    """Requests in the order they came, one at a time; the same request sent twice is done once.
 
-    def __init__(self, engine: Engine, key: str | None = None) -> None:
-        self.engine, self.key = engine, key
+    Args:
+        key: the only API key that is let in; ``None`` lets all in.
+        rows: completions that are sampled together when several requests of one sampler wait. More is faster, but
+            how requests come together is chance, and rounding with it: at 1 the same run gives the same numbers.
+    """
+
+    def __init__(self, engine: Engine, key: str | None = None, rows: int = 1) -> None:
+        self.engine, self.key, self.rows = engine, key, rows
         self.samplers: dict[str, Snapshot | None] = {}
         self.sessions: set[str] = set()
         self.seen: list[str] = []
-        self._queue: queue.Queue[tuple[str, Callable[..., Any], tuple[Any, ...]]] = queue.Queue()
+        self._queue: deque[tuple[str, Callable[..., Any], tuple[Any, ...]]] = deque()
         self._results: dict[str, Any] = {}
         self._done: dict[str, threading.Event] = {}
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         threading.Thread(target=self._work, daemon=True).start()
 
     def submit(self, request_id: str, do: Callable[..., Any], *arguments: Any) -> str:
@@ -57,19 +63,48 @@ class Service:
         with self._lock:
             if request_id not in self._done:
                 self._done[request_id] = threading.Event()
-                self._queue.put((request_id, do, arguments))
+                self._queue.append((request_id, do, arguments))
+                self._lock.notify()
         return request_id
 
     def _work(self) -> None:
         while True:
-            request_id, do, arguments = self._queue.get()
+            with self._lock:
+                self._lock.wait_for(lambda: self._queue)
+                request_id, do, arguments = self._queue.popleft()
+                together = [request_id]
+                if do == self._sample:
+                    together, arguments = self._gathered(request_id, *arguments)
             try:
-                result = do(*arguments)
+                results = do(*arguments) if do == self._sample else [do(*arguments)]
             except Exception as error:
                 category = "user" if isinstance(error, (ValueError, KeyError)) else "server"
-                result = {"error": f"{type(error).__name__}: {error}", "category": category}
-            self._results[request_id] = result
-            self._done[request_id].set()
+                results = [{"error": f"{type(error).__name__}: {error}", "category": category}] * len(
+                    together
+                )
+            for done, result in zip(together, results, strict=True):
+                self._results[done] = result
+                self._done[done].set()
+
+    def _gathered(self, first: str, sampler: str, requests: list[Any]) -> tuple[list[str], tuple[Any, ...]]:
+        """A request for samples, and those behind it that can share its passes."""
+        names, requests = [first], list(requests)
+        rows = requests[0].get("num_samples", 1)
+        for job in list(self._queue):
+            name, do, arguments = job
+            if do != self._sample or arguments[0] != sampler or requests[0].get("prompt_logprobs"):
+                continue
+            more = arguments[1][0].get("num_samples", 1)
+            if arguments[1][0].get("prompt_logprobs") or rows + more > self.rows:
+                continue
+            self._queue.remove(job)
+            names.append(name)
+            requests += arguments[1]
+            rows += more
+        return names, (sampler, requests)
+
+    def _sample(self, sampler: str, requests: list[Any]) -> list[bytes]:
+        return self.engine.sample(self.samplers[sampler], requests)
 
     def result(self, request_id: str) -> Any:
         """The result of a request, or word that it is not there yet."""
@@ -182,7 +217,7 @@ class Service:
         if sampler not in self.samplers:
             raise HttpError(404, "no such sampler")
         name = f"{sampler}#{body['seq_id']}"
-        request_id = self.submit(name, self.engine.sample, self.samplers[sampler], body)
+        request_id = self.submit(name, self._sample, sampler, [body])
         return {
             "request_id": request_id,
             "sample_sequence_ids": [f"{name}:{i}" for i in range(body.get("num_samples", 1))],
@@ -273,9 +308,10 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--port", type=int, default=8130)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--rows", type=int, default=1, help="completions sampled together")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp(prefix="tinker-server-"))
-    server = Server(Service(Engine(arguments.model, folder)), arguments.port)
+    server = Server(Service(Engine(arguments.model, folder), rows=arguments.rows), arguments.port)
     print(f"ready {server.url}", flush=True)
     server.serve_forever()
 

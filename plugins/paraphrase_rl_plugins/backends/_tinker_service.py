@@ -6,6 +6,7 @@ Imported by the backend only when it talks to the service; see ``_sampler``.
 from __future__ import annotations
 
 import concurrent.futures
+import logging
 import os
 import threading
 import time
@@ -37,6 +38,8 @@ class Service:
     def __init__(self, base_url: str | None, timeout: float, remedy: str) -> None:
         require_key()
         os.environ.setdefault("TINKER_TELEMETRY", "0")
+        if "TINKER_LOG" not in os.environ:  # else every poll that finds a request unfinished is a warning
+            logging.getLogger("tinker").setLevel(logging.ERROR)
         self.timeout, self.remedy, self.base_url = timeout, remedy, base_url
         self._client: Any = tinker.ServiceClient(base_url=base_url)
         self._idle = _Idle()
