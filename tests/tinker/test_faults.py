@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import RecipeError, RunError
+from tests.servers.fault_proxy import FAULTS, FaultProxy
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend, short
@@ -139,3 +141,41 @@ def test_no_key_is_one_line(
     with pytest.raises(RecipeError) as caught:
         backend(server).train(training_run(tmp_path / "run", short(qwen)))
     assert caught.value.one_line == "tinker: there is no API key; export TINKER_API_KEY=tml-..."
+
+
+def test_a_run_through_a_bad_network_gives_the_numbers_of_a_good_one(
+    qwen: Path, server: Server, tmp_path: Path
+) -> None:
+    """No step is trained twice and none is skipped: one more optimizer step would change every later number."""
+    proxy = FaultProxy(server.url, rate=0.2)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    runs = {"good": server.url, "bad": proxy.url}
+    for name, url in runs.items():
+        run = training_run(tmp_path / name, short(qwen, training={"max_steps": 3}))
+        assert backend(url).train(run).status == "completed"
+        run.directory.close()
+    proxy.shutdown()
+    assert set(proxy.done) >= set(FAULTS), "every kind of fault was met"
+    assert numbers(tmp_path / "bad") == numbers(tmp_path / "good")
+
+
+def test_a_lost_session_ends_in_the_line_that_resumes(qwen: Path, server: Server, tmp_path: Path) -> None:
+    unbroken = training_run(tmp_path / "unbroken", short(qwen))
+    backend(server).train(unbroken)
+    folder = tmp_path / "run"
+    run = training_run(folder, short(qwen))
+
+    def forget(where: Path, record: Any) -> None:
+        if record.step == 3:
+            server.service.sessions.clear()
+
+    run.observe = forget
+    with pytest.raises(RunError) as caught:
+        backend(server).train(run)
+    run.directory.close()
+    assert "the session is gone" in caught.value.message
+    assert caught.value.hint == f"continue with: prl train --resume {folder}"
+    rest = training_run(folder, short(qwen), resume=True)
+    assert backend(server).train(rest).status == "completed"
+    rest.directory.close()
+    assert numbers(folder) == numbers(tmp_path / "unbroken")
