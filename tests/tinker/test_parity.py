@@ -139,7 +139,7 @@ def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
         sequences = [SimpleNamespace(tokens=list(r.completion_ids), logprobs=r.logprobs) for r in rollouts]
         future.set_result(SimpleNamespace(sequences=sequences))
         futures.append(AwaitableConcurrentFuture(future))
-    return Asked(list(indices), prompts, futures)
+    return Asked(list(indices), prompts, futures, version=0)
 
 
 def test_rewards_and_texts_are_the_same(on_trl: Any, on_the_service: Any) -> None:

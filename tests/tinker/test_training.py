@@ -82,6 +82,19 @@ def test_resumed_after_an_interrupt_it_gives_the_numbers_of_the_unbroken_run(
     assert numbers(tmp_path / "run") == numbers(whole.folder)
 
 
+def test_batches_sampled_ahead_say_how_far_off_policy_they_are(
+    whole: Any, qwen: Path, server: Server, tmp_path: Path
+) -> None:
+    run = training_run(tmp_path / "run", short(qwen))
+    backend(server, max_steps_off_policy=1).train(run)
+    rows = [row["metrics"] for row in run.directory.rows("metrics.jsonl")]
+    assert [row["steps_off_policy"] for row in rows] == [0, 1, 1, 1]
+    assert abs(rows[0]["kl_sample_train"]) < 1e-5
+    assert all(abs(row["kl_sample_train"]) > 1e-3 for row in rows[1:]), "the trainer had moved on"
+    on_policy = [row["metrics"]["steps_off_policy"] for row in whole.directory.rows("metrics.jsonl")]
+    assert on_policy == [0, 0, 0, 0]
+
+
 def test_the_exported_adapter_is_the_trained_policy(
     whole: Any, qwen: Path, server: Server, tmp_path: Path
 ) -> None:

@@ -8,6 +8,7 @@ checkpoint are sent together; the next batch samples while this one is written d
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,11 +30,16 @@ LOSS = "importance_sampling"
 
 @dataclass
 class Asked:
-    """A batch that is being sampled."""
+    """A batch that is being sampled.
+
+    Attributes:
+        version: steps the sampling policy had been trained.
+    """
 
     indices: list[int]
     prompts: list[list[int]]
     futures: list[Any]
+    version: int
 
 
 class TinkerTrainer:
@@ -44,6 +50,7 @@ class TinkerTrainer:
         base: the frozen base model.
         rate: learning rate, applied as it is.
         ttl: seconds that periodic checkpoints are kept, ``None`` = for ever.
+        ahead: batches that may be sampled before the update they would have waited for; 0 = always on-policy.
     """
 
     def __init__(
@@ -55,8 +62,11 @@ class TinkerTrainer:
         *,
         rate: float,
         ttl: int | None,
+        ahead: int = 0,
     ) -> None:
-        self.run, self.service, self.training, self.base, self.ttl = run, service, training, base, ttl
+        self.run, self.service, self.training, self.base = run, service, training, base
+        self.ttl, self.ahead = ttl, ahead
+        self.pending: deque[Asked] = deque()
         self.adam = types.AdamParams(
             learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
         )
@@ -73,10 +83,11 @@ class TinkerTrainer:
         policy = self._policy(self._next_sampler())
         if run.evaluation_due(step):
             run.evaluate(policy, step)
-        asked = self.ask(step + 1, policy) if step < run.steps else None
+        self._ask_on(step, policy)
         started = time.perf_counter()
         self.service.take_idle()
-        while asked is not None:
+        while self.pending:
+            asked = self.pending.popleft()
             step += 1
             judged, seconds = self.collect(asked)
             data = self.data(judged)
@@ -87,9 +98,13 @@ class TinkerTrainer:
             due = stopping or step % run.recipe.checkpoints.every == 0
             saving = self._save(f"step-{step:06d}", self.ttl) if due else None
             policy = self._policy(sampler)
-            asked = self.ask(step + 1, policy) if step < run.steps and not stopping else None
+            if stopping:
+                self.pending.clear()
+            else:
+                self._ask_on(step, policy)
             waited = time.perf_counter()
             measured = self.measured(judged, gradient, optimizer, after)
+            measured["steps_off_policy"] = float(step - 1 - asked.version)
             now = time.perf_counter()
             seconds |= {
                 "update": now - waited,
@@ -108,8 +123,13 @@ class TinkerTrainer:
 
     # ---- one step
 
-    def ask(self, step: int, policy: TinkerPolicy) -> Asked:
-        """Send all groups of a step for sampling."""
+    def _ask_on(self, step: int, policy: TinkerPolicy) -> None:
+        """After a step, keep as many batches in the air as may be."""
+        while len(self.pending) <= self.ahead and (coming := step + len(self.pending) + 1) <= self.run.steps:
+            self.pending.append(self.ask(coming, policy, step))
+
+    def ask(self, step: int, policy: TinkerPolicy, version: int) -> Asked:
+        """Send all groups of a step for sampling; the policy has been trained ``version`` steps."""
         sampling, indices = self.run.recipe.sampling, self.run.order[step - 1]
         prompts = [self.chat.prompt(self.run.conversation(self.run.train[index])) for index in indices]
         futures = [
@@ -123,7 +143,7 @@ class TinkerTrainer:
             )
             for index, prompt in zip(indices, prompts, strict=True)
         ]
-        return Asked(indices, prompts, futures)
+        return Asked(indices, prompts, futures, version)
 
     def collect(self, asked: Asked) -> tuple[Judged, dict[str, float]]:
         """Rollouts with rewards and the base model's log-probabilities, and what took how long."""

@@ -37,6 +37,12 @@ class TinkerOptions(Options):
     timeout_s: float = Field(
         600.0, gt=0, description="seconds any one answer may take before the run stops, resumable"
     )
+    max_steps_off_policy: int = Field(
+        0,
+        ge=0,
+        description="batches sampled ahead of the update they would wait for; 0 = on-policy, and only then does a "
+        "resumed run repeat the numbers of an unbroken one",
+    )
     ttl_days: float | None = Field(
         30.0, ge=1 / 24, description="how long the service keeps periodic checkpoints; null = for ever"
     )
@@ -137,6 +143,7 @@ class TinkerBackend:
                 TinkerPolicy(service, base, chat),
                 rate=_rate(recipe),
                 ttl=None if days is None else round(days * 86_400),
+                ahead=self.options.max_steps_off_policy,
             )
             return trainer.train()
 
