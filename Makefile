@@ -70,6 +70,7 @@ bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python tests/benchmarks/bench_cli.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_scoring.py
 	$(BIN)/python tests/benchmarks/bench_step.py
+	$(BIN)/python -W ignore tests/benchmarks/bench_tinker.py
 
 clean: ## remove the environment and all caches, not runs/
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

