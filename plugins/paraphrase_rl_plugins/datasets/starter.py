@@ -91,8 +91,8 @@ class Starter:
             "written by a language model (Claude) for this project after the kind and length of 150 of the "
             "human ones, in the plain voice of an assistant, without names (MIT, with the project). The "
             "150 pairs are split by story, 50 each for calibration, train and test, even over domains; of "
-            "the human stories without a counterpart two thirds are for calibration and one third for test, because more "
-            "human texts resolve a finer false positive rate. One genre, one country, one writing model: "
+            "the human stories without a counterpart two thirds are for calibration and one third for test, because "
+            "more human texts resolve a finer false positive rate. One genre, one country, one writing model: "
             "results on it do not carry over to other texts."
         )
 
