@@ -73,6 +73,7 @@ class FaultProxy(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 512
 
     def __init__(self, upstream: str, rate: float, seed: int = 0) -> None:
         self.upstream, self.rate = urlsplit(upstream).netloc, rate

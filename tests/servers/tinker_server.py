@@ -285,6 +285,7 @@ class Server(ThreadingHTTPServer):
     """A service on a port of this machine; port 0 takes a free one."""
 
     daemon_threads = True
+    request_queue_size = 512  # the SDK opens many connections at once
 
     def __init__(self, service: Service, port: int = 0) -> None:
         self.service = service

@@ -113,14 +113,18 @@ def test_the_key_is_nowhere_and_nothing_is_reported_about_the_user(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    caplog.set_level("DEBUG")
+    monkeypatch.setenv("TINKER_LOG", "debug")
+    for logger in ("", "tinker", "httpx", "httpcore"):
+        caplog.set_level("DEBUG", logger=logger)
     server.service.seen.clear()
     run = training_run(tmp_path / "run", short(qwen, training={"max_steps": 1}))
     backend(server).train(run)
     run.directory.close()
     written = "".join(file.read_text() for file in (tmp_path / "run").rglob("*") if file.is_file())
     assert "tinker://" in written
+    assert "forward_backward" in caplog.text, "the SDK's own log is among what is searched"
     for place in (written, caplog.text, *capfd.readouterr()):
         assert KEY not in place
     assert "forward_backward" in server.service.seen
