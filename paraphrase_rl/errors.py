@@ -61,5 +61,11 @@ class CalibrationError(PrlError):
     """No calibration, or one that does not fit the detector or its data."""
 
 
+class CostError(PrlError):
+    """A run could cost more than it may."""
+
+    exit_code = EXIT_NO
+
+
 class RunError(PrlError):
     """A run directory cannot be created, read, resumed or written."""

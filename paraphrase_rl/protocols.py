@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from paraphrase_rl.types import (
     Document,
@@ -113,8 +113,12 @@ class Backend(Protocol):
         """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``."""
         ...
 
-    def policy(self, model: str, adapter: Path | None) -> Policy:
-        """The model of a reference, with a trained adapter or without."""
+    def policy(self, model: str, adapter: Path | str | None) -> Policy:
+        """The model of a reference, with a trained adapter (a folder, or the backend's own reference) or without."""
+        ...
+
+    def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
+        """Write the adapter of a row of a run's ``checkpoints.jsonl`` to a new folder, in PEFT's format."""
         ...
 
 

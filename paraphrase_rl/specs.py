@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import click
 
     from paraphrase_rl.protocols import Backend, DatasetSource, Detector, ProbabilityModel, Reward, Rewriter
+    from paraphrase_rl.recipe.schema import Recipe
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -143,10 +144,19 @@ class BackendSpec(ComponentSpec):
     Attributes:
         ignores: recipe keys (dotted) that reach nothing on this backend, each with what happens instead;
             preflight announces them.
+        check: ``check(recipe)`` raises a :class:`paraphrase_rl.errors.PrlError` where a recipe, or what is around
+            it, cannot run on this backend, and returns what it does with keys it understands less finely, for
+            preflight to announce: key -> one line.
+        remote: the policy's weights are elsewhere; here only its tokenizer is needed.
+        prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
+            ``None`` where nothing is charged.
     """
 
     factory: Callable[[Any, Context], Backend]
     ignores: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Recipe], Mapping[str, str]] | None = None
+    remote: bool = False
+    prices: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

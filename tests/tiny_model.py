@@ -36,8 +36,11 @@ def tokenizer() -> PreTrainedTokenizerFast:
     return wrapped
 
 
-def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0) -> Path:
-    """Write a tiny Llama (or Qwen3, the recipe's architecture) with its tokenizer to a folder."""
+def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0, tied: bool = True) -> Path:
+    """Write a tiny Llama (or Qwen3, the recipe's architecture) with its tokenizer to a folder.
+
+    Not ``tied``, its logits have room to grow: a policy that is trained can be seen to learn.
+    """
     tokens = tokenizer()
     torch.manual_seed(seed)
     ids = {
@@ -46,7 +49,7 @@ def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0) -> Path:
         "pad_token_id": tokens.pad_token_id,
     }
     if qwen:
-        model = Qwen3ForCausalLM(Qwen3Config(**SIZES, **ids, head_dim=8, tie_word_embeddings=True))
+        model = Qwen3ForCausalLM(Qwen3Config(**SIZES, **ids, head_dim=8, tie_word_embeddings=tied))
     else:
         model = LlamaForCausalLM(LlamaConfig(**SIZES, **ids))
     model.save_pretrained(folder)

@@ -6,11 +6,13 @@ import shutil
 import textwrap
 from collections import Counter
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.settings import cost_options, prices_of
 from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
@@ -20,46 +22,62 @@ _INDENT = 26
 
 
 @click.command("check", context_settings={"show_default": True})
-@click.option("--config", default="quickstart", help="Recipe: a YAML file, or the name of a packaged one.")
+@click.option(
+    "--config",
+    help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe where the backend charges]",
+)
 @click.option("--backend", default="trl", help="Backend it will run on.")
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Recipe key, such as training.epochs=1."
 )
 @click.option("--seconds-per-step", type=click.FloatRange(min=0), help="As measured; gives hours.")
+@cost_options
 @format_option
 @click.pass_context
 def command(
     ctx: click.Context,
-    config: str,
+    config: str | None,
     backend: str,
     overrides: tuple[str, ...],
     seconds_per_step: float | None,
+    max_cost: float | None,
+    price_file: Path | None,
     format_: str,
 ) -> None:
     """Check a recipe before it runs: what it does, needs and costs.
 
-    Nothing is trained and nothing fetched. Exits with 1 when the recipe cannot run as it is, with 2 when it
-    cannot be read.
+    Nothing is trained and nothing fetched. Exits with 1 when the recipe cannot run as it is or could cost more than
+    --max-cost, with 2 when it cannot be read.
 
     \b
     Examples:
       prl check
       prl check --config configs/recipe.yaml --seconds-per-step 30
+      prl check --config recipe --backend tinker --max-cost 50
     """
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.recipe import preflight
     from paraphrase_rl.recipe.loading import load_recipe
     from paraphrase_rl.registry import default_registry
 
-    loaded, registry = load_recipe(config, overrides), default_registry()
+    registry = default_registry()
+    prices = prices_of(registry, backend, price_file)
+    config = config or ("quickstart" if prices is None else "recipe")
+    loaded = load_recipe(config, overrides)
     settings = loaded.recipe.data
     corpus, failed = None, list[preflight.Check]()
     try:
         corpus = load_documents(settings.source, settings, registry)
     except PrlError as error:
         failed = [preflight.Check("data", "error", error.one_line)]
-    checks = (
-        preflight.preflight(loaded, registry, corpus, backend, seconds_per_step=seconds_per_step) + failed
+    checks = failed + preflight.preflight(
+        loaded,
+        registry,
+        corpus,
+        backend,
+        seconds_per_step=seconds_per_step,
+        prices=prices,
+        max_cost=max_cost,
     )
     if format_ == "table":
         click.echo("".join(map(_block, checks)), nl=False)

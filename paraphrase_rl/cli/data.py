@@ -1,16 +1,30 @@
-"""``prl data``: what a data set holds."""
+"""``prl data``: what a data set holds; ``prl data build`` makes one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 
 
-@click.command("data", context_settings={"show_default": True})
+class _OrBuild(click.Command):
+    """``prl data build ...`` is a command of its own; any other first word is a data set."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        if args[:1] == ["build"]:
+            from paraphrase_rl.cli.data_build import command as build
+
+            return build.make_context(f"{info_name} build", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+
+@click.command("data", cls=_OrBuild, context_settings={"show_default": True})
 @click.argument("source", default="starter")
 @click.option(
     "--option",
@@ -39,13 +53,14 @@ def command(
 ) -> None:
     """Show a data set: counts by split, label, group and domain, its licence, and what to beware of.
 
-    SOURCE is a data set plug-in; `prl plugins` lists them.
+    SOURCE is a data set plug-in; `prl plugins` lists them. `prl data build` assembles the recipe's data.
 
     \b
     Examples:
       prl data
       prl data jsonl -o path=essays.jsonl -o 'columns={text: essay}'
       prl data starter --set data.passage_words=48 --sample 5
+      prl data build --help
     """
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.recipe.loading import load_recipe

@@ -20,11 +20,12 @@ from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError
 
 COMMANDS: Mapping[str, str] = {
     "train": "Train a rewriter against the detectors of a recipe.",
+    "export": "Write the adapter of a run to a folder that peft loads.",
     "score": "Score texts with detectors: raw score, P(AI), verdict.",
     "calibrate": "Fit thresholds and P(AI) of detectors on held-out texts.",
     "fit": "Train a trainable detector on labelled texts.",
     "check": "Check a recipe before it runs: what it does, needs and costs.",
-    "data": "Show a data set: counts, splits, samples.",
+    "data": "Show a data set, or build the recipe's: counts, splits, samples.",
     "plugins": "List plug-ins, show one, or say what failed.",
     "doctor": "Check this installation.",
 }

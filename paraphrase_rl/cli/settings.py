@@ -1,13 +1,15 @@
-"""From the options of a command to a recipe: what `fit` and `calibrate` share."""
+"""From the options of a command to a recipe: what `fit` and `calibrate` share, and `check` and `train`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from paraphrase_rl.recipe.cost import Prices
     from paraphrase_rl.recipe.schema import Recipe
     from paraphrase_rl.registry import Registry
 
@@ -31,6 +33,44 @@ def recipe_options(function: _Function) -> _Function:
     ):
         function = option(function)
     return function
+
+
+def cost_options(function: _Function) -> _Function:
+    """``--max-cost`` and ``--prices``; arrive as max_cost, price_file."""
+    for option in (
+        click.option(
+            "--prices",
+            "price_file",
+            type=click.Path(path_type=Path, dir_okay=False),
+            metavar="FILE",
+            help="Price table to use instead of the backend's own.",
+        ),
+        click.option(
+            "--max-cost",
+            type=click.FloatRange(min=0),
+            metavar="AMOUNT",
+            help="Refuse a run that could cost more, in the currency of the prices.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def prices_of(registry: Registry, backend: str, price_file: Path | None) -> Prices | None:
+    """The price table of a file, else the backend's own; ``None`` where nothing is charged.
+
+    Raises:
+        RecipeError: see :func:`paraphrase_rl.recipe.cost.read_prices`.
+    """
+    from paraphrase_rl.errors import PluginError
+    from paraphrase_rl.recipe.cost import read_prices
+
+    if price_file is None:
+        try:
+            price_file = registry.spec("backends", backend).prices
+        except PluginError:
+            return None  # preflight says that there is no such backend
+    return read_prices(price_file) if price_file is not None else None
 
 
 def recipe_of(

@@ -7,15 +7,18 @@ import shlex
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from paraphrase_rl.cli.backends import ChosenBackend, chosen, manifest_of
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.cli.progress import Silence, shown_progress
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, RecipeError, RunError, UsageError
+from paraphrase_rl.cli.settings import cost_options, prices_of
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, CostError, RecipeError, RunError, UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.documents import Corpus
@@ -36,7 +39,17 @@ if TYPE_CHECKING:
     metavar="NAME|FILE",
     help="A recipe: packaged name or YAML.",
 )
-@click.option("--backend", default="trl", show_default=True, help="Where to train: a backend plug-in.")
+@click.option(
+    "--backend", help="Where to train: a backend plug-in.  [default: trl; the run's own with --resume]"
+)
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the backend: timeout_s=120.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/CONFIG-TIME]")
 @click.option(
     "--resume",
@@ -46,16 +59,20 @@ if TYPE_CHECKING:
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe.")
 @click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+@cost_options
 @format_option
 @click.pass_context
 def command(
     ctx: click.Context,
     config: str,
-    backend: str,
+    backend: str | None,
+    options: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
     overrides: tuple[str, ...],
     device: str | None,
+    max_cost: float | None,
+    price_file: Path | None,
     format_: str,
 ) -> None:
     """Train a rewriter against the detectors of a recipe.
@@ -68,18 +85,20 @@ def command(
     if out is None and resume is None and "WORLD_SIZE" in os.environ:
         raise UsageError("several processes must mean the same directory", "name it with --out")
     if resume is not None:
-        if overrides or out is not None or _given(ctx, "config") or _given(ctx, "backend"):
+        if overrides or out is not None or _given(ctx, "config") or backend is not None:
             raise UsageError(
                 "--resume continues a run with its own recipe and backend",
                 "leave out --config, --set, --backend and --out",
             )
-        loaded, backend, folder = load_recipe(_recipe_of(resume), ()), _manifest(resume)["backend"], resume
+        loaded, folder = load_recipe(_recipe_of(resume), ()), resume
     else:
         loaded = load_recipe(config, overrides)
         folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    on = chosen(backend, options, resume)
+    spend = _Spend(max_cost, price_file)
     with shown_progress(quiet=not _main_process()) as progress, _interruptible(progress) as stop_requested:
         status = _train(
-            loaded, backend, folder, resume is not None, device or _device(), stop_requested, progress
+            loaded, on, folder, resume is not None, device or _device(), stop_requested, progress, spend
         )
     if _main_process():
         from paraphrase_rl.training.summary import summarise
@@ -92,18 +111,27 @@ def _given(ctx: click.Context, parameter: str) -> bool:
     return ctx.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
 
 
+@dataclass(frozen=True)
+class _Spend:
+    """What the run may cost, and the price table to tell by where it is not the backend's own."""
+
+    at_most: float | None
+    prices: Path | None
+
+
 def _train(
     loaded: LoadedRecipe,
-    backend_name: str,
+    on: ChosenBackend,
     folder: Path,
     resume: bool,
     device: str,
     stop_requested: Callable[[], bool],
     progress: Silence,
+    spend: _Spend,
 ) -> str:
     """Check, calibrate and train; returns how it ended."""
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.recipe.preflight import preflight
+    from paraphrase_rl.recipe.preflight import MAX_COST, preflight
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.specs import Context
     from paraphrase_rl.training.run import RunDirectory
@@ -115,14 +143,20 @@ def _train(
             progress.line(f"{folder} is complete: there is nothing left to do")
             return "completed"
         registry = default_registry()
-        backend = registry.build("backends", backend_name, {}, Context(device=device))
+        backend = registry.build("backends", on.name, on.options, Context(device=device))
         corpus = load_documents(loaded.recipe.data.source, loaded.recipe.data, registry)
-        checks = preflight(loaded, registry, corpus=corpus, backend=backend_name)
-        if failed := [check for check in checks if check.level == "error"]:
+        prices = prices_of(registry, on.name, spend.prices)
+        checks = preflight(
+            loaded, registry, corpus=corpus, backend=on.name, prices=prices, max_cost=spend.at_most
+        )
+        failed = [check for check in checks if check.level == "error"]
+        if failed and failed[0].name == MAX_COST:
+            raise CostError(failed[0].message)
+        if failed:
             raise RecipeError(
                 failed[0].message, f"`prl check` shows all findings, {len(failed)} of them errors"
             )
-        run = _prepared(loaded, registry, corpus, directory, backend_name, device, resume, progress)
+        run = _prepared(loaded, registry, corpus, directory, on, device, resume, progress)
         run.stop_requested = stop_requested
         return _carry_out(run, backend, registry.plugins, progress)
     finally:
@@ -134,7 +168,7 @@ def _prepared(
     registry: Registry,
     corpus: Corpus,
     directory: RunDirectory,
-    backend: str,
+    on: ChosenBackend,
     device: str,
     resume: bool,
     progress: Silence,
@@ -149,7 +183,7 @@ def _prepared(
     from paraphrase_rl.training.reward import build_reward
 
     recipe, folder, checkpoint = loaded.recipe, directory.folder, None
-    facts = manifest(recipe, registry, corpus, backend=backend, device=device)
+    facts = manifest(recipe, registry, corpus, backend=on.name, options=on.options, device=device)
     if resume:
         _same_inputs(folder, facts)
         ensemble = load_ensemble(folder / "calibration.json", registry, Context(device=device))
@@ -219,21 +253,9 @@ def _recipe_of(folder: Path) -> str:
     return str(folder / "recipe.yaml")
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    import json
-
-    try:
-        found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"cannot read {folder / 'manifest.json'}: {error}", "the run is damaged: start a new one"
-        ) from error
-    return found
-
-
 def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
     """The same texts and models as when the run began, or its numbers would mean something else."""
-    then = _manifest(folder)
+    then = manifest_of(folder)
     if then["data"]["digest"] != now["data"]["digest"]:
         raise RunError(
             f"the data of {folder} has changed since the run began",

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from paraphrase_rl.errors import DataError
 
+Rows = Iterator[tuple[int, Mapping[str, object]]]
 _LARGEST_FIELD = 2**31 - 1
 _QUOTING = "quote fields that hold commas or line ends"
 
@@ -29,13 +31,46 @@ def decoded(content: bytes, where: str) -> str:
         ) from error
 
 
-def json_rows(text: str, where: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def file_rows(file: Path) -> Rows:
+    """Rows of a ``.csv``, ``.jsonl`` or ``.json`` file (an array of objects); the first two are streamed.
+
+    Raises:
+        DataError: it cannot be read, is not UTF-8, or its rows are not what the suffix says.
+    """
+    try:
+        if file.suffix.lower() == ".json":
+            yield from _array_rows(decoded(file.read_bytes(), str(file)), str(file))
+            return
+        comma = file.suffix.lower() == ".csv"
+        with file.open(encoding="utf-8-sig", newline="" if comma else "\n") as lines:
+            yield from (_csv_lines if comma else _json_lines)(lines, str(file))
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file}: not UTF-8: {error.reason}", "convert it to UTF-8") from error
+
+
+def _array_rows(text: str, where: str) -> Rows:
+    try:
+        rows = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{where}: not JSON: {error}", "is it a whole download?") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{where}: not an array of objects", "is it the file the set publishes?")
+    yield from enumerate(rows)
+
+
+def json_rows(text: str, where: str) -> Rows:
     """Objects of JSON lines, each with its line number; empty lines are passed over.
 
     Raises:
         DataError: a line is not a JSON object.
     """
-    for number, line in enumerate(text.split("\n"), start=1):
+    return _json_lines(text.split("\n"), where)
+
+
+def _json_lines(lines: Iterable[str], where: str) -> Rows:
+    for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
         try:
@@ -51,14 +86,18 @@ def json_rows(text: str, where: str) -> Iterator[tuple[int, Mapping[str, object]
         yield number, row
 
 
-def csv_rows(text: str, where: str) -> Iterator[tuple[int, Mapping[str, object]]]:
+def csv_rows(text: str, where: str) -> Rows:
     """Rows of CSV under the names of its header, each with the line it began on; empty lines are passed over.
 
     Raises:
         DataError: bad quoting, or a row with more or fewer fields than the header.
     """
+    return _csv_lines(io.StringIO(text, newline=""), where)
+
+
+def _csv_lines(lines: Iterable[str], where: str) -> Rows:
     csv.field_size_limit(_LARGEST_FIELD)  # the default of 128 KiB refuses a long text
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    reader = csv.reader(lines, strict=True)
     start = 1
     header: list[str] = []
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +18,15 @@ _MOST_HELD_OUT: tuple[Split, ...] = ("test", "calibration", "train")
 def normalised(text: str) -> str:
     """The text with every run of white space as one space; two texts equal in this are duplicates."""
     return " ".join(text.split())
+
+
+OPENING_WORDS = 12
+_WORD = re.compile(r"\w+")
+
+
+def opening(text: str) -> str:
+    """Digest of the first words, case and punctuation aside; a text and its continuations share it."""
+    return sha256_text(" ".join(_WORD.findall(text.lower())[:OPENING_WORDS]))
 
 
 def units(documents: Sequence[Document]) -> list[list[int]]:

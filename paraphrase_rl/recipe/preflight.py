@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from paraphrase_rl.errors import PrlError
+from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.arithmetic import (
     Workload,
     auto_learning_rate,
@@ -15,19 +16,23 @@ from paraphrase_rl.recipe.arithmetic import (
     total_steps,
 )
 from paraphrase_rl.recipe.components import component_models, components
+from paraphrase_rl.recipe.cost import TOKENS_PER_WORD, Bill, Prices, bill
 from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.registry import Kind, Registry
-from paraphrase_rl.types import Label
+from paraphrase_rl.types import Label, Split
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.documents import Corpus
 
 LABELS: tuple[Label, Label] = ("human", "ai")
+SPLITS: tuple[Split, Split] = ("train", "test")
 Level = Literal["ok", "note", "warning", "error"]
-TOKENS_PER_WORD = 1.4
-"""Of English prose with a vocabulary of 50,000 or more, rounded up; to see whether texts fit, not to bill."""
+MAX_COST = "max cost"
+"""Name of the check on what the run may cost."""
+LOGGED_SECONDS = (30, 250)
+"""A step, in logs of published runs of the recipe; used where nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ def preflight(
     backend: str | None = None,
     model_info: ModelInfo | None = None,
     seconds_per_step: float | None = None,
+    prices: Prices | None = None,
+    max_cost: float | None = None,
 ) -> list[Check]:
     """Check a recipe.
 
@@ -54,6 +61,8 @@ def preflight(
         backend: the backend it will run on; without it nothing is said about keys that a backend ignores.
         model_info: of the policy; read from its ``config.json`` where that is on this machine.
         seconds_per_step: as measured, for an estimate in hours.
+        prices: of the backend; without them nothing is said about money.
+        max_cost: the most that the run may cost; an error where it could cost more, or where that cannot be told.
     """
     recipe = loaded.recipe
     checks = [*_components(recipe, registry, backend), *_models(recipe, registry)]
@@ -62,9 +71,16 @@ def preflight(
     checks += [*_learning_rate(recipe, model_info), *_sampling(recipe), *_advantages(recipe)]
     checks += _rewards(recipe, registry, corpus)
     if backend is not None:
-        checks += _ignored(loaded, registry, backend)
+        checks += [*_ignored(loaded, registry, backend), *_runs_on(recipe, registry, backend)]
     if corpus is not None:
-        checks += [*_schedule(recipe, corpus, seconds_per_step), *_data(recipe, corpus)]
+        checks += _schedule(recipe, corpus)
+        if prices is None:
+            checks += _effort(recipe, corpus, seconds_per_step)
+        else:
+            checks += _bill(recipe, corpus, prices, seconds_per_step)
+        checks += _data(recipe, corpus)
+    if max_cost is not None:
+        checks.append(_within(max_cost, recipe, corpus, prices))
     return checks
 
 
@@ -203,7 +219,19 @@ def _ignored(loaded: LoadedRecipe, registry: Registry, backend: str) -> Iterator
         yield Check(key, "warning" if chosen else "note", f"reaches nothing on {backend}: {instead}")
 
 
-def _schedule(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) -> Iterator[Check]:
+def _runs_on(recipe: Recipe, registry: Registry, backend: str) -> Iterator[Check]:
+    """What the backend itself has to say about this recipe."""
+    try:
+        check = registry.spec("backends", backend).check
+        notes = check(recipe) if check is not None else {}
+    except PrlError as error:
+        yield Check(backend, "error", error.one_line)
+        return
+    for key, does in notes.items():
+        yield Check(key, "note", f"on {backend}: {does}")
+
+
+def _schedule(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
     training, prompts = recipe.training, len(corpus.select(split="train", label="ai"))
     steps = total_steps(prompts, training)
     if not steps:
@@ -225,7 +253,7 @@ def _schedule(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) ->
             else ""
         ),
     )
-    work = Workload.of(steps, training, recipe.evaluation, len(corpus.select(split="test", label="ai")))
+    work = _work(recipe, corpus)
     a_step = training.batch_size * training.group_size
     yield Check("rollouts", "ok", f"{a_step} a step, {work.rollouts:,} in all")
     yield Check(
@@ -237,11 +265,83 @@ def _schedule(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) ->
     kept = kept_checkpoints(steps, recipe.checkpoints)
     on_disk = f"steps {', '.join(map(str, kept))} and the final one" if kept else "the final one only"
     yield Check("checkpoints", "ok", f"on disk at the end: {on_disk}")
+
+
+def _effort(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) -> Iterator[Check]:
+    """What a run takes where nothing is charged."""
+    work = _work(recipe, corpus)
     tokens = (work.rollouts + work.evaluation_rollouts) * recipe.sampling.max_tokens
     message = f"at most {tokens / 1e6:,.1f} million tokens sampled"
     if seconds_per_step is not None:
-        message += f", {steps * seconds_per_step / 3600:.1f} hours at {seconds_per_step:g} s a step"
-    yield Check("cost", "ok", message)
+        message += f", {work.steps * seconds_per_step / 3600:.1f} hours at {seconds_per_step:g} s a step"
+    if work.steps:
+        yield Check("cost", "ok", message)
+
+
+def _work(recipe: Recipe, corpus: Corpus) -> Workload:
+    train, test = (len(corpus.select(split=split, label="ai")) for split in SPLITS)
+    return Workload.of(total_steps(train, recipe.training), recipe.training, recipe.evaluation, test)
+
+
+def _billed(recipe: Recipe, corpus: Corpus, prices: Prices) -> Bill:
+    train, test = (corpus.select(split=split, label="ai") for split in SPLITS)
+    return bill(recipe, _work(recipe, corpus), prices.passes, train, test)
+
+
+def _bill(recipe: Recipe, corpus: Corpus, prices: Prices, seconds_per_step: float | None) -> Iterator[Check]:
+    """Tokens, hours and money; each says what it rests on."""
+    counted = _billed(recipe, corpus, prices)
+    for name, of_kind in (("in", "prefill"), ("out", "sample"), ("trained", "train")):
+        expected, most = getattr(counted.expected, of_kind) / 1e6, getattr(counted.most, of_kind) / 1e6
+        yield Check(
+            f"tokens {name}", "ok", f"{expected:,.1f} million expected, at most {most:,.1f} ({of_kind})"
+        )
+    steps = _work(recipe, corpus).steps
+    if seconds_per_step is not None:
+        hours = f"{steps * seconds_per_step / 3600:.1f} at {seconds_per_step:g} s a step"
+    else:
+        low, high = (steps * seconds / 3600 for seconds in LOGGED_SECONDS)
+        hours = (
+            f"{low:.0f} to {high:.0f}, at the {LOGGED_SECONDS[0]} to {LOGGED_SECONDS[1]} s a step that published runs "
+            "logged; time a few steps and give --seconds-per-step"
+        )
+    yield Check("hours", "ok", hours)
+    price = prices.models.get(recipe.model)
+    if price is None:
+        known = suggestion(recipe.model, prices.models)
+        yield Check("price", "warning", f"no price of {recipe.model} is known, so none is guessed; {known}")
+        return
+    yield Check(
+        "price",
+        "warning" if price.note else "ok",
+        f"{price.prefill:g} in, {price.sample:g} out, {price.train:g} trained, {prices.currency} a million tokens of "
+        f"{recipe.model} on {price.date} ({price.source})" + (f"; {price.note}" if price.note else ""),
+    )
+    yield Check(
+        "cost",
+        "ok",
+        f"{counted.expected.cost(price):,.2f} {prices.currency} expected, at most {counted.most.cost(price):,.2f}",
+    )
+    yield Check(
+        "assumptions",
+        "note",
+        f"a rewrite is expected to be as long as its source, and is at most {recipe.sampling.max_tokens} tokens; "
+        f"{TOKENS_PER_WORD} tokens a word; {prices.assumptions}",
+    )
+
+
+def _within(limit: float, recipe: Recipe, corpus: Corpus | None, prices: Prices | None) -> Check:
+    """Whether a run keeps to what it may cost, by the most that it could cost."""
+    price = prices.models.get(recipe.model) if prices is not None else None
+    if prices is None or price is None or corpus is None:
+        why = "its data" if corpus is None else f"a price of {recipe.model} (--prices FILE brings one)"
+        return Check(MAX_COST, "error", f"cannot hold the run to {limit:g}: that needs {why}")
+    most = _billed(recipe, corpus, prices).most.cost(price)
+    said = f"at most {most:,.2f} {prices.currency}, {limit:,.2f} allowed"
+    if most <= limit:
+        return Check(MAX_COST, "ok", said)
+    less = "lower training.max_steps, training.epochs or sampling.max_tokens, or allow more"
+    return Check(MAX_COST, "error", f"{said}: {less}")
 
 
 def _data(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:

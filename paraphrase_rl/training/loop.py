@@ -71,7 +71,7 @@ class TrainingRun:
         report: shows one line to the person who waits.
         observe: called after every step.
         stop_requested: whether the person asked to stop after the current step.
-        resume_from: folder of the checkpoint to continue from, with its step; ``None`` at a fresh start.
+        resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
     """
 
     recipe: Recipe
@@ -82,7 +82,7 @@ class TrainingRun:
     report: Callable[[str], None]
     observe: Observer
     stop_requested: Callable[[], bool] = lambda: False
-    resume_from: tuple[int, Path] | None = None
+    resume_from: tuple[int, Path | str] | None = None
 
     def __post_init__(self) -> None:
         self.order = prompt_order(len(self.train), self.recipe.training)
@@ -197,10 +197,15 @@ class TrainingRun:
 
     # ---- checkpoints and evaluation
 
-    def add_checkpoint(self, step: int, path: Path, kind: str) -> None:
-        """Enter a checkpoint that is whole on disk into the ledger, and drop those no longer kept."""
+    def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
+        """Enter a checkpoint that is whole into the ledger, and drop those no longer kept.
+
+        Args:
+            where: its folder in the run directory, or a service's reference to it.
+            details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
+        """
         kept = self.recipe.checkpoints
-        self.directory.add_checkpoint(step, path, kind, every=kept.every, keep=kept.keep)
+        self.directory.add_checkpoint(step, where, kind, every=kept.every, keep=kept.keep, **details)
 
     def evaluation_due(self, step: int) -> bool:
         """Before the first step, every ``evaluation.every`` steps, and after the last."""

@@ -6,16 +6,17 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.models import resolve
-from paraphrase_rl.recipe.components import model_references
+from paraphrase_rl.models import is_hub_id, resolve
+from paraphrase_rl.recipe.components import component_models, components, model_references
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import Registry
+from paraphrase_rl.registry import NO_OPTIONS, Registry
 
 PACKAGES = (
     "torch",
@@ -31,12 +32,23 @@ PACKAGES = (
 
 
 def manifest(
-    recipe: Recipe, registry: Registry, corpus: Corpus, *, backend: str, device: str
+    recipe: Recipe,
+    registry: Registry,
+    corpus: Corpus,
+    *,
+    backend: str,
+    device: str,
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> dict[str, Any]:
-    """Versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data."""
+    """Versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data.
+
+    The policy of a backend that trains elsewhere is not brought here for its revision.
+    """
+    elsewhere = _elsewhere(recipe, registry) if registry.spec("backends", backend).remote else set()
     return {
         "paraphrase_rl": __version__,
         "backend": backend,
+        "backend_options": dict(options),
         "device": device,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "command": sys.argv,
@@ -45,7 +57,8 @@ def manifest(
         "packages": _versions(),
         "plugins": sorted({entry.plugin.source for entry in registry.entries()}),
         "models": {
-            reference: resolve(reference).revision for reference in model_references(recipe, registry)
+            reference: None if reference in elsewhere else resolve(reference).revision
+            for reference in model_references(recipe, registry)
         },
         "seeds": {"training": recipe.training.seed, "split": recipe.data.split_seed},
         "data": {
@@ -55,6 +68,15 @@ def manifest(
         },
         "git": _git(),
     }
+
+
+def _elsewhere(recipe: Recipe, registry: Registry) -> set[str]:
+    used = {
+        model
+        for kind, component in components(recipe)
+        for model in component_models(kind, component.name, component.options, registry)
+    }
+    return {recipe.model} - used if is_hub_id(recipe.model) else set()
 
 
 def _versions() -> dict[str, str]:

@@ -143,36 +143,56 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end: its final adapter is there."""
-        return any(
-            row["kind"] == "final" and (self.folder / row["path"]).is_dir()
-            for row in self.rows("checkpoints.jsonl")
-        )
+        """Whether the run came to its end: its final adapter is there, or at the service."""
+        return any(row["kind"] == "final" and self._is_there(row) for row in self.rows("checkpoints.jsonl"))
 
-    def add_checkpoint(self, step: int, path: Path, kind: str, *, every: int, keep: int) -> None:
-        """Enter a checkpoint that is whole on disk, and let go of those no longer kept.
+    def _is_there(self, row: Mapping[str, Any]) -> bool:
+        return not has_expired(row) if "reference" in row else (self.folder / row["path"]).is_dir()
+
+    def add_checkpoint(
+        self, step: int, where: Path | str, kind: str, *, every: int, keep: int, **details: str | None
+    ) -> None:
+        """Enter a checkpoint that is whole, and let go of those no longer kept.
 
         Kept are the last ``keep`` of every ``every`` steps, the newest (an interrupt writes one between two of
-        them), and the final one.
+        them), and the final one. References all stay: the service lets go of its own when their time is over.
+
+        Args:
+            where: its folder in this directory, or a service's reference to it.
+            details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
         """
         if not self.writes:
             return
-        new = {"step": step, "kind": kind, "path": str(path.relative_to(self.folder))}
-        rows = [row for row in self.rows("checkpoints.jsonl") if row["path"] != new["path"]] + [new]
+        place = (
+            {"reference": where} if isinstance(where, str) else {"path": str(where.relative_to(self.folder))}
+        )
+        rows = [row for row in self.rows("checkpoints.jsonl") if not place.items() <= row.items()]
+        rows.append({"step": step, "kind": kind, **place, **details})
         periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
         kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
-        stays = [row for row in rows if row["kind"] == "final" or row["step"] in kept]
+        stays = [row for row in rows if row["kind"] == "final" or "reference" in row or row["step"] in kept]
         write_jsonl(self.folder / "checkpoints.jsonl", stays)
         for row in rows:
             if row not in stays:
                 shutil.rmtree(self.folder / row["path"], ignore_errors=True)
 
-    def last_checkpoint(self) -> tuple[int, Path] | None:
-        """Step and folder of the newest checkpoint that was written whole and is still there."""
-        for row in reversed(self.rows("checkpoints.jsonl")):
-            path = self.folder / row["path"]
-            if row["kind"] == "periodic" and path.is_dir():
-                return int(row["step"]), path
+    def last_checkpoint(self) -> tuple[int, Path | str] | None:
+        """Step of the newest checkpoint to continue from, and where it is: a folder that was written whole and is
+        still there, or a service's reference that has not expired.
+
+        Raises:
+            RunError: there were references, and all have expired.
+        """
+        periodic = [row for row in self.rows("checkpoints.jsonl") if row["kind"] == "periodic"]
+        for row in reversed(periodic):
+            if self._is_there(row):
+                return int(row["step"]), row.get("reference") or self.folder / row["path"]
+        expired = [row for row in periodic if has_expired(row)]
+        if expired:
+            raise RunError(
+                f"the checkpoints of {self.folder} expired at the service; the last one on {expired[-1]['expires']}",
+                "start a new run; prl train -o ttl_days=... keeps them longer",
+            )
         return None
 
     def rewind(self, step: int) -> None:
@@ -189,11 +209,17 @@ class RunDirectory:
         ledger = [
             row
             for row in self.rows("checkpoints.jsonl")
-            if row["step"] <= step and (self.folder / row["path"]).is_dir()
+            if row["step"] <= step and ("reference" in row or (self.folder / row["path"]).is_dir())
         ]
         write_jsonl(self.folder / "checkpoints.jsonl", ledger)
-        whole = {self.folder / row["path"] for row in ledger}
+        whole = {self.folder / row["path"] for row in ledger if "path" in row}
         checkpoints = self.folder / "checkpoints"
         for entry in checkpoints.iterdir() if checkpoints.is_dir() else ():
             if entry.is_dir() and entry not in whole:
                 shutil.rmtree(entry)
+
+
+def has_expired(row: Mapping[str, Any]) -> bool:
+    """Whether a row of the ledger names a reference whose time at the service is over."""
+    expires = row.get("expires")
+    return expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)

@@ -39,9 +39,9 @@ def test_quoted_commands_have_these_options(page: str, line: str) -> None:
     with cli.make_context("prl", list(words), resilient_parsing=True) as context:
         name, command, rest = cli.resolve_command(context, list(words))
         assert command is not None
-        command.make_context(name, rest, parent=context, resilient_parsing=True)
+        called = command.make_context(name, list(rest), parent=context, resilient_parsing=True).command
         options = {
-            o for p in command.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)
+            o for p in called.params if isinstance(p, click.Option) for o in (*p.opts, *p.secondary_opts)
         }
         used = {word.split("=")[0] for word in rest if word.startswith("-") and word != "-"}
         assert used <= options | {"--help"}, f"{page}: {line}"

@@ -203,6 +203,31 @@ def test_entering_a_checkpoint_again_changes_nothing(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_service_holds_stays_in_the_ledger_until_its_step_is_dropped(tmp_path: Path) -> None:
+    """Retention and files are the service's own affair; a local checkpoint beside them keeps to the rules."""
+    run = begun(tmp_path / "run")
+    for step in (10, 20, 30):
+        checkpoint(run, step, keep=1)
+        expires = "2020-01-01T00:00:00+00:00" if step == 30 else None
+        run.add_checkpoint(step, f"tinker://r/weights/{step}", "periodic", every=10, keep=1, expires=expires)
+    assert [(row["step"], "path" in row) for row in run.rows("checkpoints.jsonl")] == [
+        (10, False),
+        (20, False),
+        (30, True),
+        (30, False),
+    ]
+    assert [path.name for path in (run.folder / "checkpoints").iterdir()] == ["checkpoint-30"]
+    run.rewind(20)
+    assert run.rows("checkpoints.jsonl") == [
+        {"step": step, "kind": "periodic", "reference": f"tinker://r/weights/{step}", "expires": None}
+        for step in (10, 20)
+    ]
+    assert run.last_checkpoint() == (20, "tinker://r/weights/20")
+    assert not run.finished
+    run.add_checkpoint(40, "tinker://r/weights/final", "final", every=10, keep=1, expires=None)
+    assert run.finished
+
+
 def test_resume_needs_a_run(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run"):
         RunDirectory.resume(tmp_path)

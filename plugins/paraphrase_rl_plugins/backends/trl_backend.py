@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -46,7 +47,7 @@ class TrlBackend:
     def __init__(self, options: NoOptions, context: Context) -> None:  # noqa: ARG002
         self.device = context.device
 
-    def policy(self, model: str, adapter: Path | None) -> Policy:
+    def policy(self, model: str, adapter: Path | str | None) -> Policy:
         """The model of a reference, with a trained adapter merged in or without."""
         from paraphrase_rl_plugins.backends._policy import TrlPolicy
 
@@ -56,6 +57,14 @@ class TrlBackend:
 
             loaded = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
         return TrlPolicy(loaded, load_tokenizer(model))
+
+    def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
+        """Copy the adapter of a checkpoint, without what only a resumed training needs."""
+        unfinished = out.with_name(f".{out.name}.unfinished")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        shutil.copytree(run / checkpoint["path"], unfinished, ignore=shutil.ignore_patterns(*_TRAINING_STATE))
+        unfinished.rename(out)
 
     def train(self, run: TrainingRun) -> TrainingResult:
         """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``.
@@ -234,6 +243,9 @@ def _rate(run: TrainingRun, model: Any) -> float:
 
     config = model.config.get_text_config()
     return auto_learning_rate(config.hidden_size, config.model_type)
+
+
+_TRAINING_STATE = ("optimizer.*", "scheduler.*", "rng_state*", "trainer_state.json", "training_args.bin")
 
 
 def _judged_by_the_core(**_: Any) -> list[float]:

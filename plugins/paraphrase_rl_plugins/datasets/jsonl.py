@@ -65,7 +65,10 @@ def _expand(pattern: str) -> list[Path]:
     matches = sorted(glob(str(named), recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     found = [named] if named.is_file() else [Path(match) for match in matches]
     if not found:
-        raise DataError(f"no file at {pattern}", "paths are relative to where prl is called")
+        raise DataError(
+            f"no file at {pattern}",
+            "paths are relative to where prl is called; the recipe's data is made by: prl data build",
+        )
     for file in found:
         if file.suffix.lower() not in (*_JSONL, ".csv"):
             raise DataError(f"{file}: not a kind of file that is read here", f"{', '.join(_JSONL)} or .csv")

@@ -1,0 +1,56 @@
+"""Which backend a command means, with its options: as asked for, or as a run recorded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.errors import RunError, UsageError
+
+
+@dataclass(frozen=True)
+class ChosenBackend:
+    """A backend by name, with the options to build it with."""
+
+    name: str
+    options: dict[str, Any]
+
+
+def manifest_of(run: Path) -> dict[str, Any]:
+    """What a run was when it began.
+
+    Raises:
+        RunError: there is no run, or its manifest is damaged.
+    """
+    path = run / "manifest.json"
+    if not path.exists():
+        raise RunError(f"{run} holds no run", "name the directory of a run: it has a manifest.json")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}", "the run is damaged: start a new one") from error
+    return found
+
+
+def chosen(name: str | None, options: Sequence[str], run: Path | None) -> ChosenBackend:
+    """``--backend`` and its ``--option KEY=VALUE``; a run brings its own backend, and the options given win.
+
+    Raises:
+        UsageError: an option without a value.
+        RunError: there is no run, or its manifest is damaged.
+    """
+    from paraphrase_rl.recipe.yaml_positions import parse_value
+
+    given: dict[str, Any] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals:
+            raise UsageError(f"--option {option}: expected KEY=VALUE", "for example --option timeout_s=120")
+        given[key.strip()] = parse_value(value, option)
+    if run is None:
+        return ChosenBackend(name or "trl", given)
+    began = manifest_of(run)
+    return ChosenBackend(began["backend"], {**began.get("backend_options", {}), **given})

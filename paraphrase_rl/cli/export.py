@@ -1,0 +1,63 @@
+"""``prl export``: the adapter of a run, as a folder that peft loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from paraphrase_rl.cli.output import say
+from paraphrase_rl.errors import RunError
+
+
+@click.command("export")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--step", type=click.IntRange(min=0), help="A checkpoint.  [default: the final one, else the last]"
+)
+@click.option("--out", type=click.Path(path_type=Path), help="New folder.  [default: RUN/adapter-STEP]")
+@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="Option of the backend.")
+def command(run: Path, step: int | None, out: Path | None, options: tuple[str, ...]) -> None:
+    """Write the adapter of a run to a folder in PEFT's format.
+
+    Downloads it where the run was trained at a service, copies it where it was trained here. Prints the folder.
+
+    \b
+    Examples:
+      prl export runs/first
+      prl export runs/first --step 1500 --out adapters/1500
+    """
+    from paraphrase_rl.cli.backends import chosen
+    from paraphrase_rl.registry import default_registry
+
+    backend = chosen(None, options, run)
+    row = checkpoint(run, step)
+    out = out or run / f"adapter-{row['step']}"
+    if out.exists():
+        raise RunError(f"{out} is there already", "choose another --out")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    say(f"exporting step {row['step']} of {run}")
+    default_registry().build("backends", backend.name, backend.options).export(run, row, out)
+    click.echo(out)
+
+
+def checkpoint(run: Path, step: int | None) -> dict[str, Any]:
+    """The row of a run's ledger that is meant.
+
+    Raises:
+        RunError: there is none, or it is gone.
+    """
+    from paraphrase_rl.files import read_jsonl
+    from paraphrase_rl.training.run import has_expired
+
+    rows = read_jsonl(run / "checkpoints.jsonl")
+    there = [
+        row for row in rows if not has_expired(row) and ("reference" in row or (run / row["path"]).is_dir())
+    ]
+    meant = [row for row in there if step is None or row["step"] == step]
+    if not meant:
+        steps = ", ".join(str(row["step"]) for row in there) or "none"
+        what = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+        raise RunError(f"{run} has {what}", f"there is: {steps}")
+    return next((row for row in meant if row["kind"] == "final"), meant[-1])

@@ -1,0 +1,142 @@
+"""Sampling through the service: conversations to token ids, answers to rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from tinker import types
+
+from paraphrase_rl.errors import ModelError
+from paraphrase_rl.models import is_hub_id, load_tokenizer, resolve
+from paraphrase_rl.training.prompts import prompt_ids
+from paraphrase_rl.types import FloatArray, Rollout
+from paraphrase_rl_plugins.backends._tinker_service import Service
+
+
+class Chat:
+    """A model's tokenizer, chat template and end tokens; its weights stay with the service."""
+
+    def __init__(self, model: str) -> None:
+        self.tokenizer = _tokenizer(model)
+        self.ends = sorted({int(self.tokenizer.eos_token_id), *_end_ids(model)})
+
+    def prompt(self, conversation: Sequence[Mapping[str, str]]) -> list[int]:
+        """Token ids that ask for an answer."""
+        return prompt_ids(self.tokenizer, conversation)
+
+    def rollouts(self, group: int, prompt: list[int], answer: Any) -> list[Rollout]:
+        """The samples of one prompt."""
+        return [
+            Rollout(
+                group=group,
+                prompt_ids=prompt,
+                completion_ids=list(sequence.tokens),
+                logprobs=np.array(sequence.logprobs, dtype=np.float64),
+                text=self.tokenizer.decode(sequence.tokens, skip_special_tokens=True),
+                finished=bool(sequence.tokens) and sequence.tokens[-1] in self.ends,
+            )
+            for sequence in answer.sequences
+        ]
+
+
+def _tokenizer(model: str) -> Any:
+    if not is_hub_id(model):
+        return load_tokenizer(model)
+    from transformers import AutoTokenizer
+
+    try:  # load_tokenizer would bring the weights as well
+        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
+    except Exception as error:  # the client raises errors of several libraries
+        raise ModelError(
+            f"the tokenizer of {model!r} is not on this machine and cannot be fetched",
+            f"run `hf download {model} --include 'tokenizer*'` where there is a network",
+        ) from error
+
+
+def _end_ids(model: str) -> list[int]:
+    """Further end tokens that the model's generation settings name."""
+    from transformers import GenerationConfig
+
+    try:
+        settings = GenerationConfig.from_pretrained(model if is_hub_id(model) else resolve(model).path)
+    except OSError:
+        return []
+    ends = settings.eos_token_id
+    return [] if ends is None else [int(end) for end in (ends if isinstance(ends, list) else [ends])]
+
+
+def seed_of(key: Sequence[int]) -> int:
+    """The service's seed for the integers that fix one prompt's randomness.
+
+    Hashed, not added up: a server that seeds its i-th sample with seed + i must not share noise between prompts.
+    """
+    return int(np.random.SeedSequence(list(key)).generate_state(1)[0] >> 1)
+
+
+class TinkerPolicy:
+    """A model at the service that rewrites.
+
+    Args:
+        sampler: the SDK's ``SamplingClient``.
+    """
+
+    def __init__(self, service: Service, sampler: Any, chat: Chat) -> None:
+        self.service, self.sampler, self.chat = service, sampler, chat
+
+    def ask(
+        self,
+        prompt: list[int],
+        key: Sequence[int],
+        *,
+        n: int,
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+    ) -> Any:
+        """Ask for ``n`` samples of one prompt; returns the SDK's future."""
+        settings = types.SamplingParams(
+            max_tokens=max_tokens,
+            seed=seed_of(key),
+            stop=self.chat.ends,
+            temperature=temperature,
+            top_p=top_p,
+        )
+        return self.service.submit(self.sampler.sample(types.ModelInput.from_ints(prompt), n, settings))
+
+    def score(self, rollout: Rollout) -> Any:
+        """Ask for the log-probabilities of a rollout's tokens; see :func:`scores`."""
+        ids = [*rollout.prompt_ids, *rollout.completion_ids]
+        return self.service.submit(self.sampler.compute_logprobs(types.ModelInput.from_ints(ids)))
+
+    def sample(
+        self,
+        conversations: Sequence[Sequence[Mapping[str, str]]],
+        *,
+        n: int,
+        keys: Sequence[Sequence[int]],
+        temperature: float,
+        top_p: float,
+        max_tokens: int,
+    ) -> list[list[Rollout]]:
+        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
+        prompts = [self.chat.prompt(conversation) for conversation in conversations]
+        asked = [
+            self.ask(prompt, key, n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
+            for prompt, key in zip(prompts, keys, strict=True)
+        ]
+        answers = [self.service.wait(future, "sampling") for future in asked]
+        return [
+            self.chat.rollouts(group, prompt, answer)
+            for group, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))
+        ]
+
+
+def scores(rollout: Rollout, answer: Sequence[float | None]) -> FloatArray:
+    """Log-probabilities of the completion, shape (T,), from those of the whole sequence.
+
+    Counted from the end: some servers leave out the first token, which has no log-probability.
+    """
+    completion = answer[len(answer) - len(rollout.completion_ids) :]
+    return np.array(completion, dtype=np.float64)

@@ -1,0 +1,168 @@
+"""The connection to the service: key, time limits, errors in one line, and how long the service waits for us.
+
+Imported by the backend only when it talks to the service; see ``_sampler``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Self
+
+import tinker
+
+from paraphrase_rl.errors import PrlError, RunError
+from paraphrase_rl_plugins.backends._tinker_key import require_key, without_key
+
+CLOSING_SECONDS = 3.0
+"""Word that the session has ended is a courtesy; a service that is gone must not keep us."""
+
+
+class Service:
+    """A session at the service. As a context manager it ends the session, and says how.
+
+    Args:
+        base_url: ``None`` = ``TINKER_BASE_URL``, else the hosted service.
+        timeout: seconds any one wait may take.
+        remedy: what to do when the service fails, one line.
+
+    Raises:
+        RecipeError: there is no key.
+    """
+
+    def __init__(self, base_url: str | None, timeout: float, remedy: str) -> None:
+        require_key()
+        os.environ.setdefault("TINKER_TELEMETRY", "0")
+        if "TINKER_LOG" not in os.environ:  # else every poll that finds a request unfinished is a warning
+            logging.getLogger("tinker").setLevel(logging.ERROR)
+        self.timeout, self.remedy, self.base_url = timeout, remedy, base_url
+        self._client: Any = tinker.ServiceClient(base_url=base_url)
+        self._idle = _Idle()
+        self._open = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if not self._open:
+            return  # the SDK would wait for a connection, to close it
+        interrupted = isinstance(error, KeyboardInterrupt)
+        status = "success" if error is None else "interrupted" if interrupted else "errored"
+        try:
+            self._client.close(status).result(CLOSING_SECONDS)
+        except Exception as closing:  # the work is done, or another error is on its way
+            del closing
+
+    @property
+    def connected(self) -> Any:
+        """The SDK's ``ServiceClient``, its session begun.
+
+        Raises:
+            RunError: the service cannot be reached.
+        """
+        if not self._open:
+            self.within(lambda: self._client.holder, "connecting")
+            self._open = True
+        return self._client
+
+    def rest(self) -> Any:
+        """The SDK's ``RestClient``."""
+        return self.within(lambda: tinker.RestClient(base_url=self.base_url), "connecting")
+
+    def within(self, call: Callable[[], Any], what: str) -> Any:
+        """The result of a call of the SDK that blocks, under the same time limit as every wait."""
+        future: concurrent.futures.Future[Any] = concurrent.futures.Future()
+
+        def work() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=work, daemon=True).start()
+        return self.wait(future, what)
+
+    def submit(self, future: Any) -> Any:
+        """Count a request that was just sent as in flight; returns it."""
+        self._idle.add(future.future())
+        return future
+
+    def wait(self, future: Any, what: str) -> Any:
+        """The result of a request.
+
+        Raises:
+            RunError: it failed, or took longer than the time limit.
+        """
+        try:
+            return future.result(self.timeout)
+        except (PrlError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            raise self._explained(error, what) from error
+
+    def ask(self, future: Any, what: str) -> Any:
+        """Submit and wait."""
+        return self.wait(self.submit(future), what)
+
+    def first_of(self, futures: Iterable[Any], what: str) -> list[Any]:
+        """Those of some requests that are done, at least one, in the order given.
+
+        Raises:
+            RunError: none was done within the time limit.
+        """
+        waiting = {future.future(): future for future in futures}
+        done, _ = concurrent.futures.wait(
+            waiting, self.timeout, return_when=concurrent.futures.FIRST_COMPLETED
+        )
+        if not done:
+            raise self._explained(TimeoutError(), what)
+        return [future for inner, future in waiting.items() if inner in done]
+
+    def take_idle(self) -> float:
+        """Wall seconds since the last call in which no request was in flight: the service waited for us."""
+        return self._idle.take()
+
+    def _explained(self, error: Exception, what: str) -> RunError:
+        if isinstance(error, TimeoutError):
+            return RunError(f"{what}: no answer from the service within {self.timeout:g} s", self.remedy)
+        if isinstance(error, tinker.AuthenticationError):
+            return RunError("the service refuses the key", "check TINKER_API_KEY")
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return RunError(f"{what}: the service failed: {without_key(lines[0])[:300]}", self.remedy)
+
+
+class _Idle:
+    """Adds up the time in which nothing is in flight."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flying, self._since, self._seconds = 0, time.perf_counter(), 0.0
+
+    def add(self, future: concurrent.futures.Future[Any]) -> None:
+        with self._lock:
+            if not self._flying:
+                self._seconds += time.perf_counter() - self._since
+            self._flying += 1
+        future.add_done_callback(self._landed)
+
+    def _landed(self, _: concurrent.futures.Future[Any]) -> None:
+        with self._lock:
+            self._flying -= 1
+            if not self._flying:
+                self._since = time.perf_counter()
+
+    def take(self) -> float:
+        with self._lock:
+            now = time.perf_counter()
+            if not self._flying:
+                self._seconds += now - self._since
+                self._since = now
+            seconds, self._seconds = self._seconds, 0.0
+        return seconds

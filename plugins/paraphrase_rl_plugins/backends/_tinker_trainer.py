@@ -1,0 +1,270 @@
+"""The recipe's loop on the service, as few waits as staying on-policy allows.
+
+One step, from the service's side: all groups sample at once; a group that is done is scored by the base model, and
+judged here, while others still sample; gradient, optimizer step, next sampler, log-probabilities after the step and
+checkpoint are sent together; the next batch samples while this one is written down and evaluated.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from tinker import types
+
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.protocols import TrainingResult
+from paraphrase_rl.training.grpo import mean_over_tokens
+from paraphrase_rl.training.loop import Judged, TrainingRun
+from paraphrase_rl.types import FloatArray, Rollout
+from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy, scores
+from paraphrase_rl_plugins.backends._tinker_service import Service
+
+LOSS = "importance_sampling"
+
+
+@dataclass
+class Asked:
+    """A batch that is being sampled.
+
+    Attributes:
+        version: steps the sampling policy had been trained.
+    """
+
+    indices: list[int]
+    prompts: list[list[int]]
+    futures: list[Any]
+    version: int
+
+
+class TinkerTrainer:
+    """Trains one run.
+
+    Args:
+        training: the SDK's ``TrainingClient``.
+        base: the frozen base model.
+        rate: learning rate, applied as it is.
+        ttl: seconds that periodic checkpoints are kept, ``None`` = for ever.
+        ahead: batches that may be sampled before the update they would have waited for; 0 = always on-policy.
+    """
+
+    def __init__(
+        self,
+        run: TrainingRun,
+        service: Service,
+        training: Any,
+        base: TinkerPolicy,
+        *,
+        rate: float,
+        ttl: int | None,
+        ahead: int = 0,
+    ) -> None:
+        self.run, self.service, self.training, self.base = run, service, training, base
+        self.ttl, self.ahead = ttl, ahead
+        self.pending: deque[Asked] = deque()
+        self.adam = types.AdamParams(
+            learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
+        )
+
+    @property
+    def chat(self) -> Chat:
+        """Of the model that is trained."""
+        return self.base.chat
+
+    def train(self) -> TrainingResult:
+        """Train to the end of the run or to the first interrupt."""
+        run = self.run
+        step = run.resume_from[0] if run.resume_from else 0
+        policy = self._policy(self._next_sampler())
+        if run.evaluation_due(step):
+            run.evaluate(policy, step)
+        self._ask_on(step, policy)
+        started = time.perf_counter()
+        self.service.take_idle()
+        while self.pending:
+            asked = self.pending.popleft()
+            step += 1
+            judged, seconds = self.collect(asked)
+            data = self.data(judged)
+            gradient, optimizer = self.update(data)
+            sampler = self._next_sampler()
+            after = self.service.submit(self.training.forward(data, LOSS))
+            stopping = run.stop_requested()
+            due = stopping or step % run.recipe.checkpoints.every == 0
+            saving = self._save(f"step-{step:06d}", self.ttl) if due else None
+            policy = self._policy(sampler)
+            if stopping:
+                self.pending.clear()
+            else:
+                self._ask_on(step, policy)
+            waited = time.perf_counter()
+            measured = self.measured(judged, gradient, optimizer, after)
+            measured["steps_off_policy"] = float(step - 1 - asked.version)
+            now = time.perf_counter()
+            seconds |= {
+                "update": now - waited,
+                "total": now - started,
+                "service_waits": self.service.take_idle(),
+            }
+            started = now
+            run.end_step(step, judged, measured, seconds)
+            if saving is not None:
+                self._enter(step, saving, "periodic", self.ttl)
+            if run.evaluation_due(step):
+                run.evaluate(policy, step)
+        if step == run.steps:
+            self._finish(step)
+        return TrainingResult(status="completed" if step == run.steps else "interrupted", step=step)
+
+    # ---- one step
+
+    def _ask_on(self, step: int, policy: TinkerPolicy) -> None:
+        """After a step, keep as many batches in the air as may be."""
+        while len(self.pending) <= self.ahead and (coming := step + len(self.pending) + 1) <= self.run.steps:
+            self.pending.append(self.ask(coming, policy, step))
+
+    def ask(self, step: int, policy: TinkerPolicy, version: int) -> Asked:
+        """Send all groups of a step for sampling; the policy has been trained ``version`` steps."""
+        sampling, indices = self.run.recipe.sampling, self.run.order[step - 1]
+        prompts = [self.chat.prompt(self.run.conversation(self.run.train[index])) for index in indices]
+        futures = [
+            policy.ask(
+                prompt,
+                self.run.noise_key(step, index),
+                n=self.run.recipe.training.group_size,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                max_tokens=sampling.max_tokens,
+            )
+            for index, prompt in zip(indices, prompts, strict=True)
+        ]
+        return Asked(indices, prompts, futures, version)
+
+    def collect(self, asked: Asked) -> tuple[Judged, dict[str, float]]:
+        """Rollouts with rewards and the base model's log-probabilities, and what took how long."""
+        started, judging = time.perf_counter(), 0.0
+        waiting = {id(future): group for group, future in enumerate(asked.futures)}
+        judged: dict[int, Judged] = {}
+        scoring: dict[int, list[Any]] = {}
+        while waiting:
+            open_ = [asked.futures[group] for group in waiting.values()]
+            arrived = [waiting.pop(id(future)) for future in self.service.first_of(open_, "sampling")]
+            rollouts = {group: self._rollouts(asked, group) for group in arrived}
+            for group in arrived:
+                scoring[group] = [self.base.score(rollout) for rollout in rollouts[group]]
+            for group in arrived:
+                began = time.perf_counter()
+                indices = [asked.indices[group]] * len(rollouts[group])
+                judged[group] = self.run.judge(indices, rollouts[group])
+                judging += time.perf_counter() - began
+        sampled = time.perf_counter()
+        for group, futures in scoring.items():
+            judged[group].base_logprobs = [
+                scores(rollout, self.service.wait(future, "reference log-probabilities"))
+                for rollout, future in zip(judged[group].rollouts, futures, strict=True)
+            ]
+        seconds = {
+            "sample": sampled - started - judging,
+            "reward": judging,
+            "reference": time.perf_counter() - sampled,
+        }
+        return Judged.join([judged[group] for group in sorted(judged)]), seconds
+
+    def _rollouts(self, asked: Asked, group: int) -> list[Rollout]:
+        answer = self.service.wait(asked.futures[group], "sampling")
+        rollouts = self.chat.rollouts(group, asked.prompts[group], answer)
+        if len(rollouts) != self.run.recipe.training.group_size or not all(
+            r.completion_ids for r in rollouts
+        ):
+            raise RunError("sampling: the service sent fewer samples than asked for", self.service.remedy)
+        return rollouts
+
+    def data(self, judged: Judged) -> list[Any]:
+        """The batch as the service wants it: targets shifted by one, zero advantages at prompts."""
+        advantages = self.run.advantages(judged).values
+        return [datum(r, a) for r, a in zip(judged.rollouts, advantages, strict=True)]
+
+    def update(self, data: list[Any]) -> tuple[Any, Any]:
+        """Send gradient and optimizer step together; returns both futures."""
+        gradient = self.service.submit(self.training.forward_backward(data, LOSS))
+        return gradient, self.service.submit(self.training.optim_step(self.adam))
+
+    def measured(self, judged: Judged, gradient: Any, optimizer: Any, after: Any) -> dict[str, float]:
+        """The backend's own metrics of a step, under the names of every backend."""
+        before = self._differences(judged, self.service.wait(gradient, "gradient"))
+        extra = self.service.wait(optimizer, "optimizer step").metrics or {}
+        return {
+            "kl_sample_train": mean_over_tokens(before),
+            "kl_post_train": mean_over_tokens(
+                self._differences(judged, self.service.wait(after, "log-probabilities after the step"))
+            ),
+            **grad_norm(extra),
+            "learning_rate": float(self.adam.learning_rate),
+        }
+
+    @staticmethod
+    def _differences(judged: Judged, output: Any) -> list[FloatArray]:
+        return [
+            rollout.logprobs - trained_logprobs(rollout, outputs)
+            for rollout, outputs in zip(judged.rollouts, output.loss_fn_outputs, strict=True)
+        ]
+
+    # ---- samplers and checkpoints
+
+    def _next_sampler(self) -> Any:
+        return self.service.submit(self.training.save_weights_and_get_sampling_client())
+
+    def _policy(self, sampler: Any) -> TinkerPolicy:
+        return TinkerPolicy(self.service, self.service.wait(sampler, "weights for the sampler"), self.chat)
+
+    def _save(self, name: str, ttl: int | None) -> tuple[Any, Any]:
+        """Send for a checkpoint: training state and weights for the sampler."""
+        return (
+            self.service.submit(self.training.save_state(name, ttl_seconds=ttl, overwrite=True)),
+            self.service.submit(self.training.save_weights_for_sampler(name, ttl_seconds=ttl)),
+        )
+
+    def _enter(self, step: int, saving: tuple[Any, Any], kind: str, ttl: int | None) -> None:
+        state, sampler = (self.service.wait(future, "checkpoint").path for future in saving)
+        expires = (
+            None
+            if ttl is None
+            else (datetime.now(UTC) + timedelta(seconds=ttl)).isoformat(timespec="seconds")
+        )
+        self.run.add_checkpoint(step, state, kind, sampler=sampler, expires=expires)
+
+    def _finish(self, step: int) -> None:
+        rows = self.run.directory.rows("checkpoints.jsonl")
+        if not any(row["kind"] == "final" for row in rows):
+            self._enter(step, self._save("final", None), "final", None)
+
+
+def datum(rollout: Rollout, advantages: FloatArray) -> Any:
+    """One rollout for the loss: every array has the length of the sequence less one."""
+    ids = [*rollout.prompt_ids, *rollout.completion_ids]
+    prompt = np.zeros(len(rollout.prompt_ids) - 1)
+    return types.Datum(
+        model_input=types.ModelInput.from_ints(ids[:-1]),
+        loss_fn_inputs={
+            "target_tokens": np.array(ids[1:], dtype=np.int64),
+            "logprobs": np.concatenate([prompt, rollout.logprobs]).astype(np.float32),
+            "advantages": np.concatenate([prompt, advantages]).astype(np.float32),
+        },
+    )
+
+
+def trained_logprobs(rollout: Rollout, outputs: Any) -> FloatArray:
+    """The trainer's log-probabilities of a rollout's tokens, shape (T,)."""
+    values = np.asarray(outputs["logprobs"].to_numpy(), dtype=np.float64)
+    return values[len(rollout.prompt_ids) - 1 :]
+
+
+def grad_norm(reported: Mapping[str, float]) -> dict[str, float]:
+    """The norm of the gradient under its name on every backend, where the service reports one."""
+    norms = [value for name, value in reported.items() if name.partition(":")[0] == "grad_norm"]
+    return {"grad_norm": float(norms[0])} if norms else {}

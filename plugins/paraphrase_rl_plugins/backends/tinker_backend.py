@@ -1,0 +1,228 @@
+"""Training on Tinker, a service: no GPU of your own. Everything goes through the official ``tinker`` SDK."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.errors import RecipeError, RunError
+from paraphrase_rl.protocols import Policy, TrainingResult
+from paraphrase_rl.specs import BackendSpec, Context, Options
+
+if TYPE_CHECKING:
+    from paraphrase_rl.recipe.schema import Lora, Recipe
+    from paraphrase_rl.training.loop import TrainingRun
+    from paraphrase_rl_plugins.backends._tinker_service import Service
+
+PARTS = {
+    "train_attn": frozenset({"q_proj", "k_proj", "v_proj", "o_proj"}),
+    "train_mlp": frozenset({"gate_proj", "up_proj", "down_proj"}),
+    "train_unembed": frozenset({"lm_head"}),
+}
+"""The service's three switches, and the layers each stands for."""
+
+
+class TinkerOptions(Options):
+    """Options of the ``tinker`` backend."""
+
+    base_url: str | None = Field(
+        None, description="address of the service; null = TINKER_BASE_URL, else the hosted one"
+    )
+    timeout_s: float = Field(
+        600.0, gt=0, description="seconds any one answer may take before the run stops, resumable"
+    )
+    max_steps_off_policy: int = Field(
+        0,
+        ge=0,
+        description="batches sampled ahead of the update they would wait for; 0 = on-policy, and only then does a "
+        "resumed run repeat the numbers of an unbroken one",
+    )
+    ttl_days: float | None = Field(
+        30.0, ge=1 / 24, description="how long the service keeps periodic checkpoints; null = for ever"
+    )
+
+
+def check(recipe: Recipe) -> dict[str, str]:
+    """What the service does with a recipe's keys, by key.
+
+    Raises:
+        RecipeError: a key it cannot honour, or there is no API key.
+    """
+    from paraphrase_rl_plugins.backends._tinker_key import require_key
+
+    require_key()
+    if recipe.sampling.temperature != 1.0:
+        raise RecipeError(
+            f"sampling.temperature {recipe.sampling.temperature:g}: the service's log-probabilities are those of"
+            " temperature 1, so every importance ratio would be wrong",
+            "set sampling.temperature: 1.0, or train with --backend trl",
+        )
+    switches = adapted_parts(recipe.lora)
+    return {"lora.target_modules": ", ".join(f"{name} {str(on).lower()}" for name, on in switches.items())}
+
+
+def adapted_parts(lora: Lora) -> dict[str, bool]:
+    """The service's switches for a recipe's layers.
+
+    Raises:
+        RecipeError: the layers are not whole parts of the model.
+    """
+    if lora.target_modules is None:
+        return {"train_attn": True, "train_mlp": True, "train_unembed": False}
+    wanted = set(lora.target_modules)
+    switches = {switch: layers <= wanted for switch, layers in PARTS.items()}
+    covered = {layer for switch, on in switches.items() if on for layer in PARTS[switch]}
+    if not wanted or wanted != covered:
+        parts = "; ".join(", ".join(sorted(layers)) for layers in PARTS.values())
+        raise RecipeError(
+            f"lora.target_modules: the service adapts whole parts only, not {', '.join(sorted(wanted - covered))}",
+            f"choose from: {parts}; or null for the first two",
+        )
+    return switches
+
+
+@hookimpl
+def register_backends() -> Iterable[BackendSpec]:
+    """The ``tinker`` backend."""
+    return [
+        BackendSpec(
+            name="tinker",
+            summary="Training on Tinker, a service, through its SDK: no GPU of your own",
+            factory=TinkerBackend,
+            options=TinkerOptions,
+            extra="tinker",
+            modules=("tinker", "transformers"),
+            paper="Shao et al. 2024, DeepSeekMath (GRPO); Hu et al. 2021, LoRA",
+            licence="Apache-2.0 (SDK); the service has terms of its own",
+            cost="per token, by the service's price list",
+            ignores={
+                "lora.alpha": "the service scales every adapter itself, as with alpha 32 whatever the rank",
+                "checkpoints.keep": "the service keeps every periodic checkpoint for ttl_days (an option of the"
+                " backend), and the final one until it is deleted",
+            },
+            check=check,
+            remote=True,
+            prices=Path(__file__).with_name("tinker_prices.yaml"),
+        )
+    ]
+
+
+class TinkerBackend:
+    """Samples, computes log-probabilities and updates weights at the service."""
+
+    def __init__(self, options: TinkerOptions, context: Context) -> None:  # noqa: ARG002
+        self.options = options
+
+    def train(self, run: TrainingRun) -> TrainingResult:
+        """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``.
+
+        Raises:
+            RecipeError: no key, or a recipe that the service cannot run.
+            RunError: the service failed or fell silent; the checkpoints in the ledger are whole.
+        """
+        from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
+        from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
+
+        recipe, days = run.recipe, self.options.ttl_days
+        check(recipe)
+        with self._service(f"continue with: prl train --resume {run.folder}") as service:
+            chat, training = Chat(recipe.model), self._training(service, run)
+            base = service.ask(
+                service.connected.create_sampling_client(base_model=recipe.model), "the base model"
+            )
+            trainer = TinkerTrainer(
+                run,
+                service,
+                training,
+                TinkerPolicy(service, base, chat),
+                rate=_rate(recipe),
+                ttl=None if days is None else round(days * 86_400),
+                ahead=self.options.max_steps_off_policy,
+            )
+            return trainer.train()
+
+    def policy(self, model: str, adapter: Path | str | None) -> Policy:
+        """The model at the service, with the sampler weights of a ``tinker://`` reference or without.
+
+        The session ends with the process.
+        """
+        from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
+
+        if isinstance(adapter, Path):
+            raise RecipeError(
+                f"the service cannot load the folder {adapter}",
+                "name a tinker:// reference, or use --backend trl",
+            )
+        service = self._service("try again")
+        source = {"base_model": model} if adapter is None else {"model_path": adapter}
+        sampler = service.ask(service.connected.create_sampling_client(**source), "the model")
+        return TinkerPolicy(service, sampler, Chat(model))
+
+    def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:  # noqa: ARG002
+        """Download the adapter of a checkpoint to a new folder, whole or not at all.
+
+        Raises:
+            RunError: the service no longer has it, or the download fails.
+        """
+        from paraphrase_rl_plugins.backends._tinker_export import download
+
+        unfinished = out.with_name(f".{out.name}.unfinished")
+        if unfinished.exists():
+            shutil.rmtree(unfinished)
+        with self._service("try again") as service:
+            download(service, str(checkpoint["reference"]), unfinished)
+        _complete(unfinished)
+        unfinished.rename(out)
+
+    def _service(self, remedy: str) -> Service:
+        from paraphrase_rl_plugins.backends._tinker_service import Service
+
+        return Service(self.options.base_url, self.options.timeout_s, remedy)
+
+    def _training(self, service: Service, run: TrainingRun) -> Any:
+        if run.resume_from is not None:
+            restored = service.connected.create_training_client_from_state_with_optimizer(run.resume_from[1])
+            return service.ask(restored, f"checkpoint {run.resume_from[1]}")
+        recipe = run.recipe
+        created = service.connected.create_lora_training_client(
+            recipe.model, rank=recipe.lora.rank, seed=recipe.training.seed, **adapted_parts(recipe.lora)
+        )
+        return service.ask(created, f"an adapter for {recipe.model}")
+
+
+def _rate(recipe: Recipe) -> float:
+    rate = recipe.training.learning_rate
+    if rate != "auto":
+        return rate
+    from paraphrase_rl.recipe.arithmetic import auto_learning_rate
+    from paraphrase_rl.recipe.model_info import find_model
+
+    info = find_model(recipe.model).info
+    if info is None:
+        raise RecipeError(
+            "training.learning_rate: auto needs the model's config.json, which is not on this machine",
+            f"write the rate as a number, or run `hf download {recipe.model} config.json`",
+        )
+    return auto_learning_rate(info.hidden_size, info.model_type)
+
+
+def _complete(folder: Path) -> None:
+    """See that an adapter names its layers: peft takes a missing list for its own default, without a word."""
+    from safetensors import safe_open
+
+    path = folder / "adapter_config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        with safe_open(folder / "adapter_model.safetensors", framework="numpy") as weights:
+            layers = {key.split(".lora_")[0].rpartition(".")[2] for key in weights.keys() if ".lora_" in key}  # noqa: SIM118
+    except (OSError, ValueError) as error:
+        raise RunError(f"what the service sent is no PEFT adapter: {error}", "try again") from error
+    if not config.get("target_modules"):
+        config["target_modules"] = sorted(layers)
+        path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,186 @@
+"""A service that dies, refuses or is not there: one line, within the time limit, and a run that can go on."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paraphrase_rl.errors import RecipeError, RunError
+from tests.servers.fault_proxy import FAULTS, FaultProxy
+from tests.servers.tinker_server import Server
+from tests.tinker.conftest import KEY
+from tests.tinker.runs import backend, short
+from tests.tinker.test_training import numbers
+from tests.training.runs import training_run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def process(model: Path, port: int, folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """A server in a process of its own."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.servers.tinker_server", str(model)]
+    started = subprocess.Popen(
+        [*command, "--port", str(port), "--folder", str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    try:
+        assert started.stdout is not None
+        assert "ready" in started.stdout.readline()
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+@pytest.mark.service
+def test_a_run_survives_the_death_of_the_service(qwen: Path, server: Server, tmp_path: Path) -> None:
+    unbroken = training_run(tmp_path / "unbroken", short(qwen))
+    backend(server).train(unbroken)
+    port, folder = free_port(), tmp_path / "run"
+    url = f"http://127.0.0.1:{port}"
+    run = training_run(folder, short(qwen))
+    with process(qwen, port, tmp_path / "state") as service:
+
+        def kill_in_the_third_step(where: Path, record: Any) -> None:
+            if record.step == 2:
+                run.evaluation_due = lambda step: service.kill()  # after the checkpoint is in the ledger
+
+        run.observe = kill_in_the_third_step
+        started = time.monotonic()
+        with pytest.raises(RunError) as caught:
+            backend(url, timeout_s=3.0).train(run)
+        assert time.monotonic() - started < 15
+    run.directory.close()
+    assert "no answer from the service within 3 s" in caught.value.message
+    assert caught.value.hint == f"continue with: prl train --resume {folder}"
+
+    with process(qwen, port, tmp_path / "state"):
+        rest = training_run(folder, short(qwen), resume=True)
+        assert rest.resume_from is not None
+        assert rest.resume_from[0] == 2
+        assert backend(url).train(rest).status == "completed"
+    rest.directory.close()
+    assert numbers(folder) == numbers(tmp_path / "unbroken")
+
+
+def test_a_service_that_is_not_there(qwen: Path, tmp_path: Path) -> None:
+    run = training_run(tmp_path / "run", short(qwen))
+    with pytest.raises(RunError, match="connecting: no answer from the service within 1 s"):
+        backend(f"http://127.0.0.1:{free_port()}", timeout_s=1.0).train(run)
+
+
+def test_a_model_that_is_not_served(qwen: Path, server: Server, tmp_path: Path) -> None:
+    policy = backend(server).policy
+    with pytest.raises(RunError, match="base model 'elsewhere' is not served"):
+        policy("elsewhere", None)
+
+
+def test_a_wrong_key_is_told_and_not_shown(
+    qwen: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINKER_API_KEY", "tml-wrong")
+    run = training_run(tmp_path / "run", short(qwen))
+    with pytest.raises(RunError) as caught:
+        backend(server).train(run)
+    assert (caught.value.message, caught.value.hint) == (
+        "the service refuses the key",
+        "check TINKER_API_KEY",
+    )
+
+
+def test_the_key_is_nowhere_and_nothing_is_reported_about_the_user(
+    qwen: Path,
+    server: Server,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TINKER_LOG", "debug")
+    for logger in ("", "tinker", "httpx", "httpcore"):
+        caplog.set_level("DEBUG", logger=logger)
+    server.service.seen.clear()
+    run = training_run(tmp_path / "run", short(qwen, training={"max_steps": 1}))
+    backend(server).train(run)
+    run.directory.close()
+    written = "".join(file.read_text() for file in (tmp_path / "run").rglob("*") if file.is_file())
+    assert "tinker://" in written
+    assert "forward_backward" in caplog.text, "the SDK's own log is among what is searched"
+    for place in (written, caplog.text, *capfd.readouterr()):
+        assert KEY not in place
+    assert "forward_backward" in server.service.seen
+    assert "telemetry" not in server.service.seen
+
+
+def test_messages_that_hold_the_key_lose_it() -> None:
+    from paraphrase_rl_plugins.backends._tinker_key import without_key
+
+    assert without_key(f"bad header X-API-Key: {KEY}!") == "bad header X-API-Key: tml-***!"
+
+
+def test_no_key_is_one_line(
+    qwen: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TINKER_API_KEY")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(RecipeError) as caught:
+        backend(server).train(training_run(tmp_path / "run", short(qwen)))
+    assert caught.value.one_line == "tinker: there is no API key; export TINKER_API_KEY=tml-..."
+
+
+def test_a_run_through_a_bad_network_gives_the_numbers_of_a_good_one(
+    qwen: Path, server: Server, tmp_path: Path
+) -> None:
+    """No step is trained twice and none is skipped: one more optimizer step would change every later number."""
+    proxy = FaultProxy(server.url, rate=0.2)
+    threading.Thread(target=proxy.serve_forever, daemon=True).start()
+    runs = {"good": server.url, "bad": proxy.url}
+    for name, url in runs.items():
+        run = training_run(tmp_path / name, short(qwen, training={"max_steps": 3}))
+        assert backend(url).train(run).status == "completed"
+        run.directory.close()
+    proxy.shutdown()
+    assert set(proxy.done) >= set(FAULTS), "every kind of fault was met"
+    assert numbers(tmp_path / "bad") == numbers(tmp_path / "good")
+
+
+def test_a_lost_session_ends_in_the_line_that_resumes(qwen: Path, server: Server, tmp_path: Path) -> None:
+    unbroken = training_run(tmp_path / "unbroken", short(qwen))
+    backend(server).train(unbroken)
+    folder = tmp_path / "run"
+    run = training_run(folder, short(qwen))
+
+    def forget(where: Path, record: Any) -> None:
+        if record.step == 3:
+            server.service.sessions.clear()
+
+    run.observe = forget
+    with pytest.raises(RunError) as caught:
+        backend(server).train(run)
+    run.directory.close()
+    assert "the session is gone" in caught.value.message
+    assert caught.value.hint == f"continue with: prl train --resume {folder}"
+    rest = training_run(folder, short(qwen), resume=True)
+    assert backend(server).train(rest).status == "completed"
+    rest.directory.close()
+    assert numbers(folder) == numbers(tmp_path / "unbroken")
