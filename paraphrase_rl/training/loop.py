@@ -47,7 +47,6 @@ class Judged:
     rollouts: list[Rollout]
     outcome: RewardOutcome
     base_logprobs: list[FloatArray] = field(default_factory=list)
-    seconds: float = 0.0
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -57,7 +56,6 @@ class Judged:
             rollouts=[r for part in parts for r in part.rollouts],
             outcome=RewardOutcome.join([part.outcome for part in parts]),
             base_logprobs=[b for part in parts for b in part.base_logprobs],
-            seconds=max(part.seconds for part in parts),
         )
 
 
@@ -117,7 +115,6 @@ class TrainingRun:
         return self._judge([self.train[index] for index in indices], rollouts)
 
     def _judge(self, documents: list[Document], rollouts: Sequence[Rollout]) -> Judged:
-        started = time.perf_counter()
         outcome = self.reward(
             RewardBatch(
                 sources=documents,
@@ -130,7 +127,6 @@ class TrainingRun:
             documents=documents,
             rollouts=list(rollouts),
             outcome=outcome,
-            seconds=time.perf_counter() - started,
         )
 
     def advantages(self, judged: Judged) -> TokenAdvantages:

@@ -59,7 +59,7 @@ class RecipeTrainer(GRPOTrainer):
     Args:
         run: what the core hands a backend; judges rollouts and turns totals into advantages.
         own_sampler: sample with ``_sampler`` (any single device, DistributedDataParallel); False leaves sampling
-            to TRL, for weights that are sharded over processes or served by vLLM.
+            to TRL, for weights that are served by vLLM.
     """
 
     def __init__(self, *, run: TrainingRun, own_sampler: bool, **arguments: Any) -> None:
