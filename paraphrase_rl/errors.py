@@ -67,5 +67,9 @@ class CostError(PrlError):
     exit_code = EXIT_NO
 
 
+class EvaluationError(PrlError):
+    """An evaluation cannot be made, read, or used for what was asked."""
+
+
 class RunError(PrlError):
     """A run directory cannot be created, read, resumed or written."""

@@ -41,11 +41,13 @@ class Context:
     Attributes:
         device: torch device for models, such as ``cpu`` or ``cuda``.
         ensemble: the recipe's calibrated detectors, for rewards that judge by them; ``None`` where there are
-            none, and a reward that needs them must say so.
+            none, and a reward or rewriter that needs them must say so.
+        run: directory of the run that is evaluated, for rewriters that are about a run unless told otherwise.
     """
 
     device: str = "cpu"
     ensemble: ProbabilityModel | None = None
+    run: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

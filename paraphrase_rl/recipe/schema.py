@@ -138,6 +138,32 @@ class Checkpoints(Section):
     keep: int = Field(5, ge=1, description="periodic checkpoints kept; the final one is kept beside them")
 
 
+class Attack(Component):
+    """A rewriter with what the tables call it."""
+
+    label: str | None = Field(None, min_length=1, description="name in the tables; null = the rewriter's own")
+
+
+class Acceptance(Section):
+    """What a trained rewriter must reach; `prl validate` checks it, nothing else reads it."""
+
+    attack_success_rate: float = Field(
+        0.6, ge=0, le=1, description="at least: share of texts the ensemble flagged before and not after"
+    )
+    semantic_similarity: float = Field(0.88, ge=0, le=1, description="at least: mean cosine to the source")
+    fairness_gap: float = Field(
+        0.07, ge=0, le=1, description="at most: false positive rate of the group above the reference group's"
+    )
+    fairness_group: str = Field("non-native", description="group of writers who must not be accused more")
+    reference_group: str = Field("native", description="group they are compared with")
+    kl_sample_train: float = Field(0.01, gt=0, description="at most, at the end: sampler against trainer")
+    kl_reference: float = Field(0.5, gt=0, description="at most, at the end: distance from the base model")
+    reward_std: float = Field(0.1, ge=0, description="at least, throughout")
+    reward_drop: float = Field(
+        0.2, gt=0, description="at most: fall of the mean reward (over 5 steps) below its best so far"
+    )
+
+
 class Prompt(Section):
     """What the policy is told."""
 
@@ -182,6 +208,16 @@ class Recipe(Section):
     evaluation: Evaluation = Evaluation()
     checkpoints: Checkpoints = Checkpoints()
     prompt: Prompt = Prompt()
+    rewriters: list[Attack] = Field(
+        default_factory=lambda: [
+            Attack(name=name) for name in ("prompted", "policy", "synonym", "homoglyph", "sanitise")
+        ],
+        description="what `prl evaluate` compares; policy is left out where there is no run",
+    )
+    held_out: list[Component] | None = Field(
+        None, description="detectors to evaluate beside the ensemble; null = all others that are installed"
+    )
+    acceptance: Acceptance = Acceptance()
 
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:
@@ -190,4 +226,7 @@ class Recipe(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: {', '.join(twice)} listed twice")
+        labels = [attack.label or attack.name for attack in self.rewriters]
+        if twice := sorted({label for label in labels if labels.count(label) > 1}):
+            raise ValueError(f"rewriters: {', '.join(twice)} listed twice; give each a label of its own")
         return self

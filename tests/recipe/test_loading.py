@@ -34,7 +34,7 @@ def test_without_a_file_every_key_is_a_default() -> None:
     assert loaded.recipe == Recipe()
     assert set(loaded.origins.values()) == {"default"}
     assert "rewards.fluency.weight" in loaded.origins
-    assert set(known_keys()) - {"rewards", "detectors", "data.source"} <= {
+    assert set(known_keys()) - {"rewards", "detectors", "rewriters", "data.source"} <= {
         *loaded.origins,
         "data.source.name",
     } | {"data.source.options"}

@@ -1,0 +1,192 @@
+"""What an evaluation found, as kept in ``results.json``: read by the verdict, the report and hardening.
+
+The folder of an evaluation holds:
+
+``results.json``      this page's :class:`Results`: every table
+``calibration.json``  thresholds, fixed on clean held-out human texts before any rewrite is scored
+``documents.jsonl``   the texts: id, text, label, group, domain, pair
+``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished, or a failure
+``scores.jsonl``      one row a score: rewriter, detector, id, sample, score, or a failure
+``quality.jsonl``     one row a rewrite: rewriter, id, sample, and its metrics
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paraphrase_rl.errors import EvaluationError
+from paraphrase_rl.files import write_text
+
+CLEAN = "none"
+"""The rewriter that leaves texts alone: every figure before an attack is its own."""
+
+
+class Record(BaseModel):
+    """Base of the records: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Estimate(Record):
+    """A figure with its 95 % interval.
+
+    ``value`` is ``None`` where there was nothing to measure, and then so are the bounds. Bounds are ``None`` beside a
+    value where too few documents leave no interval.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(ge=0, description="documents it rests on")
+
+
+class DetectorInfo(Record):
+    """One column of the table."""
+
+    name: str
+    family: str
+    trained_against: bool = Field(description="in the ensemble that the run was trained against")
+    options: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(default_factory=dict)
+    failure: str | None = Field(None, description="why it could not be built or calibrated")
+
+
+class RewriterInfo(Record):
+    """One row of the table."""
+
+    label: str = Field(description="unique in the evaluation; what the tables call it")
+    name: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    failure: str | None = Field(None, description="why there are no rewrites at all")
+
+
+class Point(Record):
+    """What happens at one threshold."""
+
+    target_fpr: float
+    threshold: float
+    tpr_before: Estimate = Field(description="share of the AI texts flagged before the rewrite")
+    tpr_after: Estimate = Field(description="and after")
+    attack_success_rate: Estimate = Field(
+        description="share not flagged after, of the rewrites whose text was flagged before (n = those texts)"
+    )
+
+
+class Cell(Record):
+    """One rewriter against one detector; its interval resamples documents and calibration texts together."""
+
+    rewriter: str
+    detector: str
+    auroc_before: Estimate
+    auroc_after: Estimate
+    points: tuple[Point, ...] = ()
+    texts: int = Field(ge=0, description="rewrites that should have been scored")
+    failed: int = Field(0, ge=0, description="of them, those without a rewrite or a score")
+    failure: str | None = Field(
+        None, description="why the cell is empty, or the commonest reason of its failures"
+    )
+
+
+class Transfer(Record):
+    """How an attack fares on detectors it was trained against, and on those it was not, by family (mean of cells)."""
+
+    rewriter: str
+    family: str
+    trained_against: bool
+    detectors: tuple[str, ...]
+    target_fpr: float
+    tpr_before: Estimate
+    tpr_after: Estimate
+    attack_success_rate: Estimate
+
+
+class Quality(Record):
+    """The mean of one quality metric over the rewrites of one rewriter."""
+
+    rewriter: str
+    metric: str
+    estimate: Estimate
+    failed: int = Field(0, ge=0, description="rewrites it could not be computed for")
+
+
+class FalsePositives(Record):
+    """False positive rate of a detector on the human texts of one group, at the threshold of everybody."""
+
+    rewriter: str = Field(description="what was done to the human texts; none = nothing")
+    detector: str
+    group: str = Field(description="a group of writers; 'all' = every human text")
+    target_fpr: float
+    words: int | None = Field(description="texts cut to so many words; None = as they are")
+    rate: Estimate
+
+
+class FairnessGap(Record):
+    """False positive rate of ``group`` minus that of ``reference``, same threshold, same length."""
+
+    rewriter: str
+    detector: str
+    group: str
+    reference: str
+    target_fpr: float
+    words: int | None
+    gap: Estimate
+
+
+class About(Record):
+    """What was evaluated, enough to do it again."""
+
+    run: str | None = Field(description="directory of the run, if one was evaluated")
+    source: str
+    digest: str = Field(description="of the texts evaluated")
+    passage_words: int | None
+    ai_texts: int
+    human_texts: int
+    groups: dict[str, int] = Field(description="human texts of each group")
+    samples: int = Field(description="rewrites a text")
+    seed: int
+    resamples: int = Field(description="of the bootstrap")
+    target_fpr: float = Field(description="the rate that verdicts are given at")
+    started: str
+    seconds: float
+    versions: dict[str, str]
+    notes: tuple[str, ...] = ()
+
+
+class Results(Record):
+    """Every table of an evaluation."""
+
+    format: Literal[1] = 1
+    about: About
+    detectors: tuple[DetectorInfo, ...]
+    rewriters: tuple[RewriterInfo, ...]
+    cells: tuple[Cell, ...]
+    transfer: tuple[Transfer, ...] = ()
+    quality: tuple[Quality, ...] = ()
+    false_positives: tuple[FalsePositives, ...] = ()
+    fairness: tuple[FairnessGap, ...] = ()
+
+    def write(self, folder: Path) -> None:
+        """Keep it, whole or not at all."""
+        write_text(folder / "results.json", self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> Results:
+        """What :meth:`write` wrote.
+
+        Raises:
+            EvaluationError: there is none, or it is damaged.
+        """
+        path = folder / "results.json"
+        if not path.is_file():
+            raise EvaluationError(f"{folder} holds no evaluation", "make one: prl evaluate RUN")
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise EvaluationError(f"cannot read {path}: {error}", "make it anew: prl evaluate RUN") from error
+
+    def cell(self, rewriter: str, detector: str) -> Cell | None:
+        """The cell of a rewriter and a detector."""
+        return next((c for c in self.cells if (c.rewriter, c.detector) == (rewriter, detector)), None)

@@ -1,0 +1,74 @@
+"""Bootstrap intervals by document: the units that are resampled are documents, never single rewrites.
+
+Resamples are weights, so that one set of them serves every figure of an evaluation and differences stay paired.
+Percentile intervals (Efron & Tibshirani 1993, chapter 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from paraphrase_rl.evaluation.records import Estimate
+from paraphrase_rl.types import FloatArray
+
+TAIL = 2.5
+FEWEST_UNITS = 2
+"""With fewer documents there is no interval."""
+
+
+def resample(units: Sequence[str], resamples: int, seed: int) -> FloatArray:
+    """Weights of shape (B, N): how often each row is drawn when its unit is drawn with replacement.
+
+    Args:
+        units: shape (N,): the document (or pair of documents) of each row; rows of one unit always go together.
+        resamples: B.
+        seed: the same seed and units give the same weights.
+    """
+    names, inverse = np.unique(np.asarray(units, dtype=object).astype(str), return_inverse=True)
+    if not names.size:
+        return np.zeros((resamples, 0))
+    draws = np.random.default_rng(seed).multinomial(
+        names.size, np.full(names.size, 1.0 / names.size), resamples
+    )
+    return draws[:, inverse].astype(np.float64)
+
+
+def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
+    """Mean of each resample, shape (B,), leaving out NaN; NaN where a resample holds nothing known.
+
+    Args:
+        values: shape (N,), or (B, N) where the values themselves depend on the resample.
+        weights: shape (B, N).
+    """
+    known = np.isfinite(values)
+    weight = weights * known
+    total = weight.sum(axis=1)
+    summed = (weight * np.where(known, values, 0.0)).sum(axis=1)
+    return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
+
+
+def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
+    """A figure with the percentile interval of its resamples; resamples without a figure (NaN) are left out."""
+    if not np.isfinite(value):
+        return Estimate(value=None, n=n)
+    known = resampled[np.isfinite(resampled)]
+    if n < FEWEST_UNITS or not known.size:
+        return Estimate(value=float(value), n=n)
+    low, high = np.percentile(known, [TAIL, 100.0 - TAIL])
+    return Estimate(value=float(value), low=float(low), high=float(high), n=n)
+
+
+def estimate_mean(values: FloatArray, units: Sequence[str], weights: FloatArray) -> Estimate:
+    """The mean over rows with its interval by document; NaN rows are left out.
+
+    Args:
+        values: shape (N,).
+        units: shape (N,): the document of each row.
+        weights: shape (B, N), from :func:`resample` of the same units.
+    """
+    known = np.isfinite(values)
+    n = len({unit for unit, is_known in zip(units, known.tolist(), strict=True) if is_known})
+    value = float(values[known].mean()) if known.any() else float("nan")
+    return interval(value, weighted_mean(values, weights), n)

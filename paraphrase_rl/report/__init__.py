@@ -1,0 +1,1 @@
+"""Reports of runs and evaluations: one self-contained HTML page, and Markdown."""

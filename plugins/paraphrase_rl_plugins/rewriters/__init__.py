@@ -1,0 +1,1 @@
+"""Bundled rewriters, one file each."""
