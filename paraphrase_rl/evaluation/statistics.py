@@ -49,6 +49,28 @@ def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
     return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
 
 
+def weighted_thresholds(scores: FloatArray, target_fpr: float, weights: FloatArray) -> FloatArray:
+    """The threshold that each resample of the calibration humans would have set, shape (B,).
+
+    That of :func:`paraphrase_rl.scoring.threshold.operating_point` on the scores, each repeated by its weight: the
+    (k + 1)-th largest, where k = floor(target_fpr * n) humans may lie above. NaN where a resample holds no score.
+
+    Args:
+        scores: shape (M,); NaN is left out.
+        target_fpr: in (0, 1).
+        weights: whole numbers of shape (B, M), as :func:`resample` gives them.
+    """
+    known = np.isfinite(scores)
+    descending = np.flatnonzero(known)[np.argsort(-scores[known], kind="stable")]
+    if not descending.size:
+        return np.full(len(weights), np.nan)
+    drawn = np.cumsum(weights[:, descending], axis=1)
+    n = drawn[:, -1]
+    allowed = np.minimum(np.floor(target_fpr * n + 1e-9), n - 1.0)  # 0.29 * 100 is 28.999999999999996
+    position = np.argmax(drawn >= (allowed + 1.0)[:, None], axis=1)
+    return np.where(n > 0.0, scores[descending[position]], np.nan)
+
+
 def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
     """A figure with the percentile interval of its resamples; resamples without a figure (NaN) are left out."""
     if not np.isfinite(value):
