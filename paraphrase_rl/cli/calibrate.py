@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import device_for, recipe_of, recipe_options
+from paraphrase_rl.cli.settings import device_for, device_option, recipe_of, recipe_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ COLUMNS = (
 @click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Detector; may be repeated.")
 @click.option("--target-fpr", type=float, help="False positive rate aimed at.  [default: the recipe's, 0.05]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
-@click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+@device_option
 @format_option
 def command(
     config: str | None,

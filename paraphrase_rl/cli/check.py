@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import cost_options, prices_of
+from paraphrase_rl.cli.settings import cost_options, prices_of, set_option
 from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ _INDENT = 26
     help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe where the backend charges]",
 )
 @click.option("--backend", default="trl", help="Backend it will run on.")
-@click.option(
-    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Recipe key, such as training.epochs=1."
-)
+@set_option
 @click.option("--seconds-per-step", type=click.FloatRange(min=0), help="As measured; gives hours.")
 @cost_options
 @format_option

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
+from paraphrase_rl.cli.settings import set_option
 
 
 class _OrBuild(click.Command):
@@ -34,13 +35,7 @@ class _OrBuild(click.Command):
     metavar="KEY=VALUE",
     help="Option of the data set, such as path=essays.jsonl.",
 )
-@click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Recipe key, such as data.passage_words=60.",
-)
+@set_option
 @click.option(
     "--sample",
     type=click.IntRange(min=0),

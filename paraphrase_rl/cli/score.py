@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import device_for
+from paraphrase_rl.cli.settings import device_for, device_option
 from paraphrase_rl.cli.texts import INPUT_FORMATS, Item, read_items
 from paraphrase_rl.errors import EXIT_NO, CalibrationError
 
@@ -42,7 +42,7 @@ FEW_WORDS = 50
 )
 @click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
 @click.option("--fpr", type=float, help="False positive rate of the verdict; one that was calibrated.")
-@click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+@device_option
 @format_option
 @click.pass_context
 def command(

@@ -16,10 +16,20 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change a key of the recipe, such as training.epochs=1.",
+)
+device_option = click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+
+
 def recipe_options(function: _Function) -> _Function:
     """``--config``, ``--data``, ``--option`` and ``--set``; arrive as config, data, data_options, overrides."""
     for option in (
-        click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a recipe key."),
+        set_option,
         click.option(
             "--option",
             "-o",

@@ -17,7 +17,7 @@ import click
 from paraphrase_rl.cli.backends import ChosenBackend, chosen, manifest_of
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.cli.progress import Silence, shown_progress
-from paraphrase_rl.cli.settings import cost_options, prices_of
+from paraphrase_rl.cli.settings import cost_options, device_option, prices_of, set_option
 from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, CostError, RecipeError, RunError, UsageError
 
 if TYPE_CHECKING:
@@ -57,8 +57,8 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Continue the run in this directory, with its own recipe.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Change a key of the recipe.")
-@click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+@set_option
+@device_option
 @cost_options
 @format_option
 @click.pass_context

@@ -41,12 +41,14 @@ class Judged:
     Attributes:
         documents: the source of each rollout.
         base_logprobs: set by the backend: shape (T_i,) for each rollout, under the frozen base model.
+        advantages: kept by :meth:`TrainingRun.advantages`, so that the update and the metrics share one result.
     """
 
     documents: list[Document]
     rollouts: list[Rollout]
     outcome: RewardOutcome
     base_logprobs: list[FloatArray] = field(default_factory=list)
+    advantages: TokenAdvantages | None = None
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
@@ -131,15 +133,17 @@ class TrainingRun:
 
     def advantages(self, judged: Judged) -> TokenAdvantages:
         """Per-token advantages of a whole batch, as RECIPE section 5 defines them."""
-        grpo = self.recipe.grpo
-        return token_advantages(
-            judged.outcome.total.reshape(-1, self.recipe.training.group_size),
-            [rollout.logprobs for rollout in judged.rollouts],
-            judged.base_logprobs,
-            normalize=grpo.normalize_advantages,
-            clip=grpo.advantage_clip,
-            kl_coef=self.recipe.kl.penalty_coef,
-        )
+        if judged.advantages is None:
+            grpo = self.recipe.grpo
+            judged.advantages = token_advantages(
+                judged.outcome.total.reshape(-1, self.recipe.training.group_size),
+                [rollout.logprobs for rollout in judged.rollouts],
+                judged.base_logprobs,
+                normalize=grpo.normalize_advantages,
+                clip=grpo.advantage_clip,
+                kl_coef=self.recipe.kl.penalty_coef,
+            )
+        return judged.advantages
 
     def end_step(
         self, step: int, judged: Judged, measured: Mapping[str, float], seconds: Mapping[str, float]
