@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.errors import RunError, UsageError
+from paraphrase_rl.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -17,22 +16,6 @@ class ChosenBackend:
 
     name: str
     options: dict[str, Any]
-
-
-def manifest_of(run: Path) -> dict[str, Any]:
-    """What a run was when it began.
-
-    Raises:
-        RunError: there is no run, or its manifest is damaged.
-    """
-    path = run / "manifest.json"
-    if not path.exists():
-        raise RunError(f"{run} holds no run", "name the directory of a run: it has a manifest.json")
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}", "the run is damaged: start a new one") from error
-    return found
 
 
 def chosen(name: str | None, options: Sequence[str], run: Path | None) -> ChosenBackend:
@@ -52,5 +35,7 @@ def chosen(name: str | None, options: Sequence[str], run: Path | None) -> Chosen
         given[key.strip()] = parse_value(value, option)
     if run is None:
         return ChosenBackend(name or "trl", given)
+    from paraphrase_rl.training.recorded import manifest_of
+
     began = manifest_of(run)
     return ChosenBackend(began["backend"], {**began.get("backend_options", {}), **given})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -30,9 +29,10 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
     """
     from paraphrase_rl.cli.backends import chosen
     from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.training.recorded import checkpoint
 
     backend = chosen(None, options, run)
-    row = checkpoint(run, step)
+    row = checkpoint(run, "last" if step is None else step)
     out = out or run / f"adapter-{row['step']}"
     if out.exists():
         raise RunError(f"{out} is there already", "choose another --out")
@@ -40,24 +40,3 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
     say(f"exporting step {row['step']} of {run}")
     default_registry().build("backends", backend.name, backend.options).export(run, row, out)
     click.echo(out)
-
-
-def checkpoint(run: Path, step: int | None) -> dict[str, Any]:
-    """The row of a run's ledger that is meant.
-
-    Raises:
-        RunError: there is none, or it is gone.
-    """
-    from paraphrase_rl.files import read_jsonl
-    from paraphrase_rl.training.run import has_expired
-
-    rows = read_jsonl(run / "checkpoints.jsonl")
-    there = [
-        row for row in rows if not has_expired(row) and ("reference" in row or (run / row["path"]).is_dir())
-    ]
-    meant = [row for row in there if step is None or row["step"] == step]
-    if not meant:
-        steps = ", ".join(str(row["step"]) for row in there) or "none"
-        what = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-        raise RunError(f"{run} has {what}", f"there is: {steps}")
-    return next((row for row in meant if row["kind"] == "final"), meant[-1])

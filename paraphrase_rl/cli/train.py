@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paraphrase_rl.cli.backends import ChosenBackend, chosen, manifest_of
+from paraphrase_rl.cli.backends import ChosenBackend, chosen
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.cli.progress import Silence, shown_progress
 from paraphrase_rl.cli.settings import cost_options, device_option, prices_of, set_option
@@ -255,6 +255,8 @@ def _recipe_of(folder: Path) -> str:
 
 def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
     """The same texts and models as when the run began, or its numbers would mean something else."""
+    from paraphrase_rl.training.recorded import manifest_of
+
     then = manifest_of(folder)
     if then["data"]["digest"] != now["data"]["digest"]:
         raise RunError(
