@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paraphrase_rl.evaluation.records import Estimate
+from paraphrase_rl.scoring.threshold import clopper_pearson
 from paraphrase_rl.types import FloatArray
 
 TAIL = 2.5
@@ -71,6 +72,53 @@ def weighted_thresholds(scores: FloatArray, target_fpr: float, weights: FloatArr
     return np.where(n > 0.0, scores[descending[position]], np.nan)
 
 
+def flagged(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
+    """1 where a score lies strictly above the threshold, 0 elsewhere, NaN where either is missing; shape (B, N).
+
+    Args:
+        scores: shape (N,).
+        thresholds: shape (B,).
+    """
+    known = np.isfinite(scores) & np.isfinite(thresholds)[:, None]
+    return np.where(known, scores > thresholds[:, None], np.nan)
+
+
+def evaded(before: FloatArray, after: FloatArray) -> FloatArray:
+    """Attack success: 1 where a text flagged before is not flagged after, 0 where it still is, NaN elsewhere.
+
+    The mean of it is the attack success rate: texts that were not flagged before cannot be evaded with.
+
+    Args:
+        before: shape (B, N), from :func:`flagged`.
+        after: likewise.
+    """
+    return np.where(before == 1.0, 1.0 - after, np.nan)
+
+
+def weighted_auroc(
+    humans: FloatArray, ais: FloatArray, human_weights: FloatArray, ai_weights: FloatArray
+) -> FloatArray:
+    """AUROC of each resample, shape (B,): P(AI above human) + P(tie) / 2 among the texts drawn.
+
+    :func:`paraphrase_rl.scoring.metrics.auroc` of the scores, each repeated by its weight. NaN where a resample lacks
+    one of the two.
+
+    Args:
+        humans: shape (H,), finite.
+        ais: shape (N,), finite.
+        human_weights: shape (B, H).
+        ai_weights: shape (B, N).
+    """
+    order = np.argsort(humans, kind="stable")
+    drawn = np.zeros((len(human_weights), humans.size + 1))
+    np.cumsum(human_weights[:, order], axis=1, out=drawn[:, 1:])
+    below = drawn[:, np.searchsorted(humans[order], ais, side="left")]
+    not_above = drawn[:, np.searchsorted(humans[order], ais, side="right")]
+    pairs = drawn[:, -1] * ai_weights.sum(axis=1)
+    wins = (ai_weights * (below + not_above)).sum(axis=1) / 2.0
+    return np.where(pairs > 0.0, wins / np.where(pairs > 0.0, pairs, 1.0), np.nan)
+
+
 def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
     """A figure with the percentile interval of its resamples; resamples without a figure (NaN) are left out."""
     if not np.isfinite(value):
@@ -80,6 +128,19 @@ def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
         return Estimate(value=float(value), n=n)
     low, high = np.percentile(known, [TAIL, 100.0 - TAIL])
     return Estimate(value=float(value), low=float(low), high=float(high), n=n)
+
+
+def share_interval(value: float, resampled: FloatArray, n: int) -> Estimate:
+    """:func:`interval` of a share of ``n`` documents, never narrower than the exact one where none or all count.
+
+    A share of 0 or 1 is the same in most resamples, so the percentile interval would have no width; it is then
+    widened to that of Clopper and Pearson (1934).
+    """
+    found = interval(value, resampled, n)
+    if found.low is None or found.high is None or found.value not in (0.0, 1.0):
+        return found
+    low, high = clopper_pearson(n if found.value else 0, n)
+    return found.model_copy(update={"low": min(low, found.low), "high": max(high, found.high)})
 
 
 def estimate_mean(values: FloatArray, units: Sequence[str], weights: FloatArray) -> Estimate:

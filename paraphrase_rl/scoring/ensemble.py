@@ -177,6 +177,24 @@ def calibrate_ensemble(
     Raises:
         CalibrationError: too few human texts, or no P(AI) where it is needed.
     """
+    detectors = [detector for _, detector in build_detectors(recipe.detectors, registry, context)]
+    return calibrate_built(recipe, detectors, corpus, needs_probability=needs_probability)
+
+
+def calibrate_built(
+    recipe: Recipe, detectors: Sequence[Detector], corpus: Corpus, *, needs_probability: bool = True
+) -> CalibratedEnsemble:
+    """:func:`calibrate_ensemble` of detectors that are built already.
+
+    Args:
+        recipe: as there.
+        detectors: one for each of ``recipe.detectors``, in that order.
+        corpus: as there.
+        needs_probability: as there.
+
+    Raises:
+        CalibrationError: as there.
+    """
     humans = [d.text for d in corpus.select(split="calibration", label="human")]
     ais = [d.text for d in corpus.select(split="calibration", label="ai")]
     if needs_probability and not ais:
@@ -189,9 +207,8 @@ def calibrate_ensemble(
     members: list[Member] = []
     human_scores: dict[str, Scores] = {}
     ai_scores: dict[str, Scores] = {}
-    for entry, (name, detector) in zip(
-        recipe.detectors, build_detectors(recipe.detectors, registry, context), strict=True
-    ):
+    for entry, detector in zip(recipe.detectors, detectors, strict=True):
+        name = entry.name
         human_scores[name] = score_contained(name, detector, humans)
         ai_scores[name] = score_contained(name, detector, ais)
         calibration = fit_calibration(
