@@ -12,6 +12,7 @@ The folder of an evaluation holds:
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -190,3 +191,13 @@ class Results(Record):
     def cell(self, rewriter: str, detector: str) -> Cell | None:
         """The cell of a rewriter and a detector."""
         return next((c for c in self.cells if (c.rewriter, c.detector) == (rewriter, detector)), None)
+
+    def point(self, rewriter: str, detector: str, target_fpr: float) -> Point | None:
+        """What a rewriter does to a detector at one operating point."""
+        cell = self.cell(rewriter, detector)
+        points = cell.points if cell else ()
+        return next((p for p in points if math.isclose(p.target_fpr, target_fpr)), None)
+
+    def mean_quality(self, rewriter: str, metric: str) -> Quality | None:
+        """One quality metric of a rewriter."""
+        return next((q for q in self.quality if (q.rewriter, q.metric) == (rewriter, metric)), None)
