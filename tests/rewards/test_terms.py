@@ -11,7 +11,7 @@ import pytest
 from paraphrase_rl_plugins.rewards.detector_evasion import DetectorEvasion
 from paraphrase_rl_plugins.rewards.fairness import Fairness
 from paraphrase_rl_plugins.rewards.fluency import Fluency
-from paraphrase_rl_plugins.rewards.semantic_similarity import SemanticSimilarity, chunked
+from paraphrase_rl_plugins.rewards.semantic_similarity import SemanticSimilarity
 
 from paraphrase_rl import Context
 from paraphrase_rl.errors import PluginError, RecipeError
@@ -19,6 +19,7 @@ from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.registry import default_registry
 from paraphrase_rl.scoring.token_statistics import TokenStatistics
 from paraphrase_rl.testing import RewardContract
+from paraphrase_rl.text_embedding import chunked
 from paraphrase_rl.training.reward import build_reward
 from paraphrase_rl.types import Document, Failure, FloatArray
 from tests.rewards.samples import PARAPHRASE, SOURCE, UNRELATED, TableEnsemble, make_batch
