@@ -13,8 +13,14 @@ import numpy as np
 
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.evaluation.records import Estimate, FairnessGap, FalsePositives
-from paraphrase_rl.evaluation.statistics import interval, weighted_mean, weighted_thresholds
-from paraphrase_rl.scoring.threshold import clopper_pearson, operating_point
+from paraphrase_rl.evaluation.statistics import (
+    flagged,
+    interval,
+    share_interval,
+    weighted_mean,
+    weighted_thresholds,
+)
+from paraphrase_rl.scoring.threshold import operating_point
 from paraphrase_rl.types import Document, FloatArray
 
 EVERYBODY = "all"
@@ -101,9 +107,9 @@ def fairness_tables(
     for target in target_fprs:
         threshold = operating_point(calibration[np.isfinite(calibration)], target).threshold
         thresholds = weighted_thresholds(calibration, target, calibration_weights)
-        flagged = _flagged(scores, np.array([threshold]))[0]
-        resampled = _flagged(scores, thresholds)
-        values = {name: flagged[chosen] for name, chosen in members.items()}
+        known = flagged(scores, np.array([threshold]))[0]
+        resampled = flagged(scores, thresholds)
+        values = {name: known[chosen] for name, chosen in members.items()}
         draws = {
             name: weighted_mean(resampled[:, chosen], weights[:, chosen]) for name, chosen in members.items()
         }
@@ -138,22 +144,9 @@ def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:
     )
 
 
-def _flagged(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
-    """1 where a score lies above the threshold, 0 elsewhere, NaN where either is missing; shape (B, N)."""
-    known = np.isfinite(scores) & np.isfinite(thresholds)[:, None]
-    return np.where(known, scores > thresholds[:, None], np.nan)
-
-
-def _rate(flagged: FloatArray, resampled: FloatArray) -> Estimate:
-    """The share flagged, its interval never narrower than the exact one where none or all are."""
-    known = flagged[np.isfinite(flagged)]
-    if not known.size:
-        return Estimate(value=None, n=0)
-    found = interval(float(known.mean()), resampled, known.size)
-    if found.low is None or found.high is None or not _is_extreme(found):
-        return found
-    low, high = clopper_pearson(int(known.sum()), known.size)
-    return found.model_copy(update={"low": min(low, found.low), "high": max(high, found.high)})
+def _rate(known: FloatArray, resampled: FloatArray) -> Estimate:
+    values = known[np.isfinite(known)]
+    return share_interval(float(values.mean()) if values.size else math.nan, resampled, values.size)
 
 
 def _gap(rate: Estimate, reference: Estimate, resampled: FloatArray) -> Estimate:

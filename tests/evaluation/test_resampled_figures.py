@@ -1,4 +1,4 @@
-"""Thresholds of resamples: those of operating_point on the texts drawn, each as often as it was drawn."""
+"""Figures of resamples by weights: those of the texts drawn, each as often as it was drawn."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.evaluation.statistics import resample, weighted_thresholds
+from paraphrase_rl.evaluation.statistics import resample, weighted_auroc, weighted_thresholds
+from paraphrase_rl.scoring.metrics import auroc
 from paraphrase_rl.scoring.threshold import operating_point
 
 RATES = st.sampled_from([0.01, 0.05, 0.07, 0.1, 0.29, 0.5, 0.999])
@@ -44,3 +45,17 @@ def test_texts_without_a_score_do_not_count():
     assert found[0] == 2.0
     assert np.isnan(found[1])
     assert np.isnan(weighted_thresholds(np.full(2, np.nan), 0.5, np.ones((3, 2)))).all()
+
+
+@given(SCORES, SCORES, st.integers(0, 1000))
+def test_auroc_of_a_resample_is_that_of_the_texts_drawn(human, ai, seed):
+    units = [str(i) for i in range(len(human) + len(ai))]
+    weights = resample(units, 5, seed)
+    human_weights, ai_weights = weights[:, : len(human)], weights[:, len(human) :]
+    found = weighted_auroc(np.array(human), np.array(ai), human_weights, ai_weights)
+    for value, h, a in zip(found, human_weights.astype(int), ai_weights.astype(int), strict=True):
+        if h.any() and a.any():
+            expected = auroc(np.repeat(human, h), np.repeat(ai, a))
+            assert abs(value - expected) < 1e-12
+        else:
+            assert np.isnan(value)
