@@ -14,7 +14,7 @@ import re
 
 _END = re.compile(r"[.!?…؟]+[\"'”’»)\]]*(?=\s)")
 _NEXT = re.compile(r"\s+[\"'“‘«(\[]*(\S)")
-_LAST_WORD = re.compile(r"([^\s\"'“‘«(\[]+)\.[\"'”’»)\]]*$")
+_LAST_WORD = re.compile(r"([^\s\"“‘«(\[]+)\.[\"'”’»)\]]*$")
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n")
 _WORD = re.compile(r"\S+")
@@ -56,12 +56,13 @@ def _next_starts_sentence(body: str, end: int) -> bool:
 
 
 def _is_abbreviation(head: str) -> bool:
-    word = _LAST_WORD.search(head)
-    if word is None:
+    found = _LAST_WORD.search(head)
+    if found is None:
         return False
-    if word[1].lower() in {"a.m", "p.m"}:
+    word = found[1].lstrip("'")
+    if word.lower() in {"a.m", "p.m"}:
         return False
-    return _ABBREVIATIONS.fullmatch(word[1]) is not None or _INITIALS.fullmatch(word[1]) is not None
+    return _ABBREVIATIONS.fullmatch(word) is not None or _INITIALS.fullmatch(word) is not None
 
 
 def _open_quotes(text: str) -> int:

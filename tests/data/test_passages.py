@@ -27,6 +27,8 @@ def sentences(text: str) -> list[str]:
         ('She said "We won." He left.', ['She said "We won."', "He left."]),
         ("He said “Go. Now.” Then he left.", ["He said “Go. Now.”", "Then he left."]),
         ('The 6" pipe broke. It leaked.', ['The 6" pipe broke.', "It leaked."]),
+        ("They won't. We don't. Go.", ["They won't.", "We don't.", "Go."]),
+        ("He told 'Dr. Lee' so. Go.", ["He told 'Dr. Lee' so.", "Go."]),
         ("See e.g. the list. it goes on", ["See e.g. the list. it goes on"]),
         ("A title\n\nThe text. More", ["A title", "The text.", "More"]),
         ("هل جاء؟ نعم.", ["هل جاء؟", "نعم."]),
