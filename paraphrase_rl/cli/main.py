@@ -26,6 +26,7 @@ COMMANDS: Mapping[str, str] = {
     "fit": "Train a trainable detector on labelled texts.",
     "check": "Check a recipe before it runs: what it does, needs and costs.",
     "data": "Show a data set, or build the recipe's: counts, splits, samples.",
+    "validate": "Say whether a run is acceptable, criterion by criterion.",
     "plugins": "List plug-ins, show one, or say what failed.",
     "doctor": "Check this installation.",
 }

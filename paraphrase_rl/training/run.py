@@ -219,6 +219,21 @@ class RunDirectory:
                 shutil.rmtree(entry)
 
 
+def is_running(folder: Path) -> bool:
+    """Whether a process is working in a run directory now."""
+    try:
+        lock = os.open(folder / ".lock", os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(lock)
+    return False
+
+
 def has_expired(row: Mapping[str, Any]) -> bool:
     """Whether a row of the ledger names a reference whose time at the service is over."""
     expires = row.get("expires")

@@ -1,0 +1,128 @@
+"""``prl validate``: the acceptance of a trained rewriter."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.settings import set_option
+from paraphrase_rl.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from paraphrase_rl.evaluation.verdict import Verdict
+
+_SECTION = "acceptance."
+_COLUMNS = ("criterion", "bound", "value", "interval", "verdict", "certain")
+_CANDIDATES = ("step", "evasion", "similarity", "on_front", "chosen", "source")
+
+
+@click.command("validate")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--checkpoint",
+    default="final",
+    show_default=True,
+    metavar="best|STEP|final",
+    help="Which policy; best = chosen on the Pareto front of evasion and meaning.",
+)
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path),
+    help="Folder of the evaluation.  [default: RUN/evaluation]",
+)
+@set_option
+@format_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    run: Path,
+    checkpoint: str,
+    evaluation: Path | None,
+    overrides: tuple[str, ...],
+    format_: str,
+) -> None:
+    """Say whether a run is acceptable, criterion by criterion.
+
+    Bounds are the recipe's; --set changes those alone. Nothing is measured anew: what is missing is said, with the
+    command that brings it, and is neither a pass nor a failure. The whole result is kept in RUN/verdict.json. Exits
+    with 1 unless everything passes.
+
+    \b
+    Examples:
+      prl validate runs/first
+      prl validate runs/first --checkpoint best
+      prl validate runs/first --set acceptance.semantic_similarity=0.8
+    """
+    from paraphrase_rl.evaluation.verdict import judge_run
+    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.training.history import recipe_file
+
+    for override in overrides:
+        if not override.strip().startswith(_SECTION):
+            raise UsageError(
+                f"--set {override}: validate changes bounds only",
+                "for example --set acceptance.reward_std=0.05",
+            )
+    acceptance = load_recipe(recipe_file(run), overrides).recipe.acceptance
+    verdict = judge_run(run, evaluation, acceptance, checkpoint)
+    _show(verdict, format_)
+    verdict.write(run)
+    say(_conclusion(verdict))
+    if not verdict.accepted:
+        ctx.exit(EXIT_NO)
+
+
+def _show(verdict: Verdict, format_: str) -> None:
+    rows = [line.model_dump() for line in verdict.lines]
+    if format_ != "table":
+        about = verdict.model_dump(exclude={"lines", "format"})
+        emit(rows, format_=format_, schema="prl.validate", meta=about)
+        return
+    if verdict.candidates:
+        emit(
+            [candidate.model_dump() for candidate in verdict.candidates],
+            format_="table",
+            schema="",
+            columns=_CANDIDATES,
+        )
+        click.echo()
+    shown = [{**row, "interval": _interval(row["low"], row["high"])} for row in rows]
+    emit(shown, format_="table", schema="", columns=_COLUMNS)
+    width = max(60, shutil.get_terminal_size((110, 24)).columns)
+    indent = 2 + max(len(line.criterion) for line in verdict.lines)
+    click.echo()
+    for line in verdict.lines:
+        head = f"{line.criterion:<{indent}}"
+        click.echo(
+            textwrap.fill(
+                line.note,
+                width,
+                initial_indent=head,
+                subsequent_indent=" " * indent,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+        )
+
+
+def _interval(low: float | None, high: float | None) -> str | None:
+    return None if low is None or high is None else f"{low:.3g} to {high:.3g}"
+
+
+def _conclusion(verdict: Verdict) -> str:
+    """One line: which policy, and whether it is accepted; what fails and what is unknown told apart."""
+    about = f"{verdict.run}, policy of step {verdict.checkpoint}"
+    if not verdict.accepted:
+        parts = [
+            f"{len(found)} {said} ({', '.join(found)})"
+            for kind, said in (("fail", "failed"), ("not measured", "not measured"))
+            if (found := verdict.criteria(kind))
+        ]
+        return f"{about}: not accepted: {'; '.join(parts)}"
+    doubtful = [line.criterion for line in verdict.lines if line.certain is False]
+    return f"{about}: accepted" + (f", but not certainly: {', '.join(doubtful)}" if doubtful else "")

@@ -1,0 +1,187 @@
+"""Whether a trained rewriter is acceptable: every criterion with its bound, value, interval and verdict.
+
+The verdict of a line goes by its value; ``certain`` says whether the whole interval agrees. "Not measured" is a
+verdict of its own, and a run is accepted only when every line passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, ValidationError
+
+from paraphrase_rl.errors import EvaluationError, RunError
+from paraphrase_rl.evaluation import attack_criteria, run_criteria
+from paraphrase_rl.evaluation.acceptance import Case, VerdictLine, quoted
+from paraphrase_rl.evaluation.pareto import Candidate, candidates
+from paraphrase_rl.evaluation.records import Record, Results
+from paraphrase_rl.files import write_text
+from paraphrase_rl.names import suggestion
+from paraphrase_rl.recipe.schema import Acceptance
+from paraphrase_rl.training.history import History, moment, read_history
+
+__all__ = ["BEST", "CRITERIA", "FINAL", "POLICY", "Candidate", "Verdict", "VerdictLine", "judge_run"]
+
+POLICY = "policy"
+"""The rewriter whose rows are judged: ``policy``, and ``policy@STEP`` for a checkpoint."""
+BEST, FINAL = "best", "final"
+
+CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
+    "attack_success_rate": attack_criteria.attack_success,
+    "semantic_similarity": attack_criteria.similarity,
+    "fairness_gap": attack_criteria.fairness_gap,
+    "kl_sample_train": run_criteria.kl_sample_train,
+    "kl_reference": run_criteria.kl_reference,
+    "reward_drop": run_criteria.reward_drop,
+    "reward_std": run_criteria.reward_std,
+    "checkpoints": run_criteria.checkpoints,
+}
+"""In the order of the table; named as their bounds in the recipe's ``acceptance``."""
+
+
+class Verdict(Record):
+    """All lines, and what they are about. Kept as ``verdict.json`` in the run."""
+
+    format: Literal[1] = 1
+    run: str
+    status: str = Field(description="completed, running, interrupted, failed or killed")
+    steps: int | None = Field(description="of the whole run; None where it never began")
+    checkpoint: int = Field(description="step of the policy judged")
+    evaluation: str | None = Field(description="folder of the evaluation; None where there is none")
+    accepted: bool = Field(description="every line passes")
+    lines: tuple[VerdictLine, ...]
+    candidates: tuple[Candidate, ...] = Field((), description="checkpoints the best was chosen from")
+
+    def criteria(self, verdict: str) -> list[str]:
+        """Criteria with this verdict."""
+        return [line.criterion for line in self.lines if line.verdict == verdict]
+
+    def write(self, run: Path) -> None:
+        """Keep it, whole or not at all."""
+        write_text(run / "verdict.json", self.model_dump_json(indent=1) + "\n")
+
+    @classmethod
+    def read(cls, run: Path) -> Verdict:
+        """What :meth:`write` wrote.
+
+        Raises:
+            EvaluationError: there is none, or it is damaged.
+        """
+        path, again = run / "verdict.json", f"prl validate {quoted(run)}"
+        if not path.is_file():
+            raise EvaluationError(f"{run} has no verdict", f"make one: {again}")
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError) as error:
+            raise EvaluationError(f"cannot read {path}: {error}", f"make it anew: {again}") from error
+
+
+def judge_run(
+    run: Path, evaluation: Path | None = None, acceptance: Acceptance | None = None, checkpoint: str = FINAL
+) -> Verdict:
+    """The verdict on one policy of a run.
+
+    Args:
+        evaluation: its folder; ``None`` = ``RUN/evaluation``, which need not be there.
+        acceptance: the bounds; ``None`` = those of the run's recipe.
+        checkpoint: ``final``, a step, or ``best``: see :func:`paraphrase_rl.evaluation.pareto.candidates`.
+
+    Raises:
+        RunError: no run, a damaged file, no such checkpoint, or none that the best could be chosen from.
+        RecipeError: the run's recipe cannot be read.
+        EvaluationError: the evaluation is damaged, or was named and is not there.
+    """
+    history = read_history(run)
+    acceptance = acceptance or history.recipe.acceptance
+    folder = evaluation or run / "evaluation"
+    results = Results.read(folder) if evaluation or (folder / "results.json").is_file() else None
+    chosen: tuple[Candidate, ...] = ()
+    if checkpoint == BEST:
+        chosen = candidates(
+            history,
+            results,
+            _labels(history, results),
+            acceptance.semantic_similarity,
+            _command(history, every=True),
+        )
+        step = _best(history, chosen)
+    else:
+        step = _step(history, checkpoint)
+    last = step == (history.steps or history.last_step)
+    case = Case(
+        history=history,
+        acceptance=acceptance,
+        step=step,
+        whole=history.status == "completed" or checkpoint != FINAL,
+        results=results,
+        label=_labels(history, results).get(step),
+        stale=_stale(history, results) if last else "",
+        command=_command(history, every=not last),
+    )
+    lines = tuple(criterion(case) for criterion in CRITERIA.values())
+    return Verdict(
+        run=str(run),
+        status=history.status,
+        steps=history.steps,
+        checkpoint=step,
+        evaluation=None if results is None else str(folder),
+        accepted=all(line.verdict == "pass" for line in lines),
+        lines=lines,
+        candidates=chosen,
+    )
+
+
+def _step(history: History, checkpoint: str) -> int:
+    if checkpoint == FINAL:
+        return history.steps if history.status == "completed" and history.steps else history.last_step
+    steps = sorted({row.step for row in history.checkpoints if row.damage is None})
+    if not checkpoint.isdecimal():
+        raise RunError(
+            f"no checkpoint is called {checkpoint!r}",
+            suggestion(checkpoint, [BEST, FINAL])
+            + f", or a step: {', '.join(map(str, steps)) or 'none yet'}",
+        )
+    if int(checkpoint) not in steps:
+        there = ", ".join(map(str, steps)) or "none"
+        raise RunError(f"{history.folder} has no checkpoint of step {checkpoint}", f"there is: {there}")
+    return int(checkpoint)
+
+
+def _best(history: History, chosen: tuple[Candidate, ...]) -> int:
+    best = next((candidate.step for candidate in chosen if candidate.chosen), None)
+    if best is None:
+        what = "no figures of its checkpoints" if chosen else "no checkpoint"
+        raise RunError(
+            f"{history.folder} has {what}, so none is the best",
+            f"bring them: {_command(history, every=True)}" if chosen else "train it first",
+        )
+    return best
+
+
+def _labels(history: History, results: Results | None) -> dict[int, str]:
+    """Step -> the row of the policy of that step; the row without a step is that of the last one."""
+    found: dict[int, str] = {}
+    for rewriter in results.rewriters if results else ():
+        _, _, step = rewriter.label.partition("@")
+        if rewriter.name == POLICY and step.isdecimal():
+            found.setdefault(int(step), rewriter.label)
+    plain = [
+        r.label for r in (results.rewriters if results else ()) if r.name == POLICY and "@" not in r.label
+    ]
+    if plain:
+        found[history.steps or history.last_step] = POLICY if POLICY in plain else plain[0]
+    return found
+
+
+def _stale(history: History, results: Results | None) -> str:
+    """Whether the evaluation was begun before the training ended: then its policy was an earlier one."""
+    started = moment(results.about.started) if results else None
+    if history.ended is None or started is None or started >= history.ended:
+        return ""
+    return f"the evaluation was begun at {started:%Y-%m-%d %H:%M}, before the training ended"
+
+
+def _command(history: History, *, every: bool) -> str:
+    return f"prl evaluate {quoted(history.folder)}" + (" --checkpoints all" if every else "")
