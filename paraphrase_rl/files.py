@@ -102,10 +102,10 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
     write_text(path, "".join(dumps(row) + "\n" for row in rows))
 
 
-def append_jsonl(path: Path, row: Mapping[str, object]) -> None:
-    """Append one row in a single write, so that a kill tears at most the last line."""
+def append_jsonl(path: Path, *rows: Mapping[str, object]) -> None:
+    """Append rows in a single write, so that a kill tears at most the last line."""
     with _explained(path), path.open("ab") as stream:
-        stream.write((dumps(row) + "\n").encode())
+        stream.write("".join(dumps(row) + "\n" for row in rows).encode())
         stream.flush()
         os.fsync(stream.fileno())
 

@@ -4,10 +4,13 @@ The folder of an evaluation holds:
 
 ``results.json``      this page's :class:`Results`: every table
 ``calibration.json``  thresholds, fixed on clean held-out human texts before any rewrite is scored
-``documents.jsonl``   the texts: id, text, label, group, domain, pair
-``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished, or a failure
-``scores.jsonl``      one row a score: rewriter, detector, id, sample, score, or a failure
-``quality.jsonl``     one row a rewrite: rewriter, id, sample, and its metrics
+``documents.jsonl``   the texts: id, text, label, group, domain, pair, split (calibration humans, and the test texts)
+``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished; or failure (kind, message)
+``scores.jsonl``      one row a score: rewriter, detector, id, sample, score; or failure
+``quality.jsonl``     one row a rewrite: rewriter, id, sample, metrics (name -> value; null = not known)
+``cache/``            what was computed, by what it depends on; may be deleted
+
+All but the cache are written whole when an evaluation ends, so they always belong together.
 """
 
 from __future__ import annotations

@@ -1,0 +1,132 @@
+"""The quality of the rewrites of an evaluation: measured chunk by chunk, remembered, averaged by document."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.evaluation.cells import Rows
+from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.evaluation.quality import build_quality
+from paraphrase_rl.evaluation.records import Quality
+from paraphrase_rl.evaluation.statistics import estimate_mean
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.plugins import one_line
+from paraphrase_rl.specs import Context
+from paraphrase_rl.types import Document, FloatArray, Rewrite
+
+CHUNK = 64
+
+Metrics = dict[str, float | None]
+
+
+@dataclass
+class Measurer:
+    """Measures rewrites; what measures them is built when the first one is not in the cache.
+
+    Attributes:
+        plan: what is measured with.
+        context: what measures are built with.
+        cache: metrics of rewrites by what they depend on.
+        report: shows a line.
+        notes: why something could not be measured.
+    """
+
+    plan: Plan
+    context: Context
+    cache: Cache
+    report: Callable[[str], None]
+    notes: list[str] = field(default_factory=list)
+    _built: Any = None
+
+    def measure(self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Metrics]:
+        """The metrics of each rewrite by name, ``None`` where one is not known; empty where nothing could be measured.
+
+        Rewrites of which every metric was computed are remembered.
+        """
+        keys = [self._key(source, rewrite) for source, rewrite in zip(sources, rewrites, strict=True)]
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}
+        missing = sorted(i for key, i in first.items() if key not in self.cache)
+        if rewrites:
+            self.report(f"quality: {label}: {len(keys)} rewrites, {len(first) - len(missing)} cached")
+        found: dict[str, Metrics] = {}
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            try:
+                rows, failed = self._measure([sources[i] for i in chunk], [rewrites[i] for i in chunk])
+            except PrlError as error:
+                self._note(f"quality of {label} is not measured: {error.one_line}")
+                break
+            except Exception as error:
+                self._note(f"quality of {label} is not measured: {one_line(error)}")
+                break
+            named = {keys[i]: row for i, row in zip(chunk, rows, strict=True)}
+            found |= named
+            self.cache.add({keys[i]: named[keys[i]] for k, i in enumerate(chunk) if k not in failed})
+        return [found.get(key) or (self.cache[key] if key in self.cache else {}) for key in keys]
+
+    def _key(self, source: Document, rewrite: Rewrite) -> str:
+        plan = self.plan
+        return key_of(
+            plan.nli,
+            repr(plan.judge),
+            plan.recipe.prompt.instruction,
+            [reward.model_dump() for reward in plan.recipe.rewards],
+            sha256_text(source.text),
+            sha256_text(rewrite.text),
+            rewrite.finished,
+        )
+
+    def _measure(
+        self, sources: Sequence[Document], rewrites: Sequence[Rewrite]
+    ) -> tuple[list[Metrics], set[int]]:
+        if self._built is None:
+            self._built = build_quality(
+                self.plan.recipe, self.context, nli=self.plan.nli, judge=self.plan.judge
+            )
+        table, failures = self._built(sources, rewrites, self.plan.recipe.prompt.instruction)
+        for message in sorted({failure.message for failure in failures}):
+            self._note(f"quality: {message}")
+        rows: list[Metrics] = [
+            {name: float(values[i]) if np.isfinite(values[i]) else None for name, values in table.items()}
+            for i in range(len(rewrites))
+        ]
+        return rows, {failure.index for failure in failures}
+
+    def _note(self, message: str) -> None:
+        if message not in self.notes:
+            self.notes.append(message)
+
+
+def quality_table(
+    label: str, metrics: Sequence[Metrics], documents: Rows, ids: Sequence[str], weights: FloatArray
+) -> list[Quality]:
+    """The mean of each metric with its interval by document.
+
+    Args:
+        label: of the rewriter.
+        metrics: of each rewrite, R of them; an empty mapping where there is no rewrite.
+        documents: shape (R,): which text each is a rewrite of.
+        ids: of the N texts.
+        weights: shape (B, N): how often each text is drawn.
+    """
+    names = list(dict.fromkeys(name for row in metrics for name in row))
+    units = [ids[i] for i in documents.tolist()]
+    return [
+        Quality(
+            rewriter=label,
+            metric=name,
+            estimate=estimate_mean(values, units, weights[:, documents]),
+            failed=int(np.count_nonzero(np.isnan(values))),
+        )
+        for name, values in ((name, _column(metrics, name)) for name in names)
+    ]
+
+
+def _column(metrics: Sequence[Mapping[str, float | None]], name: str) -> FloatArray:
+    return np.array([np.nan if (v := row.get(name)) is None else v for row in metrics], dtype=np.float64)

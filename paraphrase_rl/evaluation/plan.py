@@ -1,0 +1,217 @@
+"""What an evaluation will do: which texts, which rewriters, which detectors."""
+
+from __future__ import annotations
+
+import platform
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from paraphrase_rl import __version__
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.errors import EvaluationError, PrlError
+from paraphrase_rl.evaluation.cache import key_of
+from paraphrase_rl.evaluation.records import CLEAN
+from paraphrase_rl.files import read_jsonl, sha256_file, sha256_texts
+from paraphrase_rl.recipe.schema import Attack, Component, Recipe
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.scoring.ensemble import COMBINED, STANDARD_FPRS
+from paraphrase_rl.types import Document
+
+if TYPE_CHECKING:
+    from paraphrase_rl.evaluation.quality import JudgeSettings
+
+POLICY = "policy"
+"""The rewriter that is about a run, see docs/decisions/0001: left out where there is no run."""
+TEXTS = 64
+RESAMPLES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What an evaluation depends on.
+
+    Attributes:
+        recipe: data, detectors, held-out detectors, rewriters, target rate, prompt, and the seed of training, which
+            is also that of rewriting and of the resamples.
+        corpus: the texts.
+        out: folder of the evaluation.
+        run: directory of the run that is evaluated, if one is.
+        device: torch device.
+        texts: AI texts of the test split that are rewritten, the first ones.
+        samples: rewrites of each.
+        humans: human test texts of each group that are rewritten too, at most; 0 = none.
+        resamples: of the bootstrap.
+        nli: model reference for entailment; ``None`` = not measured.
+        judge: a language model that judges quality; ``None`` = none.
+    """
+
+    recipe: Recipe
+    corpus: Corpus = field(repr=False)
+    out: Path
+    run: Path | None = None
+    device: str = "cpu"
+    texts: int = TEXTS
+    samples: int = 1
+    humans: int = 0
+    resamples: int = RESAMPLES
+    nli: str | None = None
+    judge: JudgeSettings | None = None
+
+    @cached_property
+    def ai(self) -> list[Document]:
+        """The AI texts that are rewritten."""
+        return self.corpus.select(split="test", label="ai")[: self.texts]
+
+    @cached_property
+    def human(self) -> list[Document]:
+        """The human texts that give false positives and AUROC."""
+        return self.corpus.select(split="test", label="human")
+
+    @cached_property
+    def rewritten_humans(self) -> list[Document]:
+        """Those of them that are rewritten: the first of each group."""
+        taken: defaultdict[str, int] = defaultdict(int)
+        chosen = []
+        for document in self.human:
+            if document.group is not None and taken[document.group] < self.humans:
+                taken[document.group] += 1
+                chosen.append(document)
+        return chosen
+
+    @cached_property
+    def calibration(self) -> list[Document]:
+        """The human texts that thresholds are fixed on."""
+        return self.corpus.select(split="calibration", label="human")
+
+    @property
+    def seed(self) -> int:
+        return self.recipe.training.seed
+
+    @property
+    def target_fprs(self) -> tuple[float, ...]:
+        """The recipe's own rate first."""
+        return tuple(dict.fromkeys((self.recipe.calibration.target_fpr, *STANDARD_FPRS)))
+
+    @cached_property
+    def attacks(self) -> list[Attack]:
+        """The rewriters, each with its label; without the baseline, and without the policy where there is no run."""
+        return [
+            attack.model_copy(update={"label": label_of(attack)})
+            for attack in self.recipe.rewriters
+            if attack.name != CLEAN and not self._lacks_run(attack)
+        ]
+
+    def _lacks_run(self, attack: Attack) -> bool:
+        return attack.name == POLICY and self.run is None and attack.options.get("run") is None
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the texts evaluated."""
+        documents = [*self.ai, *self.human, *self.calibration]
+        return sha256_texts(f"{d.split}\t{d.label}\t{d.group}\t{d.text}" for d in documents)
+
+    @cached_property
+    def run_digest(self) -> str:
+        """Of what a rewriter could read in the run: its recipe, calibration and checkpoints; empty without a run."""
+        if self.run is None:
+            return ""
+        names = ("recipe.yaml", "calibration.json", "checkpoints.jsonl")
+        return key_of(*(sha256_file(self.run / n) if (self.run / n).is_file() else None for n in names))
+
+    def check(self) -> None:
+        """Refuse what cannot be evaluated.
+
+        Raises:
+            EvaluationError: no AI or human texts to test on, or a label that means something else.
+        """
+        for label, documents, split in (
+            ("AI", self.ai, "test"),
+            ("human", self.human, "test"),
+            ("human", self.calibration, "calibration"),
+        ):
+            if len(documents) < 2:
+                raise EvaluationError(
+                    f"{self.corpus.source} has {len(documents)} {label} texts in its {split} split",
+                    "evaluate on data with human texts in calibration and texts of both labels in test",
+                )
+        if taken := [a.label for a in self.attacks if a.label == CLEAN]:
+            raise EvaluationError(
+                f"a rewriter is labelled {taken[0]!r}, which stands for texts untouched", "give it another label"
+            )
+
+    def notes(self) -> list[str]:
+        """What a reader of the results must know about the choice of texts and rewriters."""
+        found = []
+        if any(self._lacks_run(attack) for attack in self.recipe.rewriters):
+            found.append("policy is left out: there is no run to take it from")
+        available = len(self.corpus.select(split="test", label="ai"))
+        if available > len(self.ai):
+            found.append(f"the first {len(self.ai)} of {available} AI test texts are rewritten")
+        return found
+
+
+def label_of(attack: Attack) -> str:
+    """What the tables call a rewriter."""
+    return attack.label or attack.name
+
+
+def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], list[str]]:
+    """Detectors beside the ensemble, and notes on those that are left out.
+
+    The recipe's own, or all others that are registered and have what they need installed, with default options.
+    """
+    trained = {registry_name(detector.name, registry) for detector in recipe.detectors}
+    if recipe.held_out is not None:
+        chosen = {registry_name(c.name, registry): c for c in recipe.held_out}
+        return [c for name, c in chosen.items() if name not in trained], []
+    found: list[Component] = []
+    notes: list[str] = []
+    entries = registry.entries("detectors")
+    for entry in entries:
+        unique = sum(other.spec.name == entry.spec.name for other in entries) == 1
+        name = entry.spec.name if unique else entry.full_name
+        if entry.full_name in trained:
+            continue
+        if missing := entry.missing_modules():
+            notes.append(f"detector {name} is left out: it needs {', '.join(missing)}; {entry.install_line()}")
+        elif name != COMBINED:
+            found.append(Component(name=name))
+    return found, notes
+
+
+def registry_name(name: str, registry: Registry) -> str:
+    """``plugin/name`` of a detector, or the name itself where there is no such detector."""
+    try:
+        return registry.get("detectors", name).full_name
+    except PrlError:
+        return name
+
+
+def with_checkpoints(recipe: Recipe, run: Path) -> Recipe:
+    """The recipe with a rewriter ``policy@STEP`` for each checkpoint that the run holds.
+
+    Raises:
+        EvaluationError: it holds none.
+    """
+    steps = sorted({int(row["step"]) for row in read_jsonl(run / "checkpoints.jsonl")})
+    if not steps:
+        raise EvaluationError(f"{run} holds no checkpoints", "leave out --checkpoints")
+    options = next((a.options for a in recipe.rewriters if a.name == POLICY), {})
+    added = [
+        Attack(name=POLICY, options={**options, "checkpoint": step}, label=f"{POLICY}@{step}")
+        for step in steps
+    ]
+    labels = {attack.label for attack in added}
+    kept = [attack for attack in recipe.rewriters if attack.label not in labels]
+    return recipe.model_copy(update={"rewriters": [*kept, *added]})
+
+
+def versions() -> Mapping[str, str]:
+    """Of what computes the figures."""
+    return {"paraphrase-rl": __version__, "numpy": np.__version__, "python": platform.python_version()}
