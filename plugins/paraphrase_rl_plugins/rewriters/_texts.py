@@ -1,0 +1,66 @@
+"""Which texts a model rewriter can take, and one text at a time for those that do not batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from paraphrase_rl.evaluation.contain import Rewritten, rewrite_contained
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.types import Failure
+
+
+class Usable:
+    """A rewriter by a function that is given only texts a tokenizer takes; a crash costs the text it happens on.
+
+    Args:
+        owner: the rewriter's name, owner of the failures.
+        function: called as ``function(texts, n, seed)``; returns what a rewriter does.
+    """
+
+    def __init__(self, owner: str, function: Callable[[Sequence[str], int, int], list[Rewritten]]) -> None:
+        self.owner, self._function = owner, function
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+        """``n`` rewrites of each text, or why there are none."""
+        results: dict[int, Rewritten] = {
+            i: failure for i, text in enumerate(texts) if (failure := _unusable(self.owner, i, text))
+        }
+        rest = [i for i in range(len(texts)) if i not in results]
+        found = rewrite_contained(self.owner, self._function, [texts[i] for i in rest], n, seed)
+        results.update({i: at(i, result) for i, result in zip(rest, found, strict=True)})
+        return [results[i] for i in range(len(texts))]
+
+
+class OneByOne:
+    """The same by a function of one text: ``function(text, n, seed)`` returns its rewrites, or why there are none."""
+
+    def __init__(self, owner: str, function: Callable[[str, int, int], Rewritten]) -> None:
+        self._usable = Usable(owner, lambda texts, n, seed: [function(text, n, seed) for text in texts])
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+        """``n`` rewrites of each text, or why there are none."""
+        return [at(i, self._usable.rewrite([text], n, seed)[0]) for i, text in enumerate(texts)]
+
+
+def noise_key(seed: int, text: str) -> tuple[int, int]:
+    """Integers that fix the randomness of a text's rewrites, wherever in a call it stands."""
+    return seed, int(sha256_text(text), 16)
+
+
+def at(index: int, result: Rewritten) -> Rewritten:
+    """A result with the position of its text in the call."""
+    return replace(result, index=index) if isinstance(result, Failure) else result
+
+
+def _unusable(owner: str, index: int, text: str) -> Failure | None:
+    """Why a text cannot be given to a tokenizer; ``None`` where it can."""
+    if not isinstance(text, str):
+        kind, message = "not-text", f"{type(text).__name__} is not a text"
+    elif not text.strip():
+        kind, message = "empty", "the text is empty or only white space"
+    elif any("\ud800" <= character <= "\udfff" for character in text):
+        kind, message = "not-text", "the text has half a character (a lone surrogate)"
+    else:
+        return None
+    return Failure(index=index, owner=owner, kind=kind, message=message)

@@ -1,0 +1,196 @@
+"""Rewriter: a paraphrase whose every token is the one a detector finds least AI-like; no training.
+
+Adversarial Paraphrasing (Cheng et al. 2025, repository chengez/Adversarial-Paraphrasing), its deterministic form. At
+each token the most likely next ones of a language model (nucleus, then at most ``top_k``) are appended to what is
+written so far; a detector scores these partial texts, and the token of the least AI-like one is taken, the more likely
+one where two are equal. The end of the text competes as the text as it stands. Defaults are those of the paper.
+
+Deviations: texts are asked for with the recipe's prompt and not between tags, so nothing is cut out of the answer; a
+candidate that the detector cannot score (the first tokens may be too few) is not taken, and where it can score none,
+the most likely token is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.errors import UsageError
+from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.recipe.schema import Component, Prompt
+from paraphrase_rl.scoring.contain import score_contained
+from paraphrase_rl.specs import Context, Options, RewriterSpec
+from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, Defaults, told
+from paraphrase_rl_plugins.rewriters._texts import OneByOne
+
+if TYPE_CHECKING:
+    import torch
+
+    from paraphrase_rl.protocols import Detector
+
+NAME = "guided-decoding"
+
+
+class GuidedOptions(Options):
+    """Options of ``guided-decoding``."""
+
+    model: str = Field(DEFAULT_MODEL, description="model reference of the language model that rewrites")
+    detector: Component | None = Field(
+        None, description="the guiding detector: name and options; null = the first of the ensemble"
+    )
+    top_k: int = Field(50, ge=1, description="candidates a token, at most: so many texts the detector scores")
+    top_p: float = Field(0.99, gt=0, le=1, description="nucleus the candidates are taken from")
+    temperature: float = Field(0.6, gt=0, description="of the nucleus; nothing is sampled")
+    max_tokens: int | None = Field(None, ge=1, description="null = the run's, else the recipe's default")
+    system: str | None = Field(
+        None, description="system message; null = the run's, else the recipe's default"
+    )
+    instruction: str | None = Field(
+        None, description="what stands before the text; null = the run's, else the recipe's default"
+    )
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=NAME,
+            summary="each token is the likely one that a detector finds least AI-like; no training",
+            factory=build,
+            options=GuidedOptions,
+            extra="models",
+            modules=("torch", "transformers"),
+            models=(DEFAULT_MODEL,),
+            paper="Cheng et al. 2025, Adversarial Paraphrasing",
+            cost="up to top_k detector scores a token: hundreds of times a plain rewrite",
+        )
+    ]
+
+
+def build(options: GuidedOptions, context: Context) -> OneByOne:
+    """The factory; loads the model and the detector.
+
+    Raises:
+        UsageError: no detector is named and there is no ensemble.
+    """
+    from paraphrase_rl.models import load_tokenizer, shared_causal_lm
+
+    default = Defaults.of(context.run)
+    name, detector = _detector(options.detector, context)
+    decoder = GuidedDecoder(
+        shared_causal_lm(options.model, context.device),
+        load_tokenizer(options.model),
+        name,
+        detector,
+        told(default.prompt, system=options.system, instruction=options.instruction),
+        top_k=options.top_k,
+        top_p=options.top_p,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens or default.sampling.max_tokens,
+    )
+    return OneByOne(NAME, decoder.rewrite)
+
+
+def _detector(chosen: Component | None, context: Context) -> tuple[str, Detector]:
+    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.scoring.ensemble import CalibratedEnsemble
+
+    if chosen is not None:
+        return chosen.name, default_registry().build("detectors", chosen.name, chosen.options, context)
+    if not isinstance(context.ensemble, CalibratedEnsemble):
+        raise UsageError(
+            "guided-decoding needs a detector to follow, and there is no ensemble",
+            "name one: -o detector='{name: fast-detectgpt}', or a run or calibration that has some",
+        )
+    first = context.ensemble.members[0]
+    return first.name, first.detector
+
+
+class GuidedDecoder:
+    """A language model that writes what a detector likes.
+
+    Args:
+        model: of transformers, frozen.
+        tokenizer: its tokenizer, with a chat template.
+        name: of the detector, for its failures.
+        detector: scores partial texts, all candidates of a token in one call.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        name: str,
+        detector: Detector,
+        prompt: Prompt,
+        *,
+        top_k: int,
+        top_p: float,
+        temperature: float,
+        max_tokens: int,
+    ) -> None:
+        self.model, self.tokenizer, self.name, self.detector = model, tokenizer, name, detector
+        self.prompt, self.top_k, self.top_p = prompt, top_k, top_p
+        self.temperature, self.max_tokens = temperature, max_tokens
+        ends = model.generation_config.eos_token_id
+        self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+
+    def rewrite(self, text: str, n: int, seed: int) -> Rewritten:  # noqa: ARG002
+        """The rewrite, ``n`` times over: nothing is sampled, so every seed gives the same.
+
+        A text that leaves no room for its rewrite in the model's context fails (``too-long``).
+        """
+        import torch
+        from transformers import DynamicCache
+
+        from paraphrase_rl.training.prompts import messages, prompt_ids
+
+        config = self.model.config.get_text_config()
+        new = prompt_ids(self.tokenizer, messages(self.prompt, text))
+        if len(new) + self.max_tokens > config.max_position_embeddings:
+            message = (
+                f"its prompt of {len(new)} tokens and {self.max_tokens} more are beyond the model's "
+                f"{config.max_position_embeddings}"
+            )
+            return Failure(index=0, owner=NAME, kind="too-long", message=message)
+        cache = DynamicCache(config=config)
+        written: list[int] = []
+        finished = False
+        while not finished and len(written) < self.max_tokens:
+            with torch.inference_mode():
+                out = self.model(
+                    input_ids=torch.tensor([new], device=self.model.device),
+                    past_key_values=cache,
+                    use_cache=True,
+                    logits_to_keep=1,
+                )
+            token = self._choose(written, self._candidates(out.logits[0, -1].float()))
+            finished = token in self.ends
+            written.append(token)
+            new = [token]
+        return [Rewrite(text=self._text(written), finished=finished)] * n
+
+    def _candidates(self, logits: torch.Tensor) -> list[int]:
+        """Token ids, the most likely first: those before which less than ``top_p`` of the mass lies, at most top_k."""
+        import torch
+
+        likely, ids = torch.softmax(logits / self.temperature, -1).sort(descending=True, stable=True)
+        inside = int((likely.cumsum(-1) - likely <= self.top_p).sum())
+        return list(ids[: min(inside, self.top_k)].tolist())
+
+    def _choose(self, written: Sequence[int], candidates: Sequence[int]) -> int:
+        if len(candidates) == 1:
+            return candidates[0]
+        partial = [self._text([*written, token]) for token in candidates]
+        scores = score_contained(self.name, self.detector, partial).values
+        if not np.isfinite(scores).any():
+            return candidates[0]
+        return candidates[int(np.nanargmin(scores))]
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(ids, skip_special_tokens=True))

