@@ -1,0 +1,149 @@
+"""Questions to a service over HTTP: bounded waits, retries where they help, and never the key in a message."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from paraphrase_rl.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import httpx
+
+FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
+"""Seconds between attempts: doubled each time, shortened at random by up to half, lengthened by ``Retry-After``."""
+PASSING = frozenset({408, 409, 425, 429})
+"""Statuses below 500 that another attempt may overcome."""
+HOPELESS = frozenset({401, 403, 404})
+"""Statuses that every further question would meet as well."""
+UNANSWERED = 5
+"""Questions in a row without any answer, all attempts included, after which no more are asked."""
+MOST_BYTES = 2**20
+"""Of an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """Why a question has no answer.
+
+    Attributes:
+        kind: ``refused``, ``busy``, ``timeout`` or ``unreachable``.
+        message: one line; never holds the key.
+    """
+
+    kind: str
+    message: str
+
+
+class Connection:
+    """One service, asked from several threads.
+
+    Args:
+        url: where to post to.
+        key: sent as a bearer token; empty = none.
+        timeout: seconds that one attempt may take in all.
+        retries: further attempts after one that met a busy, slow or unreachable service.
+
+    Raises:
+        MissingDependencyError: without httpx.
+    """
+
+    def __init__(self, url: str, key: str, timeout: float, retries: int) -> None:
+        try:
+            import httpx
+        except ImportError as error:
+            raise MissingDependencyError(
+                "asking a judge needs httpx, which is not installed", "pip install 'paraphrase-rl[evaluate]'"
+            ) from error
+        self._client = httpx.Client(
+            headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=timeout, follow_redirects=False
+        )
+        self._url, self._key, self._timeout, self._retries = url, key, timeout, retries
+        self._lock = threading.Lock()
+        self._unanswered = 0
+        self._given_up: NoAnswer | None = None
+        self._stopped = threading.Event()
+
+    def post(self, question: Mapping[str, object]) -> str | NoAnswer:
+        """The body of the answer to a JSON object, or why there is none after all attempts.
+
+        Nothing is asked any more once the service refused the key, or was silent for long.
+        """
+        if self._given_up is not None:
+            return self._given_up
+        wait = FIRST_WAIT
+        for attempt in range(self._retries + 1):
+            outcome, asked = self._attempt(question)
+            if isinstance(outcome, str) or outcome.kind == "refused":
+                break
+            if attempt < self._retries:
+                pause = min(LONGEST_WAIT, max(asked, wait * random.uniform(0.5, 1.0)))
+                if self._stopped.wait(pause):
+                    break
+                wait *= 2
+        self._remember(outcome)
+        return outcome
+
+    def stop(self) -> None:
+        """No further attempts: the user has had enough."""
+        self._stopped.set()
+        self._given_up = NoAnswer("unreachable", "interrupted")
+
+    def _attempt(self, question: Mapping[str, object]) -> tuple[str | NoAnswer, float]:
+        """The answer or why there is none, and how many seconds the service asks to wait."""
+        import httpx
+
+        deadline = monotonic() + self._timeout
+        body = bytearray()
+        try:
+            with self._client.stream("POST", self._url, json=question) as answer:
+                for piece in answer.iter_bytes():
+                    body += piece
+                    if monotonic() > deadline:  # the client's own limit is for each read
+                        return self._timed_out(), 0.0
+                    if len(body) > MOST_BYTES:
+                        return self._refused("an answer of over 1 MiB"), 0.0
+        except httpx.TimeoutException:
+            return self._timed_out(), 0.0
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            return NoAnswer("unreachable", self._clean(f"{type(error).__name__}: {error}")), 0.0
+        return self._read(answer, body.decode("utf-8", "replace"))
+
+    def _read(self, answer: httpx.Response, body: str) -> tuple[str | NoAnswer, float]:
+        status = answer.status_code
+        if status == 200:
+            return body, 0.0
+        said = f"HTTP {status}: {body}" if body.strip() else f"HTTP {status}"
+        if status < 500 and status not in PASSING:
+            refusal = self._refused(said)
+            if status in HOPELESS:
+                self._given_up = refusal
+            return refusal, 0.0
+        after = answer.headers.get("Retry-After", "")
+        return NoAnswer("busy", self._clean(said)), float(after) if after.isdecimal() else 0.0
+
+    def _remember(self, outcome: str | NoAnswer) -> None:
+        with self._lock:
+            answered = isinstance(outcome, str) or outcome.kind == "refused"
+            self._unanswered = 0 if answered else self._unanswered + 1
+            if self._unanswered >= UNANSWERED and isinstance(outcome, NoAnswer):
+                message = (
+                    f"given up after {UNANSWERED} questions without an answer; the last: {outcome.message}"
+                )
+                self._given_up = NoAnswer(outcome.kind, message)
+
+    def _timed_out(self) -> NoAnswer:
+        return NoAnswer("timeout", f"no answer within {self._timeout:g} s")
+
+    def _refused(self, said: str) -> NoAnswer:
+        return NoAnswer("refused", self._clean(said))
+
+    def _clean(self, message: str) -> str:
+        """One short line without the key: services quote it, and clients quote what they sent."""
+        if self._key:
+            message = message.replace(self._key, "[key]")
+        return " ".join(message.split())[:300]
