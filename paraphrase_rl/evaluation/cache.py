@@ -54,6 +54,10 @@ class Cache:
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
 
+    def get(self, key: str, otherwise: Any) -> Any:
+        """The value of a key, or something else where there is none."""
+        return self._values.get(key, otherwise)
+
     def add(self, values: Mapping[str, Any]) -> None:
         """Keep values, on disk before this returns."""
         new = {key: value for key, value in values.items() if key not in self._values}
@@ -115,9 +119,7 @@ class CachedDetector:
             why = error.one_line
         return Scores(
             np.full(len(texts), np.nan),
-            tuple(
-                Failure(index=i, owner=self.name, kind="failed", message=why) for i in range(len(texts))
-            ),
+            tuple(Failure(index=i, owner=self.name, kind="failed", message=why) for i in range(len(texts))),
         )
 
     def provenance(self) -> Mapping[str, str]:

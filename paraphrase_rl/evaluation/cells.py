@@ -174,9 +174,7 @@ def cell_figures(clean: Clean, after: FloatArray, documents: Rows, design: Desig
             threshold=threshold,
             tpr_before=share(flags[0][0][0], flags[0][1]),
             tpr_after=share(flags[1][0][0], flags[1][1]),
-            attack_success_rate=share(
-                evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])
-            ),
+            attack_success_rate=share(evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])),
         )
     return CellFigures(area(before), area(after), points)
 

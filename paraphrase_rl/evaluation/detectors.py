@@ -1,4 +1,4 @@
-"""The detectors of an evaluation: built, calibrated on clean held-out human texts, and the ensemble of those trained against."""
+"""The detectors of an evaluation: built, calibrated on clean held-out human texts, some of them an ensemble."""
 
 from __future__ import annotations
 
@@ -255,7 +255,9 @@ def _disagreement(plan: Plan, column: Column, kept: CalibrationSet | None) -> st
     values = column.member.detector.score([d.text for d in plan.calibration]).values
     values = values[np.isfinite(values)]
     if values.size < 2:
-        return f"{column.info.name}: its calibration texts can no longer be scored, so intervals lack the threshold's part"
+        return (
+            f"{column.info.name}: its calibration texts cannot be scored any more, so there are no intervals"
+        )
     point = column.member.calibration.target
     here = operating_point(values, point.target_fpr).threshold
     if abs(here - point.threshold) <= AGREEMENT * max(float(values.std()), 1e-12):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
+from paraphrase_rl import __version__
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
 from paraphrase_rl.evaluation.cells import Rows
 from paraphrase_rl.evaluation.plan import Plan
-from paraphrase_rl.evaluation.quality import build_quality
+from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
 from paraphrase_rl.evaluation.records import Quality
 from paraphrase_rl.evaluation.statistics import estimate_mean
 from paraphrase_rl.files import sha256_text
@@ -42,7 +43,7 @@ class Measurer:
     cache: Cache
     report: Callable[[str], None]
     notes: list[str] = field(default_factory=list)
-    _built: Any = None
+    _built: QualityMeasures | None = None
 
     def measure(self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Metrics]:
         """The metrics of each rewrite by name, ``None`` where one is not known; empty where nothing could be measured.
@@ -68,11 +69,13 @@ class Measurer:
             named = {keys[i]: row for i, row in zip(chunk, rows, strict=True)}
             found |= named
             self.cache.add({keys[i]: named[keys[i]] for k, i in enumerate(chunk) if k not in failed})
-        return [found.get(key) or (self.cache[key] if key in self.cache else {}) for key in keys]
+        return [found.get(key) or self.cache.get(key, {}) for key in keys]
 
     def _key(self, source: Document, rewrite: Rewrite) -> str:
         plan = self.plan
         return key_of(
+            __version__,
+            sorted(METRICS),
             plan.nli,
             repr(plan.judge),
             plan.recipe.prompt.instruction,
@@ -90,8 +93,9 @@ class Measurer:
                 self.plan.recipe, self.context, nli=self.plan.nli, judge=self.plan.judge
             )
         table, failures = self._built(sources, rewrites, self.plan.recipe.prompt.instruction)
-        for message in sorted({failure.message for failure in failures}):
-            self._note(f"quality: {message}")
+        for owner in dict.fromkeys(failure.owner for failure in failures):
+            reasons = Counter(failure.message for failure in failures if failure.owner == owner)
+            self._note(f"{owner} is not known of some rewrites: {reasons.most_common(1)[0][0]}")
         rows: list[Metrics] = [
             {name: float(values[i]) if np.isfinite(values[i]) else None for name, values in table.items()}
             for i in range(len(rewrites))

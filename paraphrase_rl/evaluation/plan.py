@@ -142,7 +142,8 @@ class Plan:
                 )
         if taken := [a.label for a in self.attacks if a.label == CLEAN]:
             raise EvaluationError(
-                f"a rewriter is labelled {taken[0]!r}, which stands for texts untouched", "give it another label"
+                f"a rewriter is labelled {taken[0]!r}, which stands for texts untouched",
+                "give it another label",
             )
 
     def notes(self) -> list[str]:
@@ -179,7 +180,9 @@ def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], li
         if entry.full_name in trained:
             continue
         if missing := entry.missing_modules():
-            notes.append(f"detector {name} is left out: it needs {', '.join(missing)}; {entry.install_line()}")
+            notes.append(
+                f"detector {name} is left out: it needs {', '.join(missing)}; {entry.install_line()}"
+            )
         elif name != COMBINED:
             found.append(Component(name=name))
     return found, notes

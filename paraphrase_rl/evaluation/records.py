@@ -4,7 +4,7 @@ The folder of an evaluation holds:
 
 ``results.json``      this page's :class:`Results`: every table
 ``calibration.json``  thresholds, fixed on clean held-out human texts before any rewrite is scored
-``documents.jsonl``   the texts: id, text, label, group, domain, pair, split (calibration humans, and the test texts)
+``documents.jsonl``   the texts: of the test split, those evaluated: id, text, label, group, domain, pair
 ``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished; or failure (kind, message)
 ``scores.jsonl``      one row a score: rewriter, detector, id, sample, score; or failure
 ``quality.jsonl``     one row a rewrite: rewriter, id, sample, metrics (name -> value; null = not known)

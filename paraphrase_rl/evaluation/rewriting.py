@@ -73,7 +73,9 @@ def rewrite_with(
         keys = [key_of(*identity, n, sha256_text(d.text)) for d in documents]
         missing = {k: d.text for k, d in zip(keys, documents, strict=True) if k not in cache}
         if documents:
-            report(f"{label}: {len(documents)} texts, {len(documents) - sum(k in missing for k in keys)} cached")
+            report(
+                f"{label}: {len(documents)} texts, {len(documents) - sum(k in missing for k in keys)} cached"
+            )
         failures: dict[str, Failure] = {}
         if missing:
             try:
@@ -96,7 +98,9 @@ def _nothing(
 ) -> Rewritten:
     failure = Failure(index=0, owner=name, kind="failed", message=why)
     return Rewritten(
-        info=info.model_copy(update={"failure": why}), ai=[failure for _ in ai], human=[failure for _ in human]
+        info=info.model_copy(update={"failure": why}),
+        ai=[failure for _ in ai],
+        human=[failure for _ in human],
     )
 
 
@@ -136,7 +140,9 @@ def _rewritten(label: str, rewriter: Rewriter, texts: Sequence[str], n: int, see
     try:
         answers = rewrite_contained(label, rewriter.rewrite, texts, n, seed)
     except PrlError as error:
-        return [Failure(index=i, owner=label, kind="failed", message=error.one_line) for i in range(len(texts))]
+        return [
+            Failure(index=i, owner=label, kind="failed", message=error.one_line) for i in range(len(texts))
+        ]
     return [_unicode(label, i, answer) for i, answer in enumerate(answers)]
 
 
