@@ -81,7 +81,7 @@ def candidates(
         for step in steps
         for metrics in [history.evaluations.get(step, {})]
     }
-    from_evaluation = _measured(evaluated) >= _measured(trained)
+    from_evaluation = results is not None and _measured(evaluated) >= _measured(trained)
     points = evaluated if from_evaluation else trained
     source = (
         "evaluation: attack success rate" if from_evaluation else "evaluations during training: 1 - P(AI)"

@@ -161,17 +161,16 @@ def _best(history: History, chosen: tuple[Candidate, ...]) -> int:
 
 
 def _labels(history: History, results: Results | None) -> dict[int, str]:
-    """Step -> the row of the policy of that step; the row without a step is that of the last one."""
+    """Step -> the row of this run's policy at that step; one that names no step is that of the last."""
     found: dict[int, str] = {}
     for rewriter in results.rewriters if results else ():
-        _, _, step = rewriter.label.partition("@")
-        if rewriter.name == POLICY and step.isdecimal():
-            found.setdefault(int(step), rewriter.label)
-    plain = [
-        r.label for r in (results.rewriters if results else ()) if r.name == POLICY and "@" not in r.label
-    ]
-    if plain:
-        found[history.steps or history.last_step] = POLICY if POLICY in plain else plain[0]
+        if rewriter.name != POLICY or rewriter.options.get("run") is not None:
+            continue
+        step = rewriter.options.get("checkpoint")
+        if not isinstance(step, int):
+            step = history.steps or history.last_step
+        if rewriter.label in (POLICY, f"{POLICY}@{step}") or step not in found:
+            found[step] = rewriter.label
     return found
 
 
