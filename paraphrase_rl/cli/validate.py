@@ -60,7 +60,7 @@ def command(
     """
     from paraphrase_rl.evaluation.verdict import judge_run
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.training.history import recipe_file
+    from paraphrase_rl.training.recorded import recipe_of
 
     for override in overrides:
         if not override.strip().startswith(_SECTION):
@@ -68,7 +68,9 @@ def command(
                 f"--set {override}: validate changes bounds only",
                 "for example --set acceptance.reward_std=0.05",
             )
-    acceptance = load_recipe(recipe_file(run), overrides).recipe.acceptance
+    acceptance = recipe_of(run).acceptance
+    if overrides:
+        acceptance = load_recipe(run / "recipe.yaml", overrides).recipe.acceptance
     verdict = judge_run(run, evaluation, acceptance, checkpoint)
     _show(verdict, format_)
     verdict.write(run)

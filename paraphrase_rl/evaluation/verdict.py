@@ -16,16 +16,15 @@ from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation import attack_criteria, run_criteria
 from paraphrase_rl.evaluation.acceptance import Case, VerdictLine, quoted
 from paraphrase_rl.evaluation.pareto import Candidate, candidates
+from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.records import Record, Results
 from paraphrase_rl.files import write_text
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.training.history import History, moment, read_history
 
-__all__ = ["BEST", "CRITERIA", "FINAL", "POLICY", "Candidate", "Verdict", "VerdictLine", "judge_run"]
+__all__ = ["BEST", "CRITERIA", "FINAL", "Candidate", "Verdict", "VerdictLine", "judge_run"]
 
-POLICY = "policy"
-"""The rewriter whose rows are judged: ``policy``, and ``policy@STEP`` for a checkpoint."""
 BEST, FINAL = "best", "final"
 
 CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {

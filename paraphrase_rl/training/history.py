@@ -14,8 +14,8 @@ import numpy as np
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
-from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.training.recorded import recipe_of
 from paraphrase_rl.training.run import has_expired, is_running
 from paraphrase_rl.types import FloatArray
 
@@ -72,17 +72,6 @@ class History:
         )
 
 
-def recipe_file(folder: Path) -> Path:
-    """The resolved recipe of a run.
-
-    Raises:
-        RunError: there is no run.
-    """
-    if not (folder / "recipe.yaml").is_file():
-        raise RunError(f"{folder} holds no run", "name the directory of a run: it has a recipe.yaml")
-    return folder / "recipe.yaml"
-
-
 def read_history(folder: Path) -> History:
     """What the directory of a run says.
 
@@ -90,7 +79,7 @@ def read_history(folder: Path) -> History:
         RunError: there is no run, or one of its files is damaged.
         RecipeError: its recipe cannot be read.
     """
-    recipe = load_recipe(recipe_file(folder)).recipe
+    recipe = recipe_of(folder)
     events = [event for event in _rows(folder, "events.jsonl", _event) if event["event"] in ("start", "end")]
     ended = bool(events) and events[-1]["event"] == "end"
     return History(
