@@ -73,7 +73,8 @@ def checked(folder: Path) -> Path:
                 "convert it to safetensors where you trust it: save_pretrained(FOLDER) writes them",
             )
         raise ModelError(
-            f"{folder} has no weights: model.safetensors is missing", "copy or download it again"
+            f"{folder} has no weights: model.safetensors is missing",
+            "copy or download it again; what a hub repository holds only as pickles is not fetched: convert it",
         )
     return folder
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.cli.settings import option_values
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,7 @@ def chosen(name: str | None, options: Sequence[str], run: Path | None) -> Chosen
         UsageError: an option without a value.
         RunError: there is no run, or its manifest is damaged.
     """
-    from paraphrase_rl.recipe.yaml_positions import parse_value
-
-    given: dict[str, Any] = {}
-    for option in options:
-        key, equals, value = option.partition("=")
-        if not equals:
-            raise UsageError(f"--option {option}: expected KEY=VALUE", "for example --option timeout_s=120")
-        given[key.strip()] = parse_value(value, option)
+    given = option_values(options, "timeout_s=120")
     if run is None:
         return ChosenBackend(name or "trl", given)
     from paraphrase_rl.training.recorded import manifest_of

@@ -21,12 +21,15 @@ from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError
 COMMANDS: Mapping[str, str] = {
     "train": "Train a rewriter against the detectors of a recipe.",
     "export": "Write the adapter of a run to a folder that peft loads.",
+    "rewrite": "Rewrite texts with a rewriter.",
     "score": "Score texts with detectors: raw score, P(AI), verdict.",
     "calibrate": "Fit thresholds and P(AI) of detectors on held-out texts.",
     "fit": "Train a trainable detector on labelled texts.",
+    "harden": "Train a detector on rewritten texts too; see what that changes, for whom.",
     "check": "Check a recipe before it runs: what it does, needs and costs.",
     "data": "Show a data set, or build the recipe's: counts, splits, samples.",
     "validate": "Say whether a run is acceptable, criterion by criterion.",
+    "report": "Write a run or an evaluation as one HTML page.",
     "plugins": "List plug-ins, show one, or say what failed.",
     "doctor": "Check this installation.",
 }

@@ -26,6 +26,28 @@ set_option = click.option(
 device_option = click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
 
 
+def option_values(options: Sequence[str], example: str) -> dict[str, Any]:
+    """``--option KEY=VALUE`` of a component, each value typed as YAML.
+
+    Args:
+        example: shown where one is malformed, such as ``timeout_s=120``.
+
+    Raises:
+        UsageError: an option without a value.
+        RecipeError: a value that is no YAML.
+    """
+    from paraphrase_rl.errors import UsageError
+    from paraphrase_rl.recipe.yaml_positions import parse_value
+
+    given: dict[str, Any] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--option {option}: expected KEY=VALUE", f"for example --option {example}")
+        given[key.strip()] = parse_value(value, option)
+    return given
+
+
 def recipe_options(function: _Function) -> _Function:
     """``--config``, ``--data``, ``--option`` and ``--set``; arrive as config, data, data_options, overrides."""
     for option in (

@@ -65,7 +65,7 @@ def checkpoint(run: Path, wanted: Wanted = "last") -> dict[str, Any]:
     what = {"last": "no checkpoint", "final": "no final checkpoint"}.get(
         str(wanted), f"no checkpoint of step {wanted}"
     )
-    steps = ", ".join(str(row["step"]) for row in there) or "none"
+    steps = ", ".join(dict.fromkeys(str(row["step"]) for row in there)) or "none"
     expired = [row for row in rows if has_expired(row)]
     gone = f"; the last of {len(expired)} expired on {expired[-1]['expires']}" if expired else ""
     raise RunError(f"{run} has {what}", f"there is: {steps}{gone}")

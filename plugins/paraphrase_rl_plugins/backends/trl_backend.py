@@ -55,7 +55,8 @@ class TrlBackend:
         if adapter is not None:
             from peft import PeftModel
 
-            loaded = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
+            with _without_deprecations():
+                loaded = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
         return TrlPolicy(loaded, load_tokenizer(model))
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:

@@ -1,0 +1,196 @@
+"""``prl rewrite``: texts through a rewriter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.settings import device_option, option_values
+from paraphrase_rl.cli.texts import INPUT_FORMATS, Item, read_items
+from paraphrase_rl.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from paraphrase_rl.protocols import Rewriter
+    from paraphrase_rl.registry import Registry
+    from paraphrase_rl.scoring.ensemble import CalibratedEnsemble
+    from paraphrase_rl.types import Failure, Rewrite
+
+COLUMNS = ("id", "sample", "rewrite", "finished", "failure")
+AT_ONCE = 16
+"""Texts between two lines of progress; a backend samples them together."""
+
+
+@click.command("rewrite")
+@click.argument("name", metavar="NAME")
+@click.argument("paths", nargs=-1, metavar="[PATH]...")
+@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text itself; may be repeated.")
+@click.option(
+    "--input-format",
+    type=click.Choice(INPUT_FORMATS),
+    help="Of the paths and of standard input.  [default: by the file's name, else text]",
+)
+@click.option("--column", default="text", show_default=True, help="Of JSONL and CSV: where the text is.")
+@click.option(
+    "--option",
+    "-o",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Option of the rewriter, such as candidates=8; values are YAML.",
+)
+@click.option("-n", "n", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites a text.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rewriting.")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="A run: its policy, prompt and sampling, and its detectors.",
+)
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Detectors to choose by.  [default: the run's]",
+)
+@device_option
+@format_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    name: str,
+    paths: tuple[str, ...],
+    texts: tuple[str, ...],
+    input_format: str | None,
+    column: str,
+    options: tuple[str, ...],
+    n: int,
+    seed: int,
+    run: Path | None,
+    calibration: Path | None,
+    device: str | None,
+    format_: str,
+) -> None:
+    """Rewrite texts with the rewriter NAME; `prl plugins rewriters` lists them.
+
+    PATH is a file, a folder (its .txt and .md files, no others) or - for standard input, which is also read
+    where nothing is named. A text file is one text; JSONL and CSV hold one a row.
+
+    The same seed gives the same rewrites. `finished` is false where a rewrite was cut at the token limit.
+    Exit code 1: some text could not be rewritten.
+
+    \b
+    Examples:
+      prl rewrite homoglyph essay.txt
+      prl rewrite policy --run runs/first essays/ -n 4 --format jsonl
+      prl rewrite best-of-n --run runs/first essay.txt -o candidates=8
+      prl rewrite guided-decoding essay.txt -o 'detector={name: fast-detectgpt}' -o top_k=20
+    """
+    from paraphrase_rl.registry import default_registry
+
+    registry = default_registry()
+    spec = registry.spec("rewriters", name)
+    given = option_values(options, "max_tokens=200")
+    registry.options("rewriters", name, given)
+    if run is not None and not (run / "recipe.yaml").is_file():
+        raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
+    items = read_items(paths, texts, input_format, column)
+    calibration = calibration or _calibration_of(run)
+    rewriter = _rewriter(
+        registry,
+        name,
+        given,
+        run,
+        calibration,
+        device or _device(bool(spec.extra) or calibration is not None),
+    )
+    if run is not None:
+        say(f"run: {run}; what no option says comes from its recipe")
+    rows = list(_rows(name, rewriter, items, n, seed))
+    emit(
+        rows,
+        format_=format_,
+        schema="paraphrase-rl.rewrite",
+        columns=COLUMNS,
+        meta={
+            "rewriter": name,
+            "options": given,
+            "seed": seed,
+            "run": None if run is None else str(run),
+            "calibration": None if calibration is None else str(calibration),
+        },
+    )
+    if cut := sum(row["finished"] is False for row in rows):
+        say(f"note: {cut} of {len(rows)} rewrites were cut at the token limit: see `finished`")
+    if failed := sum(row["failure"] is not None for row in rows):
+        say(f"{failed} of {len(items)} texts could not be rewritten: see `failure`")
+        ctx.exit(EXIT_NO)
+
+
+def _calibration_of(run: Path | None) -> Path | None:
+    """The calibration of a run, where it has one."""
+    path = run / "calibration.json" if run is not None else None
+    return path if path is not None and path.is_file() else None
+
+
+def _device(runs_on_models: bool) -> str:
+    """``cuda`` where there is one, else ``cpu``; torch is asked only where models may run, and is installed."""
+    from importlib.util import find_spec
+
+    if not runs_on_models or find_spec("torch") is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _rewriter(
+    registry: Registry,
+    name: str,
+    options: dict[str, object],
+    run: Path | None,
+    calibration: Path | None,
+    device: str,
+) -> Rewriter:
+    from paraphrase_rl.scoring.ensemble import load_ensemble
+    from paraphrase_rl.specs import Context
+
+    registry.require("rewriters", name)
+    ensemble: CalibratedEnsemble | None = None
+    if calibration is not None:
+        say(f"detectors: {calibration}")
+        ensemble = load_ensemble(calibration, registry, Context(device=device))
+    return registry.build("rewriters", name, options, Context(device=device, ensemble=ensemble, run=run))
+
+
+def _rows(
+    name: str, rewriter: Rewriter, items: Sequence[Item], n: int, seed: int
+) -> Iterator[dict[str, object]]:
+    """A row for each rewrite, or one for a text without any; says on stderr how far it is."""
+    from paraphrase_rl.evaluation.contain import rewrite_contained
+
+    for start in range(0, len(items), AT_ONCE):
+        some = items[start : start + AT_ONCE]
+        readable = [item for item in some if not item.kind]
+        results = iter(rewrite_contained(name, rewriter.rewrite, [item.text for item in readable], n, seed))
+        for item in some:
+            yield from _of_one(item, None if item.kind else next(results))
+        if len(items) > AT_ONCE:
+            say(f"{start + len(some)} of {len(items)} texts")
+
+
+def _of_one(item: Item, result: list[Rewrite] | Failure | None) -> Iterator[dict[str, object]]:
+    if isinstance(result, list):
+        for sample, rewrite in enumerate(result):
+            yield _row(item.id, sample=sample, rewrite=rewrite.text, finished=rewrite.finished)
+    elif result is None:
+        yield _row(item.id, failure=f"{item.kind}: {item.problem}")
+    else:
+        yield _row(item.id, failure=f"{result.kind}: {result.message}")
+
+
+def _row(id: str, **known: object) -> dict[str, object]:
+    return {"id": id, **dict.fromkeys(COLUMNS[1:]), **known}
