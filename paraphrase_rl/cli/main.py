@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "harden": "Train a detector on rewritten texts too; see what that changes, for whom.",
     "check": "Check a recipe before it runs: what it does, needs and costs.",
     "data": "Show a data set, or build the recipe's: counts, splits, samples.",
+    "evaluate": "Measure rewriters against detectors: evasion, quality, false positives.",
     "validate": "Say whether a run is acceptable, criterion by criterion.",
     "report": "Write a run or an evaluation as one HTML page.",
     "plugins": "List plug-ins, show one, or say what failed.",

@@ -72,12 +72,12 @@ class Measurer:
         return [found.get(key) or self.cache.get(key, {}) for key in keys]
 
     def _key(self, source: Document, rewrite: Rewrite) -> str:
-        plan = self.plan
+        plan, judge = self.plan, self.plan.judge
         return key_of(
             __version__,
             sorted(METRICS),
             plan.nli,
-            repr(plan.judge),
+            [judge.base_url, judge.model, judge.temperature] if judge is not None else None,
             plan.recipe.prompt.instruction,
             [reward.model_dump() for reward in plan.recipe.rewards],
             sha256_text(source.text),

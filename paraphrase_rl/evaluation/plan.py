@@ -24,7 +24,7 @@ from paraphrase_rl.scoring.ensemble import COMBINED, STANDARD_FPRS
 from paraphrase_rl.types import Document
 
 if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.quality import JudgeSettings
+    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
 
 POLICY = "policy"
 """The rewriter that is about a run, see docs/decisions/0001: left out where there is no run."""

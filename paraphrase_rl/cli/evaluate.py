@@ -1,0 +1,203 @@
+"""``prl evaluate``: rewriters against detectors."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paraphrase_rl.cli.evaluated import show
+from paraphrase_rl.cli.output import format_option, say
+from paraphrase_rl.cli.settings import device_for, device_option, set_option
+from paraphrase_rl.errors import EXIT_NO, UsageError
+
+if TYPE_CHECKING:
+    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
+    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.registry import Registry
+
+_OF_RUNS = ("rewriters", "held_out", "acceptance")
+"""Sections that an evaluation of a run may change: what was trained stays what it was."""
+
+
+@click.command("evaluate")
+@click.argument("run", required=False, type=click.Path(path_type=Path))
+@click.option("--config", metavar="NAME|FILE", help="Without RUN: a recipe, packaged name or YAML.")
+@click.option(
+    "--rewriter",
+    "-r",
+    "rewriters",
+    multiple=True,
+    metavar="NAME",
+    help="Only this one; may be repeated.  [default: the recipe's rewriters]",
+)
+@click.option(
+    "--detector",
+    "-d",
+    "detectors",
+    multiple=True,
+    metavar="NAME",
+    help="Beside the recipe's ensemble only this one; may be repeated.  [default: the recipe's held_out]",
+)
+@set_option
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: RUN/evaluation]"
+)
+@click.option(
+    "--texts",
+    type=click.IntRange(min=2),
+    default=64,
+    show_default=True,
+    help="AI test texts to rewrite, the first ones.",
+)
+@click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites a text.")
+@click.option(
+    "--checkpoints",
+    type=click.Choice(["all"]),
+    help="all = every checkpoint of the run beside the last one, as policy@STEP.",
+)
+@click.option(
+    "--humans",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Human texts of each group to rewrite too, for false positives after rewriting; 0 = none.",
+)
+@click.option("--nli", metavar="MODEL", help="Model reference of an NLI model: measure entailment too.")
+@click.option("--judge-url", metavar="URL", help="OpenAI-compatible endpoint: ask a judge too.")
+@click.option("--judge-model", metavar="NAME", help="Its model.")
+@click.option("--judge-key-env", metavar="VARIABLE", help="Environment variable that holds its key.")
+@device_option
+@format_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    run: Path | None,
+    config: str | None,
+    rewriters: tuple[str, ...],
+    detectors: tuple[str, ...],
+    overrides: tuple[str, ...],
+    out: Path | None,
+    texts: int,
+    samples: int,
+    checkpoints: str | None,
+    humans: int,
+    nli: str | None,
+    judge_url: str | None,
+    judge_model: str | None,
+    judge_key_env: str | None,
+    device: str | None,
+    format_: str,
+) -> None:
+    """Measure how far rewrites evade detectors, what they cost in meaning, and who is falsely accused.
+
+    RUN is a run directory: its recipe, texts, calibration and policy. Without it, a recipe (--config) and --out.
+    Thresholds are fixed on clean human texts of the calibration split before any rewrite is scored; every figure has
+    a 95 % interval. docs/evaluation.md explains each.
+
+    What was computed is kept in OUT/cache: the same command goes on after an interrupt. Exit code 1: some cell has no
+    figures, and says why.
+
+    \b
+    Examples:
+      prl evaluate runs/first
+      prl evaluate runs/first -r policy -r homoglyph --samples 4 --checkpoints all
+      prl evaluate --config quickstart --out evaluations/attacks -r synonym -r whitespace -d lrr
+    """
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
+    from paraphrase_rl.evaluation.run import evaluate
+    from paraphrase_rl.registry import default_registry
+
+    judge = _judge(judge_url, judge_model, judge_key_env)
+    registry = default_registry()
+    recipe = _recipe(run, config, overrides, rewriters, detectors, registry)
+    if checkpoints is not None:
+        if run is None:
+            raise UsageError("--checkpoints is about a run", "name its directory: prl evaluate RUN")
+        recipe = with_checkpoints(recipe, run)
+    folder = out or (run / "evaluation" if run is not None else None)
+    if folder is None:
+        raise UsageError("where should the evaluation go?", "without RUN name a folder: --out FOLDER")
+    names = [d.name for d in recipe.detectors]
+    plan = Plan(
+        recipe=recipe,
+        corpus=load_documents(recipe.data.source, recipe.data, registry),
+        out=folder,
+        run=run,
+        device=device or device_for(registry, names),
+        texts=texts,
+        samples=samples,
+        humans=humans,
+        nli=nli,
+        judge=judge,
+    )
+    say(
+        f"evaluating {', '.join(a.label or a.name for a in plan.attacks) or 'no rewriter'} on {len(plan.ai)} AI and "
+        f"{len(plan.human)} human test texts of {plan.corpus.source} into {folder}"
+    )
+    try:
+        results = evaluate(plan, registry, say)
+    except KeyboardInterrupt:
+        say(f"what was computed is kept; continue with: {shlex.join(['prl', *sys.argv[1:]])}")
+        raise
+    show(results, format_, folder)
+    if any(not cell.points for cell in results.cells):
+        ctx.exit(EXIT_NO)
+
+
+def _judge(url: str | None, model: str | None, key_env: str | None) -> JudgeSettings | None:
+    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
+
+    if url is None and model is None and key_env is None:
+        return None
+    if url is None or model is None:
+        raise UsageError("a judge needs --judge-url and --judge-model", "such as http://localhost:8000/v1")
+    return JudgeSettings(base_url=url, model=model, key_env=key_env)
+
+
+def _recipe(
+    run: Path | None,
+    config: str | None,
+    overrides: Sequence[str],
+    rewriters: Sequence[str],
+    detectors: Sequence[str],
+    registry: Registry,
+) -> Recipe:
+    """The recipe of the run or of --config, with the rewriters and held-out detectors asked for."""
+    from paraphrase_rl.files import dumps
+    from paraphrase_rl.recipe.loading import load_recipe
+
+    if (run is None) == (config is None):
+        raise UsageError(
+            "name either a run or a recipe", "prl evaluate RUN, or prl evaluate --config NAME --out FOLDER"
+        )
+    path = str(config)
+    if run is not None:
+        if not (run / "recipe.yaml").is_file():
+            raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
+        path = str(run / "recipe.yaml")
+        for override in overrides:
+            if override.strip().split("=")[0].split(".")[0] not in _OF_RUNS:
+                raise UsageError(
+                    f"--set {override}: a run keeps its recipe, but for {', '.join(_OF_RUNS)}",
+                    "evaluate a recipe instead: prl evaluate --config FILE --out FOLDER",
+                )
+    recipe = load_recipe(path, overrides).recipe
+    named: list[str] = []
+    if rewriters:
+        listed = {attack.label or attack.name: attack.model_dump() for attack in recipe.rewriters}
+        for name in rewriters:
+            if name not in listed:
+                registry.get("rewriters", name)
+        named.append(f"rewriters={dumps([listed.get(n, {'name': n}) for n in dict.fromkeys(rewriters)])}")
+    if detectors:
+        known = {component.name: component.model_dump() for component in recipe.held_out or []}
+        for name in detectors:
+            registry.get("detectors", name)
+        named.append(f"held_out={dumps([known.get(n, {'name': n}) for n in dict.fromkeys(detectors)])}")
+    return load_recipe(path, [*overrides, *named]).recipe if named else recipe
