@@ -1,0 +1,68 @@
+"""Articles left out, as learners of English do.
+
+RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``article_deletion``, at 50 %. Deviations: RAID deletes "a", "an"
+and "the" only where they are written small between two spaces, so never at the beginning of a sentence or a line;
+here those are eligible too, and the next word takes over the capital letter. A capital "A" or "The" elsewhere is part
+of a name and is left.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Sequence
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.specs import Context, RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+
+NAME = "article-deletion"
+SMALL = r"(?<![\w.'’-])(?:a|an|the)[ \t]+(?=\w)"
+CAPITAL = r"(?<![\w.'’-])(?:A|An|The)[ \t]+[a-z]"
+ARTICLE = re.compile(f"{SMALL}|{CAPITAL}")
+BEFORE = 40
+"""Characters before an article in which the end of the last sentence is looked for."""
+
+
+class ArticleDeletionOptions(RateOptions):
+    rate: float = rate_field(0.5)
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=NAME,
+            summary="articles (a, an, the) left out",
+            factory=build,
+            options=ArticleDeletionOptions,
+            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
+            cost="none worth counting",
+        )
+    ]
+
+
+def build(options: ArticleDeletionOptions, context: Context) -> ArticleDeletion:  # noqa: ARG001 - the factory's signature
+    """The factory."""
+    return ArticleDeletion(options)
+
+
+class ArticleDeletion(Edits):
+    """Places: articles before a word, capital ones at the beginning of a sentence only."""
+
+    name = NAME
+
+    def places(self, text: str) -> Sequence[Span]:
+        return [
+            Span(*found.span())
+            for found in ARTICLE.finditer(text)
+            if found[0][0].islower() or _begins_sentence(text, found.start())
+        ]
+
+    def change(self, text: str, place: Span, rng: random.Random) -> str:  # noqa: ARG002 - always the same
+        return text[place.end - 1].upper() if text[place.start].isupper() else ""
+
+
+def _begins_sentence(text: str, start: int) -> bool:
+    before = text[max(0, start - BEFORE) : start].rstrip(" \t\"'“”‘’([*_")
+    return not before or before[-1] in ".!?…:\n"

@@ -1,0 +1,56 @@
+"""Zero-width spaces between characters: invisible, and they cut every word into pieces for a tokenizer.
+
+RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``zero_width_space``, after 100 % of the characters. Deviation:
+after user-perceived characters (grapheme clusters, UAX 29), so that no accent, emoji or syllable is torn apart.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.specs import Context, RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+
+NAME = "zero-width"
+ZERO_WIDTH_SPACE = "\u200b"
+
+
+class ZeroWidthOptions(RateOptions):
+    rate: float = rate_field(1.0)
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=NAME,
+            summary="a zero-width space after characters",
+            factory=build,
+            options=ZeroWidthOptions,
+            extra="rewriters",
+            modules=("regex",),
+            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
+            cost="none worth counting",
+        )
+    ]
+
+
+def build(options: ZeroWidthOptions, context: Context) -> ZeroWidth:  # noqa: ARG001 - the factory's signature
+    """The factory."""
+    return ZeroWidth(options)
+
+
+class ZeroWidth(Edits):
+    """Places: after each user-perceived character, the last one too."""
+
+    name = NAME
+
+    def places(self, text: str) -> Sequence[Span]:
+        import regex
+
+        return [Span(found.end(), found.end()) for found in regex.finditer(r"\X", text)]
+
+    def change(self, text: str, place: Span, rng: random.Random) -> str:  # noqa: ARG002 - always the same
+        return ZERO_WIDTH_SPACE
