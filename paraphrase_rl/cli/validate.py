@@ -35,6 +35,12 @@ _CANDIDATES = ("step", "evasion", "similarity", "on_front", "chosen", "source")
     type=click.Path(path_type=Path),
     help="Folder of the evaluation.  [default: RUN/evaluation]",
 )
+@click.option(
+    "--fairness",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Evaluation of the same detectors on texts with groups of writers, for the false positive gap alone.",
+)
 @set_option
 @format_option
 @click.pass_context
@@ -43,6 +49,7 @@ def command(
     run: Path,
     checkpoint: str,
     evaluation: Path | None,
+    fairness: Path | None,
     overrides: tuple[str, ...],
     format_: str,
 ) -> None:
@@ -71,7 +78,7 @@ def command(
     acceptance = recipe_of(run).acceptance
     if overrides:
         acceptance = load_recipe(run / "recipe.yaml", overrides).recipe.acceptance
-    verdict = judge_run(run, evaluation, acceptance, checkpoint)
+    verdict = judge_run(run, evaluation, acceptance, checkpoint, fairness)
     _show(verdict, format_)
     verdict.write(run)
     say(_conclusion(verdict))

@@ -39,8 +39,10 @@ class Case:
     Attributes:
         step: of the policy judged, the last one that counts.
         whole: whether the run came to its end, or an earlier checkpoint of it is judged.
+        fairness: the evaluation that the false positive gap is taken from; ``None`` = there is none.
         label: the policy's row in the evaluation; ``None`` where it has none.
         stale: why the evaluation is not of this policy; empty where it is.
+        chosen_among: checkpoints that this one was chosen from by the figures judged; 1 = it was not chosen.
         command: the `prl evaluate` that brings what is missing of the policy.
     """
 
@@ -49,8 +51,10 @@ class Case:
     step: int
     whole: bool
     results: Results | None
+    fairness: Results | None
     label: str | None
     stale: str
+    chosen_among: int
     command: str
 
     @property

@@ -9,6 +9,9 @@ from paraphrase_rl.evaluation.pareto import SIMILARITY
 from paraphrase_rl.evaluation.records import CLEAN, Estimate, FairnessGap, Results
 from paraphrase_rl.scoring.ensemble import COMBINED
 
+BESIDE = ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio", "format")
+"""Quality metrics shown beside the similarity: what it hides."""
+
 
 def attack_success(case: Case) -> VerdictLine:
     """Share not flagged after, among the texts that the ensemble flagged before."""
@@ -23,6 +26,9 @@ def attack_success(case: Case) -> VerdictLine:
         why = cell.failure if cell and cell.failure else f"it has no {COMBINED} at rate {case.target_fpr:g}"
         return at_least(name, bound, None, f"not in the evaluation: {why}; make it anew: {case.command}")
     success, before, after = point.attack_success_rate, point.tpr_before, point.tpr_after
+    chosen = (
+        f"; chosen among {case.chosen_among} on these texts, so too good" if case.chosen_among > 1 else ""
+    )
     failed = f"; {cell.failed} of {cell.texts} rewrites failed ({cell.failure})" if cell.failed else ""
     if success.value is None:
         return at_least(name, bound, None, f"the {COMBINED} flagged no text before the rewrite{failed}")
@@ -31,7 +37,7 @@ def attack_success(case: Case) -> VerdictLine:
         bound,
         success,
         f"of {success.n} texts the {COMBINED} flagged before, at false positive rate {case.target_fpr:g}; "
-        f"unflagged of all AI texts, no attack needed: {_missed(before)} before, {_missed(after)} after{failed}",
+        f"1 - TPR over all AI texts: {_missed(before)} before, {_missed(after)} after{failed}{chosen}",
     )
 
 
@@ -49,7 +55,7 @@ def similarity(case: Case) -> VerdictLine:
         )
     beside = ", ".join(
         f"{metric.replace('_', ' ')} {found.estimate.value:.2f}"
-        for metric in ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio")
+        for metric in BESIDE
         if (found := case.results.mean_quality(case.label, metric)) and found.estimate.value is not None
     )
     failed = f"; {quality.failed} rewrites could not be judged" if quality.failed else ""
@@ -64,35 +70,50 @@ def similarity(case: Case) -> VerdictLine:
 
 def fairness_gap(case: Case) -> VerdictLine:
     """False positive rate of the group above that of the reference group, on clean human texts."""
-    accepted = case.acceptance
-    name, group, reference = "fairness_gap", accepted.fairness_group, accepted.reference_group
-    again = f"prl evaluate {quoted(case.history.folder)} --data SOURCE, with texts of both groups"
-    if case.results is None:
-        return at_most(name, accepted.fairness_gap, None, f"no evaluation; make one: {again}")
-    gap = _gap(case, case.results)
+    name, bound = "fairness_gap", case.acceptance.fairness_gap
+    group, reference = case.acceptance.fairness_group, case.acceptance.reference_group
+    results = case.fairness
+    if results is None:
+        return at_most(
+            name, bound, None, f"no evaluation; make one: prl evaluate {quoted(case.history.folder)}"
+        )
+    gap = _gap(case, results)
     if gap is None or gap.gap.value is None:
-        counts = case.results.about.groups
-        found = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items())) or "no group named"
+        counts = results.about.groups
+        found = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items())) or "of no named group"
+        recipe = quoted(case.history.folder / "recipe.yaml")
         return at_most(
             name,
-            accepted.fairness_gap,
+            bound,
             None,
-            f"no figure for {group} beside {reference}: the human texts evaluated are {found}; bring them: {again}",
+            f"no figure for {group} beside {reference}: the human texts evaluated are {found}; evaluate the same "
+            f"detectors on texts of both: prl evaluate --config {recipe} --data SOURCE --out DIR, then validate with "
+            "--fairness DIR",
         )
-    length = "whole texts, unequal lengths count in" if gap.words is None else f"all cut to {gap.words} words"
-    rates = ", ".join(
-        f"{row.group} {row.rate.value:.3f} (n = {row.rate.n})"
-        for row in case.results.false_positives
-        if (row.rewriter, row.detector, row.words) == (gap.rewriter, gap.detector, gap.words)
-        and row.group in (group, reference)
-        and row.rate.value is not None
-        and math.isclose(row.target_fpr, gap.target_fpr)
-    )
     return at_most(
         name,
-        accepted.fairness_gap,
+        bound,
         gap.gap,
-        f"clean human texts, {COMBINED} at {gap.target_fpr:g}, {length}: {rates or f'{group} minus {reference}'}",
+        f"clean human texts of {results.about.source}, {COMBINED} at {gap.target_fpr:g}, {_length(gap, results)}"
+        f"{_rates(gap, results)}",
+    )
+
+
+def _length(gap: FairnessGap, results: Results) -> str:
+    if gap.words is not None:
+        return f"all cut to {gap.words} words"
+    words = results.about.passage_words
+    return "whole texts, whose lengths may differ" if words is None else f"passages of at most {words} words"
+
+
+def _rates(gap: FairnessGap, results: Results) -> str:
+    return "".join(
+        f", {row.group} {row.rate.value:.3f} (n = {row.rate.n})"
+        for row in results.false_positives
+        if (row.rewriter, row.detector, row.words) == (gap.rewriter, gap.detector, gap.words)
+        and row.group in (gap.group, gap.reference)
+        and row.rate.value is not None
+        and math.isclose(row.target_fpr, gap.target_fpr)
     )
 
 

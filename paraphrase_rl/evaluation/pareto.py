@@ -14,6 +14,8 @@ from paraphrase_rl.training.history import History
 SIMILARITY = "semantic_similarity"
 """The quality metric that stands for meaning."""
 
+EVALUATION = "evaluation: attack success rate"
+
 
 class Candidate(Record):
     """A checkpoint and what is known of it; both figures higher = better, ``None`` = not measured."""
@@ -83,9 +85,7 @@ def candidates(
     }
     from_evaluation = results is not None and _measured(evaluated) >= _measured(trained)
     points = evaluated if from_evaluation else trained
-    source = (
-        "evaluation: attack success rate" if from_evaluation else "evaluations during training: 1 - P(AI)"
-    )
+    source = EVALUATION if from_evaluation else "evaluations during training: 1 - P(AI)"
     on_front = dict(zip(steps, front([points[step] for step in steps]), strict=True))
     chosen = choose(points, least_similarity)
     return tuple(

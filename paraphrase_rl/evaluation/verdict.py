@@ -15,12 +15,13 @@ from pydantic import Field, ValidationError
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation import attack_criteria, run_criteria
 from paraphrase_rl.evaluation.acceptance import Case, VerdictLine, quoted
-from paraphrase_rl.evaluation.pareto import Candidate, candidates
+from paraphrase_rl.evaluation.pareto import EVALUATION, Candidate, candidates
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.records import Record, Results
 from paraphrase_rl.files import write_text
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
+from paraphrase_rl.scoring.ensemble import COMBINED
 from paraphrase_rl.training.history import History, moment, read_history
 
 __all__ = ["BEST", "CRITERIA", "FINAL", "Candidate", "Verdict", "VerdictLine", "judge_run"]
@@ -49,6 +50,7 @@ class Verdict(Record):
     steps: int | None = Field(description="of the whole run; None where it never began")
     checkpoint: int = Field(description="step of the policy judged")
     evaluation: str | None = Field(description="folder of the evaluation; None where there is none")
+    fairness: str | None = Field(description="folder the false positive gap is from; None = the same")
     accepted: bool = Field(description="every line passes")
     lines: tuple[VerdictLine, ...]
     candidates: tuple[Candidate, ...] = Field((), description="checkpoints the best was chosen from")
@@ -78,7 +80,11 @@ class Verdict(Record):
 
 
 def judge_run(
-    run: Path, evaluation: Path | None = None, acceptance: Acceptance | None = None, checkpoint: str = FINAL
+    run: Path,
+    evaluation: Path | None = None,
+    acceptance: Acceptance | None = None,
+    checkpoint: str = FINAL,
+    fairness: Path | None = None,
 ) -> Verdict:
     """The verdict on one policy of a run.
 
@@ -86,11 +92,13 @@ def judge_run(
         evaluation: its folder; ``None`` = ``RUN/evaluation``, which need not be there.
         acceptance: the bounds; ``None`` = those of the run's recipe.
         checkpoint: ``final``, a step, or ``best``: see :func:`paraphrase_rl.evaluation.pareto.candidates`.
+        fairness: folder of the evaluation of the same detectors on other texts that the false positive gap is taken
+            from, where the run's own have no groups of writers; ``None`` = the same evaluation.
 
     Raises:
         RunError: no run, a damaged file, no such checkpoint, or none that the best could be chosen from.
         RecipeError: the run's recipe cannot be read.
-        EvaluationError: the evaluation is damaged, or was named and is not there.
+        EvaluationError: an evaluation is damaged, was named and is not there, or is of other detectors.
     """
     history = read_history(run)
     acceptance = acceptance or history.recipe.acceptance
@@ -115,8 +123,10 @@ def judge_run(
         step=step,
         whole=history.status == "completed" or checkpoint != FINAL,
         results=results,
+        fairness=_of_same_detectors(history, fairness) if fairness else results,
         label=_labels(history, results).get(step),
         stale=_stale(history, results) if last else "",
+        chosen_among=sum(c.source == EVALUATION for c in chosen) or 1,
         command=_command(history, every=not last),
     )
     lines = tuple(criterion(case) for criterion in CRITERIA.values())
@@ -126,6 +136,7 @@ def judge_run(
         steps=history.steps,
         checkpoint=step,
         evaluation=None if results is None else str(folder),
+        fairness=None if fairness is None else str(fairness),
         accepted=all(line.verdict == "pass" for line in lines),
         lines=lines,
         candidates=chosen,
@@ -171,6 +182,20 @@ def _labels(history: History, results: Results | None) -> dict[int, str]:
         if rewriter.label in (POLICY, f"{POLICY}@{step}") or step not in found:
             found[step] = rewriter.label
     return found
+
+
+def _of_same_detectors(history: History, folder: Path) -> Results:
+    """An evaluation whose ensemble is that of the run."""
+    results = Results.read(folder)
+    there = [(d.name, d.options) for d in results.detectors if d.trained_against and d.name != COMBINED]
+    wanted = [(d.name, d.options) for d in history.recipe.detectors]
+    if sorted(there, key=repr) != sorted(wanted, key=repr):
+        raise EvaluationError(
+            f"{folder} evaluates {', '.join(name for name, _ in there) or 'no ensemble'}, and the run was trained "
+            f"against {', '.join(name for name, _ in wanted)}, or with other options",
+            f"make it with --config {quoted(history.folder / 'recipe.yaml')}",
+        )
+    return results
 
 
 def _stale(history: History, results: Results | None) -> str:

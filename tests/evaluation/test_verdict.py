@@ -15,7 +15,10 @@ from hypothesis import strategies as st
 
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.acceptance import VerdictLine, at_least, at_most
-from paraphrase_rl.evaluation.records import Estimate, RewriterInfo
+from paraphrase_rl.evaluation.attack_criteria import BESIDE
+from paraphrase_rl.evaluation.pareto import SIMILARITY
+from paraphrase_rl.evaluation.quality import METRICS
+from paraphrase_rl.evaluation.records import DetectorInfo, Estimate, RewriterInfo
 from paraphrase_rl.evaluation.run_criteria import largest_drop
 from paraphrase_rl.evaluation.verdict import CRITERIA, Verdict, judge_run
 from paraphrase_rl.files import append_jsonl, write_jsonl
@@ -182,7 +185,7 @@ def test_the_fairness_gap_is_that_at_equal_length_of_clean_texts(tmp_path: Path)
     whole = results(fairness=(accepted.gap(None, Estimate(value=0.3, low=0.05, high=0.4, n=50)),))
     failed = lines(write_all(tmp_path / "b", whole))["fairness_gap"]
     assert (failed.value, failed.verdict, failed.certain) == (0.3, "fail", False)
-    assert "unequal lengths" in failed.note
+    assert "whole texts, whose lengths may differ" in failed.note
     reverse = results(fairness=(accepted.gap(60, Estimate(value=-0.2, low=-0.3, high=-0.1, n=50)),))
     assert lines(write_all(tmp_path / "c", reverse))["fairness_gap"].verdict == "pass"
 
@@ -193,6 +196,34 @@ def test_groups_that_were_not_evaluated(tmp_path: Path) -> None:
     assert "30 of native, 20 of non-native" in found.note
     other = Acceptance(fairness_group="teenage", reference_group="adult")
     assert "teenage beside adult" in lines(write_all(tmp_path / "b"), acceptance=other)["fairness_gap"].note
+
+
+def test_lengths_are_told_as_they_were(tmp_path: Path) -> None:
+    whole = (accepted.gap(None, Estimate(value=0.01, n=50)),)
+    cut = results().about.model_copy(update={"passage_words": 48})
+    found = lines(write_all(tmp_path / "run", results(fairness=whole, about=cut)))["fairness_gap"]
+    assert "passages of at most 48 words" in found.note
+
+
+def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
+    run = write_all(tmp_path / "run", results(fairness=()), recipe="detectors:\n  - name: a\n")
+    note = lines(run)["fairness_gap"].note
+    assert f"prl evaluate --config {run}/recipe.yaml --data SOURCE --out DIR" in note
+    (tmp_path / "groups").mkdir()
+    a, b = (DetectorInfo(name=name, family="x", trained_against=True) for name in "ab")
+    results(detectors=(a, *results().detectors), cells=()).write(tmp_path / "groups")
+    verdict = judge_run(run, fairness=tmp_path / "groups")
+    assert verdict.accepted
+    assert verdict.fairness == str(tmp_path / "groups")
+    for others in ((b,), (a, b), (a.model_copy(update={"options": {"x": 1}}),), ()):
+        results(detectors=others).write(tmp_path / "groups")
+        with pytest.raises(EvaluationError, match="evaluates"):
+            judge_run(run, fairness=tmp_path / "groups")
+
+
+def test_what_is_shown_beside_the_similarity_is_measured() -> None:
+    assert set(BESIDE) < METRICS.keys()
+    assert SIMILARITY in METRICS
 
 
 def test_an_evaluation_older_than_the_end_of_the_run_says_nothing_of_its_policy(tmp_path: Path) -> None:
@@ -434,6 +465,7 @@ def test_a_step_is_judged_by_its_own_rows_and_history(tmp_path: Path) -> None:
     assert verdict.checkpoint == 8
     found = {line.criterion: line for line in verdict.lines}
     assert found["attack_success_rate"].value == 0.65
+    assert "chosen among" not in found["attack_success_rate"].note
     assert found["kl_reference"].value == pytest.approx(0.1 + 0.01 * 6)
     final = judge_run(run)
     assert final.criteria("fail") == ["reward_std"]
@@ -477,6 +509,7 @@ def test_best_is_chosen_and_validated(tmp_path: Path) -> None:
     ]
     assert verdict.checkpoint == 8
     assert verdict.accepted
+    assert verdict.lines[0].note.endswith("chosen among 2 on these texts, so too good")
     lenient = judge_run(run, acceptance=Acceptance(semantic_similarity=0.5), checkpoint="best")
     assert lenient.checkpoint == 12
 
