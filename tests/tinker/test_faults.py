@@ -19,8 +19,7 @@ from paraphrase_rl.errors import RecipeError, RunError
 from tests.servers.fault_proxy import FAULTS, FaultProxy
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
-from tests.tinker.runs import backend, short
-from tests.tinker.test_training import numbers
+from tests.tinker.runs import backend, numbers, short
 from tests.training.runs import training_run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -53,9 +52,9 @@ def process(model: Path, port: int, folder: Path) -> Iterator[subprocess.Popen[s
 
 
 @pytest.mark.service
-def test_a_run_survives_the_death_of_the_service(qwen: Path, server: Server, tmp_path: Path) -> None:
+def test_a_run_survives_the_death_of_the_service(qwen: Path, compact: Server, tmp_path: Path) -> None:
     unbroken = training_run(tmp_path / "unbroken", short(qwen))
-    backend(server).train(unbroken)
+    backend(compact).train(unbroken)
     port, folder = free_port(), tmp_path / "run"
     url = f"http://127.0.0.1:{port}"
     run = training_run(folder, short(qwen))
@@ -89,19 +88,19 @@ def test_a_service_that_is_not_there(qwen: Path, tmp_path: Path) -> None:
         backend(f"http://127.0.0.1:{free_port()}", timeout_s=1.0).train(run)
 
 
-def test_a_model_that_is_not_served(qwen: Path, server: Server, tmp_path: Path) -> None:
-    policy = backend(server).policy
+def test_a_model_that_is_not_served(qwen: Path, compact: Server, tmp_path: Path) -> None:
+    policy = backend(compact).policy
     with pytest.raises(RunError, match="base model 'elsewhere' is not served"):
         policy("elsewhere", None)
 
 
 def test_a_wrong_key_is_told_and_not_shown(
-    qwen: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qwen: Path, compact: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINKER_API_KEY", "tml-wrong")
     run = training_run(tmp_path / "run", short(qwen))
     with pytest.raises(RunError) as caught:
-        backend(server).train(run)
+        backend(compact).train(run)
     assert (caught.value.message, caught.value.hint) == (
         "the service refuses the key",
         "check TINKER_API_KEY",
@@ -110,7 +109,7 @@ def test_a_wrong_key_is_told_and_not_shown(
 
 def test_the_key_is_nowhere_and_nothing_is_reported_about_the_user(
     qwen: Path,
-    server: Server,
+    compact: Server,
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
@@ -119,17 +118,17 @@ def test_the_key_is_nowhere_and_nothing_is_reported_about_the_user(
     monkeypatch.setenv("TINKER_LOG", "debug")
     for logger in ("", "tinker", "httpx", "httpcore"):
         caplog.set_level("DEBUG", logger=logger)
-    server.service.seen.clear()
+    compact.service.seen.clear()
     run = training_run(tmp_path / "run", short(qwen, training={"max_steps": 1}))
-    backend(server).train(run)
+    backend(compact).train(run)
     run.directory.close()
     written = "".join(file.read_text() for file in (tmp_path / "run").rglob("*") if file.is_file())
     assert "tinker://" in written
     assert "forward_backward" in caplog.text, "the SDK's own log is among what is searched"
     for place in (written, caplog.text, *capfd.readouterr()):
         assert KEY not in place
-    assert "forward_backward" in server.service.seen
-    assert "telemetry" not in server.service.seen
+    assert "forward_backward" in compact.service.seen
+    assert "telemetry" not in compact.service.seen
 
 
 def test_messages_that_hold_the_key_lose_it() -> None:
@@ -139,22 +138,22 @@ def test_messages_that_hold_the_key_lose_it() -> None:
 
 
 def test_no_key_is_one_line(
-    qwen: Path, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    qwen: Path, compact: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("TINKER_API_KEY")
     monkeypatch.setenv("HOME", str(tmp_path))
     with pytest.raises(RecipeError) as caught:
-        backend(server).train(training_run(tmp_path / "run", short(qwen)))
+        backend(compact).train(training_run(tmp_path / "run", short(qwen)))
     assert caught.value.one_line == "tinker: there is no API key; export TINKER_API_KEY=tml-..."
 
 
 def test_a_run_through_a_bad_network_gives_the_numbers_of_a_good_one(
-    qwen: Path, server: Server, tmp_path: Path
+    qwen: Path, compact: Server, tmp_path: Path
 ) -> None:
     """No step is trained twice and none is skipped: one more optimizer step would change every later number."""
-    proxy = FaultProxy(server.url, rate=0.2)
+    proxy = FaultProxy(compact.url, rate=0.2)
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
-    runs = {"good": server.url, "bad": proxy.url}
+    runs = {"good": compact.url, "bad": proxy.url}
     for name, url in runs.items():
         run = training_run(tmp_path / name, short(qwen, training={"max_steps": 3}))
         assert backend(url).train(run).status == "completed"
@@ -164,23 +163,23 @@ def test_a_run_through_a_bad_network_gives_the_numbers_of_a_good_one(
     assert numbers(tmp_path / "bad") == numbers(tmp_path / "good")
 
 
-def test_a_lost_session_ends_in_the_line_that_resumes(qwen: Path, server: Server, tmp_path: Path) -> None:
+def test_a_lost_session_ends_in_the_line_that_resumes(qwen: Path, compact: Server, tmp_path: Path) -> None:
     unbroken = training_run(tmp_path / "unbroken", short(qwen))
-    backend(server).train(unbroken)
+    backend(compact).train(unbroken)
     folder = tmp_path / "run"
     run = training_run(folder, short(qwen))
 
     def forget(where: Path, record: Any) -> None:
         if record.step == 3:
-            server.service.sessions.clear()
+            compact.service.sessions.clear()
 
     run.observe = forget
     with pytest.raises(RunError) as caught:
-        backend(server).train(run)
+        backend(compact).train(run)
     run.directory.close()
     assert "the session is gone" in caught.value.message
     assert caught.value.hint == f"continue with: prl train --resume {folder}"
     rest = training_run(folder, short(qwen), resume=True)
-    assert backend(server).train(rest).status == "completed"
+    assert backend(compact).train(rest).status == "completed"
     rest.directory.close()
     assert numbers(folder) == numbers(tmp_path / "unbroken")

@@ -7,6 +7,7 @@ differ by about 1e-6, the gradients by as much, and Adam's division by their own
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,13 +17,23 @@ import pytest
 import torch
 from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
 from paraphrase_rl_plugins.backends._tinker_service import Service
-from paraphrase_rl_plugins.backends._tinker_trainer import Asked, TinkerTrainer, trained_logprobs
+from paraphrase_rl_plugins.backends._tinker_trainer import (
+    LOSS,
+    Asked,
+    TinkerTrainer,
+    datum,
+    trained_logprobs,
+)
 from peft import get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
+from tinker import AdamParams, Datum
 from tinker.lib.public_interfaces.api_future import AwaitableConcurrentFuture
 from transformers import TrainerCallback
 
 from paraphrase_rl.recipe.schema import Recipe
-from tests.servers.tinker_server import Server
+from paraphrase_rl.types import Rollout
+from tests.servers.skyrl_process import SkyRL
+from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend, short
 from tests.training.runs import backend as trl_backend
 from tests.training.runs import training_run
@@ -59,11 +70,17 @@ class Capture(TrainerCallback):
         return parts
 
 
-def adapter(trainer: Any) -> dict[str, torch.Tensor]:
-    """A start that has left the base model, so that the KL term is there: B random instead of 0."""
-    generator = torch.Generator().manual_seed(3)
-    weights = get_peft_model_state_dict(trainer.model)
-    return {name: 0.05 * torch.randn(w.shape, generator=generator) for name, w in weights.items()}
+class SharedA(TrainerCallback):
+    """SkyRL adapts q, k and v with one A, and gate and up with another; its gradient is theirs together."""
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, *, model: Any, **_: Any) -> None:
+        found = {name: p for name, p in model.named_parameters() if ".lora_A." in name}
+        for layers in (("q_proj", "k_proj", "v_proj"), ("gate_proj", "up_proj")):
+            for name in (name for name in found if layers[0] in name):
+                parts = [found[name.replace(layers[0], layer)] for layer in layers]
+                together = sum(part.grad for part in parts)
+                for part in parts:
+                    part.grad = together.clone()
 
 
 @pytest.fixture(scope="module")
@@ -77,51 +94,113 @@ def settings(qwen: Path) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def on_trl(settings: Recipe, tmp_path_factory: pytest.TempPathFactory) -> Any:
+def service(server: Any) -> Iterator[Service]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINKER_API_KEY", KEY)
+        with Service(server.url, 300.0, "") as open_service:
+            yield open_service
+
+
+@pytest.fixture(scope="module")
+def start(
+    settings: Recipe, server: Any, service: Service, tmp_path_factory: pytest.TempPathFactory
+) -> SimpleNamespace:
+    """An adapter that has left the base model, so that the KL term is there: at the service, and its weights here."""
+    folder = tmp_path_factory.mktemp("start")
+    training = backend(server)._training(service, training_run(folder / "run", settings))
+    rng = np.random.default_rng(3)
+    rollouts = [
+        Rollout(
+            group=0,
+            prompt_ids=ids[:4],
+            completion_ids=ids[4:],
+            logprobs=np.full(20, -5.0),
+            text="",
+            finished=False,
+        )
+        for ids in rng.integers(3, 250, size=(4, 24)).tolist()
+    ]
+    training.forward_backward([datum(r, rng.normal(size=20)) for r in rollouts], LOSS)
+    training.optim_step(AdamParams(learning_rate=0.05))
+    saved = service.ask(training.save_state("start"), "the start").path
+    backend(server).export(folder, {"reference": saved}, folder / "adapter")
+    return SimpleNamespace(saved=saved, weights=load_file(folder / "adapter" / "adapter_model.safetensors"))
+
+
+@pytest.fixture(scope="module")
+def on_trl(
+    settings: Recipe, server: Any, start: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory
+) -> Capture:
     run = training_run(tmp_path_factory.mktemp("trl") / "run", settings)
     trainer = trl_backend().trainer(run)
-    start = adapter(trainer)
-    set_peft_model_state_dict(trainer.model, start)
+    assert get_peft_model_state_dict(trainer.model).keys() == start.weights.keys()
+    set_peft_model_state_dict(trainer.model, start.weights)
     capture = Capture(trainer)
     trainer.add_callback(capture)
+    if isinstance(server, SkyRL):
+        trainer.add_callback(SharedA())
     trainer.train()
-    return SimpleNamespace(start=start, capture=capture)
+    return capture
 
 
 @pytest.fixture(scope="module")
 def on_the_service(
-    on_trl: Any, settings: Recipe, server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Any:
+    on_trl: Any,
+    settings: Recipe,
+    server: Any,
+    service: Service,
+    start: SimpleNamespace,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> SimpleNamespace:
+    base = service.connected.create_sampling_client(base_model=settings.model).result(30)
+    policy = TinkerPolicy(service, base, Chat(settings.model))
     run = training_run(tmp_path_factory.mktemp("service") / "run", settings)
-    judged = on_trl.capture.judged
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TINKER_API_KEY", str(server.service.key))
-        with Service(server.url, 60.0, "") as service:
-            training = backend(server)._training(service, run)
-            engine = server.service.engine
-            name = engine.trained[training.model_id].adapter
-            set_peft_model_state_dict(engine.peft, on_trl.start, adapter_name=name)
-            base = service.connected.create_sampling_client(base_model=settings.model).result(30)
-            policy = TinkerPolicy(service, base, Chat(settings.model))
-            trainer = TinkerTrainer(run, service, training, policy, rate=RATE, ttl=None)
-            same, _ = trainer.collect(replayed(trainer, judged))
-            data = trainer.data(same)
-            gradient, optimizer = trainer.update(data)
-            before = gradient.result(30).loss_fn_outputs
-            after = training.forward(data, "importance_sampling").result(30).loss_fn_outputs
-            optimizer.result(30)
-    rollouts = same.rollouts
+    same, _ = (trainer := a_trainer(run, service, start, policy)).collect(replayed(trainer, on_trl.judged))
+    data = trainer.data(same)
+    advantages = [
+        d.loss_fn_inputs["advantages"].to_numpy()[-len(r.completion_ids) :]
+        for d, r in zip(data, same.rollouts, strict=True)
+    ]
     return SimpleNamespace(
         judged=same,
-        advantages=[
-            np.asarray(d.loss_fn_inputs["advantages"].to_numpy())[-len(r.completion_ids) :]
-            for d, r in zip(data, rollouts, strict=True)
-        ],
-        change=[
+        advantages=advantages,
+        as_sent=change(trainer, same.rollouts, data),
+        summed=change(
+            a_trainer(run, service, start, policy), same.rollouts, [summed(d, len(data)) for d in data]
+        )
+        if isinstance(server, SkyRL)
+        else None,
+    )
+
+
+def a_trainer(run: Any, service: Service, start: SimpleNamespace, policy: TinkerPolicy) -> TinkerTrainer:
+    """The start's weights, with an optimizer that has seen nothing."""
+    training = service.connected.create_training_client_from_state(start.saved).result(300)
+    return TinkerTrainer(run, service, training, policy, rate=RATE, ttl=None)
+
+
+def change(trainer: TinkerTrainer, rollouts: list[Rollout], data: list[Any]) -> np.ndarray:
+    """Of the rollouts' log-probabilities, by one step."""
+    gradient, optimizer = trainer.update(data)
+    before = trainer.service.wait(gradient, "").loss_fn_outputs
+    trainer.service.wait(optimizer, "")
+    after = trainer.service.ask(trainer.training.forward(data, LOSS), "").loss_fn_outputs
+    return np.concatenate(
+        [
             trained_logprobs(r, a) - trained_logprobs(r, b)
             for r, a, b in zip(rollouts, after, before, strict=True)
-        ],
+        ]
     )
+
+
+def summed(one: Any, count: int) -> Any:
+    """A datum from whose loss a server that takes means gets the sum.
+
+    SkyRL divides a sequence's loss by its length, prompt included, and the batch's by the number of its sequences.
+    """
+    inputs = {name: tensor.to_numpy() for name, tensor in one.loss_fn_inputs.items()}
+    inputs["advantages"] = inputs["advantages"] * np.float32(len(inputs["advantages"]) * count)
+    return Datum(model_input=one.model_input, loss_fn_inputs=inputs)
 
 
 def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
@@ -143,23 +222,36 @@ def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
 
 
 def test_rewards_and_texts_are_the_same(on_trl: Any, on_the_service: Any) -> None:
-    ours, theirs = on_the_service.judged, on_trl.capture.judged
+    ours, theirs = on_the_service.judged, on_trl.judged
     assert [r.text for r in ours.rollouts] == [r.text for r in theirs.rollouts]
     assert [r.finished for r in ours.rollouts] == [r.finished for r in theirs.rollouts]
     assert ours.outcome.total.tolist() == theirs.outcome.total.tolist()
 
 
+def test_the_base_model_gives_the_same_log_probabilities(on_trl: Any, on_the_service: Any) -> None:
+    ours, theirs = (np.concatenate(side.judged.base_logprobs) for side in (on_the_service, on_trl))
+    print(f"\nparity: largest difference of a reference log-probability {np.abs(ours - theirs).max():.2e}")
+    assert np.abs(ours - theirs).max() < 1e-5
+
+
 def test_every_tokens_advantage_is_the_same(on_trl: Any, on_the_service: Any) -> None:
-    ours, theirs = np.concatenate(on_the_service.advantages), np.concatenate(on_trl.capture.advantages)
+    ours, theirs = np.concatenate(on_the_service.advantages), np.concatenate(on_trl.advantages)
     assert np.ptp(theirs) > 1, "the batch had something to learn"
-    by_rollout = [np.ptp(values) for values in on_trl.capture.advantages]
+    by_rollout = [np.ptp(values) for values in on_trl.advantages]
     assert max(by_rollout) > 1e-3, "the KL term was there"
+    print(f"\nparity: largest difference of an advantage {np.abs(ours - theirs).max():.2e}")
     assert np.abs(ours - theirs).max() < 1e-6
 
 
 def test_one_step_changes_the_log_probabilities_alike(on_trl: Any, on_the_service: Any) -> None:
-    ours, theirs = np.concatenate(on_the_service.change), np.concatenate(on_trl.capture.change)
+    theirs = np.concatenate(on_trl.change)
     assert np.abs(theirs).mean() > 0.005, "the step moved the policy"
-    difference = np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+    means = on_the_service.summed is not None
+    ours = on_the_service.summed if means else on_the_service.as_sent
+    difference, as_sent = (
+        np.linalg.norm(side - theirs) / np.linalg.norm(theirs) for side in (ours, on_the_service.as_sent)
+    )
     print(f"\nparity: relative difference of the change of log-probabilities {difference:.2e}")
     assert difference < 0.02
+    if means:
+        print(f"parity: as sent, to a server that takes means, {as_sent:.2e}")

@@ -265,6 +265,9 @@ def trained_logprobs(rollout: Rollout, outputs: Any) -> FloatArray:
 
 
 def grad_norm(reported: Mapping[str, float]) -> dict[str, float]:
-    """The norm of the gradient under its name on every backend, where the service reports one."""
-    norms = [value for name, value in reported.items() if name.partition(":")[0] == "grad_norm"]
+    """The norm of the gradient under its name on every backend, where the service reports one.
+
+    A name may carry a prefix of the server's and the way it was reduced: ``skyrl.ai/grad_norm``, ``grad_norm:mean``.
+    """
+    norms = [v for name, v in reported.items() if name.partition(":")[0].rpartition("/")[2] == "grad_norm"]
     return {"grad_norm": float(norms[0])} if norms else {}
