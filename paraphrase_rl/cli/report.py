@@ -1,0 +1,54 @@
+"""``prl report``: a run or an evaluation as one HTML page, or as Markdown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from paraphrase_rl.cli.output import say
+from paraphrase_rl.errors import UsageError
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path),
+    help="Folder of an evaluation of the run.  [default: RUN/evaluation, if it is there]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The page.  [default: RUN/report.html]",
+)
+@click.option("--markdown", is_flag=True, help="Print a short form for pull requests instead.")
+def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool) -> None:
+    """Write a run, or an evaluation alone, as one HTML page that needs no network.
+
+    RUN is the directory of a training run, or the folder of an evaluation. Nothing is measured anew: what is missing
+    is named on the page, with the command that brings it. Prints where the page is.
+
+    \b
+    Examples:
+      prl report runs/first
+      prl report runs/first --evaluation runs/first-on-essays --out essays.html
+      prl report runs/first --markdown
+    """
+    from paraphrase_rl.report.material import read_material
+
+    if markdown and out:
+        raise UsageError("--markdown prints on stdout, --out is of the page", "choose one of them")
+    material = read_material(run, evaluation)
+    if markdown:
+        from paraphrase_rl.report.markdown import summary
+
+        click.echo(summary(material), nl=False)
+        return
+    from paraphrase_rl.files import write_text
+    from paraphrase_rl.report.page import render
+
+    out = out or run / "report.html"
+    write_text(out, render(material))
+    say(f"{out.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    click.echo(out)

@@ -1,0 +1,133 @@
+"""The short form for pull requests, in GitHub's Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from paraphrase_rl.evaluation.acceptance import quoted
+from paraphrase_rl.evaluation.fairness import EVERYBODY
+from paraphrase_rl.evaluation.records import CLEAN, Estimate, Results
+from paraphrase_rl.report import figures, sections
+from paraphrase_rl.report.marks import printable
+from paraphrase_rl.report.material import Material
+from paraphrase_rl.scoring.ensemble import COMBINED
+
+MOST_REWRITERS = 10
+MOST_COLUMNS = 8
+_SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measured"}
+
+
+def summary(material: Material) -> str:
+    """Verdict, cells, quality and fairness as tables; under 60 lines whatever was measured."""
+    name = "RUN" if material.run is None else quoted(material.run)
+    lines = [f"## {_text(material.name)}", "", *_verdict(material, name)]
+    if material.results is None:
+        lines += ["", f"Not evaluated: `prl evaluate {name}`"]
+    else:
+        lines += [*_cells(material.results), *_quality(material.results), *_fairness(material.results)]
+    return "\n".join(lines) + "\n"
+
+
+def _verdict(material: Material, name: str) -> list[str]:
+    verdict = material.verdict
+    if verdict is None:
+        return [_text(material.verdict_problem) or f"No verdict: an evaluation alone. `prl validate {name}`"]
+    rows = [
+        (
+            line.criterion.replace("_", " "),
+            _SIGNS[line.verdict] + (" (not certain)" if line.certain is False else ""),
+            _estimate(Estimate(value=line.value, low=line.low, high=line.high, n=0)),
+            line.bound.replace(">=", "≥").replace("<=", "≤"),
+        )
+        for line in verdict.lines
+    ]
+    said = "**Accepted**" if verdict.accepted else "**Not accepted**"
+    return [
+        f"{said} at step {verdict.checkpoint}.",
+        "",
+        *_table(("criterion", "verdict", "value", "bound"), rows),
+    ]
+
+
+def _cells(results: Results) -> list[str]:
+    heat = sections.heat_map(results)
+    detectors = list(heat.detectors)[:MOST_COLUMNS]
+    rows = []
+    for rewriter, cells in list(heat.rows)[:MOST_REWRITERS]:
+        shown = []
+        for cell in cells[:MOST_COLUMNS]:
+            value = figures.NOTHING if cell.point is None else figures.share(cell.point.tpr_after.value)
+            shown.append("failed" if cell.level is None and cell.failure else value)
+        rows.append((rewriter.label, *shown))
+    target = figures.share(results.about.target_fpr)
+    title = f"AI texts flagged after rewriting, at {target} false positives ({CLEAN}: untouched)"
+    heads = ["rewriter", *(d.name if d.trained_against else f"{d.name} (held out)" for d in detectors)]
+    return _titled(title, heads, rows, len(heat.rows) - len(rows), len(heat.detectors) - len(detectors))
+
+
+def _quality(results: Results) -> list[str]:
+    metrics = sections.metrics_of(results)
+    shown = metrics[:MOST_COLUMNS]
+    labels = [r.label for r in results.rewriters if any(q.rewriter == r.label for q in results.quality)]
+    rows = []
+    for label in labels[:MOST_REWRITERS]:
+        found = [results.mean_quality(label, metric) for metric in shown]
+        rows.append((label, *(figures.number(q.estimate.value if q else None) for q in found)))
+    heads = ["rewriter", *(metric.replace("_", " ") for metric in shown)]
+    return _titled("Quality", heads, rows, len(labels) - len(rows), len(metrics) - len(shown))
+
+
+def _fairness(results: Results) -> list[str]:
+    rates = [
+        (r.group, str(r.rate.n), figures.share(r.rate.value), figures.share_interval(r.rate))
+        for r in sections.at_target(results)
+        if (r.detector, r.rewriter, r.words) == (COMBINED, CLEAN, None)
+    ]
+    rates.sort(key=lambda row: row[0] != EVERYBODY)
+    rows = rates[:6]
+    lines = _titled(
+        "Human texts flagged by the ensemble",
+        ["group", "texts", "flagged", "95 %"],
+        rows,
+        len(rates) - len(rows),
+        0,
+    )
+    gaps = [
+        f"{_text(g.group)} − {_text(g.reference)}{'' if g.words is None else f' at {g.words} words'}: {figures.points(g.gap)}"
+        for g in results.fairness
+        if (g.detector, g.rewriter) == (COMBINED, CLEAN)
+        and math.isclose(g.target_fpr, results.about.target_fpr)
+    ]
+    return [*lines, "", f"Gap in points: {'; '.join(gaps[:4])}"] if gaps else lines
+
+
+def _titled(
+    title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], fewer: int, narrower: int
+) -> list[str]:
+    if not rows:
+        return ["", f"{title}: not measured."]
+    left = [f"{fewer} more rows"] * (fewer > 0) + [f"{narrower} more columns"] * (narrower > 0)
+    note = ["", f"And {' and '.join(left)} in the full report."] if left else []
+    return ["", f"**{title}**", "", *_table(heads, rows), *note]
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    align = "| --- |" + " --: |" * (len(heads) - 1)
+    head, *body = ("| " + " | ".join(map(_text, line)) + " |" for line in (heads, *rows))
+    return [head, align, *body]
+
+
+def _estimate(estimate: Estimate) -> str:
+    interval = figures.number_interval(estimate)
+    return figures.number(estimate.value) + (f" ({interval})" if interval else "")
+
+
+_SPECIAL = str.maketrans(
+    {sign: f"\\{sign}" for sign in "\\`*_[]|#~"} | {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
+
+
+def _text(text: str) -> str:
+    """On one line, with nothing in it that Markdown or HTML would take for its own."""
+    return " ".join(printable(text).translate(_SPECIAL).split())

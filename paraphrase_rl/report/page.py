@@ -1,0 +1,223 @@
+"""The page: material in, one HTML file out that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from paraphrase_rl import __version__
+from paraphrase_rl.evaluation.acceptance import quoted
+from paraphrase_rl.evaluation.fairness import EVERYBODY
+from paraphrase_rl.evaluation.pareto import SIMILARITY
+from paraphrase_rl.evaluation.records import CLEAN, Results
+from paraphrase_rl.recipe.loading import DEFAULT
+from paraphrase_rl.report import curves, figures, samples, sections
+from paraphrase_rl.report.marks import printable
+from paraphrase_rl.report.material import Material
+from paraphrase_rl.scoring.ensemble import COMBINED
+from paraphrase_rl.training.monitors import RULES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyFigure:
+    """One of the few figures at the top."""
+
+    name: str
+    value: str
+    beside: str
+
+
+def render(material: Material) -> str:
+    """The whole page. It refers to nothing outside itself, and its security policy forbids it to."""
+    environment = Environment(
+        loader=PackageLoader("paraphrase_rl.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters |= {
+        "share": figures.share,
+        "number": figures.number,
+        "share_interval": figures.share_interval,
+        "number_interval": figures.number_interval,
+        "points": figures.points,
+        "plain": _plain,
+    }
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    )
+    return environment.get_template("page.html.j2").render(
+        material=material,
+        results=material.results,
+        run=None if material.run is None else quoted(material.run),
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy,
+        version=__version__,
+        CLEAN=CLEAN,
+        DEFAULT=DEFAULT,
+        EVERYBODY=EVERYBODY,
+        rules={rule.name: rule for rule in RULES},
+        alarms=[row for row in material.events if row.get("event") == "monitor"],
+        verdict=_verdict(material),
+        key_figures=key_figures(material),
+        training=curves.training(material.metrics, material.evaluations),
+        browser=samples.browser(material),
+        facts=_facts(material.manifest),
+        recipe=[(name, list(keys)) for name, keys in groupby(material.recipe, lambda key: key.section)],
+        **_evaluated(material),
+    )
+
+
+def _evaluated(material: Material) -> dict[str, Any]:
+    results = material.results
+    if results is None:
+        return {"heat": None}
+    return {
+        "heat": sections.heat_map(results),
+        "distributions": sections.distributions(results, material.documents, material.scores),
+        "trade_off": sections.trade_offs(results),
+        "quality": sections.quality_table(results),
+        "groups": sections.fairness(results),
+        "false_positives": sections.at_target(results),
+        "about": _facts(results.about.model_dump(exclude={"notes"})),
+    }
+
+
+def _shown(value: Any) -> Any:
+    """Every text on the page has its invisible characters written out; what is markup already stays as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _asset(name: str) -> str:
+    return (files("paraphrase_rl.report") / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _verdict(material: Material) -> dict[str, str]:
+    """The headline: a word for the style sheet, what it says, and why."""
+    verdict = material.verdict
+    if material.run is None:
+        return {
+            "kind": "none",
+            "title": "An evaluation without a run",
+            "why": "A verdict is about a training run.",
+        }
+    if verdict is None:
+        return {"kind": "none", "title": "No verdict", "why": material.verdict_problem}
+    counts = [(len(verdict.criteria(kind)), kind) for kind in ("pass", "fail", "not measured")]
+    why = ", ".join(
+        f"{count} {'passes' if (kind, count) == ('pass', 1) else 'fails' if (kind, count) == ('fail', 1) else kind}"
+        for count, kind in counts
+        if count
+    )
+    why = f"Of {len(verdict.lines)} criteria {why}."
+    if verdict.accepted:
+        return {"kind": "pass", "title": "Accepted", "why": why}
+    if counts[1][0]:
+        return {"kind": "fail", "title": "Not accepted", "why": why}
+    return {"kind": "none", "title": "Not decided", "why": why}
+
+
+def key_figures(material: Material) -> list[KeyFigure]:
+    """The few that say most; fewer where less was measured."""
+    found = [] if material.results is None else _measured(material.results)
+    rewards = [
+        row["metrics"]["reward_mean"]
+        for row in material.evaluations
+        if row["metrics"].get("reward_mean") is not None
+    ]
+    if len(rewards) > 1:
+        steps = (
+            f"held-out prompts, step {material.evaluations[0]['step']} to {material.evaluations[-1]['step']}"
+        )
+        value = f"{figures.number(rewards[0])} → {figures.number(rewards[-1])}"
+        found.append(KeyFigure(name="Mean reward", value=value, beside=steps))
+    return found
+
+
+def headline_rewriter(results: Results) -> str | None:
+    """The trained policy, else the rewriter that evades the ensemble most."""
+    evading = {
+        r.label: point.attack_success_rate.value
+        for r in results.rewriters
+        if r.label != CLEAN
+        and (point := results.point(r.label, COMBINED, results.about.target_fpr))
+        and point.attack_success_rate.value is not None
+    }
+    policies = [r.label for r in results.rewriters if r.name == "policy" and r.label in evading]
+    return policies[0] if policies else max(evading, key=lambda label: evading[label] or 0.0, default=None)
+
+
+def _measured(results: Results) -> list[KeyFigure]:
+    found, target = [], results.about.target_fpr
+    rewriter = headline_rewriter(results)
+    if rewriter is not None and (point := results.point(rewriter, COMBINED, target)):
+        success = point.attack_success_rate
+        found.append(
+            KeyFigure(
+                name=f"{rewriter} evades the ensemble",
+                value=figures.share(success.value),
+                beside=_joined(figures.share_interval(success), f"of {success.n} texts flagged before"),
+            )
+        )
+        found.append(
+            KeyFigure(
+                name="AI texts flagged",
+                value=f"{figures.share(point.tpr_before.value)} → {figures.share(point.tpr_after.value)}",
+                beside=_joined("before and after", f"false positive rate {figures.share(target)}"),
+            )
+        )
+        if (meaning := results.mean_quality(rewriter, SIMILARITY)) and meaning.estimate.value is not None:
+            beside = _joined(figures.number_interval(meaning.estimate), "cosine to the source")
+            found.append(
+                KeyFigure(name="Meaning kept", value=figures.number(meaning.estimate.value), beside=beside)
+            )
+    for rate in sections.at_target(results):
+        if (rate.rewriter, rate.detector, rate.group, rate.words) == (CLEAN, COMBINED, EVERYBODY, None):
+            beside = _joined(figures.share_interval(rate.rate), f"aimed at {figures.share(target)}")
+            found.append(
+                KeyFigure(name="Humans falsely flagged", value=figures.share(rate.rate.value), beside=beside)
+            )
+    return found
+
+
+def _joined(*parts: str) -> str:
+    return ", ".join(part for part in parts if part)
+
+
+def _facts(values: Mapping[str, Any]) -> list[tuple[str, Sequence[str]]]:
+    """Plain data as names with lines of text."""
+    found: list[tuple[str, Sequence[str]]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            lines = [f"{key}: {_plain(inner)}" for key, inner in value.items()]
+        elif name == "command" and isinstance(value, list):
+            lines = [" ".join(map(str, value))]
+        elif isinstance(value, (list, tuple)):
+            lines = [_plain(inner) for inner in value]
+        else:
+            lines = [_plain(value)]
+        found.append((name.replace("_", " "), lines or [figures.NOTHING]))
+    return found
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return figures.NOTHING
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
