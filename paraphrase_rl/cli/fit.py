@@ -8,7 +8,6 @@ import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import recipe_of, recipe_options
-from paraphrase_rl.errors import UsageError
 
 
 @click.command("fit")
@@ -42,15 +41,10 @@ def command(
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.files import fitted_folder
     from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.scoring.trainable import trainer_of
 
     registry = default_registry()
-    spec = registry.spec("detectors", detector)
-    if spec.fit is None:
-        trainable = [e.spec.name for e in registry.entries("detectors") if getattr(e.spec, "fit", None)]
-        raise UsageError(
-            f"detector {detector} is not trained: it works as it is", f"trainable: {', '.join(trainable)}"
-        )
-    registry.require("detectors", detector)
+    fit = trainer_of(registry, detector)
     recipe = recipe_of(config, data, data_options, overrides, [detector])
     options = registry.options("detectors", detector, recipe.detectors[0].options)
     configured = getattr(options, "folder", None)
@@ -59,7 +53,7 @@ def command(
     documents = corpus.select(split="train")
     human, ai = (len(corpus.select(split="train", label=label)) for label in ("human", "ai"))
     say(f"training {detector} on the train split of {corpus.source}: {human} human and {ai} AI texts")
-    spec.fit(options, documents, folder)
+    fit(options, documents, folder)
     emit(
         [{"detector": detector, "folder": str(folder), "n_human": human, "n_ai": ai}],
         format_=format_,

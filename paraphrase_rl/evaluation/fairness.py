@@ -80,7 +80,7 @@ def fairness_tables(
 
     A group of which none or all are flagged is the same in most resamples, so the percentile interval says too
     little: the rate's interval is then widened to the exact one (Clopper-Pearson), and that of a gap it takes part
-    in is put together from the intervals of the two rates, see :func:`square_and_add`.
+    in is put together from the intervals of the two rates, see :func:`share_difference`.
 
     Args:
         humans: N texts by humans.
@@ -120,13 +120,41 @@ def fairness_tables(
             FairnessGap(
                 group=group,
                 reference=reference,
-                gap=_gap(found[group], found[reference], draws[group] - draws[reference]),
+                gap=share_difference(
+                    found[group],
+                    found[reference],
+                    draws[group] - draws[reference],
+                    found[group].n + found[reference].n,
+                ),
                 **about,
             )
             for group in groups
             if group != reference and reference in found
         ]
     return rates, gaps
+
+
+def share_difference(share: Estimate, reference: Estimate, resampled: FloatArray, n: int) -> Estimate:
+    """Difference of two shares, ``share - reference``, with its interval.
+
+    That is the percentile interval of the resampled differences; where one of the shares is 0 or 1, and they say too
+    little, :func:`square_and_add`, which is too wide rather than too narrow where both shares are of the same texts.
+
+    Args:
+        share: from :func:`~paraphrase_rl.evaluation.statistics.share_interval`.
+        reference: likewise.
+        resampled: shape (B,): the difference in each resample.
+        n: documents it rests on.
+    """
+    if share.value is None or reference.value is None:
+        return Estimate(value=None, n=n)
+    value = share.value - reference.value
+    if share.low is None or reference.low is None:
+        return Estimate(value=value, n=n)
+    if _is_extreme(share) or _is_extreme(reference):
+        low, high = square_and_add(share, reference)
+        return Estimate(value=value, low=low, high=high, n=n)
+    return interval(value, resampled, n)
 
 
 def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:
@@ -147,19 +175,6 @@ def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:
 def _rate(known: FloatArray, resampled: FloatArray) -> Estimate:
     values = known[np.isfinite(known)]
     return share_interval(float(values.mean()) if values.size else math.nan, resampled, values.size)
-
-
-def _gap(rate: Estimate, reference: Estimate, resampled: FloatArray) -> Estimate:
-    n = rate.n + reference.n
-    if rate.value is None or reference.value is None:
-        return Estimate(value=None, n=n)
-    value = rate.value - reference.value
-    if rate.low is None or reference.low is None:
-        return Estimate(value=value, n=n)
-    if _is_extreme(rate) or _is_extreme(reference):
-        low, high = square_and_add(rate, reference)
-        return Estimate(value=value, low=low, high=high, n=n)
-    return interval(value, resampled, n)
 
 
 def _is_extreme(rate: Estimate) -> bool:

@@ -50,6 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--detectors", nargs="+", default=["log-likelihood", "fast-detectgpt", "tfidf"])
+    parser.add_argument("--max-tokens", type=int, help="of the language model; the published table used 256")
     given = parser.parse_args()
     humans = essays(given.folder)
     is_native = np.array([d.group == "native" for d in humans])
@@ -58,7 +59,8 @@ def main() -> None:
         texts = [d.text if words is None else passage(d.text, words) for d in humans]
         print("whole texts" if words is None else f"cut to at most {words} words")
         for name in given.detectors:
-            scores = score_contained(name, default_registry().build("detectors", name), texts).values
+            options = {"max_tokens": given.max_tokens} if given.max_tokens and name != "tfidf" else {}
+            scores = score_contained(name, default_registry().build("detectors", name, options), texts).values
             weights = resample([d.id for d in humans], RESAMPLES, 0)
             rates, gaps = fairness_tables(
                 humans,

@@ -1,0 +1,214 @@
+"""``prl harden``: train a detector on texts with their rewrites, and see what that changes, for whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from paraphrase_rl.cli.output import Row, emit, format_option, say
+from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
+
+if TYPE_CHECKING:
+    from paraphrase_rl.evaluation.harden import Lessons
+    from paraphrase_rl.evaluation.hardened import Accused, Hardening
+    from paraphrase_rl.evaluation.records import Estimate
+    from paraphrase_rl.recipe.schema import Attack, Recipe
+    from paraphrase_rl.registry import Registry
+
+COLUMNS = ("texts", "met", "n", "before", "after", "change", "low", "high", "auroc_before", "auroc_after")
+
+
+@click.command("harden")
+@click.argument("detector")
+@click.argument("run", required=False, type=click.Path(path_type=Path, file_okay=False))
+@recipe_options
+@click.option("--on", multiple=True, metavar="REWRITER", help="Train on its rewrites; may be repeated.")
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="REWRITER",
+    help="Compare on its rewrites, unseen in training; may be repeated.  [default: the recipe's others]",
+)
+@click.option(
+    "--texts", type=click.IntRange(min=2), help="Texts of each kind to rewrite, at most.  [default: all]"
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder to write.  [default: hardened/DETECTOR, in the run where one is named]",
+)
+@device_option
+@format_option
+def command(
+    detector: str,
+    run: Path | None,
+    config: str | None,
+    data: str | None,
+    data_options: tuple[str, ...],
+    overrides: tuple[str, ...],
+    on: tuple[str, ...],
+    against: tuple[str, ...],
+    texts: int | None,
+    out: Path | None,
+    device: str | None,
+    format_: str,
+) -> None:
+    """Train DETECTOR on the train split's texts with rewrites of them, and recalibrate it.
+
+    It is compared with the same detector trained without rewrites: the share flagged of AI test texts untouched,
+    rewritten as in training (seen), and in other ways (unseen), and the share of human test texts, all at the
+    recipe's false positive rate. RUN gives the recipe, and the policy that the rewriter `policy` is about.
+
+    The hardened detector lands in the folder `detector`, its thresholds in `calibration.json`.
+
+    \b
+    Examples:
+      prl harden tfidf --on homoglyph --on synonym --against whitespace --against misspelling
+      prl harden tfidf runs/demo --on policy --against prompted --texts 32
+      prl score essay.txt --calibration hardened/tfidf/calibration.json
+    """
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.evaluation.harden import Lessons, harden
+    from paraphrase_rl.evaluation.plan import Plan
+    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.scoring.trainable import trainer_of
+
+    registry = default_registry()
+    trainer_of(registry, detector)
+    source = config or (str(run / "recipe.yaml") if run is not None else None)
+    recipe = recipe_of(source, data, data_options, overrides, [detector])
+    seen = [_attack(recipe, name) for name in on]
+    lessons = Lessons(
+        on=seen,
+        against=[_attack(recipe, name) for name in against] or _others(recipe, seen, run is not None),
+    )
+    lessons.check(registry)
+    folder = out or Path(run or ".") / "hardened" / detector
+    corpus = load_documents(recipe.data.source, recipe.data, registry)
+    plan = Plan(
+        recipe=recipe,
+        corpus=corpus,
+        out=folder,
+        run=run,
+        device=device or _device(registry, detector, lessons),
+        texts=texts or len(corpus.documents),
+    )
+    found = harden(plan, registry, detector, lessons, say)
+    _explain(found)
+    emit(
+        _rows(found),
+        format_=format_,
+        schema="paraphrase-rl.harden",
+        columns=COLUMNS,
+        meta={
+            "path": str(folder / "results.json"),
+            "calibration": str(folder / "calibration.json"),
+            "detector": detector,
+            "target_fpr": found.target_fpr,
+            "trained_on": found.trained_on.model_dump(),
+        },
+    )
+    say(f"wrote {folder}; use it with: prl score --calibration {folder / 'calibration.json'}")
+
+
+def _attack(recipe: Recipe, name: str) -> Attack:
+    """The recipe's rewriter of that label or name, with its options, else the rewriter as it comes."""
+    from paraphrase_rl.evaluation.plan import label_of
+    from paraphrase_rl.recipe.schema import Attack
+
+    listed = [a for a in recipe.rewriters if label_of(a) == name] or [
+        a for a in recipe.rewriters if a.name == name
+    ]
+    return listed[0] if listed else Attack(name=name)
+
+
+def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:
+    from paraphrase_rl.evaluation.plan import POLICY
+
+    names = {attack.name for attack in seen} | (set() if has_run else {POLICY})
+    return [attack for attack in recipe.rewriters if attack.name not in names]
+
+
+def _device(registry: Registry, detector: str, lessons: Lessons) -> str:
+    """``cuda`` where there is one and something may run on it, else ``cpu``; torch is asked only then."""
+    from importlib.util import find_spec
+
+    on_models = "torch" in registry.spec("detectors", detector).modules or any(
+        registry.spec("rewriters", attack.name).extra for attack, _ in lessons
+    )
+    if not on_models or find_spec("torch") is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _explain(found: Hardening) -> None:
+    """What the detector was trained on, and what did not go well."""
+    taught = found.trained_on
+    made = ", ".join(f"{n} with {label}" for label, n in taught.rewrites.items())
+    say(f"trained on {taught.human} human texts, {taught.ai} AI texts and rewrites of these: {made}")
+    if taught.left_out:
+        say(
+            f"note: {taught.left_out} train texts belong to pairs with texts of other splits and are left out"
+        )
+    for label, n in taught.failed.items():
+        if n:
+            say(f"note: {n} train texts could not be rewritten with {label}")
+    for row in found.defence:
+        if row.failed:
+            say(f"note: {row.failed} of {row.texts} test texts of {row.rewriter} are left out: {row.failure}")
+
+
+def _rows(found: Hardening) -> list[Row]:
+    """AI texts by rewriter, human texts by rewriter and group, gaps between groups; at the rate aimed at."""
+    rows: list[Row] = []
+    for row in found.defence:
+        point = next((p for p in row.points if p.target_fpr == found.target_fpr), None)
+        if point is None:
+            continue
+        rows.append(
+            {
+                **_row(f"AI, {row.rewriter}", row.met, point.before, point.after),
+                "low": point.change.low,
+                "high": point.change.high,
+                "auroc_before": row.auroc_before.value,
+                "auroc_after": row.auroc_after.value,
+            }
+        )
+    met = {row.rewriter: row.met for row in found.defence}
+    for before, after in zip(*map(_accused, (found.accused_before, found.accused_after)), strict=True):
+        (rewriter, target, what), figure = before
+        if target == found.target_fpr:
+            rows.append(_row(what, met[rewriter], figure, after[1]))
+    return rows
+
+
+def _accused(table: Accused) -> list[tuple[tuple[str, float, str], Estimate]]:
+    """False positive rates and gaps, each with its rewriter, its target rate, and what the table calls it."""
+    return [
+        ((r.rewriter, r.target_fpr, f"human, {r.rewriter}, {r.group}{_cut(r.words)}"), r.rate)
+        for r in table.false_positives
+    ] + [
+        ((g.rewriter, g.target_fpr, f"gap, {g.rewriter}, {g.group} - {g.reference}{_cut(g.words)}"), g.gap)
+        for g in table.fairness
+    ]
+
+
+def _cut(words: int | None) -> str:
+    return "" if words is None else f", {words} words"
+
+
+def _row(texts: str, met: str, before: Estimate, after: Estimate) -> dict[str, object]:
+    return {
+        "texts": texts,
+        "met": met,
+        "n": before.n,
+        "before": before.value,
+        "after": after.value,
+        "change": None if before.value is None or after.value is None else after.value - before.value,
+        **dict.fromkeys(("low", "high", "auroc_before", "auroc_after")),
+    }
