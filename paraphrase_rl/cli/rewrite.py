@@ -11,7 +11,7 @@ import click
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import device_option, option_values
 from paraphrase_rl.cli.texts import INPUT_FORMATS, Item, read_items
-from paraphrase_rl.errors import EXIT_NO, UsageError
+from paraphrase_rl.errors import EXIT_NO, PrlError, UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.protocols import Rewriter
@@ -90,6 +90,7 @@ def command(
       prl rewrite guided-decoding essay.txt -o 'detector={name: fast-detectgpt}' -o top_k=20
     """
     from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.specs import Context
 
     registry = default_registry()
     spec = registry.spec("rewriters", name)
@@ -98,15 +99,11 @@ def command(
     if run is not None and not (run / "recipe.yaml").is_file():
         raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
     items = read_items(paths, texts, input_format, column)
-    calibration = calibration or _calibration_of(run)
-    rewriter = _rewriter(
-        registry,
-        name,
-        given,
-        run,
-        calibration,
-        device or _device(bool(spec.extra) or calibration is not None),
-    )
+    registry.require("rewriters", name)
+    where = calibration or _calibration_of(run)
+    device = device or _device(bool(spec.extra) or where is not None)
+    ensemble = _ensemble(registry, where, device, needed=calibration is not None)
+    rewriter = registry.build("rewriters", name, given, Context(device=device, ensemble=ensemble, run=run))
     if run is not None:
         say(f"run: {run}; what no option says comes from its recipe")
     rows = list(_rows(name, rewriter, items, n, seed))
@@ -120,7 +117,7 @@ def command(
             "options": given,
             "seed": seed,
             "run": None if run is None else str(run),
-            "calibration": None if calibration is None else str(calibration),
+            "calibration": None if ensemble is None else str(where),
         },
     )
     if cut := sum(row["finished"] is False for row in rows):
@@ -147,23 +144,24 @@ def _device(runs_on_models: bool) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _rewriter(
-    registry: Registry,
-    name: str,
-    options: dict[str, object],
-    run: Path | None,
-    calibration: Path | None,
-    device: str,
-) -> Rewriter:
+def _ensemble(
+    registry: Registry, where: Path | None, device: str, *, needed: bool
+) -> CalibratedEnsemble | None:
+    """The calibrated detectors; a run's own that cannot be loaded are left out with a note: few rewriters use them."""
     from paraphrase_rl.scoring.ensemble import load_ensemble
     from paraphrase_rl.specs import Context
 
-    registry.require("rewriters", name)
-    ensemble: CalibratedEnsemble | None = None
-    if calibration is not None:
-        say(f"detectors: {calibration}")
-        ensemble = load_ensemble(calibration, registry, Context(device=device))
-    return registry.build("rewriters", name, options, Context(device=device, ensemble=ensemble, run=run))
+    if where is None:
+        return None
+    try:
+        ensemble = load_ensemble(where, registry, Context(device=device))
+    except PrlError as error:
+        if needed:
+            raise
+        say(f"note: the run's detectors are left out: {error.one_line}")
+        return None
+    say(f"detectors: {', '.join(ensemble.names)}, as calibrated in {where}")
+    return ensemble
 
 
 def _rows(
