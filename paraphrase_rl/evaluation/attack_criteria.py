@@ -87,8 +87,8 @@ def fairness_gap(case: Case) -> VerdictLine:
             bound,
             None,
             f"no figure for {group} beside {reference}: the human texts evaluated are {found}; evaluate the same "
-            f"detectors on texts of both: prl evaluate --config {recipe} --data SOURCE --out DIR, then validate with "
-            "--fairness DIR",
+            f"detectors on texts of both: prl evaluate --config {recipe} --set data.source.name=SOURCE "
+            "--set 'rewriters=[]' --out DIR, then validate with --fairness DIR",
         )
     return at_most(
         name,

@@ -106,14 +106,15 @@ def judge_run(
     results = Results.read(folder) if evaluation or (folder / "results.json").is_file() else None
     chosen: tuple[Candidate, ...] = ()
     if checkpoint == BEST:
+        brings = _command(history, evaluation, every=True)
         chosen = candidates(
             history,
             results,
             _labels(history, results),
             acceptance.semantic_similarity,
-            _command(history, every=True),
+            brings,
         )
-        step = _best(history, chosen)
+        step = _best(history, chosen, brings)
     else:
         step = _step(history, checkpoint)
     last = step == (history.steps or history.last_step)
@@ -125,9 +126,9 @@ def judge_run(
         results=results,
         fairness=_of_same_detectors(history, fairness) if fairness else results,
         label=_labels(history, results).get(step),
-        stale=_stale(history, results) if last else "",
+        stale=_of_another_run(history, evaluation, results) or (_stale(history, results) if last else ""),
         chosen_among=sum(c.source == EVALUATION for c in chosen) or 1,
-        command=_command(history, every=not last),
+        command=_command(history, evaluation, every=not last),
     )
     lines = tuple(criterion(case) for criterion in CRITERIA.values())
     return Verdict(
@@ -159,13 +160,13 @@ def _step(history: History, checkpoint: str) -> int:
     return int(checkpoint)
 
 
-def _best(history: History, chosen: tuple[Candidate, ...]) -> int:
+def _best(history: History, chosen: tuple[Candidate, ...], brings: str) -> int:
     best = next((candidate.step for candidate in chosen if candidate.chosen), None)
     if best is None:
         what = "no figures of its checkpoints" if chosen else "no checkpoint"
         raise RunError(
             f"{history.folder} has {what}, so none is the best",
-            f"bring them: {_command(history, every=True)}" if chosen else "train it first",
+            f"bring them: {brings}" if chosen else "train it first",
         )
     return best
 
@@ -198,6 +199,14 @@ def _of_same_detectors(history: History, folder: Path) -> Results:
     return results
 
 
+def _of_another_run(history: History, evaluation: Path | None, results: Results | None) -> str:
+    """Whether an evaluation that was named is of another run. One inside the run moves with it and is its own."""
+    theirs = results.about.run if evaluation and results else None
+    if theirs is None or not Path(theirs).is_dir() or Path(theirs).resolve() == history.folder.resolve():
+        return ""
+    return f"the evaluation is of another run, {theirs}"
+
+
 def _stale(history: History, results: Results | None) -> str:
     """Whether the evaluation was begun before the training ended: then its policy was an earlier one."""
     started = moment(results.about.started) if results else None
@@ -206,5 +215,7 @@ def _stale(history: History, results: Results | None) -> str:
     return f"the evaluation was begun at {started:%Y-%m-%d %H:%M}, before the training ended"
 
 
-def _command(history: History, *, every: bool) -> str:
-    return f"prl evaluate {quoted(history.folder)}" + (" --checkpoints all" if every else "")
+def _command(history: History, evaluation: Path | None, *, every: bool) -> str:
+    checkpoints = " --checkpoints all" if every else ""
+    out = f" --out {quoted(evaluation)}" if evaluation else ""
+    return f"prl evaluate {quoted(history.folder)}{checkpoints}{out}"

@@ -208,7 +208,7 @@ def test_lengths_are_told_as_they_were(tmp_path: Path) -> None:
 def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
     run = write_all(tmp_path / "run", results(fairness=()), recipe="detectors:\n  - name: a\n")
     note = lines(run)["fairness_gap"].note
-    assert f"prl evaluate --config {run}/recipe.yaml --data SOURCE --out DIR" in note
+    assert f"prl evaluate --config {run}/recipe.yaml --set data.source.name=SOURCE" in note
     (tmp_path / "groups").mkdir()
     a, b = (DetectorInfo(name=name, family="x", trained_against=True) for name in "ab")
     results(detectors=(a, *results().detectors), cells=()).write(tmp_path / "groups")
@@ -235,6 +235,18 @@ def test_an_evaluation_older_than_the_end_of_the_run_says_nothing_of_its_policy(
         assert found[criterion].verdict == "not measured"
         assert "before the training ended" in found[criterion].note
     assert found["fairness_gap"].verdict == "pass", "clean texts do not depend on the policy"
+
+
+def test_the_evaluation_of_another_run_says_nothing_of_this_one(tmp_path: Path) -> None:
+    run, other = write_run(tmp_path / "run"), write_run(tmp_path / "other")
+    theirs = results(about=results().about.model_copy(update={"run": str(other)}))
+    theirs.write(tmp_path / "evaluation")
+    found = lines(run, evaluation=tmp_path / "evaluation")
+    assert found["attack_success_rate"].verdict == "not measured"
+    assert f"of another run, {other}" in found["semantic_similarity"].note
+    assert lines(other, evaluation=tmp_path / "evaluation")["attack_success_rate"].verdict == "pass"
+    copy = write_all(tmp_path / "copy", theirs)
+    assert lines(copy)["attack_success_rate"].verdict == "pass", "it was copied with its run"
 
 
 def test_the_policy_may_have_another_label_but_not_another_run(tmp_path: Path) -> None:
@@ -587,6 +599,8 @@ def test_no_run_and_no_evaluation(tmp_path: Path) -> None:
         judge_run(write_run(tmp_path / "run"), evaluation=tmp_path / "elsewhere")
     results().write(tmp_path / "elsewhere")
     assert judge_run(tmp_path / "run", evaluation=tmp_path / "elsewhere").accepted
+    eighth = lines(tmp_path / "run", evaluation=tmp_path / "elsewhere", checkpoint="8")
+    assert eighth["semantic_similarity"].note.endswith(f"--checkpoints all --out {tmp_path}/elsewhere")
 
 
 def test_a_run_that_never_began(tmp_path: Path) -> None:
