@@ -17,7 +17,9 @@ _PUBLIC = {
     "DatasetContract": "paraphrase_rl.testing.datasets",
     "DetectorContract": "paraphrase_rl.testing.detectors",
     "FakeDetector": "paraphrase_rl.testing.fakes",
+    "FakeRewriter": "paraphrase_rl.testing.fakes",
     "RewardContract": "paraphrase_rl.testing.rewards",
+    "RewriterContract": "paraphrase_rl.testing.rewriters",
 }
 
 __all__ = list(_PUBLIC)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.types import Failure, Scores
+from paraphrase_rl.types import Failure, Rewrite, Scores
 
 
 class FakeDetector:
@@ -27,3 +27,21 @@ class FakeDetector:
 
     def provenance(self) -> Mapping[str, str]:
         return {}
+
+
+class FakeRewriter:
+    """Puts the words of a text in an order that the seed, the text and the sample decide; an empty text fails."""
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
+        return [
+            [self._shuffled(text, sample, seed) for sample in range(n)]
+            if text.strip()
+            else Failure(index=i, owner="fake", kind="too-short", message="the text is empty")
+            for i, text in enumerate(texts)
+        ]
+
+    def _shuffled(self, text: str, sample: int, seed: int) -> Rewrite:
+        order = sorted(
+            enumerate(text.split()), key=lambda item: sha256_text(f"{seed} {sample} {text} {item[0]}")
+        )
+        return Rewrite(text=" ".join(word for _, word in order))

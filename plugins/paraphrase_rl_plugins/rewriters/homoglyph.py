@@ -52,7 +52,7 @@ class Homoglyph(Edits):
         return [
             Span(i, i + 1)
             for i, character in enumerate(text)
-            if character in LOOKALIKES and not unicodedata.combining(text[i + 1 : i + 2] or " ")
+            if character in LOOKALIKES and unicodedata.category(text[i + 1 : i + 2] or " ")[0] != "M"
         ]
 
     def change(self, text: str, place: Span, rng: random.Random) -> str:
