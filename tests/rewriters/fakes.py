@@ -1,0 +1,95 @@
+"""Rewriters, policies and detectors whose answers can be told in advance."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from paraphrase_rl.files import write_json, write_jsonl
+from paraphrase_rl.types import Failure, Rewrite, Rollout, Scores
+
+
+class FakePolicy:
+    """Answers with the text, its key and the number of the sample; remembers how it was asked."""
+
+    def __init__(self, model, adapter):
+        self.model, self.adapter, self.calls = model, adapter, []
+
+    def sample(self, conversations, *, n, keys, temperature, top_p, max_tokens):
+        texts = [conversation[-1]["content"].partition("\n\n")[2] for conversation in conversations]
+        if any("CRASH" in text for text in texts):
+            raise RuntimeError("boom")
+        self.calls.append(
+            {
+                "system": conversations[0][0]["content"],
+                "instruction": conversations[0][-1]["content"].partition("\n\n")[0],
+                "temperature": temperature,
+                "top_p": top_p,
+                "max_tokens": max_tokens,
+            }
+        )
+        return [
+            [
+                Rollout(
+                    group=group,
+                    prompt_ids=[1],
+                    completion_ids=[2],
+                    logprobs=np.zeros(1),
+                    text=f"{text}|{key[0]}|{key[1] % 1000}|{sample}",
+                    finished=sample == 0,
+                )
+                for sample in range(n)
+            ]
+            for group, (text, key) in enumerate(zip(texts, keys, strict=True))
+        ]
+
+
+class Scripted:
+    """A rewriter by a function of text, sample and seed; text FAIL fails."""
+
+    def __init__(self, function: Callable[[str, int, int], str], finished: Callable[[str], bool] = bool):
+        self.function, self.finished, self.seeds = function, finished, []
+
+    def rewrite(self, texts, n, seed):
+        self.seeds.append(seed)
+        return [
+            Failure(index=i, owner="scripted", kind="refused", message="no")
+            if text == "FAIL"
+            else [
+                Rewrite(text=self.function(text, sample, seed), finished=self.finished(text))
+                for sample in range(n)
+            ]
+            for i, text in enumerate(texts)
+        ]
+
+
+class ByTable:
+    """An ensemble that looks P(AI) up; a text it does not know cannot be scored."""
+
+    names = ("table",)
+
+    def __init__(self, table):
+        self.table = table
+
+    def probabilities(self, texts):
+        values = np.array([self.table.get(text, np.nan) for text in texts], dtype=np.float64)
+        failures = tuple(
+            Failure(index=int(i), owner="ensemble", kind="too-short", message="no detector could score it")
+            for i in np.flatnonzero(np.isnan(values))
+        )
+        scores = Scores(values, failures)
+        return {"table": scores}, scores
+
+
+def write_run(folder: Path, *, backend: str, checkpoints: list[dict], recipe: str = "") -> Path:
+    """The files of a run that a rewriter reads."""
+    folder.mkdir(parents=True)
+    (folder / "recipe.yaml").write_text(recipe or "model: tiny\n")
+    write_json(folder / "manifest.json", {"backend": backend, "backend_options": {"place": "hall"}})
+    write_jsonl(folder / "checkpoints.jsonl", checkpoints)
+    for row in checkpoints:
+        if "path" in row:
+            (folder / row["path"]).mkdir(parents=True)
+    return folder

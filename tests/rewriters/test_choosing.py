@@ -1,0 +1,168 @@
+"""`best-of-n` and `recursive`, around rewriters whose answers are known."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from paraphrase_rl_plugins.rewriters import best_of_n, recursive
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.specs import Context, NoOptions, Options, RewriterSpec
+from paraphrase_rl.types import Failure, Rewrite, Terms
+from tests.rewriters.fakes import ByTable, Scripted
+
+
+def contained(function, **named):
+    """A rewriter by a function, as the nested one."""
+    return Scripted(function, **named)
+
+
+def similarity(table):
+    """Cosine by rewrite; a rewrite that is not in the table is a perfect one."""
+    return lambda batch: Terms(np.array([table.get(text, 1.0) for text in batch.rewrites]))
+
+
+def best(inner, p_ai, alike=None, candidates=3):
+    return best_of_n.BestOfN(inner, ByTable(p_ai), similarity(alike or {}), candidates, 0.88)
+
+
+def candidate(text, sample, seed):
+    return f"{text}{sample}"
+
+
+def test_the_candidate_with_the_lowest_p_ai_is_taken():
+    chooser = best(contained(candidate), {"a0": 0.9, "a1": 0.2, "a2": 0.4, "b0": 0.1, "b1": 0.3, "b2": 0.1})
+    assert chooser.rewrite(["a", "b"], 1, 0) == [[Rewrite(text="a1")], [Rewrite(text="b0")]]
+
+
+def test_one_that_lost_the_meaning_loses_to_every_one_that_kept_it():
+    p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4}
+    assert best(contained(candidate), p_ai, {"a1": 0.879}).rewrite(["a"], 1, 0) == [[Rewrite(text="a2")]]
+    assert best(contained(candidate), p_ai, {"a1": 0.88}).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+    lost = dict.fromkeys(p_ai, 0.1)
+    assert best(contained(candidate), p_ai, lost).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+
+
+def test_every_rewrite_is_the_best_of_candidates_of_its_own():
+    p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4, "a3": 0.8, "a4": 0.7, "a5": 0.9}
+    chooser = best(contained(candidate), p_ai)
+    assert chooser.rewrite(["a"], 2, 0) == [[Rewrite(text="a1"), Rewrite(text="a4")]]
+    assert chooser.rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+
+
+def test_failures_stand_where_they_happened():
+    chooser = best(contained(candidate), {"a0": 0.5, "a2": 0.6})
+    first, refused, unscored, last = chooser.rewrite(["a", "FAIL", "b", "a"], 1, 0)
+    assert first == last == [Rewrite(text="a0")]
+    assert (refused.index, refused.kind) == (1, "refused")
+    assert (unscored.index, unscored.kind) == (2, "too-short")
+    assert chooser.rewrite(["FAIL"], 1, 0)[0].kind == "refused"
+    assert chooser.rewrite([], 1, 0) == []
+
+
+def appended(text, sample, seed):
+    return f"{text}+"
+
+
+def test_recursion_rewrites_the_rewrite():
+    rewriter = recursive.Recursive(contained(appended), 3)
+    assert rewriter.rewrite(["a", "b"], 2, 0) == [
+        [Rewrite(text="a+++"), Rewrite(text="a+++")],
+        [Rewrite(text="b+++"), Rewrite(text="b+++")],
+    ]
+
+
+def test_every_round_of_every_chain_has_noise_of_its_own():
+    inner = contained(appended)
+    recursive.Recursive(inner, 3).rewrite(["a"], 2, 7)
+    assert len(set(inner.seeds)) == 6
+    again = contained(appended)
+    recursive.Recursive(again, 3).rewrite(["b", "c"], 1, 7)
+    assert again.seeds == inner.seeds[:3]
+
+
+def test_a_broken_chain_names_its_round_and_costs_its_text():
+    broken = contained(lambda text, sample, seed: "FAIL" if text == "a" else text + "+")
+    failed, whole = recursive.Recursive(broken, 3).rewrite(["a", "b"], 1, 0)
+    assert (failed.index, failed.kind, failed.message) == (0, "refused", "round 2 of 3: no")
+    assert whole == [Rewrite(text="b+++")]
+
+
+def test_a_rewrite_cut_on_its_way_is_not_finished():
+    inner = contained(appended, finished=lambda text: text != "a+")
+    assert recursive.Recursive(inner, 3).rewrite(["a"], 1, 0) == [[Rewrite(text="a+++", finished=False)]]
+
+
+# ---- how they are built
+
+
+class ToyOptions(Options):
+    mark: str = "?"
+
+
+def toys(*names):
+    @hookimpl
+    def register_rewriters():
+        return [
+            RewriterSpec(
+                name=name,
+                summary="toy",
+                options=ToyOptions if name == "toy" else NoOptions,
+                factory=lambda options, context, name=name: Scripted(
+                    lambda text, sample, seed: f"{text}{getattr(options, 'mark', name)}"
+                ),
+            )
+            for name in names
+        ]
+
+    return SimpleNamespace(register_rewriters=register_rewriters)
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    holder = type(
+        "Toys", (), {"register_rewriters": staticmethod(toys("toy", "policy", "prompted").register_rewriters)}
+    )
+    made = Registry(Plugins.of(toys=holder, recursive=recursive, best=best_of_n))
+    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: made)
+    return made
+
+
+def test_the_one_inside_is_named_with_its_options(registry):
+    options = {"rewriter": {"name": "toy", "options": {"mark": "!"}}, "times": 2}
+    assert registry.build("rewriters", "recursive", options).rewrite(["a"], 1, 0) == [[Rewrite(text="a!!")]]
+
+
+def test_by_default_it_is_the_runs_policy_or_prompted(registry, tmp_path):
+    alone = registry.build("rewriters", "recursive", {"times": 1})
+    of_run = registry.build("rewriters", "recursive", {"times": 1}, Context(run=tmp_path))
+    assert alone.rewrite(["a"], 1, 0) == [[Rewrite(text="aprompted")]]
+    assert of_run.rewrite(["a"], 1, 0) == [[Rewrite(text="apolicy")]]
+
+
+def test_without_an_ensemble_there_is_nothing_to_choose_by(registry):
+    with pytest.raises(
+        CalibrationError, match="chooses by a calibrated ensemble, and there is none"
+    ) as error:
+        registry.build("rewriters", "best-of-n")
+    assert "--calibration FILE" in error.value.hint
+
+
+def test_a_crash_inside_costs_its_text(registry, monkeypatch):
+    rewriter = registry.build("rewriters", "recursive", {"rewriter": {"name": "toy"}, "times": 1})
+
+    def crashing(texts, n, seed):
+        if "BAD" in texts:
+            raise RuntimeError("boom")
+        return [[Rewrite(text=text)] for text in texts]
+
+    monkeypatch.setattr(rewriter.inner._rewriter, "rewrite", crashing)
+    good, crashed = rewriter.rewrite(["a", "BAD"], 1, 0)
+    assert good == [Rewrite(text="a")]
+    assert isinstance(crashed, Failure)
+    assert (crashed.index, crashed.kind, crashed.owner) == (1, "crashed", "toy")
