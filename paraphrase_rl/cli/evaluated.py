@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,7 +45,9 @@ def show(results: Results, format_: str, folder: Path) -> None:
         )
     for note in results.about.notes:
         say(f"note: {note}")
-    say(f"wrote {folder}; next: prl report {results.about.run or folder}")
+    run = results.about.run
+    is_default = run is not None and folder == Path(run) / "evaluation"
+    say(f"wrote {folder}; next: prl report {shlex.quote(str(run if is_default else folder))}")
 
 
 def _flat(results: Results) -> Iterator[dict[str, object]]:

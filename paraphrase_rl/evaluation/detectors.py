@@ -165,10 +165,8 @@ def assemble(
     notes = [note for column in columns if (note := _disagreement(plan, column, kept))]
     ensemble, failure = _ensemble(plan, columns[:trained], kept)
     combined = DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=failure)
-    records = [column.member.calibration for column in columns if column.member]
-    if ensemble is not None and ensemble.combined is not None:
-        records.append(ensemble.combined)
-    notes += [line for record in records for line in record.warnings()]
+    if ensemble is not None:
+        notes += ensemble.warnings()
     return Panel(columns=tuple(columns), ensemble=ensemble, combined=combined, notes=tuple(notes))
 
 
