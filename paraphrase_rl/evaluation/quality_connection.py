@@ -45,7 +45,7 @@ class Connection:
     Args:
         url: where to post to.
         key: sent as a bearer token; empty = none.
-        timeout: seconds that one attempt may take in all.
+        timeout: seconds that the service may be silent, or take over an answer.
         retries: further attempts after one that met a busy, slow or unreachable service.
 
     Raises:

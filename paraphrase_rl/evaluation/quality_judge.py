@@ -54,13 +54,13 @@ class JudgeSettings:
         base_url: what ``/chat/completions`` is appended to, such as ``http://localhost:8000/v1``.
         model: name of the model there.
         key_env: name of the environment variable that holds the key; ``None`` where none is needed.
-        timeout: seconds that one attempt may take.
+        timeout: seconds that the service may be silent, or take over an answer.
         retries: further attempts where the service is busy, slow or unreachable.
         concurrency: questions asked at once.
         temperature: ``None`` leaves it to the service: some models refuse to be told.
 
     Raises:
-        UsageError: the address is none, holds a password, or a number makes no sense.
+        UsageError: the address is none or holds more than an address, or a number makes no sense.
     """
 
     base_url: str
@@ -77,9 +77,9 @@ class JudgeSettings:
             raise UsageError(
                 "the judge's address is not an http or https URL", "such as http://localhost:8000/v1"
             )
-        if address.username or address.password:
+        if address.username or address.password or address.query:
             raise UsageError(
-                "the judge's address holds a user or password",
+                "the judge's address holds a user, password or query",
                 "put the key in an environment variable and name that",
             )
         if self.timeout <= 0 or self.retries < 0 or self.concurrency < 1:

@@ -5,8 +5,8 @@ Read are digits with separators for thousands and a decimal point, also before a
 Signs, units, percent and currency are not read, nor are fractions and decimals in words. Digits that a letter stands
 before belong to a name ("B12") and are no number.
 
-"one", ordinals in words ("first", "twenty-first"), "once" and "twice" are ambiguous: they show that a number
-survived, but are never demanded.
+"one", "single", "once", "twice", "pair", "couple", "both" and ordinals in words ("first") are loose: they show that a
+number survived, but are never demanded. "00", as in "10:00", is no number of its own.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ _WORDS: dict[str, tuple[str, int]] = (
     | {word: (f"{_kind(value)} ordinal", value) for value, word in enumerate(_ORDINALS.split(), start=1)}
     | {word: ("tens", 10 * value) for value, word in enumerate(_TENS.split(), start=2)}
     | {f"{word[:-1]}ieth": ("teen ordinal", 10 * value) for value, word in enumerate(_TENS.split(), start=2)}
-    | {"once": ("adverb", 1), "twice": ("adverb", 2), "dozen": ("dozen", 12), "hundred": ("hundred", 100)}
+    | {word: ("loose", 1) for word in ("once", "single")}
+    | {word: ("loose", 2) for word in ("twice", "pair", "couple", "both")}
+    | {"dozen": ("dozen", 12), "hundred": ("hundred", 100)}
     | {"thousand": ("scale", 10**3), "million": ("scale", 10**6), "trillion": ("scale", 10**12)}
     | {"billion": ("scale", 10**9), "bn": ("scale", 10**9)}
 )
@@ -97,7 +99,7 @@ def _numbers(text: str) -> Iterator[_Number]:
             end = token.end()
             continue
         kind, value = _WORDS.get(word, ("", 0))
-        if joined and number is not None and kind not in ("", "adverb") and number.extend(kind, value):
+        if joined and number is not None and kind not in ("", "loose") and number.extend(kind, value):
             end = token.end()
             continue
         if number is not None:
@@ -108,6 +110,8 @@ def _numbers(text: str) -> Iterator[_Number]:
 
 
 def _begin(kind: str, value: int, digits: str | None) -> _Number | None:
+    if digits == "00":
+        return None
     if digits is not None:
         return _Number(Decimal(0), Decimal(digits.translate(_SEPARATORS)), "digits", True)
     if not kind:
