@@ -49,9 +49,14 @@ class Edits(ABC):
 
     A text without eligible places comes back as it is. The ``n`` rewrites of a text differ where there is room,
     and the first of them do not depend on ``n``.
+
+    Attributes:
+        name: of the rewriter, owner of its failures.
+        random_changes: whether :meth:`change` has several answers for a place.
     """
 
     name: ClassVar[str]
+    random_changes: ClassVar[bool] = False
 
     def __init__(self, options: RateOptions) -> None:
         self.rate = options.rate
@@ -73,7 +78,7 @@ class Edits(ABC):
         k = math.floor(self.rate * len(places) + 0.5)
         digest = sha256_text(text)
         samples: list[str] = []
-        room = k > 0
+        room = 0 < k < len(places) or (self.random_changes and k > 0)
         for sample in range(n):
             for attempt in range(REDRAWS if room else 1):
                 rng = random.Random(f"{self.name} {seed} {digest} {sample} {attempt}")

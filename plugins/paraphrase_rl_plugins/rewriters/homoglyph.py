@@ -47,6 +47,7 @@ class Homoglyph(Edits):
     """Places: Latin letters that have a look-alike and carry no combining mark."""
 
     name = NAME
+    random_changes = True
 
     def places(self, text: str) -> Sequence[Span]:
         return [

@@ -59,6 +59,7 @@ class Misspelling(Edits):
     """Places: English words in small letters, of four letters and more."""
 
     name = NAME
+    random_changes = True
 
     def places(self, text: str) -> Sequence[Span]:
         return [

@@ -47,6 +47,7 @@ class NumberSwap(Edits):
     """Places: numbers that stand alone and are not zero."""
 
     name = NAME
+    random_changes = True
 
     def places(self, text: str) -> Sequence[Span]:
         return [Span(*found.span()) for found in NUMBER.finditer(text) if found[0].strip("0.,")]

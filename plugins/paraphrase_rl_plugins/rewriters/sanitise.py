@@ -37,7 +37,8 @@ from paraphrase_rl_plugins.rewriters._lookalikes import LATIN
 
 NAME = "sanitise"
 _LATIN_LETTER = r"\p{Latin}"
-_OTHER_SCRIPT = r"[[\p{L}]--[\p{Latin}\p{Greek}\p{Cyrillic}\p{Common}\p{Inherited}]]"
+_HIDDEN = r"[\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB]"
+_OTHER_SCRIPT = rf"[[\p{{L}}]--[\p{{Latin}}\p{{Greek}}\p{{Cyrillic}}\p{{Common}}\p{{Inherited}}]--{_HIDDEN}]"
 _SPACELESS = r"[[\p{L}]&&[\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]]"
 _EMOJI = r"[\p{Extended_Pictographic}\p{Emoji_Modifier}]"
 _KEPT = "|".join(
@@ -52,7 +53,6 @@ _KEPT = "|".join(
     )
 )
 _DIRECTIONAL = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
-_HIDDEN = r"[\p{Default_Ignorable_Code_Point}\uFFF9-\uFFFB]"
 _STYLES = ("<font>", "<wide>", "<compat>")
 _SPACES = re.compile(r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f]+")
 _LINES = re.compile(r"\r\n?|\x0b|\x0c|\x85|\u2028|\u2029")
@@ -107,7 +107,9 @@ def _without_hidden(text: str) -> str:
 
 
 def _plain(character: str) -> str:
-    if character.isascii() or unicodedata.decomposition(character).partition(" ")[0] not in _STYLES:
+    if character.isascii() or not character.isalnum():
+        return character
+    if unicodedata.decomposition(character).partition(" ")[0] not in _STYLES:
         return character
     plain = unicodedata.normalize("NFKC", character)
     return plain if plain.isascii() and plain.isalnum() else character

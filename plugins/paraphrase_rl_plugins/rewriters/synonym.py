@@ -102,6 +102,7 @@ class Synonym(Edits):
     """Places: words in small letters with a synonym that fits; see the module for when it does."""
 
     name = NAME
+    random_changes = True
 
     def __init__(self, options: SynonymOptions, wordnet: WordNet) -> None:
         super().__init__(options)
