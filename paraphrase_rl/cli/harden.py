@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +12,7 @@ import click
 
 from paraphrase_rl.cli.output import Row, emit, format_option, say
 from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
+from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.harden import Lessons
@@ -23,7 +26,7 @@ COLUMNS = ("texts", "met", "n", "before", "after", "change", "low", "high", "aur
 
 @click.command("harden")
 @click.argument("detector")
-@click.argument("run", required=False, type=click.Path(path_type=Path, file_okay=False))
+@click.argument("run", required=False, type=click.Path(path_type=Path))
 @recipe_options
 @click.option("--on", multiple=True, metavar="REWRITER", help="Train on its rewrites; may be repeated.")
 @click.option(
@@ -78,6 +81,8 @@ def command(
 
     registry = default_registry()
     trainer_of(registry, detector)
+    if run is not None and not (run / "recipe.yaml").is_file():
+        raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
     source = config or (str(run / "recipe.yaml") if run is not None else None)
     recipe = recipe_of(source, data, data_options, overrides, [detector])
     seen = [_attack(recipe, name) for name in on]
@@ -96,7 +101,11 @@ def command(
         device=device or _device(registry, detector, lessons),
         texts=texts or len(corpus.documents),
     )
-    found = harden(plan, registry, detector, lessons, say)
+    try:
+        found = harden(plan, registry, detector, lessons, say)
+    except KeyboardInterrupt:
+        say(f"the rewrites made so far are kept; continue with: {shlex.join(['prl', *sys.argv[1:]])}")
+        raise
     _explain(found)
     emit(
         _rows(found),
@@ -111,18 +120,16 @@ def command(
             "trained_on": found.trained_on.model_dump(),
         },
     )
-    say(f"wrote {folder}; use it with: prl score --calibration {folder / 'calibration.json'}")
+    use = shlex.quote(str(folder / "calibration.json"))
+    say(f"wrote {folder}; use the detector with: prl score --calibration {use}")
 
 
 def _attack(recipe: Recipe, name: str) -> Attack:
-    """The recipe's rewriter of that label or name, with its options, else the rewriter as it comes."""
+    """The recipe's rewriter of that label, with its options, else the rewriter of that name as it comes."""
     from paraphrase_rl.evaluation.plan import label_of
     from paraphrase_rl.recipe.schema import Attack
 
-    listed = [a for a in recipe.rewriters if label_of(a) == name] or [
-        a for a in recipe.rewriters if a.name == name
-    ]
-    return listed[0] if listed else Attack(name=name)
+    return next((a for a in recipe.rewriters if label_of(a) == name), Attack(name=name))
 
 
 def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:

@@ -1,0 +1,405 @@
+"""Hardening on a detector that learns words: what it catches, what it must not be trained on, what is refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.errors import EvaluationError, ModelError, UsageError
+from paraphrase_rl.evaluation.harden import Lessons, harden, training_texts
+from paraphrase_rl.evaluation.hardened import Hardening
+from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.recipe.schema import Attack, Recipe, Weighted
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.scoring.ensemble import load_ensemble
+from paraphrase_rl.specs import Context, DetectorSpec, NoOptions, Options, RewriterSpec
+from paraphrase_rl.types import Document, Failure, Rewrite, Scores
+
+
+class WordsOptions(Options):
+    folder: str | None = None
+    scale: float = 1.0
+
+
+class Words:
+    """Share of the words known from AI texts alone minus that of those known from human texts alone."""
+
+    def __init__(self, options, context):
+        self.options = options
+        taught = json.loads((fitted(options.folder)).read_text())
+        words = {
+            label: {word for row in taught if row["label"] == label for word in row["text"].split()}
+            for label in ("ai", "human")
+        }
+        self.sign = dict.fromkeys(words["ai"] - words["human"], 1) | dict.fromkeys(
+            words["human"] - words["ai"], -1
+        )
+
+    def score(self, texts):
+        values = [np.mean([self.sign.get(w, 0) for w in t.split()]) if t.split() else np.nan for t in texts]
+        lost = [
+            Failure(index=i, owner="words", kind="empty", message="no words")
+            for i, v in enumerate(values)
+            if np.isnan(v)
+        ]
+        return Scores(self.options.scale * np.array(values, dtype=np.float64), tuple(lost))
+
+    def provenance(self):
+        return {"words": fitted(self.options.folder).read_text()[:20]}
+
+
+def fitted(folder):
+    from pathlib import Path
+
+    return Path(folder) / "taught.json"
+
+
+def fit_words(options, documents, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [{"id": d.id, "label": d.label, "text": d.text, "pair": d.pair} for d in documents]
+    fitted(folder).write_text(json.dumps(rows))
+
+
+class Each:
+    """A rewriter that does one thing to each text, and remembers what it was given."""
+
+    def __init__(self, change):
+        self.change = change
+        self.given: list[str] = []
+
+    def rewrite(self, texts, n, seed):
+        self.given += texts
+        return [[Rewrite(text=self.change(t))] * n for t in texts]
+
+
+class Says:
+    def __init__(self, error):
+        self.error = error
+
+    def rewrite(self, texts, n, seed):
+        raise self.error
+
+
+class Consults:
+    """Writes what the detectors it is given think of a text, and of which run it is."""
+
+    def __init__(self, options, context):
+        self.context = context
+
+    def rewrite(self, texts, n, seed):
+        _, combined = self.context.ensemble.probabilities(texts)
+        return [[Rewrite(text=f"{p:.2f} {self.context.run}")] * n for p in combined.values]
+
+
+class Partly:
+    """Fails on texts with an even number in them, makes nothing of those with a 1."""
+
+    def rewrite(self, texts, n, seed):
+        return [
+            Failure(index=0, owner="partly", kind="even", message="an even number")
+            if any(c in t for c in "02468")
+            else [Rewrite(text="" if "1" in t else t.upper())]
+            for t in texts
+        ]
+
+
+def registry(**rewriters):
+    def factory(rewriter):
+        return rewriter if isinstance(rewriter, type) else lambda options, context: rewriter
+
+    made = {
+        "shout": Each(str.upper),
+        "reverse": Each(lambda t: " ".join(w[::-1] for w in t.split())),
+        "nothing": Says(ModelError("no model at /nowhere", "bring it")),
+        "partly": Partly(),
+        **rewriters,
+    }
+
+    @hookimpl
+    def register_detectors():
+        common = {"summary": "toy", "family": "toy", "factory": Words, "options": WordsOptions}
+        return [DetectorSpec(name="words", fit=fit_words, **common), DetectorSpec(name="fixed", **common)]
+
+    @hookimpl
+    def register_rewriters():
+        return [
+            RewriterSpec(name=name, summary="toy", factory=factory(r), options=NoOptions)
+            for name, r in made.items()
+        ]
+
+    toys = SimpleNamespace(register_detectors=register_detectors, register_rewriters=register_rewriters)
+    toys = type("Toys", (), {k: staticmethod(v) for k, v in vars(toys).items()})
+    return Registry(Plugins.of(toys=toys))
+
+
+def documents(n=8):
+    """In each split n pairs of the same text, but that the AI one says `moreover`."""
+    return [
+        Document(
+            id=f"{split}-{label}-{i}",
+            text=f"the {word}{split}{i} house",
+            label=label,
+            pair=f"{split}-{i}",
+            split=split,
+            group=("native", "non-native")[i % 2] if label == "human" else None,
+        )
+        for split in ("calibration", "train", "test")
+        for label, word in (("human", ""), ("ai", "moreover "))
+        for i in range(n)
+    ]
+
+
+def plan(out, texts=None, limit=None, **recipe):
+    texts = texts or documents()
+    given = Recipe(detectors=[Weighted(name="words", options=recipe.pop("options", {}))], **recipe)
+    return Plan(
+        recipe=given,
+        corpus=Corpus(tuple(texts), "toy", "toy"),
+        out=out,
+        texts=limit or len(texts),
+        resamples=40,
+    )
+
+
+def lessons(on="", against=""):
+    return Lessons(on=[Attack(name=n) for n in on.split()], against=[Attack(name=n) for n in against.split()])
+
+
+def run(out, on="shout", against="reverse", known=None, **changes):
+    lines: list[str] = []
+    return harden(plan(out, **changes), known or registry(), "words", lessons(on, against), lines.append)
+
+
+def taught(out, folder="detector"):
+    return json.loads(fitted(out / folder).read_text())
+
+
+def detected(found, rewriter):
+    (row,) = (row for row in found.defence if row.rewriter == rewriter)
+    point = row.points[0]
+    return row.met, point.before.value, point.after.value, point.change.value
+
+
+def test_seen_rewrites_are_caught_and_unseen_ones_are_not(tmp_path):
+    found = run(tmp_path / "out")
+    # `moreover` says AI; in capitals only to the detector that met it so, backwards to neither
+    assert detected(found, "none") == ("untouched", 1.0, 1.0, 0.0)
+    assert detected(found, "shout") == ("seen", 0.0, 1.0, 1.0)
+    assert detected(found, "reverse") == ("unseen", 0.0, 0.0, 0.0)
+    shout = next(row for row in found.defence if row.rewriter == "shout")
+    assert (shout.auroc_before.value, shout.auroc_after.value, shout.auroc_change.value) == (0.5, 1.0, 0.5)
+    assert 0.0 < shout.points[0].change.low <= shout.points[0].change.value
+    assert (shout.texts, shout.failed, shout.points[0].before.n) == (8, 0, 8)
+    assert found == Hardening.read(tmp_path / "out")
+
+
+def test_people_who_write_that_way_are_accused_after(tmp_path):
+    found = run(tmp_path / "out")
+
+    def rates(accused, rewriter):
+        return {
+            r.group: r.rate.value
+            for r in accused.false_positives
+            if r.rewriter == rewriter and r.target_fpr == found.target_fpr
+        }
+
+    nobody, everybody = (dict.fromkeys(("all", "native", "non-native"), share) for share in (0.0, 1.0))
+    assert rates(found.accused_before, "none") == rates(found.accused_after, "none") == nobody
+    assert rates(found.accused_before, "shout") == nobody
+    assert rates(found.accused_after, "shout") == everybody
+    assert rates(found.accused_after, "reverse") == nobody
+    gaps = {(g.rewriter, g.group, g.reference, g.gap.value) for g in found.accused_after.fairness}
+    assert ("shout", "non-native", "native", 0.0) in gaps
+
+
+def test_groups_are_compared_at_equal_length_too(tmp_path):
+    long = [replace(d, text=d.text + " and so on" * 30) if d.group == "native" else d for d in documents()]
+    found = run(tmp_path / "out", texts=long)
+    lengths = {(r.rewriter, r.words) for r in found.accused_after.false_positives}
+    assert lengths == {("none", None), ("none", 3), ("shout", None), ("reverse", None)}
+
+
+def test_what_the_detectors_are_trained_on(tmp_path):
+    found = run(tmp_path / "out", on="shout reverse", against="")
+    clean = [d for d in documents() if d.split == "train"]
+    assert [(row["label"], row["text"]) for row in taught(tmp_path / "out", "before")] == [
+        (d.label, d.text) for d in clean
+    ]
+    expected = {(d.label, d.text) for d in clean}
+    expected |= {("ai", d.text.upper()) for d in clean if d.label == "ai"}
+    expected |= {("ai", " ".join(w[::-1] for w in d.text.split())) for d in clean if d.label == "ai"}
+    after = taught(tmp_path / "out")
+    assert {(row["label"], row["text"]) for row in after} == expected
+    assert len(after) == len({row["id"] for row in after}) == 32
+    trained = found.trained_on
+    assert (trained.human, trained.ai, trained.rewrites) == (8, 8, {"shout": 8, "reverse": 8})
+
+
+SPLITS = st.sampled_from(["calibration", "train", "test"])
+
+
+@given(
+    extra=st.lists(
+        st.tuples(SPLITS, st.sampled_from(["human", "ai", None]), st.integers(0, 5), st.integers(0, 9)),
+        max_size=20,
+    )
+)
+def test_no_text_that_belongs_to_another_split_is_trained_on(extra):
+    drawn = [
+        Document(id=f"x{i}", text=f"text {text}", label=label, pair=f"p{pair}" if pair else None, split=split)
+        for i, (split, label, pair, text) in enumerate(extra)
+    ]
+    chosen, left_out = training_texts(drawn)
+    elsewhere = [d for d in drawn if d.split != "train"]
+    assert not {d.text for d in chosen} & {d.text for d in elsewhere}
+    assert not {d.pair for d in chosen if d.pair} & {d.pair for d in elsewhere}
+    assert all(d.label and d.split == "train" for d in chosen)
+    assert left_out <= sum(d.split == "train" for d in drawn)
+    if not elsewhere:
+        assert left_out == 0
+
+
+@pytest.mark.parametrize("limit", [None, 3])
+def test_test_texts_are_never_rewritten_for_training(tmp_path, limit):
+    shared = [
+        *documents(),
+        Document(id="leak", text="the moreover leak house", label="ai", pair="test-0", split="train"),
+        Document(id="copy", text="the moreover  test1 house", label="ai", split="train"),
+    ]
+    shout = Each(str.upper)
+    found = run(tmp_path / "out", texts=shared, known=registry(shout=shout), limit=limit)
+    held_out = {" ".join(d.text.split()) for d in shared if d.split != "train"}
+    after = {" ".join(row["text"].split()).lower() for row in taught(tmp_path / "out")}
+    assert not after & held_out
+    assert "the moreover leak house" not in after
+    assert found.trained_on.left_out == 2
+    assert found.trained_on.rewrites == {"shout": limit or 8}
+    assert sum("train" in text for text in shout.given) == (limit or 8)
+
+
+def test_a_rewriter_consults_the_detector_before_hardening(tmp_path):
+    given = replace(plan(tmp_path / "out"), run=tmp_path / "run")
+    harden(given, registry(consults=Consults), "words", lessons("shout", "consults"), print)
+    rows = (tmp_path / "out" / "cache" / "rewrites.jsonl").read_text()
+    thoughts = {row["value"][0]["text"] for row in map(json.loads, rows.splitlines())}
+    said = {text for text in thoughts if text.endswith(str(tmp_path / "run"))}
+    assert len(said) == 2, "one P(AI) of texts with `moreover`, one of texts without"
+
+
+def test_the_calibration_is_the_hardened_detectors_own(tmp_path):
+    run(tmp_path / "out", options={"scale": 2.0})
+    ensemble = load_ensemble(tmp_path / "out" / "calibration.json", registry(), Context())
+    (member,) = ensemble.members
+    assert member.calibration.options == {"scale": 2.0, "folder": str(tmp_path / "out" / "detector")}
+    assert member.calibration.n_human == 8
+    assert member.detector.score(["THE MOREOVER HOUSE", "the house"]).values.tolist() == [2.0, 0.0]
+
+
+def test_a_rewriter_that_fails_in_the_comparison_is_a_row_that_says_why(tmp_path):
+    found = run(tmp_path / "out", against="nothing partly")
+    nothing, partly = found.defence[2:]
+    assert (nothing.texts, nothing.failed, nothing.points[0].after.value) == (8, 8, None)
+    assert "no model at /nowhere" in nothing.failure
+    assert "no model at /nowhere" in next(r.failure for r in found.rewriters if r.name == "nothing")
+    # of 0 .. 7 the even ones fail, and of 1 nothing is left to score
+    assert (partly.texts, partly.failed, partly.points[0].after.n) == (8, 5, 3)
+    assert partly.failure == "partly: an even number"
+
+
+def test_train_texts_without_a_rewrite_are_counted(tmp_path):
+    found = run(tmp_path / "out", on="partly", against="shout")
+    assert found.trained_on.rewrites == {"partly": 3}
+    assert found.trained_on.failed == {"partly": 5}
+
+
+def test_an_interrupted_hardening_goes_on_with_its_rewrites(tmp_path):
+    class Stops(Each):
+        def rewrite(self, texts, n, seed):
+            if any("test" in t for t in texts):
+                raise KeyboardInterrupt
+            return super().rewrite(texts, n, seed)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out", known=registry(shout=Stops(str.upper)))
+    assert not (tmp_path / "out" / "results.json").exists()
+    again = Each(str.upper)
+    resumed = run(tmp_path / "out", known=registry(shout=again))
+    assert not any("train" in text for text in again.given)
+    straight = run(tmp_path / "straight")
+    apart = {"seconds": 0.0}
+    assert resumed.model_copy(update=apart) == straight.model_copy(update=apart)
+    assert taught(tmp_path / "out") == taught(tmp_path / "straight")
+
+
+@pytest.mark.parametrize(
+    ("on", "against", "message"),
+    [
+        ("shout", "reverse shout", "shout cannot be both trained on and unseen"),
+        ("shout", "toys/shout", "shout cannot be both trained on and unseen"),
+        ("", "shout", "needs a rewriter to train on"),
+        ("shout shout", "reverse", "shout named twice"),
+    ],
+)
+def test_rewriters_that_would_show_nothing_are_refused(tmp_path, on, against, message):
+    with pytest.raises(UsageError, match=message):
+        run(tmp_path / "out", on=on, against=against)
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_strength_of_a_seen_rewriter_is_not_unseen():
+    both = Lessons(on=[Attack(name="shout")], against=[Attack(name="shout", label="louder")])
+    with pytest.raises(UsageError, match="cannot be both"):
+        both.check(registry())
+
+
+def test_a_detector_that_is_not_trained_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="fixed is not trained") as caught:
+        harden(plan(tmp_path), registry(), "fixed", lessons("shout"), print)
+    assert caught.value.hint == "trainable: words"
+
+
+def test_nothing_to_train_on_is_refused(tmp_path):
+    with pytest.raises(
+        EvaluationError, match="no text could be rewritten with nothing: no model at /nowhere"
+    ):
+        run(tmp_path / "out", on="nothing")
+
+
+@pytest.mark.parametrize(
+    ("split", "label", "message"),
+    [
+        ("train", "human", "texts of both labels in its train split"),
+        ("test", "ai", "0 AI texts in its test split"),
+        ("calibration", "human", "0 human texts in its calibration split"),
+    ],
+)
+def test_data_that_lack_texts_are_refused(tmp_path, split, label, message):
+    left = [d for d in documents() if (d.split, d.label) != (split, label)]
+    with pytest.raises(EvaluationError, match=message):
+        run(tmp_path / "out", texts=left)
+
+
+@pytest.mark.parametrize("name", ["results.json", "notes.txt"])
+def test_a_folder_that_holds_something_is_left_alone(tmp_path, name):
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(EvaluationError, match="holds") as caught:
+        run(tmp_path)
+    assert caught.value.hint == "choose another --out"
+    assert [p.name for p in tmp_path.iterdir()] == [name]
+
+
+def test_there_is_no_hardening_to_read(tmp_path):
+    with pytest.raises(EvaluationError, match="holds no hardening"):
+        Hardening.read(tmp_path)
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(EvaluationError, match="cannot read"):
+        Hardening.read(tmp_path)
