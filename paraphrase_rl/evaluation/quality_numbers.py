@@ -43,8 +43,8 @@ _WORDS: dict[str, tuple[str, int]] = (
     | {word: (f"{_kind(value)} ordinal", value) for value, word in enumerate(_ORDINALS.split(), start=1)}
     | {word: ("tens", 10 * value) for value, word in enumerate(_TENS.split(), start=2)}
     | {f"{word[:-1]}ieth": ("teen ordinal", 10 * value) for value, word in enumerate(_TENS.split(), start=2)}
-    | {word: ("loose", 1) for word in ("once", "single")}
-    | {word: ("loose", 2) for word in ("twice", "pair", "couple", "both")}
+    | dict.fromkeys(("once", "single"), ("loose", 1))
+    | dict.fromkeys(("twice", "pair", "couple", "both"), ("loose", 2))
     | {"dozen": ("dozen", 12), "hundred": ("hundred", 100)}
     | {"thousand": ("scale", 10**3), "million": ("scale", 10**6), "trillion": ("scale", 10**12)}
     | {"billion": ("scale", 10**9), "bn": ("scale", 10**9)}
