@@ -89,8 +89,9 @@ def _tables(results: Results) -> None:
     at = about.target_fpr
     click.echo(
         f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
-        f"rewrite{'s' if about.samples > 1 else ''} a text. TPR and ASR at a false positive rate of {at:.0%}; "
-        "before -> after;\nASR = share no longer flagged, of the n texts flagged before; [95 % interval].\n"
+        f"rewrite{'s' if about.samples > 1 else ''} a text.\n"
+        f"TPR and ASR at a false positive rate of {at:.3g}, before -> after, [95 % interval];\n"
+        "ASR = share no longer flagged, of the n texts flagged before.\n"
     )
     emit([_cell_row(cell, at) for cell in results.cells], format_="table", schema="")
     for title, rows in (

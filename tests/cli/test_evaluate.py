@@ -1,0 +1,186 @@
+"""`prl evaluate` on toy plug-ins: what is printed, kept and refused."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+
+import paraphrase_rl.registry
+from paraphrase_rl import hookimpl
+from paraphrase_rl.evaluation import measuring
+from paraphrase_rl.evaluation.records import Results
+from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.recipe.loading import dump_recipe, load_recipe
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl.testing import FakeRewriter
+from paraphrase_rl.types import Rewrite
+
+RECIPE = """
+detectors: [{name: shout}]
+held_out: [{name: whisper}]
+rewriters: [{name: lower}, {name: shuffle, label: another order of the words}]
+data: {source: {name: essays}}
+"""
+
+
+class Lower:
+    def rewrite(self, texts, n, seed):
+        return [[Rewrite(text=text.lower())] * n for text in texts]
+
+
+class Measures:
+    def __call__(self, sources, rewrites, instruction):
+        return {"semantic_similarity": np.full(len(rewrites), 0.75)}, []
+
+
+@hookimpl
+def register_rewriters():
+    return [
+        RewriterSpec(name="lower", summary="Small letters", factory=lambda o, c: Lower()),
+        RewriterSpec(name="shuffle", summary="Another order", factory=lambda o, c: FakeRewriter()),
+    ]
+
+
+@pytest.fixture
+def prl(prl, monkeypatch, tmp_path):
+    """The toy command line with rewriters and a recipe in ``toy.yaml``."""
+    attacks = type("Attacks", (), {"register_rewriters": staticmethod(register_rewriters)})
+    paraphrase_rl.registry.default_registry()._entries += Registry(Plugins.of(attacks=attacks))._entries
+    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures())
+    (tmp_path / "toy.yaml").write_text(RECIPE)
+    return prl
+
+
+@pytest.fixture
+def run(prl, tmp_path):
+    """A run directory: recipe and calibration."""
+    folder = tmp_path / "a run"
+    assert prl("calibrate", "--config", "toy.yaml", "--out", folder / "calibration.json").exit_code == 0
+    (folder / "recipe.yaml").write_text(dump_recipe(load_recipe(tmp_path / "toy.yaml")))
+    return folder
+
+
+def test_the_table_is_readable_in_110_columns_and_says_before_and_after(prl):
+    result = prl("evaluate", "--config", "toy.yaml", "--out", "out")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 110
+    # test humans and calibration humans have 0..19 capitals: 19 would be the highest, 1 of 20 may lie above 18;
+    # AI texts have 15..34, so 16 of 20 are flagged
+    lower = next(line for line in lines if line.startswith("lower") and "shout" in line)
+    assert "0.80 -> 0.00 [0.00, 0.17]" in lower
+    assert "1.00 [0.79, 1.00]" in lower
+    assert " 16 " in f"{lower} "
+    assert any(line.startswith("another order o…") for line in lines)
+    assert any("0.75" in line for line in lines[lines.index("Quality (mean)") :])
+    assert any(
+        line.startswith("lower") and "toy" in line
+        for line in lines[lines.index("Transfer (mean over detectors)") :]
+    )
+    assert "0 cached" in result.stderr
+    assert "wrote out; next: prl report out" in result.stderr
+
+
+def test_the_second_time_everything_is_cached(prl):
+    first = prl("evaluate", "--config", "toy.yaml", "--out", "out")
+    second = prl("evaluate", "--config", "toy.yaml", "--out", "out")
+    assert second.stdout == first.stdout
+    assert "lower: 20 texts, 20 cached" in second.stderr
+    assert "score: lower: 20 texts x 2 detectors, 40 of 40 scores cached" in second.stderr
+
+
+def test_json_is_the_results_and_csv_a_row_a_point(prl, payload, tmp_path):
+    found = payload("evaluate", "--config", "toy.yaml", "--out", "out")
+    assert found["schema"] == "paraphrase-rl.evaluate"
+    kept = Results.read(tmp_path / "out")
+    assert found["about"] == json.loads(kept.about.model_dump_json())
+    assert len(found["rows"]) == 3 * 3 * 2
+    row = next(
+        r
+        for r in found["rows"]
+        if (r["rewriter"], r["detector"], r["target_fpr"]) == ("lower", "shout", 0.05)
+    )
+    point = kept.point("lower", "shout", 0.05)
+    assert (row["tpr_after_high"], row["attack_success_rate_n"]) == (point.tpr_after.high, 16)
+    text = prl("evaluate", "--config", "toy.yaml", "--out", "out", "--format", "csv").stdout
+    assert len(list(csv.DictReader(io.StringIO(text)))) == 18
+
+
+def test_a_run_is_evaluated_with_its_recipe_into_itself(prl, run):
+    result = prl("evaluate", run, "--texts", "5", "--samples", "2", "-r", "lower")
+    assert result.exit_code == 0, result.stderr
+    results = Results.read(run / "evaluation")
+    assert (results.about.ai_texts, results.about.samples, results.about.run) == (5, 2, str(run))
+    assert [r.label for r in results.rewriters] == ["none", "lower"]
+    assert f"next: prl report '{run}'" in result.stderr
+
+
+def test_rewriters_and_detectors_can_be_named(prl, tmp_path):
+    result = prl(
+        "evaluate", "--config", "toy.yaml", "--out", "out", "-r", "shuffle", "-r", "lower", "-d", "whisper"
+    )
+    assert result.exit_code == 0, result.stderr
+    results = Results.read(tmp_path / "out")
+    assert [r.label for r in results.rewriters] == ["none", "shuffle", "lower"]
+    assert [d.name for d in results.detectors] == ["shout", "whisper", "ensemble"]
+
+
+def test_a_cell_without_figures_is_exit_code_1_and_a_line_that_says_why(prl):
+    result = prl("evaluate", "--config", "toy.yaml", "--out", "out", "-d", "missing")
+    assert result.exit_code == 1
+    assert "detector missing: no model at /nowhere; bring it" in result.stdout
+    assert any("missing" in line and "20/20" in line for line in result.stdout.splitlines())
+
+
+def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("paraphrase_rl.evaluation.run.evaluate", interrupted)
+    monkeypatch.setattr("sys.argv", ["prl", "evaluate", "--config", "toy.yaml", "--out", "my out"])
+    result = prl("evaluate", "--config", "toy.yaml", "--out", "my out")
+    assert result.exit_code == 130
+    assert "continue with: prl evaluate --config toy.yaml --out 'my out'" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "name either a run or a recipe"),
+        (["--config", "toy.yaml"], "where should the evaluation go?"),
+        (["nowhere", "--config", "toy.yaml"], "name either a run or a recipe"),
+        (["nowhere"], "nowhere holds no run"),
+        (["--config", "toy.yaml", "--out", "o", "-r", "lowr"], "did you mean lower?"),
+        (["--config", "toy.yaml", "--out", "o", "-d", "whispr"], "did you mean whisper?"),
+        (["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"], "--checkpoints is about a run"),
+        (["--config", "toy.yaml", "--out", "o", "--judge-model", "m"], "--judge-url and --judge-model"),
+        (["--config", "toy.yaml", "--out", "o", "--set", "held_out=[{name: whispr}]"], ""),
+    ],
+)
+def test_wrong_use_is_one_line_with_a_hint(prl, arguments, message):
+    result = prl("evaluate", *arguments)
+    if not message:  # a recipe's own unknown detector is a column that says so
+        assert result.exit_code == 1
+        assert "no detector is called 'whispr'" in result.stdout
+        return
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+def test_what_was_trained_cannot_be_changed(prl, run):
+    result = prl("evaluate", run, "--set", "calibration.target_fpr=0.2")
+    assert result.exit_code == 2
+    assert "a run keeps its recipe, but for rewriters, held_out, acceptance" in result.stderr
+    assert prl("evaluate", run, "--set", "rewriters=[{name: lower}]", "--set", "held_out=[]").exit_code == 0
+    assert [d.name for d in Results.read(run / "evaluation").detectors] == ["shout", "ensemble"]
+
+
+def test_checkpoints_of_a_run_that_has_none(prl, run):
+    result = prl("evaluate", run, "--checkpoints", "all")
+    assert result.exit_code == 2
+    assert "holds no checkpoints" in result.stderr

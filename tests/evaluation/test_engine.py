@@ -1,0 +1,512 @@
+"""The engine on toy components: nothing is lost, nothing is mixed, thresholds see calibration humans alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.errors import EvaluationError, ModelError
+from paraphrase_rl.evaluation import measuring
+from paraphrase_rl.evaluation.cache import claimed
+from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
+from paraphrase_rl.evaluation.records import Results
+from paraphrase_rl.evaluation.run import evaluate
+from paraphrase_rl.files import append_jsonl, read_jsonl
+from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.recipe.schema import Attack, Component, Recipe, Weighted
+from paraphrase_rl.registry import Registry
+from paraphrase_rl.scoring.ensemble import calibrate_ensemble
+from paraphrase_rl.specs import Context, DetectorSpec, Options, RewriterSpec
+from paraphrase_rl.testing import FakeDetector, FakeRewriter
+from paraphrase_rl.types import Document, Failure, Rewrite, Scores
+
+
+@dataclass
+class Calls:
+    """The texts that components were called with, and what they are told to do."""
+
+    scored: list[str] = field(default_factory=list)
+    rewritten: list[str] = field(default_factory=list)
+    measured: int = 0
+    built: list[str] = field(default_factory=list)
+    revision: str = "r1"
+
+    def clear(self) -> None:
+        self.scored, self.rewritten, self.measured, self.built = [], [], 0, []
+
+
+class Shout:
+    """Share of capitals; texts with CRASH crash it."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        if any("crash" in text.lower() for text in texts):
+            raise RuntimeError("boom")
+        self.calls.scored += texts
+        return Scores(np.array([np.mean([c.isupper() for c in t if c.isalpha()]) for t in texts]))
+
+    def provenance(self) -> dict[str, str]:
+        return {"shout": self.calls.revision}
+
+
+class Odd(FakeDetector):
+    """A held-out detector that knows nothing."""
+
+
+class LowerOptions(Options):
+    letters: int = 10
+
+
+class Lower:
+    """Makes the first capitals small, one more with each sample; ``bad`` texts fail, ``crash`` ones crash it."""
+
+    def __init__(self, options: LowerOptions, calls: Calls) -> None:
+        self.options, self.calls = options, calls
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
+        if any("crash" in text for text in texts):
+            raise RuntimeError("boom")
+        self.calls.rewritten += texts
+        return [
+            Failure(index=i, owner="lower", kind="bad", message="this text is bad")
+            if "bad" in text
+            else [Rewrite(text=self._lower(text, self.options.letters + k + seed)) for k in range(n)]
+            for i, text in enumerate(texts)
+        ]
+
+    def _lower(self, text: str, letters: int) -> str:
+        for character in [c for c in text if c.isupper()][:letters]:
+            text = text.replace(character, character.lower(), 1)
+        return text
+
+
+class Broken:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
+        return []
+
+
+def _missing(options: Options, context: Context) -> None:
+    raise ModelError("no model at /nowhere", "bring it")
+
+
+def capitals(n: int) -> str:
+    letters = "A" * n + "a" * (60 - n)
+    return " ".join(letters[i : i + 5] for i in range(0, 60, 5))
+
+
+def texts(groups: bool = False) -> list[Document]:
+    """In each split 24 human texts with 0 to 23 capitals and 24 AI texts with 18 to 41."""
+    return [
+        Document(
+            id=f"{split}-{label}-{i}",
+            text=capitals(first + i) + " ." * s,
+            label=label,
+            split=split,
+            group=("native", "non-native")[i % 2] if groups and label == "human" else None,
+        )
+        for s, split in enumerate(("calibration", "train", "test"))
+        for label, first in (("human", 0), ("ai", 18))
+        for i in range(24)
+    ]
+
+
+RECIPE = Recipe(
+    detectors=[Weighted(name="shout")],
+    held_out=[Component(name="odd")],
+    rewriters=[Attack(name="lower"), Attack(name="shuffle"), Attack(name="policy")],
+)
+
+
+class Measures:
+    """Length ratio, and a metric that is never known."""
+
+    def __init__(self, calls: Calls) -> None:
+        self.calls = calls
+
+    def __call__(self, sources, rewrites, instruction):
+        self.calls.measured += len(rewrites)
+        values = np.array([len(r.text) / len(s.text) for s, r in zip(sources, rewrites, strict=True)])
+        return {"length_ratio": values, "unknown": np.full(len(rewrites), np.nan)}, []
+
+
+Evaluate = Callable[..., Results]
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+@pytest.fixture
+def registry(calls, monkeypatch) -> Registry:
+    def built(name, make):
+        def factory(options, context):
+            calls.built.append(name)
+            return make(options)
+
+        return factory
+
+    @hookimpl
+    def register_detectors():
+        return [
+            DetectorSpec(
+                name="shout", summary="s", family="toy", factory=built("shout", lambda o: Shout(calls))
+            ),
+            DetectorSpec(name="odd", summary="s", family="random", factory=built("odd", lambda o: Odd())),
+            DetectorSpec(name="missing", summary="s", family="toy", factory=_missing),
+        ]
+
+    @hookimpl
+    def register_rewriters():
+        return [
+            RewriterSpec(
+                name="lower",
+                summary="s",
+                options=LowerOptions,
+                factory=built("lower", lambda o: Lower(o, calls)),
+            ),
+            RewriterSpec(name="shuffle", summary="s", factory=built("shuffle", lambda o: FakeRewriter())),
+            RewriterSpec(name="broken", summary="s", factory=built("broken", lambda o: Broken())),
+            RewriterSpec(name="gone", summary="s", factory=_missing),
+        ]
+
+    toys = SimpleNamespace(register_detectors=register_detectors, register_rewriters=register_rewriters)
+    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
+    return Registry(Plugins.of(toys=type("T", (), {k: staticmethod(v) for k, v in vars(toys).items()})))
+
+
+@pytest.fixture
+def run(registry, tmp_path) -> Evaluate:
+    """Evaluates the toy texts into a folder; keyword arguments change the plan, ``recipe`` keys the recipe."""
+
+    def run(out: str = "out", documents=None, update=None, **changes) -> Results:
+        plan = Plan(
+            recipe=RECIPE.model_copy(update=update or {}),
+            corpus=Corpus(tuple(documents or texts()), "toy", "Capitals."),
+            out=tmp_path / out,
+            resamples=50,
+            **changes,
+        )
+        return evaluate(plan, registry, lambda line: None)
+
+    return run
+
+
+def figures(results: Results) -> dict:
+    """Everything but the times."""
+    found = results.model_dump()
+    found["about"] |= {"started": None, "seconds": None}
+    return found
+
+
+def tables(folder: Path) -> dict[str, str]:
+    names = ("calibration.json", "documents.jsonl", "rewrites.jsonl", "scores.jsonl", "quality.jsonl")
+    return {name: (folder / name).read_text() for name in names}
+
+
+def test_a_whole_evaluation_by_hand(run, tmp_path):
+    results = run(texts=10)
+    assert [d.name for d in results.detectors] == ["shout", "odd", "ensemble"]
+    assert [r.label for r in results.rewriters] == ["none", "lower", "shuffle"]
+    assert "policy is left out: there is no run to take it from" in results.about.notes
+    assert len(results.cells) == 9
+    # 24 calibration humans with 0..23 of 60 capitals, 1 may lie above: the threshold is 22/60
+    before = [i for i in range(18, 28) if i > 22]
+    cell = results.cell("lower", "shout")
+    point = next(p for p in cell.points if p.target_fpr == 0.05)
+    assert point.threshold == pytest.approx(22 / 60)
+    assert point.tpr_before.value == len(before) / 10
+    assert point.tpr_after.value == 0.0
+    assert point.attack_success_rate.value == 1.0
+    assert point.attack_success_rate.n == len(before)
+    none = results.cell("none", "shout")
+    assert none.points[0].attack_success_rate.value == 0.0
+    assert none.auroc_before == none.auroc_after == cell.auroc_before
+    assert cell.auroc_after.value < cell.auroc_before.value
+    assert results.cell("shuffle", "shout").points[0].tpr_after.value == point.tpr_before.value
+    assert {(t.rewriter, t.family, t.trained_against) for t in results.transfer} == {
+        (r, f, t) for r in ("none", "lower", "shuffle") for f, t in (("toy", True), ("random", False))
+    }
+    ratio = next(q for q in results.quality if (q.rewriter, q.metric) == ("lower", "length_ratio"))
+    assert ratio.estimate.value == 1.0
+    unknown = next(q for q in results.quality if q.metric == "unknown")
+    assert (unknown.estimate.value, unknown.failed) == (None, 10)
+    assert Results.read(tmp_path / "out") == results
+    assert len(read_jsonl(tmp_path / "out" / "documents.jsonl")) == 34
+    assert len(read_jsonl(tmp_path / "out" / "rewrites.jsonl")) == 20
+    assert len(read_jsonl(tmp_path / "out" / "scores.jsonl")) == 3 * (34 + 20)
+    assert read_jsonl(tmp_path / "out" / "quality.jsonl")[0]["metrics"] == {
+        "length_ratio": 1.0,
+        "unknown": None,
+    }
+
+
+def test_the_same_command_again_computes_nothing_and_changes_nothing(run, calls, tmp_path):
+    first = run(samples=2)
+    before = tables(tmp_path / "out")
+    calls.clear()
+    second = run(samples=2)
+    assert (calls.scored, calls.rewritten, calls.measured) == ([], [], 0)
+    assert "lower" not in calls.built
+    assert figures(first) == figures(second)
+    assert tables(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("write", range(1, 14, 2))
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_killed_evaluation_goes_on_to_the_same_results(run, calls, monkeypatch, tmp_path, write, torn):
+    whole = run("whole", samples=2)
+    written: list[Path] = []
+
+    def die(path, *rows):
+        append_jsonl(path, *rows)
+        written.append(path)
+        if len(written) == write:
+            if torn:
+                path.write_bytes(path.read_bytes()[:-7])
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("paraphrase_rl.evaluation.cache.append_jsonl", die)
+    with pytest.raises(KeyboardInterrupt):
+        run("killed", samples=2)
+    assert not (tmp_path / "killed" / "results.json").exists()
+    monkeypatch.undo()
+    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
+    assert figures(run("killed", samples=2)) == figures(whole)
+    assert tables(tmp_path / "killed") == tables(tmp_path / "whole")
+
+
+def test_no_text_is_scored_twice(run, calls):
+    run()
+    assert len(calls.scored) == len(set(calls.scored))
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"samples": 3},
+        {"update": {"rewriters": [Attack(name="lower", options={"letters": 2})]}},
+        {"update": {"training": RECIPE.training.model_copy(update={"seed": 5})}},
+    ],
+    ids=["samples", "options", "seed"],
+)
+def test_another_plan_in_the_same_folder_mixes_nothing(run, calls, tmp_path, changed):
+    first = run()
+    fresh = run("fresh", **changed)
+    mixed = run(**changed)
+    assert figures(mixed) == figures(fresh)
+    assert tables(tmp_path / "out") == tables(tmp_path / "fresh")
+    calls.clear()
+    assert figures(run()) == figures(first)
+    assert (calls.rewritten, calls.scored) == ([], []), "what the first plan computed was lost"
+
+
+def test_another_model_behind_a_detector_means_other_scores(run, calls):
+    run()
+    calls.scored.clear()
+    calls.revision = "r2"
+    run()
+    assert len(calls.scored) > 100
+
+
+def test_thresholds_see_neither_test_texts_nor_rewrites(run):
+    def thresholds(results):
+        return {(d.detector, p.target_fpr): p.threshold for d in results.cells for p in d.points}
+
+    honest = thresholds(run("honest"))
+    poisoned = [
+        replace(d, text=capitals(60)) if d.split == "test" and d.label == "human" else d for d in texts()
+    ]
+    assert thresholds(run("poisoned", documents=poisoned)) == honest
+    no_rewriters = {"rewriters": [Attack(name="shuffle")]}
+    kept = thresholds(run("other", update=no_rewriters))
+    assert kept == honest
+
+
+def test_a_detector_that_cannot_be_built_is_a_column_that_says_why(run):
+    alone = run("alone")
+    results = run(update={"held_out": [Component(name="missing"), Component(name="odd")]})
+    info = next(d for d in results.detectors if d.name == "missing")
+    assert info.failure == "no model at /nowhere; bring it"
+    cells = [c for c in results.cells if c.detector == "missing"]
+    assert len(cells) == 3
+    assert all(c.failure == info.failure and not c.points and c.auroc_after.value is None for c in cells)
+    assert [c for c in results.cells if c.detector != "missing"] == list(alone.cells)
+
+
+def test_an_ensemble_of_which_a_member_failed_is_none(run):
+    results = run(update={"detectors": [Weighted(name="shout"), Weighted(name="missing")]})
+    ensemble = next(d for d in results.detectors if d.name == "ensemble")
+    assert "missing failed: no model at /nowhere" in ensemble.failure
+    assert not results.cell("none", "ensemble").points
+    assert results.cell("lower", "shout").points
+
+
+@pytest.mark.parametrize(
+    ("attack", "why"),
+    [
+        (Attack(name="gone"), "no model at /nowhere"),
+        (Attack(name="broken"), "rewriter broken returned 0 items for"),
+        (Attack(name="nobody"), "no rewriter is called 'nobody'"),
+        (Attack(name="lower", label="typo", options={"leters": 1}), "unknown option 'leters'"),
+    ],
+    ids=lambda v: getattr(v, "name", ""),
+)
+def test_a_rewriter_that_fails_is_a_row_that_says_why(run, tmp_path, attack, why):
+    alone = run("alone")
+    results = run(update={"rewriters": [*RECIPE.rewriters, attack]})
+    label = attack.label or attack.name
+    assert why in next(r.failure for r in results.rewriters if r.label == label)
+    cells = [c for c in results.cells if c.rewriter == label]
+    assert len(cells) == 3
+    assert all(why in c.failure and c.failed == c.texts == 24 and not c.points for c in cells)
+    assert [c for c in results.cells if c.rewriter != label] == list(alone.cells)
+    rows = [row for row in read_jsonl(tmp_path / "out" / "rewrites.jsonl") if row["rewriter"] == label]
+    assert len(rows) == 24
+    assert all(why in row["failure"]["message"] for row in rows)
+
+
+def marked(word: str, at: int) -> list[Document]:
+    chosen = [d.id for d in texts() if d.split == "test" and d.label == "ai"][at]
+    return [replace(d, text=f"{d.text} {word}") if d.id == chosen else d for d in texts()]
+
+
+def test_a_text_that_a_rewriter_cannot_do_costs_itself_alone(run, tmp_path):
+    results = run(documents=marked("bad", 20))
+    cell = results.cell("lower", "shout")
+    assert (cell.texts, cell.failed, cell.failure) == (24, 1, "this text is bad")
+    assert cell.points[0].tpr_after.n == cell.points[0].tpr_before.n == 23
+    assert results.cell("shuffle", "shout").failed == 0
+    failed = [row for row in read_jsonl(tmp_path / "out" / "rewrites.jsonl") if "failure" in row]
+    assert [row["failure"] for row in failed] == [{"kind": "bad", "message": "this text is bad"}]
+    assert results.quality[0].failed == 1
+
+
+def test_a_text_that_crashes_everything_costs_itself_alone(run):
+    results = run(documents=marked("crash", 3))
+    for rewriter, why in (
+        ("lower", "RuntimeError: boom"),
+        ("shuffle", "RuntimeError: boom"),
+        ("none", "RuntimeError: boom"),
+    ):
+        cell = results.cell(rewriter, "shout")
+        assert (cell.failed, cell.failure) == (1, why)
+        assert cell.points[0].tpr_after.n == 23
+
+
+def test_failures_are_tried_again(run, calls, monkeypatch):
+    monkeypatch.setattr(Lower, "_lower", lambda *a: 1 / 0)
+    assert run().cell("lower", "shout").failed == 24
+    monkeypatch.undo()
+    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
+    assert run().cell("lower", "shout").failed == 0
+
+
+def test_rates_by_group_before_and_after_rewriting(run):
+    results = run(documents=texts(groups=True), humans=4)
+    assert results.about.groups == {"native": 12, "non-native": 12}
+    rows = {(r.rewriter, r.group) for r in results.false_positives if r.detector == "shout"}
+    everybody = {"all", "native", "non-native"}
+    assert rows >= {(r, g) for r in ("none", "lower", "shuffle") for g in everybody}
+    rewritten = next(r for r in results.false_positives if (r.rewriter, r.group) == ("lower", "non-native"))
+    assert rewritten.rate.n == 4
+    assert {g.group for g in results.fairness} == {"non-native"}
+
+
+def test_without_groups_no_human_text_is_rewritten(run, calls):
+    run(humans=4)
+    assert all(text in {d.text for d in texts() if d.label == "ai"} for text in calls.rewritten)
+
+
+@pytest.fixture
+def trained(registry, tmp_path) -> Path:
+    """A run directory with a calibration."""
+    folder = tmp_path / "run"
+    corpus = Corpus(tuple(texts()), "toy", "Capitals.")
+    calibrate_ensemble(RECIPE, registry, corpus, Context()).to_file(folder / "calibration.json")
+    return folder
+
+
+def test_a_run_keeps_its_own_calibration(run, trained):
+    of_run = run("a", run=trained)
+    of_recipe = run("b")
+    assert of_run.cells[0] == of_recipe.cells[0]
+    assert of_run.cell("none", "ensemble") == of_recipe.cell("none", "ensemble")
+    assert not any("another device" in note for note in of_run.about.notes)
+    assert [r.label for r in of_run.rewriters] == ["none", "lower", "shuffle", "policy"]
+    assert of_run.about.run == str(trained)
+
+
+def test_a_run_on_other_texts_is_refused(run, trained):
+    changed = [replace(d, text=d.text + "!") if d.split == "calibration" else d for d in texts()]
+    with pytest.raises(EvaluationError, match=r"not those that .* was calibrated on"):
+        run(documents=changed, run=trained)
+
+
+def test_a_detector_that_changed_since_the_run_fails(run, trained, calls):
+    calls.revision = "r2"
+    results = run(run=trained)
+    assert "was calibrated with another shout" in results.detectors[0].failure
+    assert results.detectors[-1].failure
+
+
+def test_a_threshold_that_the_scores_here_would_not_set_is_told(run, trained):
+    kept = json.loads((trained / "calibration.json").read_text())
+    kept["calibrations"][0]["points"][0]["threshold"] += 0.1
+    (trained / "calibration.json").write_text(json.dumps(kept))
+    results = run(run=trained)
+    assert any("another device or another version" in note for note in results.about.notes)
+
+
+def test_a_run_that_went_on_is_rewritten_anew(run, trained, calls):
+    run(run=trained)
+    calls.rewritten.clear()
+    append_jsonl(trained / "checkpoints.jsonl", {"step": 6, "kind": "periodic", "path": "checkpoints/6"})
+    run(run=trained)
+    assert len(calls.rewritten) == 24
+
+
+def test_checkpoints_become_rewriters(trained):
+    for step in (6, 12):
+        append_jsonl(trained / "checkpoints.jsonl", {"step": step, "kind": "periodic", "path": "x"})
+    append_jsonl(trained / "checkpoints.jsonl", {"step": 12, "kind": "final", "path": "x"})
+    added = with_checkpoints(RECIPE, trained).rewriters[3:]
+    assert [a.label for a in added] == ["policy@6", "policy@12"]
+    assert [a.options for a in added] == [{"checkpoint": 6}, {"checkpoint": 12}]
+
+
+def test_two_evaluations_do_not_work_in_one_folder(run, tmp_path):
+    with claimed(tmp_path / "out"), pytest.raises(EvaluationError, match="another evaluation works in"):
+        run()
+
+
+@pytest.mark.parametrize("lacking", [("test", "ai"), ("test", "human"), ("calibration", "human")])
+def test_texts_that_cannot_be_evaluated_on_are_refused(run, lacking):
+    kept = [d for d in texts() if (d.split, d.label) != lacking]
+    with pytest.raises(EvaluationError, match=f"0 {'AI' if lacking[1] == 'ai' else 'human'} texts"):
+        run(documents=kept)
+
+
+def test_no_rewriter_may_be_called_none(run):
+    with pytest.raises(EvaluationError, match="stands for texts untouched"):
+        run(update={"rewriters": [Attack(name="lower", label="none")]})
+
+
+def test_all_other_detectors_are_held_out_by_default(run):
+    results = run(update={"held_out": None})
+    assert {d.name: d.trained_against for d in results.detectors} == {
+        "shout": True,
+        "missing": False,
+        "odd": False,
+        "ensemble": True,
+    }
