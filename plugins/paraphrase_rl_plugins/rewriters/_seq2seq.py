@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,10 +25,10 @@ class Seq2Seq:
         self.model: Any = load_seq2seq_lm(model, device).requires_grad_(False)
         self.tokenizer: Any = load_tokenizer_alone(tokenizer or model)
         self.tokenizer.padding_side = "right"
-        self.generation = copy.deepcopy(self.model.generation_config)
-        # Marian forces an end token at the limit, and a sentence that was cut would seem whole
-        self.generation.update(max_length=None, forced_eos_token_id=None, **settings)
-        ends = self.generation.eos_token_id
+        # Marian forces an end token at the limit, so that a sentence that was cut would seem whole. Switched off on
+        # the model itself: in the configuration of a call, None stands for the model's own value.
+        self.model.generation_config.update(max_length=None, forced_eos_token_id=None, **settings)
+        ends = self.model.generation_config.eos_token_id
         self._ends = set(ends if isinstance(ends, list) else [ends])
 
     @property
@@ -44,7 +43,7 @@ class Seq2Seq:
     def generate(self, texts: Sequence[str]) -> list[Rewrite]:
         """One output for each input; not finished where it was cut at the token limit.
 
-        Where the settings sample, torch's generator decides: see :func:`seeded`.
+        Where the settings sample, torch's generator decides.
         """
         import torch
 
@@ -57,7 +56,6 @@ class Seq2Seq:
                 rows = self.model.generate(
                     input_ids=batch["input_ids"].to(self.model.device),
                     attention_mask=batch["attention_mask"].to(self.model.device),
-                    generation_config=self.generation,
                 ).tolist()
             for row in rows:
                 # the first token only starts the decoder, and in T5 and Marian it is the padding
