@@ -10,11 +10,11 @@ import numpy as np
 from markupsafe import Markup
 
 from paraphrase_rl.evaluation.records import Estimate
-from paraphrase_rl.report.figures import share
+from paraphrase_rl.report.figures import minus, share
 from paraphrase_rl.report.svg import Scale, drawing, element, marker, path, span, ticks
 
 WIDTH = 340
-_BINS = 40
+_BINS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,13 @@ def curve(key: str, title: str, description: str, series: Series) -> Markup:
     ]  # fmt: skip
     for bound, start, end in ((series.low, series.low, low), (series.high, high, series.high)):
         if math.isfinite(bound):
+            above, below, across = y(start), y(end), WIDTH - right - left
             parts += [
-                element("rect", x=left, y=y(start), width=WIDTH - right - left, height=y(end) - y(start), fill=f"url(#{key}-hatch)"),
+                element(
+                    "rect", x=left, y=above, width=across, height=below - above, fill=f"url(#{key}-hatch)"
+                ),
                 element("line", x1=left, x2=WIDTH - right, y1=y(bound), y2=y(bound), class_="bound"),
-            ]  # fmt: skip
+            ]
     parts += _left_axis(y, left, WIDTH - right) + _bottom_axis(x, height - bottom, whole=True)
     parts.append(element("text", "step", x=left - 6, y=height - bottom + 18, text_anchor="end"))
     parts += [
@@ -76,7 +79,7 @@ def _left_axis(y: Scale, left: float, right: float) -> list[Markup]:
     parts = []
     for at in ticks(y.low, y.high):
         parts.append(element("line", x1=left, x2=right, y1=y(at), y2=y(at), class_="grid"))
-        parts.append(element("text", f"{at:g}", x=left - 6, y=y(at) + 4, text_anchor="end"))
+        parts.append(element("text", minus(f"{at:g}"), x=left - 6, y=y(at) + 4, text_anchor="end"))
     return parts
 
 
@@ -84,7 +87,7 @@ def _bottom_axis(x: Scale, bottom: float, *, whole: bool = False, percent: bool 
     parts = [element("line", x1=x.start, x2=x.end, y1=bottom, y2=bottom, class_="axis")]
     for at in ticks(x.low, x.high, 5, whole=whole):
         parts.append(element("line", x1=x(at), x2=x(at), y1=bottom, y2=bottom + 4, class_="axis"))
-        label = f"{100 * at:g}%" if percent else f"{at:g}"
+        label = f"{100 * at:g}%" if percent else minus(f"{at:g}")
         parts.append(element("text", label, x=x(at), y=bottom + 18, text_anchor="middle"))
     return parts
 
@@ -110,31 +113,25 @@ def strips(key: str, title: str, description: str, rows: Sequence[Strip], thresh
     core = np.percentile(pooled, [0.5, 99.5]).tolist() if pooled.size else []
     low, high = span([*core, *([] if threshold is None else [threshold])])
     x = Scale(low, high, left, WIDTH - right)
-    parts = _bottom_axis(x, height - bottom)
+    parts, texts = _bottom_axis(x, height - bottom), []
     for i, strip in enumerate(rows):
         base = top + row * (i + 1)
         parts += [
             element("path", d=_histogram(strip.scores, x, base, row - 20), class_=f"area {strip.kind}"),
             element("line", x1=left, x2=WIDTH - right, y1=base, y2=base, class_="grid"),
-            element("text", shortened(strip.label, 30), x=left, y=base - row + 15, class_="row-label"),
         ]
+        at = base - row + 15
+        texts.append(element("text", shortened(strip.label, 30), x=left, y=at, class_="row-label halo"))
         if threshold is not None and strip.scores:
-            share = sum(score > threshold for score in strip.scores) / len(strip.scores)
-            parts.append(
-                element(
-                    "text",
-                    f"{100 * share:.0f}% flagged",
-                    x=WIDTH - right,
-                    y=base - row + 15,
-                    text_anchor="end",
-                )
-            )
+            flagged = sum(score > threshold for score in strip.scores) / len(strip.scores)
+            said = f"{share(flagged)} flagged"
+            texts.append(element("text", said, x=WIDTH - right, y=at, text_anchor="end", class_="halo"))
     if threshold is not None:
-        end = "end" if x(threshold) > WIDTH / 2 else "start"
-        parts += [
-            element("line", x1=x(threshold), x2=x(threshold), y1=top - 4, y2=height - bottom, class_="bound"),
-            element("text", f"threshold {threshold:.3g}", x=x(threshold), y=top - 9, text_anchor=end, class_="bound-label"),
-        ]  # fmt: skip
+        place, end = x(threshold), "end" if x(threshold) > WIDTH / 2 else "start"
+        name = minus(f"threshold {threshold:.3g}")
+        parts.append(element("line", x1=place, x2=place, y1=top - 4, y2=height - bottom, class_="bound"))
+        texts.append(element("text", name, x=place, y=top - 9, text_anchor=end, class_="bound-label"))
+    parts += texts
     return drawing(parts, key=key, title=title, description=description, width=WIDTH, height=height)
 
 
@@ -169,13 +166,13 @@ def trade_off(
     width, height, left, right, top, bottom = 380, 330, 46, 14, 14, 52
     known = [spot for spot in spots if spot.x.value is not None and spot.y.value is not None]
     low, high = span([v for s in known for v in (s.y.value, s.y.low, s.y.high) if v is not None], margin=0.08)
-    x = Scale(0.0, 1.0, left, width - right)
+    x = Scale(-0.03, 1.03, left, width - right)  # room for markers at both ends
     y = Scale(low, high, height - bottom, top)
     parts = _left_axis(y, left, width - right) + _bottom_axis(x, height - bottom, percent=True)
     parts += [
-        element("text", names[0], x=(left + width - right) / 2, y=height - 12, text_anchor="middle", class_="axis-name"),
+        element("text", names[0], x=x(0.5), y=height - 12, text_anchor="middle", class_="axis-name"),
         element("text", names[1], x=left + 4, y=top + 8, class_="axis-name"),
-    ]  # fmt: skip
+    ]
     taken: list[tuple[float, float, float]] = [(left, left + 7.0 * len(names[1]), top + 8.0)]
     for i, spot in enumerate(known):
         assert spot.x.value is not None
@@ -242,10 +239,11 @@ def whiskers(
     ends = [v for r in rows for v in (r.estimate.value, r.estimate.high) if v is not None]
     x = Scale(0.0, min(1.0, max([*ends, reference * 1.5]) * 1.08), left, WIDTH - right)
     parts = _bottom_axis(x, height - bottom, percent=True)
+    at, end = x(reference), "end" if x(reference) > WIDTH / 2 else "start"
     parts += [
-        element("line", x1=x(reference), x2=x(reference), y1=top - 4, y2=height - bottom, class_="bound"),
-        element("text", name, x=x(reference), y=top - 9, text_anchor="end" if x(reference) > WIDTH / 2 else "start", class_="bound-label"),
-    ]  # fmt: skip
+        element("line", x1=at, x2=at, y1=top - 4, y2=height - bottom, class_="bound"),
+        element("text", name, x=at, y=top - 9, text_anchor=end, class_="bound-label"),
+    ]
     for i, one in enumerate(rows):
         estimate, level = one.estimate, top + row * i + 28
         parts.append(element("text", shortened(one.label, 34), x=left, y=level - 11, class_="row-label halo"))
@@ -253,10 +251,11 @@ def whiskers(
             parts.append(element("text", "not measured", x=left, y=level + 4))
             continue
         if estimate.low is not None and estimate.high is not None:
+            low, high = x(estimate.low), x(estimate.high)
+            parts.append(element("line", x1=low, x2=high, y1=level, y2=level, class_="whisker"))
             parts += [
-                element("line", x1=x(estimate.low), x2=x(estimate.high), y1=level, y2=level, class_="whisker"),
-                *(element("line", x1=x(e), x2=x(e), y1=level - 4, y2=level + 4, class_="whisker") for e in (estimate.low, estimate.high)),
-            ]  # fmt: skip
+                element("line", x1=e, x2=e, y1=level - 4, y2=level + 4, class_="whisker") for e in (low, high)
+            ]
         parts.append(marker(one.kind, x(estimate.value), level, 5, "point"))
         text = share(estimate.value)
         parts.append(element("text", text, x=WIDTH - right, y=level - 11, text_anchor="end"))

@@ -14,18 +14,30 @@ def share(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return NOTHING
     percent = 100 * value
-    return f"{percent:.0f}%" if abs(percent) >= 9.95 else f"{percent:.1f}".removesuffix(".0") + "%"
+    text = f"{percent:.0f}" if abs(percent) >= 9.95 else f"{percent:.1f}".removesuffix(".0")
+    return minus(f"{text}%")
 
 
 def number(value: float | None) -> str:
     """Three decimals, fewer for large figures, three digits for tiny ones."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    if value == 0:
-        return "0"
-    if 0.0095 <= abs(value) < 9.9995:
-        return f"{value:.3f}"
-    return f"{value:.1f}" if 9.9995 <= abs(value) < 9999.5 else f"{value:.2g}"
+    size = abs(value)
+    style = (
+        "g"
+        if value == 0
+        else ".3f"
+        if 0.0095 <= size < 9.9995
+        else ".1f"
+        if 9.9995 <= size < 9999.5
+        else ".2g"
+    )
+    return minus(f"{value:{style}}")
+
+
+def minus(text: str) -> str:
+    """With the true minus sign, as wide as a plus."""
+    return text.replace("-", "−")
 
 
 def share_interval(estimate: Estimate) -> str:
@@ -47,6 +59,6 @@ def points(estimate: Estimate) -> str:
     if estimate.value is None:
         return NOTHING
     text = f"{100 * estimate.value:+.1f}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+    if estimate.low is not None and estimate.high is not None:
+        text += f" ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+    return minus(text)

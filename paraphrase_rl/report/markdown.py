@@ -13,7 +13,7 @@ from paraphrase_rl.report.marks import printable
 from paraphrase_rl.report.material import Material
 from paraphrase_rl.scoring.ensemble import COMBINED
 
-MOST_REWRITERS = 10
+MOST_REWRITERS = 8
 MOST_COLUMNS = 8
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measured"}
 
@@ -94,7 +94,8 @@ def _fairness(results: Results) -> list[str]:
         0,
     )
     gaps = [
-        f"{_text(g.group)} − {_text(g.reference)}{'' if g.words is None else f' at {g.words} words'}: {figures.points(g.gap)}"
+        f"{_text(g.group)} − {_text(g.reference)}{'' if g.words is None else f' at {g.words} words'}: "
+        f"{figures.points(g.gap)}"
         for g in results.fairness
         if (g.detector, g.rewriter) == (COMBINED, CLEAN)
         and math.isclose(g.target_fpr, results.about.target_fpr)

@@ -7,11 +7,12 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from paraphrase_rl import __version__
@@ -24,7 +25,6 @@ from paraphrase_rl.report import curves, figures, samples, sections
 from paraphrase_rl.report.marks import printable
 from paraphrase_rl.report.material import Material
 from paraphrase_rl.scoring.ensemble import COMBINED
-from paraphrase_rl.training.monitors import RULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,34 @@ class KeyFigure:
 
 def render(material: Material) -> str:
     """The whole page. It refers to nothing outside itself, and its security policy forbids it to."""
+    style, script = _asset("report.css"), _asset("report.js")
+    policy = (
+        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
+    )
+    return _template().render(
+        material=material,
+        results=material.results,
+        run=None if material.run is None else quoted(material.run),
+        style=Markup(style),
+        script=Markup(script),
+        policy=policy,
+        version=__version__,
+        CLEAN=CLEAN,
+        DEFAULT=DEFAULT,
+        EVERYBODY=EVERYBODY,
+        alarms=[row for row in material.events if row.get("event") == "monitor"],
+        verdict=_verdict(material),
+        key_figures=key_figures(material),
+        training=curves.training(material.metrics, material.evaluations),
+        browser=samples.browser(material),
+        facts=_facts(material.manifest),
+        recipe=[(name, list(keys)) for name, keys in groupby(material.recipe, lambda key: key.section)],
+        **_evaluated(material),
+    )
+
+
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=PackageLoader("paraphrase_rl.report"),
         autoescape=True,
@@ -54,31 +82,7 @@ def render(material: Material) -> str:
         "points": figures.points,
         "plain": _plain,
     }
-    style, script = _asset("report.css"), _asset("report.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
-    )
-    return environment.get_template("page.html.j2").render(
-        material=material,
-        results=material.results,
-        run=None if material.run is None else quoted(material.run),
-        style=Markup(style),
-        script=Markup(script),
-        policy=policy,
-        version=__version__,
-        CLEAN=CLEAN,
-        DEFAULT=DEFAULT,
-        EVERYBODY=EVERYBODY,
-        rules={rule.name: rule for rule in RULES},
-        alarms=[row for row in material.events if row.get("event") == "monitor"],
-        verdict=_verdict(material),
-        key_figures=key_figures(material),
-        training=curves.training(material.metrics, material.evaluations),
-        browser=samples.browser(material),
-        facts=_facts(material.manifest),
-        recipe=[(name, list(keys)) for name, keys in groupby(material.recipe, lambda key: key.section)],
-        **_evaluated(material),
-    )
+    return environment.get_template("page.html.j2")
 
 
 def _evaluated(material: Material) -> dict[str, Any]:
@@ -116,7 +120,7 @@ def _verdict(material: Material) -> dict[str, str]:
         return {
             "kind": "none",
             "title": "An evaluation without a run",
-            "why": "A verdict is about a training run.",
+            "why": "",
         }
     if verdict is None:
         return {"kind": "none", "title": "No verdict", "why": material.verdict_problem}

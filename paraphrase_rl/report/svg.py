@@ -63,7 +63,7 @@ def drawing(
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Linear, from figures (``low`` to ``high``) to places (``start`` to ``end``). A span of zero maps to the middle."""
+    """Linear, from figures (``low`` to ``high``) to places (``start`` to ``end``); a span of zero to the middle."""
 
     low: float
     high: float
