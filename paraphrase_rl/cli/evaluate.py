@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import sys
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ import click
 
 from paraphrase_rl.cli.evaluated import show
 from paraphrase_rl.cli.output import format_option, say
-from paraphrase_rl.cli.settings import device_for, device_option, set_option
+from paraphrase_rl.cli.settings import device_option, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
@@ -123,13 +124,12 @@ def command(
     folder = out or (run / "evaluation" if run is not None else None)
     if folder is None:
         raise UsageError("where should the evaluation go?", "without RUN name a folder: --out FOLDER")
-    names = [d.name for d in recipe.detectors]
     plan = Plan(
         recipe=recipe,
         corpus=load_documents(recipe.data.source, recipe.data, registry),
         out=folder,
         run=run,
-        device=device or device_for(registry, names),
+        device=device or _device(),
         texts=texts,
         samples=samples,
         humans=humans,
@@ -148,6 +148,14 @@ def command(
     show(results, format_, folder)
     if any(not cell.points for cell in results.cells):
         ctx.exit(EXIT_NO)
+
+
+def _device() -> str:
+    if importlib.util.find_spec("torch") is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _judge(url: str | None, model: str | None, key_env: str | None) -> JudgeSettings | None:

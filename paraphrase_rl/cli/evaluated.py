@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -90,7 +91,9 @@ def _tables(results: Results) -> None:
     click.echo(
         f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
         f"rewrite{'s' if about.samples > 1 else ''} a text.\n"
-        f"TPR and ASR at a false positive rate of {at:.3g}, before -> after, [95 % interval];\n"
+        f"Thresholds: {about.calibration_texts} calibration humans, of whom "
+        f"{math.floor(at * about.calibration_texts + 1e-9)} may lie above (a false positive rate of {at:.3g}).\n"
+        "TPR and ASR are at these thresholds; before -> after, [95 % interval];\n"
         "ASR = share no longer flagged, of the n texts flagged before.\n"
     )
     emit([_cell_row(cell, at) for cell in results.cells], format_="table", schema="")
@@ -181,7 +184,7 @@ def _failures(results: Results) -> Iterator[str]:
     }
     for cell in results.cells:
         if cell.failure and not {cell.rewriter, cell.detector} & broken:
-            yield _cut(f"{cell.failed} of {cell.texts} rewrites of {cell.rewriter}: {cell.failure}")
+            yield _cut(f"{cell.rewriter}, {cell.detector}: {cell.failed} of {cell.texts}: {cell.failure}")
 
 
 def _cut(text: str) -> str:

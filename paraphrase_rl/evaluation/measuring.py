@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -26,6 +26,19 @@ CHUNK = 64
 Metrics = dict[str, float | None]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one rewrite.
+
+    Attributes:
+        metrics: by name, ``None`` where one is not known or does not apply; empty where there was nothing to measure.
+        failed: names of those that could not be computed.
+    """
+
+    metrics: Metrics = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+
+
 @dataclass
 class Measurer:
     """Measures rewrites; what measures them is built when the first one is not in the cache.
@@ -45,31 +58,40 @@ class Measurer:
     notes: list[str] = field(default_factory=list)
     _built: QualityMeasures | None = None
 
-    def measure(self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Metrics]:
-        """The metrics of each rewrite by name, ``None`` where one is not known; empty where nothing could be measured.
-
-        Rewrites of which every metric was computed are remembered.
-        """
+    def measure(self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Measured]:
+        """The metrics of each rewrite. Those without a failure are remembered."""
         keys = [self._key(source, rewrite) for source, rewrite in zip(sources, rewrites, strict=True)]
         first = {key: i for i, key in reversed(list(enumerate(keys)))}
         missing = sorted(i for key, i in first.items() if key not in self.cache)
         if rewrites:
             self.report(f"quality: {label}: {len(keys)} rewrites, {len(first) - len(missing)} cached")
-        found: dict[str, Metrics] = {}
+        found: dict[str, Measured] = {}
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             try:
-                rows, failed = self._measure([sources[i] for i in chunk], [rewrites[i] for i in chunk])
+                rows = self._measure([sources[i] for i in chunk], [rewrites[i] for i in chunk])
             except PrlError as error:
                 self._note(f"quality of {label} is not measured: {error.one_line}")
                 break
             except Exception as error:
                 self._note(f"quality of {label} is not measured: {one_line(error)}")
                 break
-            named = {keys[i]: row for i, row in zip(chunk, rows, strict=True)}
-            found |= named
-            self.cache.add({keys[i]: named[keys[i]] for k, i in enumerate(chunk) if k not in failed})
-        return [found.get(key) or self.cache.get(key, {}) for key in keys]
+            found |= {keys[i]: row for i, row in zip(chunk, rows, strict=True)}
+            self.cache.add(
+                {keys[i]: row.metrics for i, row in zip(chunk, rows, strict=True) if not row.failed}
+            )
+        return [found.get(key) or Measured(self.cache.get(key, {})) for key in keys]
+
+    def build(self) -> QualityMeasures:
+        """What measures, loaded once.
+
+        Raises:
+            PrlError: the NLI model or the judge that was asked for cannot be used.
+        """
+        if self._built is None:
+            plan = self.plan
+            self._built = build_quality(plan.recipe, self.context, nli=plan.nli, judge=plan.judge)
+        return self._built
 
     def _key(self, source: Document, rewrite: Rewrite) -> str:
         plan, judge = self.plan, self.plan.judge
@@ -85,22 +107,24 @@ class Measurer:
             rewrite.finished,
         )
 
-    def _measure(
-        self, sources: Sequence[Document], rewrites: Sequence[Rewrite]
-    ) -> tuple[list[Metrics], set[int]]:
-        if self._built is None:
-            self._built = build_quality(
-                self.plan.recipe, self.context, nli=self.plan.nli, judge=self.plan.judge
-            )
-        table, failures = self._built(sources, rewrites, self.plan.recipe.prompt.instruction)
+    def _measure(self, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Measured]:
+        table, failures = self.build()(sources, rewrites, self.plan.recipe.prompt.instruction)
+        failed: defaultdict[int, set[str]] = defaultdict(set)
+        for failure in failures:
+            failed[failure.index].add(failure.owner)
         for owner in dict.fromkeys(failure.owner for failure in failures):
             reasons = Counter(failure.message for failure in failures if failure.owner == owner)
             self._note(f"{owner} is not known of some rewrites: {reasons.most_common(1)[0][0]}")
-        rows: list[Metrics] = [
-            {name: float(values[i]) if np.isfinite(values[i]) else None for name, values in table.items()}
+        return [
+            Measured(
+                {
+                    name: float(values[i]) if np.isfinite(values[i]) else None
+                    for name, values in table.items()
+                },
+                frozenset(failed[i]),
+            )
             for i in range(len(rewrites))
         ]
-        return rows, {failure.index for failure in failures}
 
     def _note(self, message: str) -> None:
         if message not in self.notes:
@@ -108,29 +132,33 @@ class Measurer:
 
 
 def quality_table(
-    label: str, metrics: Sequence[Metrics], documents: Rows, ids: Sequence[str], weights: FloatArray
+    label: str, measured: Sequence[Measured], documents: Rows, ids: Sequence[str], weights: FloatArray
 ) -> list[Quality]:
     """The mean of each metric with its interval by document.
 
+    A metric that does not apply to a rewrite (numbers kept of a text without numbers) is left out of its mean and is no
+    failure.
+
     Args:
         label: of the rewriter.
-        metrics: of each rewrite, R of them; an empty mapping where there is no rewrite.
+        measured: R of them; without metrics where there is no rewrite.
         documents: shape (R,): which text each is a rewrite of.
         ids: of the N texts.
         weights: shape (B, N): how often each text is drawn.
     """
-    names = list(dict.fromkeys(name for row in metrics for name in row))
+    names = list(dict.fromkeys(name for row in measured for name in row.metrics))
     units = [ids[i] for i in documents.tolist()]
     return [
         Quality(
             rewriter=label,
             metric=name,
-            estimate=estimate_mean(values, units, weights[:, documents]),
-            failed=int(np.count_nonzero(np.isnan(values))),
+            estimate=estimate_mean(_column(measured, name), units, weights[:, documents]),
+            failed=sum(name not in row.metrics or name in row.failed for row in measured),
         )
-        for name, values in ((name, _column(metrics, name)) for name in names)
+        for name in names
     ]
 
 
-def _column(metrics: Sequence[Mapping[str, float | None]], name: str) -> FloatArray:
-    return np.array([np.nan if (v := row.get(name)) is None else v for row in metrics], dtype=np.float64)
+def _column(measured: Sequence[Measured], name: str) -> FloatArray:
+    values = (row.metrics.get(name) for row in measured)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -148,6 +148,7 @@ class About(Record):
     passage_words: int | None
     ai_texts: int
     human_texts: int
+    calibration_texts: int = Field(0, ge=0, description="human texts that thresholds were fixed on")
     groups: dict[str, int] = Field(description="human texts of each group")
     samples: int = Field(description="rewrites a text")
     seed: int

@@ -23,7 +23,7 @@ from paraphrase_rl.evaluation.cells import (
 )
 from paraphrase_rl.evaluation.detectors import Panel, assemble
 from paraphrase_rl.evaluation.fairness import equal_length_words, fairness_tables
-from paraphrase_rl.evaluation.measuring import Measurer, Metrics, quality_table
+from paraphrase_rl.evaluation.measuring import Measured, Measurer, quality_table
 from paraphrase_rl.evaluation.plan import Plan, held_out_of, versions
 from paraphrase_rl.evaluation.records import (
     CLEAN,
@@ -54,7 +54,7 @@ class _Found:
         rewriters: what was asked for, the baseline first.
         attacked: AI texts by every rewriter, the baseline not among them.
         humans: human texts by every rewriter; empty where none are rewritten.
-        metrics: by rewriter, those of each row of ``attacked``.
+        measured: by rewriter, each row of ``attacked``.
     """
 
     ai: Scored
@@ -63,7 +63,7 @@ class _Found:
     rewriters: Sequence[RewriterInfo]
     attacked: Sequence[Scored]
     humans: Sequence[Scored]
-    metrics: Mapping[str, Sequence[Metrics]]
+    measured: Mapping[str, Sequence[Measured]]
 
 
 def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
@@ -91,6 +91,8 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         panel = assemble(plan, held_out, registry, scores, report)
         context = Context(device=plan.device, ensemble=panel.uncached(), run=plan.run)
         measurer = Measurer(plan, context, Cache(plan.out / FOLDER / "quality.jsonl"), report)
+        if plan.nli is not None or plan.judge is not None:
+            measurer.build()  # what was asked for must work, and it is better said now than after the rewriting
         found = _find(plan, panel, registry, context, measurer, report)
         report("tables: figures and intervals")
         design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
@@ -112,14 +114,14 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
                 row
                 for scored in found.attacked
                 for row in quality_table(
-                    scored.rewriter, found.metrics[scored.rewriter], scored.positions, ids, design.ai
+                    scored.rewriter, found.measured[scored.rewriter], scored.positions, ids, design.ai
                 )
             ),
             false_positives=tuple(rates),
             fairness=tuple(gaps),
         )
         panel.to_file(plan.out / "calibration.json")
-        write_rows(plan.out, [found.ai, found.human], found.attacked, found.humans, found.metrics)
+        write_rows(plan.out, [found.ai, found.human], found.attacked, found.humans, found.measured)
         results.write(plan.out)
     return results
 
@@ -137,7 +139,7 @@ def _find(
         plan.run_digest, {name: record.model_dump() for name, record in panel.calibrations.items()}
     )
     rewriters = [RewriterInfo(label=CLEAN, name=CLEAN)]
-    attacked, humans, metrics = [], [], {}
+    attacked, humans, measured = [], [], {}
     for attack in plan.attacks:
         made = rewrite_with(plan, attack, registry, context, context_key, cache, report)
         label = made.info.label
@@ -145,13 +147,11 @@ def _find(
         attacked.append(score(label, plan.ai, made.ai, plan.samples, panel, report))
         if plan.rewritten_humans:
             humans.append(score(label, plan.rewritten_humans, made.human, 1, panel, report))
-        measured: list[Metrics] = [{} for _ in attacked[-1].rows]
         rows = attacked[-1].rewritten
-        for (i, _, _), row in zip(
-            rows, measurer.measure(label, [s for _, s, _ in rows], [r for _, _, r in rows]), strict=True
-        ):
-            measured[i] = row
-        metrics[label] = measured
+        found = measurer.measure(label, [source for _, source, _ in rows], [made for _, _, made in rows])
+        measured[label] = [Measured() for _ in attacked[-1].rows]
+        for (i, _, _), one in zip(rows, found, strict=True):
+            measured[label][i] = one
     return _Found(
         ai=ai,
         human=human,
@@ -159,7 +159,7 @@ def _find(
         rewriters=rewriters,
         attacked=attacked,
         humans=humans,
-        metrics=metrics,
+        measured=measured,
     )
 
 
@@ -258,6 +258,7 @@ def _about(plan: Plan, started: datetime, seconds: float, notes: Sequence[str]) 
         passage_words=plan.recipe.data.passage_words,
         ai_texts=len(plan.ai),
         human_texts=len(plan.human),
+        calibration_texts=len(plan.calibration),
         groups=dict(sorted(groups.items())),
         samples=plan.samples,
         seed=plan.seed,

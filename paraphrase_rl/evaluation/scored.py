@@ -11,7 +11,7 @@ import numpy as np
 from paraphrase_rl.evaluation.cells import Rows
 from paraphrase_rl.evaluation.contain import Rewritten as Rewrites
 from paraphrase_rl.evaluation.detectors import Panel, known
-from paraphrase_rl.evaluation.measuring import Metrics
+from paraphrase_rl.evaluation.measuring import Measured
 from paraphrase_rl.files import write_jsonl
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
 
@@ -120,7 +120,7 @@ def write_rows(
     clean: Sequence[Scored],
     attacked: Sequence[Scored],
     humans: Sequence[Scored],
-    metrics: Mapping[str, Sequence[Metrics]],
+    measured: Mapping[str, Sequence[Measured]],
 ) -> None:
     """Write ``documents.jsonl``, ``rewrites.jsonl``, ``scores.jsonl`` and ``quality.jsonl``, each whole.
 
@@ -129,7 +129,7 @@ def write_rows(
         clean: the texts untouched.
         attacked: AI texts by every rewriter.
         humans: human texts by every rewriter.
-        metrics: by rewriter, those of each of its rows of AI texts; empty where there are none.
+        measured: by rewriter, each of its rows of AI texts.
     """
     documents = [document for scored in clean for document in scored.documents]
     keys = ("id", "text", "label", "group", "domain", "pair")
@@ -144,10 +144,10 @@ def write_rows(
     write_jsonl(
         folder / "quality.jsonl",
         (
-            {**_where(scored, i), "metrics": row}
+            {**_where(scored, i), "metrics": row.metrics}
             for scored in attacked
-            for i, row in enumerate(metrics.get(scored.rewriter, ()))
-            if row
+            for i, row in enumerate(measured.get(scored.rewriter, ()))
+            if row.metrics
         ),
     )
 

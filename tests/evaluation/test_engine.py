@@ -128,7 +128,7 @@ RECIPE = Recipe(
 
 
 class Measures:
-    """Length ratio, and a metric that is never known."""
+    """Length ratio, which fails on texts with FAIL, and a metric that never applies."""
 
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
@@ -136,7 +136,12 @@ class Measures:
     def __call__(self, sources, rewrites, instruction):
         self.calls.measured += len(rewrites)
         values = np.array([len(r.text) / len(s.text) for s, r in zip(sources, rewrites, strict=True)])
-        return {"length_ratio": values, "unknown": np.full(len(rewrites), np.nan)}, []
+        failed = [i for i, source in enumerate(sources) if "FAIL" in source.text]
+        values[failed] = np.nan
+        failures = [
+            Failure(index=i, owner="length_ratio", kind="crashed", message="no ruler") for i in failed
+        ]
+        return {"length_ratio": values, "inapplicable": np.full(len(rewrites), np.nan)}, failures
 
 
 Evaluate = Callable[..., Results]
@@ -239,15 +244,15 @@ def test_a_whole_evaluation_by_hand(run, tmp_path):
     }
     ratio = next(q for q in results.quality if (q.rewriter, q.metric) == ("lower", "length_ratio"))
     assert ratio.estimate.value == 1.0
-    unknown = next(q for q in results.quality if q.metric == "unknown")
-    assert (unknown.estimate.value, unknown.failed) == (None, 10)
+    other = next(q for q in results.quality if q.metric == "inapplicable")
+    assert (other.estimate.value, other.failed) == (None, 0)
     assert Results.read(tmp_path / "out") == results
     assert len(read_jsonl(tmp_path / "out" / "documents.jsonl")) == 34
     assert len(read_jsonl(tmp_path / "out" / "rewrites.jsonl")) == 20
     assert len(read_jsonl(tmp_path / "out" / "scores.jsonl")) == 3 * (34 + 20)
     assert read_jsonl(tmp_path / "out" / "quality.jsonl")[0]["metrics"] == {
         "length_ratio": 1.0,
-        "unknown": None,
+        "inapplicable": None,
     }
 
 
@@ -402,6 +407,29 @@ def test_a_text_that_crashes_everything_costs_itself_alone(run):
         cell = results.cell(rewriter, "shout")
         assert (cell.failed, cell.failure) == (1, why)
         assert cell.points[0].tpr_after.n == 23
+
+
+def test_a_metric_that_fails_on_a_text_is_counted_and_tried_again(run, calls):
+    results = run(documents=marked("FAIL", 2))
+    ratio = next(q for q in results.quality if (q.rewriter, q.metric) == ("lower", "length_ratio"))
+    assert (ratio.failed, ratio.estimate.n) == (1, 23)
+    assert "length_ratio is not known of some rewrites: no ruler" in results.about.notes
+    calls.clear()
+    run(documents=marked("FAIL", 2))
+    assert calls.measured == 2, "the one text, by two rewriters"
+
+
+def test_quality_that_cannot_be_measured_costs_no_cell(run, monkeypatch):
+    def broken(*arguments, **options):
+        raise ModelError("no encoder", "bring one")
+
+    monkeypatch.setattr(measuring, "build_quality", broken)
+    results = run()
+    assert results.quality == ()
+    assert "quality of lower is not measured: no encoder; bring one" in results.about.notes
+    assert results.cell("lower", "shout").points
+    with pytest.raises(ModelError, match="no encoder"):
+        run(nli="folder")
 
 
 def test_failures_are_tried_again(run, calls, monkeypatch):

@@ -208,7 +208,9 @@ def test_transfer_is_the_mean_of_the_cells_in_every_resample():
     cells = {}
     for name in ("one", "two"):
         before, calibration = draw.normal(1, 1, n), draw.normal(0, 1, m)
-        clean = Clean.of(calibrated(calibration, rate), before, draw.normal(0, 1, 5), calibration, (rate,), design)
+        clean = Clean.of(
+            calibrated(calibration, rate), before, draw.normal(0, 1, 5), calibration, (rate,), design
+        )
         cells[name] = cell_figures(clean, before - 1, np.arange(n), design)
     (row,) = transfer("r", "family", False, cells)
     points = [cells[name].points[rate] for name in cells]
