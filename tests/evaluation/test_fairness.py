@@ -204,6 +204,22 @@ def test_square_and_add_gives_the_published_intervals(pair, expected):
     assert square_and_add(*(wilson(*counts) for counts in pair)) == pytest.approx(expected, abs=1e-4)
 
 
+def test_the_intervals_cover_the_truth_as_often_as_they_say():
+    """Normal scores, so that the rates at the true 95 % threshold are known; the threshold itself is estimated."""
+    rng, humans, shift, trials = np.random.default_rng(0), people(native=60, second=60), 1.0, 120
+    accused = stats.norm.sf(stats.norm.ppf(0.95) - shift)
+    covered = {"native": 0, "second": 0, "gap": 0}
+    for trial in range(trials):
+        scores = np.concatenate([rng.normal(size=60), rng.normal(shift, size=60)])
+        rates, gaps = tables(
+            humans, scores, rng.normal(size=150), target_fprs=(0.05,), resamples=200, seed=2 * trial
+        )
+        found = {**by_group(rates, 0.05), "gap": gaps[0].gap}
+        for name, truth in (("native", 0.05), ("second", accused), ("gap", accused - 0.05)):
+            covered[name] += found[name].low <= truth <= found[name].high
+    assert min(covered.values()) >= 0.92 * trials, covered
+
+
 def test_too_few_texts_leave_no_interval():
     rates, gaps = tables(people(native=3, second=1), [1, 9, 2, 3])
     assert by_group(rates)["second"] == Estimate(value=0.0, n=1)
