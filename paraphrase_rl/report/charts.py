@@ -56,7 +56,7 @@ def curve(key: str, title: str, description: str, series: Series) -> Markup:
     parts += _left_axis(y, left, WIDTH - right) + _bottom_axis(x, height - bottom, whole=True)
     parts.append(element("text", "step", x=left - 6, y=height - bottom + 18, text_anchor="end"))
     parts += [
-        element("circle", cx=x(a), cy=y(b), r=1.6, class_="raw") for a, b in _known(series.steps, series.raw)
+        element("circle", cx=x(a), cy=y(b), r=2, class_="raw") for a, b in _known(series.steps, series.raw)
     ]
     parts.append(
         element(

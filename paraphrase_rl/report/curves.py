@@ -81,7 +81,11 @@ def training(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Training | N
 
 def _names(metrics: Sequence[Row]) -> list[str]:
     there = {name for row in metrics for name in row["metrics"]}
-    rewards = ["reward_mean", *sorted(n for n in there if n.endswith("_reward")), "format_rate"]
+    rewards = [
+        "reward_mean",
+        *sorted(n for n in there if n.endswith("_reward") and not n.startswith("seconds_")),
+        "format_rate",
+    ]
     watched = [rule.metric for rule in RULES]
     return [name for name in dict.fromkeys([*rewards, *watched]) if name in there]
 

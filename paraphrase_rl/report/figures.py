@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from paraphrase_rl.evaluation.acceptance import VerdictLine
 from paraphrase_rl.evaluation.records import Estimate
 
 NOTHING = "–"
@@ -48,10 +49,22 @@ def share_interval(estimate: Estimate) -> str:
 
 
 def number_interval(estimate: Estimate) -> str:
-    """The interval of a figure, empty where there is none."""
-    if estimate.low is None or estimate.high is None:
+    """The interval of a figure, empty where there is none or it has no width."""
+    if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
     return f"{number(estimate.low)} to {number(estimate.high)}"
+
+
+def score(value: float | None) -> str:
+    """A detector's score, to be compared with another: two decimals."""
+    return NOTHING if value is None else minus(f"{value:.2f}")
+
+
+def criterion_value(line: VerdictLine) -> str:
+    """What a criterion came to; a count without decimals where its bound is one."""
+    if line.value is not None and line.value.is_integer() and float(line.bound.split()[-1]).is_integer():
+        return minus(f"{line.value:g}")
+    return number(line.value)
 
 
 def points(estimate: Estimate) -> str:

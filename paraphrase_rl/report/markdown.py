@@ -25,7 +25,11 @@ def summary(material: Material) -> str:
     if material.results is None:
         lines += ["", f"Not evaluated: `prl evaluate {name}`"]
     else:
-        lines += [*_cells(material.results), *_quality(material.results), *_fairness(material.results)]
+        lines += [
+            *_cells(material.results),
+            *_quality(material.results),
+            *_fairness(material.fairness or material.results),
+        ]
     return "\n".join(lines) + "\n"
 
 
@@ -37,7 +41,8 @@ def _verdict(material: Material, name: str) -> list[str]:
         (
             line.criterion.replace("_", " "),
             _SIGNS[line.verdict] + (" (not certain)" if line.certain is False else ""),
-            _estimate(Estimate(value=line.value, low=line.low, high=line.high, n=0)),
+            figures.criterion_value(line)
+            + _bracketed(Estimate(value=line.value, low=line.low, high=line.high, n=0)),
             line.bound.replace(">=", "≥").replace("<=", "≤"),
         )
         for line in verdict.lines
@@ -119,9 +124,9 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     return [head, align, *body]
 
 
-def _estimate(estimate: Estimate) -> str:
+def _bracketed(estimate: Estimate) -> str:
     interval = figures.number_interval(estimate)
-    return figures.number(estimate.value) + (f" ({interval})" if interval else "")
+    return f" ({interval})" if interval else ""
 
 
 _SPECIAL = str.maketrans(

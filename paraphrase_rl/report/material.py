@@ -43,6 +43,7 @@ class Material:
         evaluation: its folder, ``None`` where there is none.
         verdict: acceptance line by line; ``None`` without a run, or where none could be given.
         verdict_problem: why there is no verdict on a run.
+        fairness: the evaluation that the verdict took its false positive gap from, where it is another one.
         metrics, evaluations, events, samples: rows of the run's files.
         documents, rewrites, scores: rows of the evaluation's files.
     """
@@ -53,6 +54,7 @@ class Material:
     verdict: Verdict | None = None
     verdict_problem: str = ""
     results: Results | None = None
+    fairness: Results | None = None
     recipe: tuple[RecipeKey, ...] = ()
     manifest: Mapping[str, Any] = field(default_factory=dict)
     metrics: list[Row] = field(default_factory=list)
@@ -95,6 +97,10 @@ def read_material(folder: Path, evaluation: Path | None = None) -> Material:
             read["verdict"] = _verdict(folder, evaluation)
         except PrlError as error:  # the rest of the page still stands
             read["verdict_problem"] = error.one_line
+        else:
+            if read["verdict"].fairness is not None:
+                with suppress(EvaluationError):  # it may be gone since
+                    read["fairness"] = Results.read(Path(read["verdict"].fairness))
         read |= {name: read_jsonl(folder / f"{name}.jsonl") for name in ("metrics", "evaluations", "events")}
         read["samples"] = read_jsonl(folder / "samples.jsonl")
     if evaluation is not None:
@@ -111,9 +117,8 @@ def _verdict(run: Path, evaluation: Path | None) -> Verdict:
     if kept.is_file() and all(f.stat().st_mtime <= kept.stat().st_mtime for f in judged if f.is_file()):
         with suppress(EvaluationError):
             verdict = Verdict.read(run)
-            if (verdict.evaluation is None) == (evaluation is None) and (
-                evaluation is None or Path(verdict.evaluation or "").name == evaluation.name
-            ):
+            places = [None if p is None else Path(p).resolve() for p in (verdict.evaluation, evaluation)]
+            if places[0] == places[1]:
                 return verdict
     return judge_run(run, evaluation=evaluation)
 

@@ -80,6 +80,8 @@ def _template() -> Template:
         "share_interval": figures.share_interval,
         "number_interval": figures.number_interval,
         "points": figures.points,
+        "score": figures.score,
+        "criterion_value": figures.criterion_value,
         "plain": _plain,
     }
     return environment.get_template("page.html.j2")
@@ -89,13 +91,15 @@ def _evaluated(material: Material) -> dict[str, Any]:
     results = material.results
     if results is None:
         return {"heat": None}
+    fairness = material.fairness or results
     return {
         "heat": sections.heat_map(results),
         "distributions": sections.distributions(results, material.documents, material.scores),
         "trade_off": sections.trade_offs(results),
         "quality": sections.quality_table(results),
-        "groups": sections.fairness(results),
-        "false_positives": sections.at_target(results),
+        "fairness": fairness,
+        "groups": sections.fairness(fairness),
+        "false_positives": sections.at_target(fairness),
         "about": _facts(results.about.model_dump(exclude={"notes"})),
     }
 
@@ -150,7 +154,7 @@ def key_figures(material: Material) -> list[KeyFigure]:
         steps = (
             f"held-out prompts, step {material.evaluations[0]['step']} to {material.evaluations[-1]['step']}"
         )
-        value = f"{figures.number(rewards[0])} → {figures.number(rewards[-1])}"
+        value = f"{rewards[0]:.2f} → {rewards[-1]:.2f}"
         found.append(KeyFigure(name="Mean reward", value=value, beside=steps))
     return found
 

@@ -135,7 +135,7 @@ def _sample(name: str, facts: str, source: str, rewritings: Sequence[Rewriting])
         id=name,
         facts=facts,
         source=visible(source),
-        start=" ".join(source.split())[:90],
+        start=" ".join(source.split())[:160],
         rewritings=rewritings,
     )
 
