@@ -24,6 +24,8 @@ from paraphrase_rl.specs import Context
 from tests.rewards.samples import make_batch
 
 KEY = "sk-Secret.0123456789+/="
+HANG_UP, DRIP = 0, "X-Drip"
+TRUNCATED = {"Content-Length": "9999"}
 Reply = tuple[int, dict[str, str], str]
 """Status, headers, body."""
 
@@ -72,14 +74,18 @@ class Handler(BaseHTTPRequestHandler):
         status, headers, text = self.server.reply(rewrite, attempt)
         with self.server.lock:
             self.server.now -= 1
-        if status == 0:  # hang up
+        if status == HANG_UP:
             return
         content = text.encode()
         self.send_response(status)
         for name, value in ({"Content-Length": str(len(content))} | headers).items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        for byte in content if DRIP in headers else ():
+            self.wfile.write(bytes([byte]))
+            time.sleep(0.02)
+        if DRIP not in headers:
+            self.wfile.write(content)
 
 
 @pytest.fixture(autouse=True)
@@ -134,9 +140,19 @@ def test_without_key_and_temperature_none_is_sent(serve: Any) -> None:
     assert "temperature" not in body
 
 
-@pytest.mark.parametrize("status", [429, 500, 503, 408, 0])
-def test_a_busy_service_is_asked_again(serve: Any, status: int) -> None:
-    server = serve(lambda rewrite, attempt: marks(4, 3) if attempt == 2 else (status, {}, "later"))
+@pytest.mark.parametrize(
+    "fault",
+    [
+        (429, {}, "later"),
+        (500, {}, ""),
+        (503, {}, "<html>"),
+        (408, {}, ""),
+        (HANG_UP, {}, ""),
+        (200, TRUNCATED, "{"),
+    ],
+)
+def test_a_busy_service_is_asked_again(serve: Any, fault: Reply) -> None:
+    server = serve(lambda rewrite, attempt: marks(4, 3) if attempt == 2 else fault)
     values, failures = judge(server, retries=2)(make_batch(["a", "b"]))
     assert failures == []
     assert values["judge_meaning"].tolist() == [4.0, 4.0]
@@ -171,6 +187,16 @@ def test_a_slow_service_is_not_waited_for(serve: Any) -> None:
     assert (values["judge_meaning"].tolist(), failures) == ([2.0], [])
     _, failures = judge(serve(slowly), timeout=0.2, retries=0)(make_batch(["a"]))
     assert {(f.kind, f.message) for f in failures} == {("timeout", "no answer within 0.2 s")}
+
+
+def test_an_answer_that_drips_is_not_waited_for(serve: Any) -> None:
+    server = serve(
+        lambda rewrite, attempt: (200, {DRIP: "yes"}, "x" * 500)
+    )  # 10 seconds, never silent for long
+    start = time.monotonic()
+    _, failures = judge(server, timeout=0.3, retries=0)(make_batch(["a"]))
+    assert {f.kind for f in failures} == {"timeout"}
+    assert time.monotonic() - start < 5.0
 
 
 UNREADABLE = """
