@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,38 +32,64 @@ def best(inner, p_ai, alike=None, candidates=3):
     return best_of_n.BestOfN(inner, ByTable(p_ai), similarity(alike or {}), candidates, 0.88)
 
 
-def candidate(text, sample, seed):
-    return f"{text}{sample}"
+def candidates():
+    """A rewriter whose first call answers a0, the second a1, and so on."""
+    calls = itertools.count()
+    inner = Scripted(lambda text, sample, seed: f"{text}{inner.call}")
+    first = inner.rewrite
+
+    def rewrite(texts, n, seed):
+        inner.call = next(calls)
+        return first(texts, n, seed)
+
+    inner.rewrite = rewrite
+    return inner
 
 
 def test_the_candidate_with_the_lowest_p_ai_is_taken():
-    chooser = best(contained(candidate), {"a0": 0.9, "a1": 0.2, "a2": 0.4, "b0": 0.1, "b1": 0.3, "b2": 0.1})
+    chooser = best(candidates(), {"a0": 0.9, "a1": 0.2, "a2": 0.4, "b0": 0.1, "b1": 0.3, "b2": 0.1})
     assert chooser.rewrite(["a", "b"], 1, 0) == [[Rewrite(text="a1")], [Rewrite(text="b0")]]
 
 
 def test_one_that_lost_the_meaning_loses_to_every_one_that_kept_it():
     p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4}
-    assert best(contained(candidate), p_ai, {"a1": 0.879}).rewrite(["a"], 1, 0) == [[Rewrite(text="a2")]]
-    assert best(contained(candidate), p_ai, {"a1": 0.88}).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+    assert best(candidates(), p_ai, {"a1": 0.879}).rewrite(["a"], 1, 0) == [[Rewrite(text="a2")]]
+    assert best(candidates(), p_ai, {"a1": 0.88}).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
     lost = dict.fromkeys(p_ai, 0.1)
-    assert best(contained(candidate), p_ai, lost).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+    assert best(candidates(), p_ai, lost).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
 
 
 def test_every_rewrite_is_the_best_of_candidates_of_its_own():
     p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4, "a3": 0.8, "a4": 0.7, "a5": 0.9}
-    chooser = best(contained(candidate), p_ai)
+    chooser = best(candidates(), p_ai)
     assert chooser.rewrite(["a"], 2, 0) == [[Rewrite(text="a1"), Rewrite(text="a4")]]
-    assert chooser.rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+    assert len(set(chooser.inner.seeds)) == 6
+    alone = best(candidates(), p_ai)
+    assert alone.rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+    assert alone.inner.seeds == chooser.inner.seeds[:3]
 
 
 def test_failures_stand_where_they_happened():
-    chooser = best(contained(candidate), {"a0": 0.5, "a2": 0.6})
+    chooser = best(candidates(), {"a0": 0.5, "a2": 0.6})
     first, refused, unscored, last = chooser.rewrite(["a", "FAIL", "b", "a"], 1, 0)
     assert first == last == [Rewrite(text="a0")]
     assert (refused.index, refused.kind) == (1, "refused")
     assert (unscored.index, unscored.kind) == (2, "too-short")
-    assert chooser.rewrite(["FAIL"], 1, 0)[0].kind == "refused"
-    assert chooser.rewrite([], 1, 0) == []
+    assert best(candidates(), {}).rewrite(["FAIL"], 1, 0)[0].kind == "refused"
+    assert best(candidates(), {}).rewrite([], 1, 0) == []
+
+
+def test_a_candidate_that_fails_costs_itself():
+    inner = candidates()
+    whole = inner.rewrite
+
+    def sometimes(texts, n, seed):
+        found = whole(texts, n, seed)
+        return [Failure(index=0, owner="x", kind="empty-rewrite", message="m")] if inner.call == 1 else found
+
+    inner.rewrite = sometimes
+    chooser = best(inner, {"a0": 0.5, "a1": 0.1, "a2": 0.4})
+    assert chooser.rewrite(["a"], 1, 0) == [[Rewrite(text="a2")]]
 
 
 def appended(text, sample, seed):

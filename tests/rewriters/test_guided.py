@@ -17,7 +17,7 @@ from paraphrase_rl.recipe.schema import Prompt
 from paraphrase_rl.registry import default_registry
 from paraphrase_rl.scoring.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.specs import Context
-from paraphrase_rl.testing import FakeDetector
+from paraphrase_rl.testing import FakeDetector, RewriterContract
 from paraphrase_rl.training.prompts import messages, prompt_ids
 from paraphrase_rl.types import Failure, Rewrite, Scores
 from tests.rewriters.fakes import ByTable
@@ -171,6 +171,17 @@ def test_without_a_name_the_ensembles_first_detector_guides(tiny, model, tokeniz
         with pytest.raises(UsageError, match="needs a detector to follow") as error:
             default_registry().build("rewriters", NAME, options, nobody)
         assert "-o detector=" in error.value.hint
+
+
+class TestItKeepsTheContract(RewriterContract):
+    texts = ("One short text.", "Another one.")
+
+    @pytest.fixture(autouse=True)
+    def _on(self, model, tokenizer):
+        self.made = OneByOne(NAME, decoder(model, tokenizer, FakeDetector(), top_k=3, max_tokens=3).rewrite)
+
+    def component(self):
+        return self.made
 
 
 @pytest.mark.models

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from paraphrase_rl_plugins.rewriters import policy, prompted
+from paraphrase_rl_plugins.rewriters._sampled import sampled
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import ModelError, RecipeError, RunError, UsageError
@@ -16,7 +18,8 @@ from paraphrase_rl.plugins import Plugins
 from paraphrase_rl.recipe.schema import Prompt, Sampling
 from paraphrase_rl.registry import Registry, default_registry
 from paraphrase_rl.specs import BackendSpec, Context, Options
-from paraphrase_rl.types import Failure
+from paraphrase_rl.testing import RewriterContract
+from paraphrase_rl.types import Failure, Rollout
 from tests.rewriters.fakes import FakePolicy, write_run
 from tests.tiny_model import save_tiny_model
 
@@ -205,6 +208,16 @@ def test_one_text_that_fails_costs_that_text(build):
     assert last[0].text.startswith("b|3|")
 
 
+def test_a_model_that_writes_nothing_has_not_rewritten(build):
+    rewriter, _, sampler = build("prompted")
+    blank = Rollout(
+        group=0, prompt_ids=[1], completion_ids=[2], logprobs=np.zeros(1), text=" \n", finished=True
+    )
+    sampler.sample = lambda conversations, **settings: [[blank] for _ in conversations]
+    (found,) = rewriter.rewrite(["a"], 1, 0)
+    assert (found.index, found.owner, found.kind) == (0, "prompted", "empty-rewrite")
+
+
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory) -> Path:
     return save_tiny_model(tmp_path_factory.mktemp("tiny"))
@@ -257,3 +270,8 @@ def test_a_trained_adapter_changes_what_is_written(tiny, tmp_path):
     named = default_registry().build("rewriters", "prompted", {"adapter": str(run / "adapter")}, context)
     assert texts_of(trained[0]) != texts_of(base[0])
     assert named.rewrite(["a text"], 1, 0) == trained
+
+
+class TestPromptedKeepsTheContract(RewriterContract):
+    def make(self):
+        return sampled("prompted", FakePolicy("a model", None), Prompt(), Sampling())

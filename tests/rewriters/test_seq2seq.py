@@ -15,6 +15,7 @@ from transformers import MarianConfig, MarianMTModel, T5Config, T5ForConditional
 from paraphrase_rl.errors import ModelError, RecipeError
 from paraphrase_rl.models import load_tokenizer_alone
 from paraphrase_rl.registry import default_registry
+from paraphrase_rl.testing import RewriterContract
 from paraphrase_rl.types import Rewrite
 from tests.tiny_model import tokenizer
 
@@ -217,6 +218,17 @@ def test_dipper_samples_with_the_texts_own_noise(t5):
     assert made.rewrite(["Another text."], 1, 3)[0] == second[:1]
     assert made.rewrite([TEXT], 2, 3)[0] == first
     assert made.rewrite([TEXT], 2, 4)[0] != first
+
+
+class TestBackTranslationKeepsTheContract(RewriterContract):
+    texts = ("One short text.", "Another. It has two sentences, and a few words more.")
+
+    @pytest.fixture(autouse=True)
+    def _on(self, marian):
+        self.options = {"forth": marian, "back": marian, "beams": 1, "max_tokens": 4}
+
+    def component(self):
+        return default_registry().build("rewriters", "back-translation", self.options)
 
 
 # ---- models that are not here

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from paraphrase_rl.evaluation.contain import Rewritten, rewrite_contained
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context
@@ -24,3 +26,8 @@ class Nested:
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
         """``n`` rewrites of each text, or why there are none."""
         return rewrite_contained(self.name, self._rewriter.rewrite, texts, n, seed)
+
+
+def derived_seed(seed: int, *place: int) -> int:
+    """A seed for one of several calls: rewriters that only add up seeds must not repeat themselves."""
+    return int(np.random.SeedSequence((seed, *place)).generate_state(1)[0])

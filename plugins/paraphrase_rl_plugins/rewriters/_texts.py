@@ -28,7 +28,8 @@ class Usable:
         }
         rest = [i for i in range(len(texts)) if i not in results]
         found = rewrite_contained(self.owner, self._function, [texts[i] for i in rest], n, seed)
-        results.update({i: at(i, result) for i, result in zip(rest, found, strict=True)})
+        for i, result in zip(rest, found, strict=True):
+            results[i] = at(i, _not_empty(self.owner, result))
         return [results[i] for i in range(len(texts))]
 
 
@@ -51,6 +52,13 @@ def noise_key(seed: int, text: str) -> tuple[int, int]:
 def at(index: int, result: Rewritten) -> Rewritten:
     """A result with the position of its text in the call."""
     return replace(result, index=index) if isinstance(result, Failure) else result
+
+
+def _not_empty(owner: str, result: Rewritten) -> Rewritten:
+    """A rewrite without a character is none: nothing could be scored, and no evasion claimed."""
+    if isinstance(result, Failure) or all(rewrite.text.strip() for rewrite in result):
+        return result
+    return Failure(index=0, owner=owner, kind="empty-rewrite", message="the model wrote nothing")
 
 
 def _unusable(owner: str, index: int, text: str) -> Failure | None:

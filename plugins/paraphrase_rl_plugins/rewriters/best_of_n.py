@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,7 @@ from paraphrase_rl.text_embedding import DEFAULT_ENCODER
 from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
 from paraphrase_rl_plugins.rewards.semantic_similarity import build as build_similarity
-from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested
-from paraphrase_rl_plugins.rewriters._texts import at
+from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, derived_seed
 
 if TYPE_CHECKING:
     from paraphrase_rl.protocols import ProbabilityModel, Reward
@@ -77,7 +77,8 @@ class BestOfN:
     """Each rewrite is the best of ``candidates`` fresh ones.
 
     Those at or above ``min_similarity`` come first, then the lowest combined P(AI) counts; of equals the first.
-    A candidate that no detector can score is never chosen; where that is so of all of them, the text fails.
+    A candidate that failed, or that no detector can score, is never chosen; where that is so of all of them, the
+    text fails, with the last reason.
 
     Args:
         similarity: cosine of source and rewrite in [0, 1].
@@ -96,48 +97,46 @@ class BestOfN:
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
         """``n`` rewrites of each text, or why there are none."""
-        found = self.inner.rewrite(texts, n * self.candidates, seed)
-        drawn = [
-            (text, one)
-            for text, result in zip(texts, found, strict=True)
-            if isinstance(result, list)
-            for one in result
-        ]
-        if not drawn:
-            return found
-        alike = self._similarity(drawn)
-        _, combined = self.ensemble.probabilities([one.text for _, one in drawn])
-        reasons = {failure.index: failure for failure in combined.failures}
+        samples = [self._best(texts, seed, sample) for sample in range(n)]
         results: list[Rewritten] = []
-        start = 0
-        for i, result in enumerate(found):
-            if isinstance(result, Failure):
-                results.append(result)
-                continue
-            picked = [
-                self._best(range(first, first + self.candidates), combined.values, alike)
-                for first in range(start, start + len(result), self.candidates)
-            ]
-            lost = [start + rank * self.candidates for rank, best in enumerate(picked) if best is None]
+        for i, column in enumerate(zip(*samples, strict=True)):
+            failed = [one for one in column if isinstance(one, Failure)]
             results.append(
-                at(i, reasons[lost[0]]) if lost else [drawn[best][1] for best in picked if best is not None]
+                replace(failed[0], index=i) if failed else [one for one in column if isinstance(one, Rewrite)]
             )
-            start += len(result)
         return results
 
-    def _best(self, candidates: range, p_ai: FloatArray, alike: FloatArray) -> int | None:
-        """The chosen candidate; ``None`` where no detector could score any."""
-        scored = [c for c in candidates if np.isfinite(p_ai[c])]
-        # a similarity that is not known (NaN) does not reach the bound
-        return min(scored, key=lambda c: (not alike[c] >= self.min_similarity, p_ai[c]), default=None)
+    def _best(self, texts: Sequence[str], seed: int, sample: int) -> list[Rewrite | Failure]:
+        """The chosen candidate of each text."""
+        # one by one, not n * candidates at once: a candidate that fails costs itself alone
+        drawn = [
+            self.inner.rewrite(texts, 1, derived_seed(seed, sample, candidate))
+            for candidate in range(self.candidates)
+        ]
+        reasons = {one.index: one for found in drawn for one in found if isinstance(one, Failure)}
+        written = [
+            (i, one[0]) for found in drawn for i, one in enumerate(found) if not isinstance(one, Failure)
+        ]
+        if not written:
+            return [reasons[i] for i in range(len(texts))]
+        _, combined = self.ensemble.probabilities([one.text for _, one in written])
+        alike = self._similarity(texts, written)
+        reasons |= {written[failure.index][0]: failure for failure in combined.failures}
+        best: dict[int, tuple[tuple[bool, float], Rewrite]] = {}
+        for (i, one), p_ai, cosine in zip(written, combined.values, alike, strict=True):
+            # a similarity that is not known (NaN) does not reach the bound
+            rank = (not cosine >= self.min_similarity, p_ai)
+            if np.isfinite(p_ai) and (i not in best or rank < best[i][0]):
+                best[i] = (rank, one)
+        return [best[i][1] if i in best else reasons[i] for i in range(len(texts))]
 
-    def _similarity(self, drawn: Sequence[tuple[str, Rewrite]]) -> FloatArray:
+    def _similarity(self, texts: Sequence[str], written: Sequence[tuple[int, Rewrite]]) -> FloatArray:
         """Shape (N,): cosine of each candidate to its source, NaN where there is none."""
         return self.similarity(
             RewardBatch(
-                sources=[Document(id=str(i), text=text) for i, (text, _) in enumerate(drawn)],
-                rewrites=[one.text for _, one in drawn],
-                finished=[one.finished for _, one in drawn],
+                sources=[Document(id=str(i), text=texts[i]) for i, _ in written],
+                rewrites=[one.text for _, one in written],
+                finished=[one.finished for _, one in written],
                 instruction="",
             )
         ).values

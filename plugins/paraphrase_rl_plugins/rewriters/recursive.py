@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-import numpy as np
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
@@ -12,7 +11,7 @@ from paraphrase_rl.evaluation.contain import Rewritten
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
-from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested
+from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, derived_seed
 
 NAME = "recursive"
 
@@ -64,7 +63,7 @@ class Recursive:
         now: list[Rewrite | Failure] = [Rewrite(text=text) for text in texts]
         for turn in range(self.times):
             going = [(i, one) for i, one in enumerate(now) if isinstance(one, Rewrite)]
-            found = self.inner.rewrite([one.text for _, one in going], 1, _seed(seed, sample, turn))
+            found = self.inner.rewrite([one.text for _, one in going], 1, derived_seed(seed, sample, turn))
             for (i, before), result in zip(going, found, strict=True):
                 if isinstance(result, Failure):
                     message = f"round {turn + 1} of {self.times}: {result.message}"
@@ -72,8 +71,3 @@ class Recursive:
                 else:
                     now[i] = Rewrite(text=result[0].text, finished=before.finished and result[0].finished)
         return now
-
-
-def _seed(seed: int, sample: int, turn: int) -> int:
-    """A seed for each round of each chain: rewriters that only add up seeds must not repeat themselves."""
-    return int(np.random.SeedSequence((seed, sample, turn)).generate_state(1)[0])
