@@ -143,8 +143,10 @@ def _quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def _transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
+    from paraphrase_rl.evaluation.records import CLEAN
+
     for row in results.transfer:
-        if row.target_fpr == results.about.target_fpr and row.rewriter != "none":
+        if row.target_fpr == results.about.target_fpr and row.rewriter != CLEAN:
             yield {
                 "rewriter": _short(row.rewriter),
                 "family": _short(row.family),

@@ -130,8 +130,9 @@ class PointFigures:
 
 @dataclass(frozen=True)
 class CellFigures:
-    """One rewriter against one detector, before it is written down."""
+    """One rewriter against one detector, before it is written down; ``rows`` is how many rewrites count."""
 
+    rows: int
     auroc_before: Figure
     auroc_after: Figure
     points: Mapping[float, PointFigures] = field(default_factory=dict)
@@ -176,31 +177,25 @@ def cell_figures(clean: Clean, after: FloatArray, documents: Rows, design: Desig
             tpr_after=share(flags[1][0][0], flags[1][1]),
             attack_success_rate=share(evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])),
         )
-    return CellFigures(area(before), area(after), points)
+    return CellFigures(int(known.sum()), area(before), area(after), points)
 
 
-def cell(
-    rewriter: str, detector: str, figures: CellFigures, after: FloatArray, reasons: Sequence[str]
-) -> Cell:
+def cell(rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]) -> Cell:
     """A cell as it is written down.
 
     Args:
         rewriter: its label.
         detector: its name.
         figures: of :func:`cell_figures`.
-        after: shape (R,): scores of the rewrites, NaN where there is none.
-        reasons: why, one for each that is missing.
+        texts: rewrites that there should be.
+        reasons: why, one for each that does not count.
     """
-    failed = int(np.count_nonzero(~np.isfinite(after)))
-    nothing = not figures.auroc_after.documents
     return Cell(
         rewriter=rewriter,
         detector=detector,
         auroc_before=figures.auroc_before.estimate,
         auroc_after=figures.auroc_after.estimate,
-        points=()
-        if nothing
-        else tuple(
+        points=tuple(
             Point(
                 target_fpr=target,
                 threshold=point.threshold,
@@ -209,9 +204,10 @@ def cell(
                 attack_success_rate=point.attack_success_rate.estimate,
             )
             for target, point in figures.points.items()
+            if figures.rows
         ),
-        texts=after.size,
-        failed=failed,
+        texts=texts,
+        failed=texts - figures.rows,
         failure=Counter(reasons).most_common(1)[0][0] if reasons else None,
     )
 

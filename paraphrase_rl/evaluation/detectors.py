@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError
-from paraphrase_rl.evaluation.cache import Cache, CachedDetector
+from paraphrase_rl.evaluation.cache import Cache, CachedDetector, key_of
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.records import DetectorInfo
 from paraphrase_rl.plugins import one_line
@@ -63,6 +63,19 @@ class Panel:
     def infos(self) -> list[DetectorInfo]:
         """All detectors, the ensemble last."""
         return [*(column.info for column in self.columns), self.combined]
+
+    @property
+    def ensemble_key(self) -> str:
+        """Digest of what the ensemble's P(AI) depends on; empty without an ensemble."""
+        if self.ensemble is None:
+            return ""
+        members = [
+            (m.name, m.weight, m.calibration.options, m.calibration.provenance, m.calibration.probability)
+            for m in self.ensemble.members
+        ]
+        return key_of(
+            self.ensemble.combine, [(*plain, curve and curve.model_dump()) for *plain, curve in members]
+        )
 
     @property
     def calibrations(self) -> dict[str, Calibration]:

@@ -154,6 +154,8 @@ class Plan:
         available = len(self.corpus.select(split="test", label="ai"))
         if available > len(self.ai):
             found.append(f"the first {len(self.ai)} of {available} AI test texts are rewritten")
+        if self.humans and not self.rewritten_humans:
+            found.append("no human text is rewritten: those of the test split have no groups")
         return found
 
 

@@ -19,7 +19,7 @@ from paraphrase_rl.registry import Registry
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Document, Failure, Rewrite
 
-CHUNK = 16
+CHUNK = 32
 """Texts rewritten between two writes to disk: what a kill costs at most."""
 QUIET_SECONDS = 10.0
 

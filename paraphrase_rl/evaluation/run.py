@@ -131,13 +131,15 @@ def _find(
 ) -> _Found:
     """Score the texts untouched; then with each rewriter in turn rewrite, score and measure."""
     ai, human, calibration = (
-        score(CLEAN, documents, untouched(documents), 1, panel, report)
-        for documents in (plan.ai, plan.human, plan.calibration)
+        score(CLEAN, documents, untouched(documents), 1, panel, report, what)
+        for documents, what in (
+            (plan.ai, "AI texts"),
+            (plan.human, "human texts"),
+            (plan.calibration, "calibration humans"),
+        )
     )
     cache = Cache(plan.out / FOLDER / "rewrites.jsonl")
-    context_key = key_of(
-        plan.run_digest, {name: record.model_dump() for name, record in panel.calibrations.items()}
-    )
+    context_key = key_of(plan.run_digest, panel.ensemble_key)
     rewriters = [RewriterInfo(label=CLEAN, name=CLEAN)]
     attacked, humans, measured = [], [], {}
     for attack in plan.attacks:
@@ -146,7 +148,8 @@ def _find(
         rewriters.append(made.info)
         attacked.append(score(label, plan.ai, made.ai, plan.samples, panel, report))
         if plan.rewritten_humans:
-            humans.append(score(label, plan.rewritten_humans, made.human, 1, panel, report))
+            what = f"{label}, human texts"
+            humans.append(score(label, plan.rewritten_humans, made.human, 1, panel, report, what))
         rows = attacked[-1].rewritten
         found = measurer.measure(label, [source for _, source, _ in rows], [made for _, _, made in rows])
         measured[label] = [Measured() for _ in attacked[-1].rows]
@@ -186,8 +189,13 @@ def _cells(plan: Plan, panel: Panel, found: _Found, design: Design) -> tuple[lis
                 continue
             after = scored.scores[info.name]
             figures = cell_figures(clean[info.name], after.values, scored.positions, design)
-            reasons = [failure.message for failure in after.failures]
-            cells.append(cell(label, info.name, figures, after.values, reasons))
+            before = {failure.index: failure for failure in found.ai.scores[info.name].failures}
+            reasons = [failure.message for failure in after.failures] + [
+                before[row.document].message
+                for row, value in zip(scored.rows, after.values, strict=True)
+                if row.document in before and np.isfinite(value)
+            ]
+            cells.append(cell(label, info.name, figures, len(scored.rows), reasons))
             if info.name != COMBINED and cells[-1].points:
                 families.setdefault((info.family, info.trained_against), {})[info.name] = figures
         for (family, trained_against), figures_by_name in families.items():
@@ -208,7 +216,8 @@ def _fairness(
     words = equal_length_words(plan.human)
     if words is not None:
         cut = [_cut(documents, words) for documents in (plan.human, plan.calibration)]
-        human, calibration = (score(CLEAN, d, untouched(d), 1, panel, report) for d in cut)
+        what = f"human texts cut to {words} words"
+        human, calibration = (score(CLEAN, d, untouched(d), 1, panel, report, what) for d in cut)
         compared.append((CLEAN, words, everybody, human, calibration))
     compared += [(scored.rewriter, None, chosen, scored, found.calibration) for scored in found.humans]
     rates: list[FalsePositives] = []

@@ -68,6 +68,7 @@ def score(
     samples: int,
     panel: Panel,
     report: Callable[[str], None],
+    what: str = "",
 ) -> Scored:
     """Score the rewrites of some documents with every detector.
 
@@ -78,6 +79,7 @@ def score(
         samples: how many there should be of each.
         panel: the detectors.
         report: shows a line.
+        what: the texts, for that line; empty = the rewriter.
     """
     rows = [
         Row(document=i, sample=sample, rewrite=found if isinstance(found, Failure) else found[sample])
@@ -89,7 +91,7 @@ def score(
     members = [column.member.detector for column in panel.columns if column.member]
     if texts:
         report(
-            f"score: {rewriter}: {len(texts)} texts x {len(members)} detectors, "
+            f"score: {what or rewriter}: {len(texts)} texts x {len(members)} detectors, "
             f"{known(members, texts)} of {len(texts) * len(members)} scores cached"
         )
     missing = [

@@ -90,6 +90,11 @@ class Lower:
         return text
 
 
+class Uncrash:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
+        return [[Rewrite(text=text.replace("CRASH", "calm"))] * n for text in texts]
+
+
 class Broken:
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
         return []
@@ -181,6 +186,7 @@ def registry(calls, monkeypatch) -> Registry:
                 factory=built("lower", lambda o: Lower(o, calls)),
             ),
             RewriterSpec(name="shuffle", summary="s", factory=built("shuffle", lambda o: FakeRewriter())),
+            RewriterSpec(name="uncrash", summary="s", factory=built("uncrash", lambda o: Uncrash())),
             RewriterSpec(name="broken", summary="s", factory=built("broken", lambda o: Broken())),
             RewriterSpec(name="gone", summary="s", factory=_missing),
         ]
@@ -289,6 +295,29 @@ def test_a_killed_evaluation_goes_on_to_the_same_results(run, calls, monkeypatch
     monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
     assert figures(run("killed", samples=2)) == figures(whole)
     assert tables(tmp_path / "killed") == tables(tmp_path / "whole")
+
+
+def test_another_held_out_detector_costs_no_rewrite(run, calls):
+    run(update={"held_out": []})
+    calls.clear()
+    run()
+    assert calls.rewritten == []
+    assert calls.scored == []
+
+
+def test_without_rewriters_there_is_the_baseline(run, tmp_path):
+    results = run(update={"rewriters": []})
+    assert [r.label for r in results.rewriters] == ["none"]
+    assert len(results.cells) == 3
+    assert read_jsonl(tmp_path / "out" / "rewrites.jsonl") == []
+
+
+def test_a_rewrite_that_can_be_scored_of_a_text_that_cannot_does_not_count(run):
+    documents = marked("CRASH", 5)
+    results = run(documents=documents, update={"rewriters": [Attack(name="uncrash")]})
+    cell = results.cell("uncrash", "shout")
+    assert (cell.failed, cell.failure) == (1, "RuntimeError: boom")
+    assert cell.points[0].tpr_after.n == cell.points[0].tpr_before.n == 23
 
 
 def test_no_text_is_scored_twice(run, calls):
