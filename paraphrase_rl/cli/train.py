@@ -18,7 +18,15 @@ from paraphrase_rl.cli.backends import ChosenBackend, chosen
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.cli.progress import Silence, shown_progress
 from paraphrase_rl.cli.settings import cost_options, device_option, prices_of, set_option
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, CostError, RecipeError, RunError, UsageError
+from paraphrase_rl.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    CostError,
+    PrlError,
+    RecipeError,
+    RunError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.documents import Corpus
@@ -130,8 +138,6 @@ def _train(
     spend: _Spend,
 ) -> str:
     """Check, calibrate and train; returns how it ended."""
-    from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.recipe.preflight import MAX_COST, preflight
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.specs import Context
     from paraphrase_rl.training.run import RunDirectory
@@ -143,24 +149,45 @@ def _train(
             progress.line(f"{folder} is complete: there is nothing left to do")
             return "completed"
         registry = default_registry()
+        corpus = _checked(loaded, registry, on, spend, progress)
         backend = registry.build("backends", on.name, on.options, Context(device=device))
-        corpus = load_documents(loaded.recipe.data.source, loaded.recipe.data, registry)
-        prices = prices_of(registry, on.name, spend.prices)
-        checks = preflight(
-            loaded, registry, corpus=corpus, backend=on.name, prices=prices, max_cost=spend.at_most
-        )
-        failed = [check for check in checks if check.level == "error"]
-        if failed and failed[0].name == MAX_COST:
-            raise CostError(failed[0].message)
-        if failed:
-            raise RecipeError(
-                failed[0].message, f"`prl check` shows all findings, {len(failed)} of them errors"
-            )
         run = _prepared(loaded, registry, corpus, directory, on, device, resume, progress)
         run.stop_requested = stop_requested
         return _carry_out(run, backend, registry.plugins, progress)
     finally:
         directory.close()
+
+
+def _checked(
+    loaded: LoadedRecipe, registry: Registry, on: ChosenBackend, spend: _Spend, progress: Silence
+) -> Corpus:
+    """The recipe's texts, where nothing keeps the run from starting; else what does, a line each with its remedy."""
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.recipe.preflight import MAX_COST, preflight
+
+    registry.spec("backends", on.name)  # a name that is none is told by itself
+    corpus, unread = None, None
+    try:
+        corpus = load_documents(loaded.recipe.data.source, loaded.recipe.data, registry)
+    except PrlError as error:
+        unread = error
+    prices = prices_of(registry, on.name, spend.prices)
+    limit = spend.at_most if corpus is not None else None  # without texts a cost cannot be told either
+    checks = preflight(loaded, registry, corpus=corpus, backend=on.name, prices=prices, max_cost=limit)
+    failed = [check for check in checks if check.level == "error"]
+    told = [*([unread.one_line] if unread else []), *(check.message for check in failed)]
+    wrong = list(dict.fromkeys(told))
+    if corpus is not None and not failed:
+        return corpus
+    if unread and not failed:
+        raise unread
+    if len(wrong) == 1 and failed[0].name == MAX_COST:
+        raise CostError(wrong[0])
+    if len(wrong) == 1:
+        raise RecipeError(wrong[0], "`prl check` shows all findings")
+    for line in wrong:
+        progress.line(f"- {line}")
+    raise RecipeError(f"{len(wrong)} things keep this run from starting", "`prl check` shows all findings")
 
 
 def _prepared(
@@ -277,6 +304,10 @@ def _main_process() -> bool:
 
 def _device() -> str:
     """The first accelerator, or the process's own where there are several processes."""
+    from importlib.util import find_spec
+
+    if find_spec("torch") is None:
+        return "cpu"  # what needs torch says so
     import torch
 
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

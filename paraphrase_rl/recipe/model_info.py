@@ -28,18 +28,53 @@ class FoundModel:
     info: ModelInfo | None = None
 
 
-def find_model(reference: str) -> FoundModel:
-    """Look for a model on this machine. A hub id that is not here is a note, unless the hub is switched off."""
+def find_model(reference: str, *, weights: bool = True) -> FoundModel:
+    """Look for a model on this machine. A hub id that is not here is a note, unless the hub is switched off.
+
+    Args:
+        weights: whether they must be here; else its tokenizer is enough, as where a service holds the model.
+    """
+    if not weights and is_hub_id(reference):
+        return _find_tokenizer(reference)
     try:
         found = resolve(reference, fetch=False)
     except ModelError as error:
-        if is_hub_id(reference) and not hub_is_off():
-            return FoundModel("note", "not on this machine; fetched from the hub when it is first used")
-        return FoundModel("error", error.one_line)
+        if not is_hub_id(reference):
+            return FoundModel("error", error.one_line)
+        info = _info(_cached(reference, "config.json"))
+        if not hub_is_off():
+            return FoundModel("note", "not on this machine; fetched from the hub when it is first used", info)
+        return FoundModel("error", error.one_line, info)
     return FoundModel("ok", f"{found.kind}, revision {found.revision}", _info(found.path))
 
 
-def _info(folder: Path) -> ModelInfo | None:
+def _find_tokenizer(hub_id: str) -> FoundModel:
+    info = _info(_cached(hub_id, "config.json"))
+    if _cached(hub_id, "tokenizer_config.json") is not None:
+        return FoundModel("ok", "its tokenizer is here; the weights stay with the service", info)
+    if not hub_is_off():
+        return FoundModel("note", "its tokenizer is fetched from the hub when it is first used", info)
+    return FoundModel(
+        "error",
+        "its tokenizer is not on this machine and the hub is switched off (HF_HUB_OFFLINE); run "
+        f"`hf download {hub_id} --include 'tokenizer*' '*.json' '*.model'` where there is a network",
+        info,
+    )
+
+
+def _cached(hub_id: str, file: str) -> Path | None:
+    """The snapshot folder with a file of a hub repository that was fetched before."""
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    found = try_to_load_from_cache(hub_id, file)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+def _info(folder: Path | None) -> ModelInfo | None:
+    if folder is None:
+        return None
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = config.get("text_config", config)  # multimodal models keep the language model's inside

@@ -19,7 +19,7 @@ from paraphrase_rl.recipe.components import component_models, components
 from paraphrase_rl.recipe.cost import TOKENS_PER_WORD, Bill, Prices, bill
 from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
-from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.recipe.schema import Checkpoints, Recipe
 from paraphrase_rl.registry import Kind, Registry
 from paraphrase_rl.types import Label, Split
 
@@ -65,7 +65,8 @@ def preflight(
         max_cost: the most that the run may cost; an error where it could cost more, or where that cannot be told.
     """
     recipe = loaded.recipe
-    checks = [*_components(recipe, registry, backend), *_models(recipe, registry)]
+    remote = _is_remote(registry, backend)
+    checks = [*_components(recipe, registry, backend), *_models(recipe, registry, remote)]
     if model_info is None:
         model_info = find_model(recipe.model).info
     checks += [*_learning_rate(recipe, model_info), *_sampling(recipe), *_advantages(recipe)]
@@ -73,7 +74,7 @@ def preflight(
     if backend is not None:
         checks += [*_ignored(loaded, registry, backend), *_runs_on(recipe, registry, backend)]
     if corpus is not None:
-        checks += _schedule(recipe, corpus)
+        checks += _schedule(recipe, corpus, remote)
         if prices is None:
             checks += _effort(recipe, corpus, seconds_per_step)
         else:
@@ -103,7 +104,14 @@ def _components(recipe: Recipe, registry: Registry, backend: str | None) -> Iter
         yield Check("components", "ok", f"{', '.join(name for _, name, _ in wanted)}: known and installed")
 
 
-def _models(recipe: Recipe, registry: Registry) -> Iterator[Check]:
+def _is_remote(registry: Registry, backend: str | None) -> bool:
+    try:
+        return backend is not None and registry.spec("backends", backend).remote
+    except PrlError:
+        return False  # told by _components
+
+
+def _models(recipe: Recipe, registry: Registry, remote: bool) -> Iterator[Check]:
     users: dict[str, list[str]] = {recipe.model: ["policy"]}
     for kind, component in components(recipe):
         try:
@@ -113,7 +121,7 @@ def _models(recipe: Recipe, registry: Registry) -> Iterator[Check]:
         for model in models:
             users.setdefault(model, []).append(component.name)
     for reference, who in users.items():
-        found = find_model(reference)
+        found = find_model(reference, weights=not remote or who != ["policy"])
         yield Check("model", found.level, f"{reference} ({', '.join(who)}): {found.message}")
 
 
@@ -231,7 +239,7 @@ def _runs_on(recipe: Recipe, registry: Registry, backend: str) -> Iterator[Check
         yield Check(key, "note", f"on {backend}: {does}")
 
 
-def _schedule(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
+def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
     training, prompts = recipe.training, len(corpus.select(split="train", label="ai"))
     steps = total_steps(prompts, training)
     if not steps:
@@ -262,9 +270,17 @@ def _schedule(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
         f"{work.evaluations} (every {recipe.evaluation.every} steps), and one before and after; "
         f"{work.evaluation_rollouts:,} rewrites",
     )
-    kept = kept_checkpoints(steps, recipe.checkpoints)
-    on_disk = f"steps {', '.join(map(str, kept))} and the final one" if kept else "the final one only"
-    yield Check("checkpoints", "ok", f"on disk at the end: {on_disk}")
+    yield Check("checkpoints", "ok", _checkpoints(steps, recipe.checkpoints, remote))
+
+
+def _checkpoints(steps: int, settings: Checkpoints, remote: bool) -> str:
+    """Which checkpoints there will be at the end, and where."""
+    if remote:
+        periodic = f"{steps // settings.every} (every {settings.every} steps)"
+        return f"at the service, none on disk: {periodic} and the final one; prl export brings one here"
+    kept = kept_checkpoints(steps, settings)
+    which = f"steps {', '.join(map(str, kept))} and the final one" if kept else "the final one only"
+    return f"on disk at the end: {which}"
 
 
 def _effort(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) -> Iterator[Check]:

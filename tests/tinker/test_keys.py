@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from paraphrase_rl_plugins.backends import tinker_backend
 from paraphrase_rl_plugins.backends._tinker_policy import seed_of
 from paraphrase_rl_plugins.backends.tinker_backend import adapted_parts
 
+from paraphrase_rl import registry as registry_module
+from paraphrase_rl.cli.main import cli
+from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.plugins import Plugins
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.preflight import Check, preflight
 from paraphrase_rl.recipe.schema import Lora
 from paraphrase_rl.registry import Registry
+from tests.training.runs import documents
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
 MLP = ["gate_proj", "up_proj", "down_proj"]
@@ -83,3 +89,41 @@ def test_seeds_are_fixed_by_the_key_and_far_apart() -> None:
     assert seeds == [seed_of((0, step, index)) for step in range(1, 200) for index in range(20)]
     assert min(b - a for a, b in zip(sorted(seeds), sorted(seeds)[1:], strict=False)) > 8
     assert all(0 <= seed < 2**31 for seed in seeds)
+
+
+def test_a_remote_policy_needs_its_tokenizer_here_and_leaves_its_checkpoints_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    registry = Registry(Plugins.of(tinker=tinker_backend))
+    recipe = load_recipe(None, ["model=Acme/Nowhere-4B", "data.source={name: starter}"])
+    corpus = Corpus(tuple(replace(d, split="train") for d in documents(8)), "made-up", "")
+    checks = preflight(recipe, registry, corpus, backend="tinker")
+    [policy] = [check.message for check in checks if "(policy)" in check.message]
+    assert "its tokenizer is not on this machine" in policy
+    assert "`hf download Acme/Nowhere-4B --include 'tokenizer*'" in policy
+    [checkpoints] = [check.message for check in checks if check.name == "checkpoints"]
+    assert checkpoints.startswith("at the service, none on disk:")
+
+
+def test_all_that_keeps_a_run_from_starting_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without --config the packaged recipe is meant: here without its data, the SDK and a key."""
+    importable = registry_module._importable
+    monkeypatch.setattr(registry_module, "_importable", lambda name: name != "tinker" and importable(name))
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TINKER_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(cli, ["train", "--backend", "tinker"])
+    assert ended.exit_code == 2
+    *lines, error, hint = ended.stderr.splitlines()
+    assert lines == [
+        "- no file at data/recipe.jsonl; paths are relative to where prl is called; "
+        "the recipe's data is made by: prl data build",
+        "- backend tinker needs tinker, which is not installed; pip install 'paraphrase-rl[tinker]'",
+        "- tinker: there is no API key; export TINKER_API_KEY=tml-...",
+    ]
+    assert error == "error: 3 things keep this run from starting"
+    assert hint == "hint: `prl check` shows all findings"

@@ -164,7 +164,7 @@ def test_the_reward_rises(qwen: Path, server: Any, tmp_path: Path) -> None:
     settings = short(
         qwen,
         lora={"rank": 8, "alpha": 32},
-        training={"group_size": 8, "max_steps": 15, "learning_rate": 0.003, "epochs": 9},
+        training={"group_size": 8, "max_steps": 15, "learning_rate": 0.006, "epochs": 9},
         sampling={"max_tokens": 8, "top_p": 1.0},
         kl={"penalty_coef": 0.0},
     )
@@ -172,4 +172,6 @@ def test_the_reward_rises(qwen: Path, server: Any, tmp_path: Path) -> None:
     run.reward = ComposedReward([WeightedReward(name="letters", reward=Letters(), weight=1.0)])
     backend(server).train(run)
     rewards = [row["metrics"]["reward_mean"] for row in run.directory.rows("metrics.jsonl")]
-    assert np.mean(rewards[-3:]) > np.mean(rewards[:3]) + 0.1
+    before, after = np.mean(rewards[:3]), np.mean(rewards[-3:])
+    print(f"\nreward on {type(server).__name__}: {before:.3f} -> {after:.3f}")
+    assert after > before + 0.3

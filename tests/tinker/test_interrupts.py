@@ -1,0 +1,73 @@
+"""The real command line, interrupted or killed in a step and resumed: the numbers of a run that nothing disturbed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paraphrase_rl.files import read_jsonl
+from tests.tinker.conftest import KEY
+from tests.tinker.runs import alike, numbers
+from tests.training.cases import Prl, write_recipe, write_texts
+from tests.training.conftest import launch
+
+__all__ = ["launch"]
+pytestmark = pytest.mark.service
+
+# Calls of the reward: 1 evaluation, then one for each of a step's two groups: 2 3, 4 5, 6 7; at the end 8.
+IN_STEP_1, IN_STEP_3 = 2, 6
+
+
+class Case:
+    """A recipe, and how to run it on one server."""
+
+    def __init__(self, folder: Path, model: Path, server: Any, launch: Prl) -> None:
+        settings = {"batch_size": 2, "group_size": 3, "max_steps": 3, "learning_rate": 0.01}
+        recipe = write_recipe(
+            folder,
+            model,
+            write_texts(folder / "texts.jsonl"),
+            training=settings,
+            evaluation={"every": 1000, "prompts": 3},
+        )
+        self.server, self.launch = server, launch
+        self.begin = ["--backend", "tinker", "--option", f"base_url={server.url}", "--config", recipe]
+
+    def prl(self, *arguments: object, cwd: Path, signal: str = "", code: int = 0) -> Any:
+        environment = {"TINKER_API_KEY": KEY, "ACME_SIGNAL": signal}
+        return self.launch("train", *arguments, cwd=cwd, environment=environment, code=code)
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory, qwen: Path, server: Any, launch: Prl) -> Case:
+    return Case(tmp_path_factory.mktemp("case"), qwen, server, launch)
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory: pytest.TempPathFactory, case: Case) -> list[dict[str, float]]:
+    folder = tmp_path_factory.mktemp("unbroken")
+    case.prl(*case.begin, "--out", "run", cwd=folder)
+    return numbers(folder / "run")
+
+
+def test_ctrl_c_ends_the_step_with_a_checkpoint(case: Case, unbroken: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    ended = case.prl(*case.begin, "--out", "run", cwd=tmp_path, signal=f"SIGINT:{IN_STEP_1}", code=130)
+    assert "stopping after this step, with a checkpoint" in ended.stderr
+    assert "interrupted; continue with: prl train --resume run" in ended.stderr
+    assert KEY not in ended.stderr + ended.stdout
+    assert [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")] == [1]
+    assert len(numbers(run)) == 1
+    resumed = case.prl("--resume", "run", cwd=tmp_path)
+    assert "resuming run after step 1" in resumed.stderr
+    assert numbers(run) == alike(unbroken, case.server)
+
+
+def test_a_killed_client_goes_on_from_its_last_checkpoint(case: Case, unbroken: Any, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    case.prl(*case.begin, "--out", "run", cwd=tmp_path, signal=f"SIGKILL:{IN_STEP_3}", code=-9)
+    assert [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")] == [2]
+    assert "resuming run after step 2" in case.prl("--resume", "run", cwd=tmp_path).stderr
+    assert numbers(run) == alike(unbroken, case.server)
