@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,8 @@ from paraphrase_rl.types import Scores
 
 CHUNK = 64
 """Texts scored by every detector before the next are, so that those on one language model share its pass."""
+QUIET_SECONDS = 10.0
+"""Between two lines of progress."""
 AGREEMENT = 1e-3
 """Thresholds of the run and of the evaluation may differ by so much of the human scores' spread."""
 
@@ -85,10 +88,10 @@ class Panel:
             found[COMBINED] = self.ensemble.combined
         return found
 
-    def scores(self, texts: Sequence[str]) -> dict[str, Scores]:
+    def scores(self, texts: Sequence[str], report: Callable[[str], None]) -> dict[str, Scores]:
         """Scores by detector, each of shape (N,); P(AI) for the ensemble. Those that failed are left out."""
         members = [column.member for column in self.columns if column.member]
-        warm([member.detector for member in members], texts)
+        warm([member.detector for member in members], texts, report)
         found = {member.name: member.detector.score(texts) for member in members}
         if self.ensemble is not None:
             found[COMBINED] = self.ensemble.probabilities_of(found)[1]
@@ -123,11 +126,15 @@ def known(detectors: Sequence[Detector], texts: Sequence[str]) -> int:
     return sum(detector.known(texts) for detector in detectors if isinstance(detector, CachedDetector))
 
 
-def warm(detectors: Sequence[Detector], texts: Sequence[str]) -> None:
+def warm(detectors: Sequence[Detector], texts: Sequence[str], report: Callable[[str], None]) -> None:
     """Score texts chunk by chunk, all detectors on each; the scores are in the cache afterwards."""
+    said = time.monotonic()
     for start in range(0, len(texts), CHUNK):
         for detector in detectors:
             detector.score(texts[start : start + CHUNK])
+        if time.monotonic() - said > QUIET_SECONDS and start + CHUNK < len(texts):
+            report(f"{start + CHUNK} of {len(texts)} texts scored")
+            said = time.monotonic()
 
 
 def assemble(
@@ -173,7 +180,7 @@ def assemble(
         f"calibrate: {len(texts)} texts x {len(detectors)} detectors ({', '.join(detectors)}), "
         f"{cached} of {len(texts) * len(detectors)} scores cached"
     )
-    warm(list(detectors.values()), texts)
+    warm(list(detectors.values()), texts, report)
     columns = [_calibrated(plan, column, detectors, kept) for column in columns]
     notes = [note for column in columns if (note := _disagreement(plan, column, kept))]
     ensemble, failure = _ensemble(plan, columns[:trained], kept)

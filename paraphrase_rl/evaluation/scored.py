@@ -104,7 +104,8 @@ def score(
         documents=documents,
         rows=rows,
         scores={
-            name: _expanded(scores, made, missing, len(rows)) for name, scores in panel.scores(texts).items()
+            name: _expanded(scores, made, missing, len(rows))
+            for name, scores in panel.scores(texts, report).items()
         },
     )
 
