@@ -19,6 +19,7 @@ from paraphrase_rl import __version__
 from paraphrase_rl.evaluation.acceptance import quoted
 from paraphrase_rl.evaluation.fairness import EVERYBODY
 from paraphrase_rl.evaluation.pareto import SIMILARITY
+from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.records import CLEAN, Results
 from paraphrase_rl.recipe.loading import DEFAULT
 from paraphrase_rl.report import curves, figures, samples, sections
@@ -82,7 +83,6 @@ def _template() -> Template:
         "points": figures.points,
         "score": figures.score,
         "criterion_value": figures.criterion_value,
-        "plain": _plain,
     }
     return environment.get_template("page.html.j2")
 
@@ -144,7 +144,8 @@ def _verdict(material: Material) -> dict[str, str]:
 
 def key_figures(material: Material) -> list[KeyFigure]:
     """The few that say most; fewer where less was measured."""
-    found = [] if material.results is None else _measured(material.results)
+    judged = material.verdict.checkpoint if material.verdict else None
+    found = [] if material.results is None else _measured(material.results, judged)
     rewards = [
         row["metrics"]["reward_mean"]
         for row in material.evaluations
@@ -159,8 +160,8 @@ def key_figures(material: Material) -> list[KeyFigure]:
     return found
 
 
-def headline_rewriter(results: Results) -> str | None:
-    """The trained policy, else the rewriter that evades the ensemble most."""
+def headline_rewriter(results: Results, checkpoint: int | None) -> str | None:
+    """The trained policy, of the step judged if it is there by itself, else the rewriter that evades most."""
     evading = {
         r.label: point.attack_success_rate.value
         for r in results.rewriters
@@ -168,20 +169,22 @@ def headline_rewriter(results: Results) -> str | None:
         and (point := results.point(r.label, COMBINED, results.about.target_fpr))
         and point.attack_success_rate.value is not None
     }
-    policies = [r.label for r in results.rewriters if r.name == "policy" and r.label in evading]
-    return policies[0] if policies else max(evading, key=lambda label: evading[label] or 0.0, default=None)
+    policies = [r.label for r in results.rewriters if r.name == POLICY and r.label in evading]
+    if policies:
+        return next((label for label in (f"{POLICY}@{checkpoint}", POLICY) if label in policies), policies[0])
+    return max(evading, key=lambda label: evading[label] or 0.0, default=None)
 
 
-def _measured(results: Results) -> list[KeyFigure]:
+def _measured(results: Results, checkpoint: int | None) -> list[KeyFigure]:
     found, target = [], results.about.target_fpr
-    rewriter = headline_rewriter(results)
+    rewriter = headline_rewriter(results, checkpoint)
     if rewriter is not None and (point := results.point(rewriter, COMBINED, target)):
         success = point.attack_success_rate
         found.append(
             KeyFigure(
-                name=f"{rewriter} evades the ensemble",
+                name=f"{rewriter}: attack success",
                 value=figures.share(success.value),
-                beside=_joined(figures.share_interval(success), f"of {success.n} texts flagged before"),
+                beside=_joined(figures.share_interval(success), f"of {success.n} texts the ensemble flagged"),
             )
         )
         found.append(

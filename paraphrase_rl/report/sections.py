@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from paraphrase_rl.evaluation.fairness import EVERYBODY
 from paraphrase_rl.evaluation.pareto import SIMILARITY
+from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.quality import METRICS
 from paraphrase_rl.evaluation.records import (
     CLEAN,
@@ -210,7 +211,7 @@ def trade_offs(results: Results) -> TradeOff | None:
         if rewriter.label != CLEAN and point and meaning:
             rows.append((rewriter, point.attack_success_rate, meaning.estimate))
     spots = [
-        Spot(label=r.label, x=success, y=meaning, own=r.name == "policy")
+        Spot(label=r.label, x=success, y=meaning, own=r.name == POLICY)
         for r, success, meaning in rows
         if success.value is not None and meaning.value is not None
     ]

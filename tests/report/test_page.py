@@ -16,7 +16,7 @@ from paraphrase_rl.evaluation.records import DetectorInfo, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.report.figures import number, share
 from paraphrase_rl.report.material import read_material
-from paraphrase_rl.report.page import render
+from paraphrase_rl.report.page import headline_rewriter, render
 from paraphrase_rl.report.samples import MOST_DOCUMENTS, browser, spread
 from tests.report import cases
 
@@ -288,6 +288,45 @@ def test_the_kept_verdict_serves_until_what_it_judged_changes(full: Path) -> Non
     assert read_material(full).verdict == kept
     (full / "metrics.jsonl").touch()
     assert read_material(full).verdict == judged
+
+
+def test_the_policy_of_the_step_judged_is_in_the_headline() -> None:
+    labels = ("policy@6", "policy", "policy@9")
+    results = cases.results(
+        rewriters=tuple(RewriterInfo(label=label, name="policy") for label in labels),
+        cells=tuple(cases.cell(label, "ensemble", 0.5) for label in labels),
+    )
+    assert headline_rewriter(results, 9) == "policy@9"
+    assert headline_rewriter(results, 12) == "policy"
+    assert (
+        headline_rewriter(cases.results(rewriters=(RewriterInfo(label="homoglyph", name="homoglyph"),)), 12)
+        == "homoglyph"
+    )
+
+
+def test_checkpoints_the_best_was_chosen_from(full: Path) -> None:
+    from paraphrase_rl.evaluation.pareto import Candidate
+    from paraphrase_rl.evaluation.verdict import judge_run
+
+    one = Candidate(step=6, evasion=0.4, similarity=None, source="evaluation", on_front=True, chosen=True)
+    judge_run(full).model_copy(update={"candidates": (one,)}).write(full)
+    document = page(full)
+    check_document(document)
+    assert "6, chosen" in document.text
+
+
+def test_groups_from_another_evaluation(full: Path, tmp_path: Path) -> None:
+    from paraphrase_rl.evaluation.verdict import judge_run
+
+    about = cases.results().about.model_copy(
+        update={"source": "essays", "digest": "other", "human_texts": 77}
+    )
+    elsewhere = cases.write_evaluation(tmp_path / "essays", cases.results(about=about))
+    judge_run(full).model_copy(update={"fairness": str(elsewhere)}).write(full)
+    assert "77 of essays" in page(full).text
+    for file in elsewhere.iterdir():
+        file.unlink()
+    assert "77 of essays" not in page(full).text
 
 
 @pytest.mark.parametrize(
