@@ -67,7 +67,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             modules=("torch", "transformers"),
             models=(DEFAULT_MODEL,),
             paper="Cheng et al. 2025, Adversarial Paraphrasing",
-            cost="up to top_k detector scores a token: hundreds of times a plain rewrite",
+            cost="up to top_k detector scores a token, of texts that grow",
         )
     ]
 
