@@ -48,7 +48,8 @@ demo: setup ## watch a language model learn to rewrite AI text against a detecto
 	$(BIN)/prl train --backend trl --config configs/quickstart.yaml --out $(OUT) \
 	    --set training.max_steps=$(STEPS) --set training.seed=$(SEED)
 
-tinker-demo: setup ## the same demo through the tinker backend, on a small training service of our own
+tinker-demo: STEPS = 4
+tinker-demo: setup ## steps of the same demo through the tinker backend, on a training service of our own (STEPS=4)
 	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
 	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
 

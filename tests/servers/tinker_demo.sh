@@ -11,5 +11,6 @@ until grep -q ready "$log"; do
     sleep 1
 done
 TINKER_BASE_URL="http://127.0.0.1:$PORT" TINKER_API_KEY=tml-local "$BIN/prl" train --backend tinker \
-    --config configs/quickstart.yaml --out "$OUT" --set "training.max_steps=$STEPS" --set "training.seed=$SEED"
+    --config configs/quickstart.yaml --out "$OUT" --set "training.max_steps=$STEPS" --set "training.seed=$SEED" \
+    --set evaluation.prompts=8
 TINKER_BASE_URL="http://127.0.0.1:$PORT" TINKER_API_KEY=tml-local "$BIN/prl" export "$OUT"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -17,18 +16,13 @@ import pytest
 
 from paraphrase_rl.errors import RecipeError, RunError
 from tests.servers.fault_proxy import FAULTS, FaultProxy
+from tests.servers.skyrl_process import free_port
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend, numbers, short
 from tests.training.runs import training_run
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -92,6 +86,18 @@ def test_a_model_that_is_not_served(qwen: Path, compact: Server, tmp_path: Path)
     policy = backend(compact).policy
     with pytest.raises(RunError, match="base model 'elsewhere' is not served"):
         policy("elsewhere", None)
+
+
+def test_a_checkpoint_that_is_not_there(qwen: Path, server: Any) -> None:
+    with pytest.raises(RunError, match="the service failed: "):
+        backend(server).policy(str(qwen), "tinker://nobody:train:0/sampler_weights/none").sample(
+            [[{"role": "user", "content": "hello"}]],
+            n=1,
+            keys=[(1,)],
+            temperature=1.0,
+            top_p=1.0,
+            max_tokens=2,
+        )
 
 
 def test_a_wrong_key_is_told_and_not_shown(
