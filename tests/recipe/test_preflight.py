@@ -310,3 +310,21 @@ def test_an_unreadable_recipe_exits_with_two(capsys: pytest.CaptureFixture[str])
 def test_the_defaults_are_checked_too() -> None:
     assert isinstance(load_recipe(None).recipe, Recipe)
     assert all(c.message and "\n" not in c.message for c in check(data=corpus(8, 8), backend="trl"))
+
+
+def test_a_hub_model_is_known_by_what_was_fetched_of_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A service holds the weights: tokenizer and config.json are enough here, also for the learning rate."""
+    snapshot = tmp_path / "models--Acme--Four" / "snapshots" / "c0ffee"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--Acme--Four" / "refs").mkdir()
+    (tmp_path / "models--Acme--Four" / "refs" / "main").write_text("c0ffee")
+    (snapshot / "config.json").write_text('{"hidden_size": 2560, "model_type": "qwen3"}')
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert find_model("Acme/Four").level == "error"
+    without_tokenizer = find_model("Acme/Four", weights=False)
+    assert (without_tokenizer.level, without_tokenizer.info) == ("error", QWEN)
+    (snapshot / "tokenizer_config.json").write_text("{}")
+    assert find_model("Acme/Four", weights=False).level == "ok"

@@ -34,19 +34,17 @@ class SkyRL:
 
     Args:
         model: folder of the base model, which is also its name at the server.
-        folder: of its database, checkpoints and log; a second server on the same folder knows what the first saved.
+        folder: of its database, checkpoints and log.
     """
 
     patience = 300.0
     """Seconds an answer may take: every new shape is compiled first."""
 
     def __init__(self, model: Path, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.log = folder / "server.log"
         self.url = f"http://127.0.0.1:{(port := free_port())}"
         script = ROOT / "tests" / "servers" / "skyrl_server.py"
-        with self.log.open("a") as log:
-            begin = log.tell()
+        with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [PYTHON, "-P", script, model, f"--port={port}", f"--folder={folder}"],
                 stdin=subprocess.PIPE,
@@ -62,14 +60,14 @@ class SkyRL:
                 },
             )
         try:
-            self._wait_until_ready(begin)
+            self._wait_until_ready()
         except BaseException:
             self.kill()
             raise
 
-    def _wait_until_ready(self, begin: int) -> None:
+    def _wait_until_ready(self) -> None:
         end = time.monotonic() + START_SECONDS
-        while READY not in self.log.read_text()[begin:]:
+        while READY not in self.log.read_text():
             if self.process.poll() is not None or time.monotonic() > end:
                 raise RuntimeError(f"SkyRL's server did not start:\n{self.tail()}")
             time.sleep(0.2)
@@ -87,7 +85,7 @@ class SkyRL:
             self.kill()
 
     def kill(self) -> None:
-        """End it and its worker at once, as a crash would."""
+        """End it and its worker at once."""
         with suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
