@@ -204,6 +204,7 @@ def _prepared(
     from paraphrase_rl.recipe.arithmetic import total_steps
     from paraphrase_rl.recipe.loading import dump_recipe
     from paraphrase_rl.scoring.ensemble import calibrate_ensemble, load_ensemble
+    from paraphrase_rl.scoring.trainable import keep_fitted
     from paraphrase_rl.specs import Context
     from paraphrase_rl.training.loop import TrainingRun
     from paraphrase_rl.training.manifest import manifest
@@ -233,7 +234,7 @@ def _prepared(
         )
     else:
         if directory.writes:
-            ensemble.to_file(folder / "calibration.json")
+            keep_fitted(ensemble, registry, folder / "detectors").to_file(folder / "calibration.json")
         directory.begin(dump_recipe(loaded), facts)
     steps = total_steps(len(train), recipe.training)
 

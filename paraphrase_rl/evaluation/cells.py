@@ -260,10 +260,11 @@ def transfer(
 
 
 def _mean(figures: Sequence[Figure]) -> Estimate:
-    """The mean over detectors, of those that have the figure; likewise in each resample."""
-    ones = np.ones((1, len(figures)))
-    values = np.array([figure.value for figure in figures])
-    table = np.stack([figure.resampled for figure in figures], axis=1)
-    documents = frozenset[int]().union(*(figure.documents for figure in figures))
-    resampled = weighted_mean(table, np.ones_like(table))
-    return Figure(float(weighted_mean(values, ones)[0]), resampled, documents).estimate
+    """The mean over the detectors that have the figure, the same ones in each resample."""
+    known = [figure for figure in figures if np.isfinite(figure.value)]
+    if not known:
+        return Estimate(value=None, n=0)
+    table = np.stack([figure.resampled for figure in known], axis=1)
+    documents = frozenset[int]().union(*(figure.documents for figure in known))
+    mean = float(np.mean([figure.value for figure in known]))
+    return Figure(mean, weighted_mean(table, np.ones_like(table)), documents).estimate

@@ -210,7 +210,8 @@ class Recipe(Section):
     prompt: Prompt = Prompt()
     rewriters: list[Attack] = Field(
         default_factory=lambda: [
-            Attack(name=name) for name in ("prompted", "policy", "synonym", "homoglyph", "sanitise")
+            *(Attack(name=name) for name in ("prompted", "policy", "synonym", "homoglyph")),
+            Attack(name="sanitise", label="homoglyph-sanitised", options={"after": {"name": "homoglyph"}}),
         ],
         description="what `prl evaluate` compares; policy is left out where there is no run",
     )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -65,6 +66,10 @@ class Calibration(_Record):
     failed_ai: int = Field(0, ge=0)
     points: tuple[OperatingPoint, ...] = Field(min_length=1)
     probability: ProbabilityMap | None = None
+    fitted: str | None = Field(
+        None,
+        description="folder of a trained detector kept for this calibration; None = where its options say",
+    )
 
     @property
     def target(self) -> OperatingPoint:
@@ -199,8 +204,18 @@ class CalibrationSet(_Record):
     combined: Calibration | None = None
 
     def write(self, path: Path) -> None:
-        """Write the file, whole or not at all."""
-        files.write_json(path, self.model_dump(mode="json", by_alias=True))
+        """Write the file, whole or not at all; trained detectors are named from here, so that both may move."""
+        home = path.parent.resolve()
+        kept = self._placed(lambda folder: os.path.relpath(folder, home))
+        files.write_json(path, kept.model_dump(mode="json", by_alias=True))
+
+    def _placed(self, place: Callable[[str], str]) -> CalibrationSet:
+        """The same with ``fitted`` of each calibration put elsewhere."""
+        calibrations = tuple(
+            c if c.fitted is None else c.model_copy(update={"fitted": place(c.fitted)})
+            for c in self.calibrations
+        )
+        return self.model_copy(update={"calibrations": calibrations})
 
     @classmethod
     def read(cls, path: Path) -> CalibrationSet:
@@ -227,7 +242,8 @@ class CalibrationSet(_Record):
             raise CalibrationError(
                 f"{path} is not a calibration: weights do not match detectors", RECALIBRATE
             )
-        return found
+        home = path.parent.resolve()
+        return found._placed(lambda folder: str((home / folder).resolve()))
 
 
 def check_provenance(calibration: Calibration, current: Mapping[str, str]) -> None:

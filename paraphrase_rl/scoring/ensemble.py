@@ -251,7 +251,10 @@ def load_ensemble(
     for calibration, weight in zip(kept.calibrations, kept.weights, strict=True):
         if names is not None and calibration.detector not in names:
             continue
-        detector: Detector = registry.build("detectors", calibration.detector, calibration.options, context)
+        options = dict(calibration.options)
+        if calibration.fitted is not None:
+            options["folder"] = calibration.fitted
+        detector: Detector = registry.build("detectors", calibration.detector, options, context)
         check_provenance(calibration, detector.provenance())
         members.append(
             Member(name=calibration.detector, detector=detector, calibration=calibration, weight=weight)

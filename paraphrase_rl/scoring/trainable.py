@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.errors import UsageError
+from paraphrase_rl.files import fitted_folder
 from paraphrase_rl.registry import Registry
+from paraphrase_rl.scoring.ensemble import CalibratedEnsemble, Member
 
 Fit = Callable[[Any, Any, Path], None]
 """``fit(options, documents, folder)``, see :class:`paraphrase_rl.specs.DetectorSpec`."""
@@ -28,3 +32,23 @@ def trainer_of(registry: Registry, detector: str) -> Fit:
         )
     registry.require("detectors", detector)
     return fit
+
+
+def keep_fitted(ensemble: CalibratedEnsemble, registry: Registry, folder: Path) -> CalibratedEnsemble:
+    """Copy the trained detectors of an ensemble into ``folder``, so that training them anew leaves this one as it is.
+
+    Returns:
+        The same ensemble; its calibrations say where the copies are.
+    """
+
+    def kept(member: Member) -> Member:
+        if registry.spec("detectors", member.name).fit is None:
+            return member
+        name = member.name.rpartition("/")[2]
+        configured = member.calibration.options.get("folder")
+        source = Path(configured).expanduser() if configured else fitted_folder(name)
+        copy = folder.resolve() / name
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+        return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
+
+    return CalibratedEnsemble([kept(m) for m in ensemble.members], ensemble.combine, ensemble.combined)

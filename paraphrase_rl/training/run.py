@@ -3,6 +3,7 @@
 ``recipe.yaml``        the resolved recipe, with where each key came from
 ``manifest.json``      versions, plug-ins, models with revisions, seeds, data digests, git state
 ``calibration.json``   thresholds and P(AI) of the ensemble, as used by the rewards
+``detectors/``         trained detectors of the ensemble, as they were then
 ``metrics.jsonl``      one row a step
 ``evaluations.jsonl``  one row an evaluation
 ``samples.jsonl``      rewrites beside their sources, with their terms
@@ -27,7 +28,7 @@ from paraphrase_rl.files import append_jsonl, read_jsonl, write_json, write_json
 
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
 """Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
-_TRACES = {".lock", "manifest.json", "calibration.json"}
+_TRACES = {".lock", "manifest.json", "calibration.json", "detectors"}
 """Written before ``recipe.yaml`` makes a run of the directory: a new start writes over what a kill left of them."""
 
 
@@ -118,9 +119,10 @@ class RunDirectory:
         self._lock = None
 
     def _discard(self) -> None:
-        for name in ("recipe.yaml", *STEP_FILES, *_TRACES):
+        for folder in ("checkpoints", "detectors"):
+            shutil.rmtree(self.folder / folder, ignore_errors=True)
+        for name in ("recipe.yaml", *STEP_FILES, *(_TRACES - {"detectors"})):
             (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
         if self._made:
             with suppress(OSError):  # somebody put a file there meanwhile
                 self.folder.rmdir()

@@ -238,3 +238,5 @@ def test_transfer_leaves_out_a_detector_that_flagged_nothing_before():
     (row,) = transfer("r", "family", True, cells)
     assert row.attack_success_rate.value == 1.0
     assert row.tpr_before.value == 0.5
+    (alone,) = transfer("r", "family", True, {"sharp": cells["sharp"]})  # nor does it enter any resample
+    assert row.attack_success_rate == alone.attack_success_rate

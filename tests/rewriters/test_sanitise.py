@@ -125,8 +125,23 @@ def test_what_is_undone(text: str, expected: str) -> None:
     assert sanitised(text) == expected
 
 
-def test_it_takes_no_options_and_has_one_answer() -> None:
+def test_of_a_text_there_is_one_answer() -> None:
     assert rewritten("sanitise", "a\u200bb", 3) == ["ab"] * 3
+
+
+def test_after_another_rewriter_it_sanitises_what_that_one_wrote() -> None:
+    after = {"name": "article-deletion", "options": {"rate": 0.5}}
+    text = "The cat saw a dog, the owl and an ant in the barn."
+    defended = rewritten("sanitise", text, 3, after=after)
+    assert defended == rewritten("article-deletion", text, 3, rate=0.5)
+    assert rewritten("sanitise", text, 2, after={"name": "homoglyph"}) == [text, text]
+
+
+def test_after_another_rewriter_its_failures_stay() -> None:
+    rewriter = default_registry().build("rewriters", "sanitise", {"after": {"name": "homoglyph"}})
+    found = rewriter.rewrite(["", "an apple", "\u200b"], 1, 0)
+    assert [getattr(one, "kind", "") for one in found] == ["empty", "", "empty"]
+    assert [one.index for one in (found[0], found[2])] == [0, 2]
 
 
 def test_nothing_left_is_a_failure() -> None:

@@ -27,13 +27,19 @@ import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
+from pydantic import Field
+
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, NoOptions, RewriterSpec
+from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.recipe.schema import Component
+from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
 from paraphrase_rl_plugins.rewriters._edits import contained
 from paraphrase_rl_plugins.rewriters._lookalikes import LATIN
+from paraphrase_rl_plugins.rewriters._nested import Nested
 
 NAME = "sanitise"
 _LATIN_LETTER = r"\p{Latin}"
@@ -58,6 +64,15 @@ _SPACES = re.compile(r"[ \t\u00a0\u1680\u2000-\u200a\u202f\u205f]+")
 _LINES = re.compile(r"\r\n?|\x0b|\x0c|\x85|\u2028|\u2029")
 
 
+class SanitiseOptions(Options):
+    """Options of ``sanitise``."""
+
+    after: Component | None = Field(
+        None,
+        description="a rewriter whose rewrites are sanitised: name and options; null = the texts themselves",
+    )
+
+
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
@@ -65,7 +80,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             name=NAME,
             summary="the defence: hidden characters, look-alikes and odd spaces are undone",
             factory=build,
-            options=NoOptions,
+            options=SanitiseOptions,
             extra="rewriters",
             modules=("regex",),
             paper="Unicode UAX 15, UTS 39",
@@ -74,16 +89,39 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     ]
 
 
-def build(options: NoOptions, context: Context) -> Sanitise:  # noqa: ARG001 - the factory's signature
+def build(options: SanitiseOptions, context: Context) -> Sanitise:
     """The factory."""
-    return Sanitise()
+    return Sanitise(Nested(options.after, context) if options.after is not None else None)
 
 
 class Sanitise:
-    """The same text for every one of the ``n`` rewrites and every seed."""
+    """The texts, or the rewrites of another rewriter, as a detector behind this defence would see them.
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:  # noqa: ARG002
-        return contained(NAME, texts, lambda text: [sanitised(text)] * n)
+    Of the texts themselves there is one sanitised form: the same for all of the ``n`` rewrites and every seed.
+    """
+
+    def __init__(self, after: Nested | None = None) -> None:
+        self.after = after
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+        """``n`` rewrites of each text, or why there are none."""
+        if self.after is None:
+            return list(contained(NAME, texts, lambda text: [sanitised(text)] * n))
+        return [self._defended(i, found) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
+
+    @staticmethod
+    def _defended(index: int, found: Rewritten) -> Rewritten:
+        """One text's rewrites, sanitised; one of which nothing is left costs them all, as everywhere."""
+        if isinstance(found, Failure):
+            return found
+        plain: list[Rewrite] = []
+        for before, after in zip(
+            found, contained(NAME, [one.text for one in found], lambda text: [sanitised(text)]), strict=True
+        ):
+            if isinstance(after, Failure):
+                return replace(after, index=index)
+            plain.append(replace(after[0], finished=before.finished))
+        return plain
 
 
 def sanitised(text: str) -> str:
