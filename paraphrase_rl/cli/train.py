@@ -270,7 +270,9 @@ def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins, progress: S
         with suppress(RunError):  # the disk may be full, which is then what the run failed of
             directory.event("end", status=status)
         plugins.on_run_end(folder, status)
-        if status != "completed" and directory.rows("evaluations.jsonl"):
+        if status == "completed":
+            progress.line(f"next: prl evaluate {shlex.quote(str(folder))}")
+        elif directory.rows("evaluations.jsonl"):
             progress.line(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
     return status
 
