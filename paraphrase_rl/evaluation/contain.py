@@ -9,17 +9,17 @@ from paraphrase_rl.errors import PluginError, PrlError
 from paraphrase_rl.plugins import one_line
 from paraphrase_rl.types import Failure, Rewrite
 
-Rewritten = list[Rewrite] | Failure
+Rewrites = list[Rewrite] | Failure
 """What a text became: its rewrites, or why there are none."""
 
 
 def rewrite_contained(
     name: str,
-    rewrite: Callable[[Sequence[str], int, int], list[Rewritten]],
+    rewrite: Callable[[Sequence[str], int, int], list[Rewrites]],
     texts: Sequence[str],
     n: int,
     seed: int,
-) -> list[Rewritten]:
+) -> list[Rewrites]:
     """Rewrites of a rewriter; where the call crashes, each text is rewritten alone and those that crash fail.
 
     A text's rewrites do not depend on the other texts of a call, so rewriting alone changes none.
@@ -51,7 +51,7 @@ def rewrite_contained(
     return [replace(one, index=i) if isinstance(one, Failure) else one for i, one in enumerate(alone)]
 
 
-def _checked(name: str, found: object, texts: int, n: int) -> list[Rewritten]:
+def _checked(name: str, found: object, texts: int, n: int) -> list[Rewrites]:
     if not isinstance(found, list) or len(found) != texts:
         count = f"{len(found)} items" if isinstance(found, list) else type(found).__name__
         raise _broken(name, f"returned {count} for {texts} texts")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import numpy as np
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import Cache, CachedDetector, key_of
 from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.evaluation.progress import Pace, Report
 from paraphrase_rl.evaluation.records import DetectorInfo
 from paraphrase_rl.plugins import one_line
 from paraphrase_rl.protocols import Detector
@@ -32,8 +32,6 @@ from paraphrase_rl.types import Scores
 
 CHUNK = 64
 """Texts scored by every detector before the next are, so that those on one language model share its pass."""
-QUIET_SECONDS = 10.0
-"""Between two lines of progress."""
 AGREEMENT = 1e-3
 """Thresholds of the run and of the evaluation may differ by so much of the human scores' spread."""
 
@@ -88,7 +86,7 @@ class Panel:
             found[COMBINED] = self.ensemble.combined
         return found
 
-    def scores(self, texts: Sequence[str], report: Callable[[str], None]) -> dict[str, Scores]:
+    def scores(self, texts: Sequence[str], report: Report) -> dict[str, Scores]:
         """Scores by detector, each of shape (N,); P(AI) for the ensemble. Those that failed are left out."""
         members = [column.member for column in self.columns if column.member]
         warm([member.detector for member in members], texts, report)
@@ -126,15 +124,14 @@ def known(detectors: Sequence[Detector], texts: Sequence[str]) -> int:
     return sum(detector.known(texts) for detector in detectors if isinstance(detector, CachedDetector))
 
 
-def warm(detectors: Sequence[Detector], texts: Sequence[str], report: Callable[[str], None]) -> None:
+def warm(detectors: Sequence[Detector], texts: Sequence[str], report: Report) -> None:
     """Score texts chunk by chunk, all detectors on each; the scores are in the cache afterwards."""
-    said = time.monotonic()
+    pace = Pace(report)
     for start in range(0, len(texts), CHUNK):
         for detector in detectors:
             detector.score(texts[start : start + CHUNK])
-        if time.monotonic() - said > QUIET_SECONDS and start + CHUNK < len(texts):
-            report(f"{start + CHUNK} of {len(texts)} texts scored")
-            said = time.monotonic()
+        done = start + CHUNK
+        pace.at(done, len(texts), f"{done} of {len(texts)} texts scored")
 
 
 def assemble(
@@ -142,7 +139,7 @@ def assemble(
     held_out: Sequence[Component],
     registry: Registry,
     cache: Cache,
-    report: Callable[[str], None],
+    report: Report,
 ) -> Panel:
     """Build and calibrate the detectors.
 

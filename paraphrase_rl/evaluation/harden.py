@@ -8,7 +8,7 @@ judged on test texts: untouched, rewritten in ways seen in training, and in ways
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
 from paraphrase_rl.evaluation.harden_tables import Tables, Text
 from paraphrase_rl.evaluation.hardened import Hardening, Met, TrainedOn
 from paraphrase_rl.evaluation.plan import Plan, label_of, versions
+from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.evaluation.records import CLEAN, RewriterInfo
-from paraphrase_rl.evaluation.rewriting import rewrite_with
+from paraphrase_rl.evaluation.rewriting import Rewriting
 from paraphrase_rl.recipe.schema import Attack, Weighted
 from paraphrase_rl.registry import Registry
 from paraphrase_rl.scoring.ensemble import CalibratedEnsemble, calibrate_ensemble
@@ -30,8 +31,6 @@ from paraphrase_rl.types import Document, Failure
 
 BEFORE, AFTER = "before", "detector"
 """Folders of the two detectors."""
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +100,10 @@ def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, repo
                 "harden on data with both",
             )
         before = _trained(plan, registry, detector, BEFORE, clean, report)
-        rewriting = _Rewriting(plan, registry, before, report)
+        rewriter = _Rewriter(plan, registry, before, report)
         sources = [d for d in clean if d.label == "ai"][: plan.texts]
         taught, trained_on = with_rewrites(
-            clean, sources, {label_of(a): rewriting.for_training(a, sources) for a in lessons.on}, left_out
+            clean, sources, {label_of(a): rewriter.for_training(a, sources) for a in lessons.on}, left_out
         )
         after = _trained(plan, registry, detector, AFTER, taught, report)
         after.to_file(plan.out / "calibration.json")
@@ -113,13 +112,13 @@ def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, repo
         humans: dict[str, list[Text]] = {CLEAN: [d.text for d in plan.human]}
         for attack, met in lessons:
             label = label_of(attack)
-            defence.append(tables.defence(label, met, rewriting.texts(attack, plan.ai, "test")))
-            humans[label] = rewriting.texts(attack, plan.human[: plan.texts], "human test")
+            defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
+            humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")
         accused = tables.accused(humans)
         found = Hardening(
             detector=detector,
             options=_options(plan, detector),
-            rewriters=tuple(rewriting.infos.values()),
+            rewriters=tuple(rewriter.infos.values()),
             run=str(plan.run) if plan.run else None,
             source=plan.corpus.source,
             digest=plan.corpus.digest,
@@ -190,43 +189,32 @@ def with_rewrites(
     )
 
 
-class _Rewriting:
-    """Rewrites of any documents, remembered in the folder of the hardening."""
+class _Rewriter:
+    """Rewrites of any documents, remembered in the folder of the hardening.
+
+    Attributes:
+        infos: what was run, by label.
+    """
 
     def __init__(self, plan: Plan, registry: Registry, before: CalibratedEnsemble, report: Report) -> None:
-        self._plan = plan
-        self._registry = registry
-        ensemble = before if before.voting else None
-        self._context = Context(device=plan.device, run=plan.run, ensemble=ensemble)
-        self._context_key = key_of(plan.run_digest, before.members[0].calibration.provenance)
-        self._cache = Cache(plan.out / FOLDER / "rewrites.jsonl")
-        self._report = report
+        self._rewriting = Rewriting(
+            registry=registry,
+            context=Context(device=plan.device, run=plan.run, ensemble=before if before.voting else None),
+            context_key=key_of(plan.run_digest, before.members[0].calibration.provenance),
+            seed=plan.seed,
+            cache=Cache(plan.out / FOLDER / "rewrites.jsonl"),
+            report=report,
+        )
         self.infos: dict[str, RewriterInfo] = {}
 
     def texts(self, attack: Attack, documents: Sequence[Document], what: str) -> list[Text]:
         """The rewrite of each document, or why there is none."""
-        label = label_of(attack)
-        # it rewrites the AI texts of a plan's test split: let that be the documents
-        tested = tuple(replace(d, split="test", label="ai") for d in documents)
-        plan = replace(
-            self._plan,
-            corpus=replace(self._plan.corpus, documents=tested),
-            texts=len(tested),
-            samples=1,
-            humans=0,
-        )
-        made = rewrite_with(
-            plan,
-            attack,
-            self._registry,
-            self._context,
-            self._context_key,
-            self._cache,
-            lambda line: self._report(f"{what} texts, {line}"),
-        )
-        if label not in self.infos or made.info.failure:
-            self.infos[label] = made.info
-        return [r if isinstance(r, Failure) else r[0].text for r in made.ai]
+        report = self._rewriting.report
+        rewriting = replace(self._rewriting, report=lambda line: report(f"{what} texts, {line}"))
+        info, (made,) = rewriting.rewrite_with(attack, (documents, 1))
+        if info.label not in self.infos or info.failure:
+            self.infos[info.label] = info
+        return [r if isinstance(r, Failure) else r[0].text for r in made]
 
     def for_training(self, attack: Attack, documents: Sequence[Document]) -> list[Text]:
         """Likewise; an empty rewrite is none.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
 from paraphrase_rl.evaluation.cells import Rows
 from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
 from paraphrase_rl.evaluation.records import Quality
 from paraphrase_rl.evaluation.statistics import estimate_mean
@@ -54,7 +55,7 @@ class Measurer:
     plan: Plan
     context: Context
     cache: Cache
-    report: Callable[[str], None]
+    report: Report
     notes: list[str] = field(default_factory=list)
     _built: QualityMeasures | None = None
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -25,6 +26,7 @@ from paraphrase_rl.evaluation.detectors import Panel, assemble
 from paraphrase_rl.evaluation.fairness import equal_length_words, fairness_tables
 from paraphrase_rl.evaluation.measuring import Measured, Measurer, quality_table
 from paraphrase_rl.evaluation.plan import Plan, held_out_of, versions
+from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.evaluation.records import (
     CLEAN,
     About,
@@ -35,14 +37,12 @@ from paraphrase_rl.evaluation.records import (
     RewriterInfo,
     Transfer,
 )
-from paraphrase_rl.evaluation.rewriting import rewrite_with
+from paraphrase_rl.evaluation.rewriting import Rewriting
 from paraphrase_rl.evaluation.scored import Scored, score, untouched, write_rows
 from paraphrase_rl.registry import Registry
 from paraphrase_rl.scoring.ensemble import COMBINED
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Document, FloatArray
-
-Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,18 +138,26 @@ def _find(
             (plan.calibration, "calibration humans"),
         )
     )
-    cache = Cache(plan.out / FOLDER / "rewrites.jsonl")
-    context_key = key_of(plan.run_digest, panel.ensemble_key)
+    rewriting = Rewriting(
+        registry=registry,
+        context=context,
+        context_key=key_of(plan.run_digest, panel.ensemble_key),
+        seed=plan.seed,
+        cache=Cache(plan.out / FOLDER / "rewrites.jsonl"),
+        report=report,
+    )
     rewriters = [RewriterInfo(label=CLEAN, name=CLEAN)]
     attacked, humans, measured = [], [], {}
     for attack in plan.attacks:
-        made = rewrite_with(plan, attack, registry, context, context_key, cache, report)
-        label = made.info.label
-        rewriters.append(made.info)
-        attacked.append(score(label, plan.ai, made.ai, plan.samples, panel, report))
+        info, (of_ai, of_human) = rewriting.rewrite_with(
+            attack, (plan.ai, plan.samples), (plan.rewritten_humans, 1)
+        )
+        label = info.label
+        rewriters.append(info)
+        attacked.append(score(label, plan.ai, of_ai, plan.samples, panel, report))
         if plan.rewritten_humans:
             what = f"{label}, human texts"
-            humans.append(score(label, plan.rewritten_humans, made.human, 1, panel, report, what))
+            humans.append(score(label, plan.rewritten_humans, of_human, 1, panel, report, what))
         rows = attacked[-1].rewritten
         found = measurer.measure(label, [source for _, source, _ in rows], [made for _, _, made in rows])
         measured[label] = [Measured() for _ in attacked[-1].rows]
@@ -256,10 +264,7 @@ def _columns(weights: FloatArray, rows: Sequence[int]) -> FloatArray:
 
 
 def _about(plan: Plan, started: datetime, seconds: float, notes: Sequence[str]) -> About:
-    groups: dict[str, int] = {}
-    for document in plan.human:
-        if document.group is not None:
-            groups[document.group] = groups.get(document.group, 0) + 1
+    groups = Counter(document.group for document in plan.human if document.group is not None)
     return About(
         run=str(plan.run) if plan.run is not None else None,
         source=plan.corpus.source,

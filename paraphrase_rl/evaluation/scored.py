@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from paraphrase_rl.evaluation.cells import Rows
-from paraphrase_rl.evaluation.contain import Rewritten as Rewrites
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.evaluation.detectors import Panel, known
 from paraphrase_rl.evaluation.measuring import Measured
+from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.files import write_jsonl
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
 
@@ -67,7 +68,7 @@ def score(
     rewrites: Sequence[Rewrites],
     samples: int,
     panel: Panel,
-    report: Callable[[str], None],
+    report: Report,
     what: str = "",
 ) -> Scored:
     """Score the rewrites of some documents with every detector.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paraphrase_rl.evaluation.contain import Rewritten, rewrite_contained
+from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context
 
@@ -23,7 +23,7 @@ class Nested:
         self.name = chosen.name
         self._rewriter = default_registry().build("rewriters", chosen.name, chosen.options, context)
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
         return rewrite_contained(self.name, self._rewriter.rewrite, texts, n, seed)
 

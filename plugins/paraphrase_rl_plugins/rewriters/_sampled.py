@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.protocols import Policy
 from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
 from paraphrase_rl.specs import Context
@@ -63,7 +63,7 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> U
     """
     from paraphrase_rl.training.prompts import messages
 
-    def rewrite(texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         groups = policy.sample(
             [messages(prompt, text) for text in texts],
             n=n,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from paraphrase_rl.evaluation.contain import Rewritten, rewrite_contained
+from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.types import Failure
 
@@ -18,12 +18,12 @@ class Usable:
         function: called as ``function(texts, n, seed)``; returns what a rewriter does.
     """
 
-    def __init__(self, owner: str, function: Callable[[Sequence[str], int, int], list[Rewritten]]) -> None:
+    def __init__(self, owner: str, function: Callable[[Sequence[str], int, int], list[Rewrites]]) -> None:
         self.owner, self._function = owner, function
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
-        results: dict[int, Rewritten] = {
+        results: dict[int, Rewrites] = {
             i: failure for i, text in enumerate(texts) if (failure := _unusable(self.owner, i, text))
         }
         rest = [i for i in range(len(texts)) if i not in results]
@@ -36,10 +36,10 @@ class Usable:
 class OneByOne:
     """The same by a function of one text: ``function(text, n, seed)`` returns its rewrites, or why there are none."""
 
-    def __init__(self, owner: str, function: Callable[[str, int, int], Rewritten]) -> None:
+    def __init__(self, owner: str, function: Callable[[str, int, int], Rewrites]) -> None:
         self._usable = Usable(owner, lambda texts, n, seed: [function(text, n, seed) for text in texts])
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
         return [at(i, self._usable.rewrite([text], n, seed)[0]) for i, text in enumerate(texts)]
 
@@ -49,12 +49,12 @@ def noise_key(seed: int, text: str) -> tuple[int, int]:
     return seed, int(sha256_text(text), 16)
 
 
-def at(index: int, result: Rewritten) -> Rewritten:
+def at(index: int, result: Rewrites) -> Rewrites:
     """A result with the position of its text in the call."""
     return replace(result, index=index) if isinstance(result, Failure) else result
 
 
-def _not_empty(owner: str, result: Rewritten) -> Rewritten:
+def _not_empty(owner: str, result: Rewrites) -> Rewrites:
     """A rewrite without a character is none: nothing could be scored, and no evasion claimed."""
     if isinstance(result, Failure) or all(rewrite.text.strip() for rewrite in result):
         return result

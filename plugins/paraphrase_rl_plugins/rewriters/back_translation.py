@@ -9,7 +9,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.passages import sentence_ends
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Rewrite
 from paraphrase_rl_plugins.rewriters._seq2seq import Seq2Seq
@@ -70,7 +70,7 @@ class BackTranslation:
     def __init__(self, forth: Seq2Seq, back: Seq2Seq) -> None:
         self.forth, self.back = forth, back
 
-    def rewrite(self, text: str, n: int, seed: int) -> Rewritten:  # noqa: ARG002
+    def rewrite(self, text: str, n: int, seed: int) -> Rewrites:  # noqa: ARG002
         """The rewrite, ``n`` times over: nothing is sampled, so every seed gives the same."""
         there, whole = _translated(text, self.forth)
         again, whole_again = _translated(there, self.back)

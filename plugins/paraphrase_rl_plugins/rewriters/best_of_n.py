@@ -11,7 +11,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.text_embedding import DEFAULT_ENCODER
@@ -95,10 +95,10 @@ class BestOfN:
         self.inner, self.ensemble, self.similarity = inner, ensemble, similarity
         self.candidates, self.min_similarity = candidates, min_similarity
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
         samples = [self._best(texts, seed, sample) for sample in range(n)]
-        results: list[Rewritten] = []
+        results: list[Rewrites] = []
         for i, column in enumerate(zip(*samples, strict=True)):
             failed = [one for one in column if isinstance(one, Failure)]
             results.append(

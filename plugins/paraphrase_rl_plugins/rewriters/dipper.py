@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Rewrite
 from paraphrase_rl_plugins.rewriters._seq2seq import Seq2Seq
@@ -83,7 +83,7 @@ class Dipper:
     def __init__(self, model: Seq2Seq, options: DipperOptions) -> None:
         self.model, self.options = model, options
 
-    def rewrite(self, text: str, n: int, seed: int) -> Rewritten:
+    def rewrite(self, text: str, n: int, seed: int) -> Rewrites:
         """``n`` rewrites, each with noise of its own."""
         return [self._once(text, (*noise_key(seed, text), sample)) for sample in range(n)]
 

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.recipe.schema import Component, Prompt
 from paraphrase_rl.scoring.contain import score_contained
 from paraphrase_rl.specs import Context, Options, RewriterSpec
@@ -140,7 +140,7 @@ class GuidedDecoder:
         ends = model.generation_config.eos_token_id
         self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
 
-    def rewrite(self, text: str, n: int, seed: int) -> Rewritten:  # noqa: ARG002
+    def rewrite(self, text: str, n: int, seed: int) -> Rewrites:  # noqa: ARG002
         """The rewrite, ``n`` times over: nothing is sampled, so every seed gives the same.
 
         A text that leaves no room for its rewrite in the model's context fails (``too-long``).

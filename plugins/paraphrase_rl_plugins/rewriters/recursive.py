@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
@@ -49,10 +49,10 @@ class Recursive:
     def __init__(self, inner: Nested, times: int) -> None:
         self.inner, self.times = inner, times
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
         chains = [self._chain(texts, seed, sample) for sample in range(n)]
-        results: list[Rewritten] = []
+        results: list[Rewrites] = []
         for column in zip(*chains, strict=True):
             broken = [one for one in column if isinstance(one, Failure)]
             results.append(broken[0] if broken else [one for one in column if isinstance(one, Rewrite)])

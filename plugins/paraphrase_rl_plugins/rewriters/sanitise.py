@@ -33,7 +33,7 @@ from typing import Any
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.contain import Rewritten
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
@@ -103,14 +103,14 @@ class Sanitise:
     def __init__(self, after: Nested | None = None) -> None:
         self.after = after
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewritten]:
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
         if self.after is None:
             return list(contained(NAME, texts, lambda text: [sanitised(text)] * n))
         return [self._defended(i, found) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
 
     @staticmethod
-    def _defended(index: int, found: Rewritten) -> Rewritten:
+    def _defended(index: int, found: Rewrites) -> Rewrites:
         """One text's rewrites, sanitised; one of which nothing is left costs them all, as everywhere."""
         if isinstance(found, Failure):
             return found
