@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.evaluated import show
+from paraphrase_rl.cli.evaluate_tables import show
 from paraphrase_rl.cli.output import format_option, say
 from paraphrase_rl.cli.settings import device_option, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError

@@ -16,7 +16,7 @@ from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.harden import Lessons
-    from paraphrase_rl.evaluation.hardened import Accused, Hardening
+    from paraphrase_rl.evaluation.harden_records import Accused, Hardening
     from paraphrase_rl.evaluation.records import Estimate
     from paraphrase_rl.recipe.schema import Attack, Recipe
     from paraphrase_rl.registry import Registry

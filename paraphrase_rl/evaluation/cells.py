@@ -18,6 +18,7 @@ from paraphrase_rl.evaluation.statistics import (
     evaded,
     flagged,
     interval,
+    known_mean,
     resample,
     share_interval,
     weighted_auroc,
@@ -28,7 +29,8 @@ from paraphrase_rl.scoring.calibration import Calibration
 from paraphrase_rl.scoring.metrics import auroc
 from paraphrase_rl.types import Document, FloatArray
 
-Rows = NDArray[np.int64]
+Indices = NDArray[np.int64]
+"""Which text each row is of."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +140,7 @@ class CellFigures:
     points: Mapping[float, PointFigures] = field(default_factory=dict)
 
 
-def cell_figures(clean: Clean, after: FloatArray, documents: Rows, design: Design) -> CellFigures:
+def cell_figures(clean: Clean, after: FloatArray, documents: Indices, design: Design) -> CellFigures:
     """All figures of a cell.
 
     Only rewrites count that have a score and whose text had one, before and after alike: otherwise a rewriter that
@@ -162,9 +164,8 @@ def cell_figures(clean: Clean, after: FloatArray, documents: Rows, design: Desig
         return Figure(value, weighted_auroc(humans, scores, human_weights, weights), rest, is_share=False)
 
     def share(rows: FloatArray, resampled: FloatArray) -> Figure:
-        counted = np.isfinite(rows)
-        value = float(rows[counted].mean()) if counted.any() else np.nan
-        return Figure(value, weighted_mean(resampled, weights), frozenset(documents[counted].tolist()))
+        counted = frozenset(documents[np.isfinite(rows)].tolist())
+        return Figure(known_mean(rows), weighted_mean(resampled, weights), counted)
 
     points = {}
     for target, thresholds in clean.thresholds.items():

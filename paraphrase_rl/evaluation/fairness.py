@@ -14,9 +14,9 @@ import numpy as np
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.evaluation.records import Estimate, FairnessGap, FalsePositives
 from paraphrase_rl.evaluation.statistics import (
+    estimate_share,
     flagged,
     interval,
-    share_interval,
     weighted_mean,
     weighted_thresholds,
 )
@@ -113,7 +113,7 @@ def fairness_tables(
         draws = {
             name: weighted_mean(resampled[:, chosen], weights[:, chosen]) for name, chosen in members.items()
         }
-        found = {name: _rate(values[name], draws[name]) for name in members}
+        found = {name: estimate_share(values[name], draws[name]) for name in members}
         about = {"rewriter": rewriter, "detector": detector, "target_fpr": target, "words": words}
         rates += [FalsePositives(group=name, rate=found[name], **about) for name in (EVERYBODY, *groups)]
         gaps += [
@@ -170,11 +170,6 @@ def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:
         p - q - math.hypot(p - low, reference_high - q),
         p - q + math.hypot(high - p, q - reference_low),
     )
-
-
-def _rate(known: FloatArray, resampled: FloatArray) -> Estimate:
-    values = known[np.isfinite(known)]
-    return share_interval(float(values.mean()) if values.size else math.nan, resampled, values.size)
 
 
 def _is_extreme(rate: Estimate) -> bool:

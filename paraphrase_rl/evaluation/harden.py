@@ -16,8 +16,8 @@ from typing import Any
 from paraphrase_rl.data.splits import units
 from paraphrase_rl.errors import EvaluationError, UsageError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
+from paraphrase_rl.evaluation.harden_records import Hardening, Met, TrainedOn
 from paraphrase_rl.evaluation.harden_tables import Tables, Text
-from paraphrase_rl.evaluation.hardened import Hardening, Met, TrainedOn
 from paraphrase_rl.evaluation.plan import Plan, label_of, versions
 from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.evaluation.records import CLEAN, RewriterInfo

@@ -13,13 +13,13 @@ import numpy as np
 from paraphrase_rl.data.passages import passage
 from paraphrase_rl.evaluation.cells import Design
 from paraphrase_rl.evaluation.fairness import equal_length_words, fairness_tables, share_difference
-from paraphrase_rl.evaluation.hardened import Accused, Defence, Detection, Met
+from paraphrase_rl.evaluation.harden_records import Accused, Defence, Detection, Met
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.records import CLEAN, Estimate
 from paraphrase_rl.evaluation.statistics import (
+    estimate_share,
     flagged,
     interval,
-    share_interval,
     weighted_auroc,
     weighted_mean,
     weighted_thresholds,
@@ -114,9 +114,7 @@ class Tables:
             flags = flagged(scores, threshold)[0]
             thresholds = weighted_thresholds(calibration, target, self._design.calibration)
             draws.append(weighted_mean(flagged(scores, thresholds), self._design.ai))
-            counted = flags[np.isfinite(flags)]
-            value = float(counted.mean()) if counted.size else np.nan
-            shares.append(share_interval(value, draws[-1], counted.size))
+            shares.append(estimate_share(flags, draws[-1]))
         change = share_difference(shares[1], shares[0], draws[1] - draws[0], shares[0].n)
         return Detection(target_fpr=target, before=shares[0], after=shares[1], change=change)
 

@@ -11,7 +11,7 @@ import numpy as np
 from paraphrase_rl import __version__
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
-from paraphrase_rl.evaluation.cells import Rows
+from paraphrase_rl.evaluation.cells import Indices
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
@@ -133,7 +133,7 @@ class Measurer:
 
 
 def quality_table(
-    label: str, measured: Sequence[Measured], documents: Rows, ids: Sequence[str], weights: FloatArray
+    label: str, measured: Sequence[Measured], documents: Indices, ids: Sequence[str], weights: FloatArray
 ) -> list[Quality]:
     """The mean of each metric with its interval by document.
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 POLICY = "policy"
 """The rewriter that is about a run, see docs/decisions/0001: left out where there is no run."""
-TEXTS = 64
-RESAMPLES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +54,10 @@ class Plan:
     out: Path
     run: Path | None = None
     device: str = "cpu"
-    texts: int = TEXTS
+    texts: int
     samples: int = 1
     humans: int = 0
-    resamples: int = RESAMPLES
+    resamples: int = 2000
     nli: str | None = None
     judge: JudgeSettings | None = None
 

@@ -34,8 +34,6 @@ from paraphrase_rl.specs import Context, Options
 from paraphrase_rl.text_embedding import DEFAULT_ENCODER
 from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite
 
-__all__ = ["METRICS", "JudgeSettings", "Metric", "QualityMeasures", "build_quality"]
-
 INF = float("inf")
 
 

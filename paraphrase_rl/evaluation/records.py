@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.files import write_text
@@ -32,6 +32,34 @@ class Record(BaseModel):
     """Base of the records: frozen, unknown keys refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Record = TypeVar("_Record", bound=Record)
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Keep a record as JSON, whole or not at all."""
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+
+
+def read_record(kind: type[_Record], path: Path, missing: str, command: str) -> _Record:
+    """What :func:`write_record` wrote.
+
+    Args:
+        kind: of the record.
+        path: its file.
+        missing: what its folder lacks where there is no file, such as "holds no evaluation".
+        command: what makes it.
+
+    Raises:
+        EvaluationError: there is none, or it is damaged.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise EvaluationError(f"{path.parent} {missing}", f"make one: {command}") from None
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"cannot read {path}: {error}", f"make it anew: {command}") from error
 
 
 class Estimate(Record):
@@ -175,7 +203,7 @@ class Results(Record):
 
     def write(self, folder: Path) -> None:
         """Keep it, whole or not at all."""
-        write_text(folder / "results.json", self.model_dump_json(indent=1) + "\n")
+        write_record(self, folder / "results.json")
 
     @classmethod
     def read(cls, folder: Path) -> Results:
@@ -184,13 +212,7 @@ class Results(Record):
         Raises:
             EvaluationError: there is none, or it is damaged.
         """
-        path = folder / "results.json"
-        if not path.is_file():
-            raise EvaluationError(f"{folder} holds no evaluation", "make one: prl evaluate RUN")
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise EvaluationError(f"cannot read {path}: {error}", "make it anew: prl evaluate RUN") from error
+        return read_record(cls, folder / "results.json", "holds no evaluation", "prl evaluate RUN")
 
     def cell(self, rewriter: str, detector: str) -> Cell | None:
         """The cell of a rewriter and a detector."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.evaluation.cells import Rows
+from paraphrase_rl.evaluation.cells import Indices
 from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.evaluation.detectors import Panel, known
 from paraphrase_rl.evaluation.measuring import Measured
@@ -43,7 +43,7 @@ class Scored:
     scores: Mapping[str, Scores]
 
     @property
-    def positions(self) -> Rows:
+    def positions(self) -> Indices:
         """Shape (R,): which document each row is of."""
         return np.array([row.document for row in self.rows], dtype=np.int64)
 

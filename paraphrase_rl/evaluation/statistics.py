@@ -143,6 +143,22 @@ def share_interval(value: float, resampled: FloatArray, n: int) -> Estimate:
     return found.model_copy(update={"low": min(low, found.low), "high": max(high, found.high)})
 
 
+def known_mean(values: FloatArray) -> float:
+    """Mean of those that are not NaN; NaN where there is none."""
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def estimate_share(values: FloatArray, resampled: FloatArray) -> Estimate:
+    """The share of texts that count, with :func:`share_interval`; each text is a document of its own.
+
+    Args:
+        values: shape (N,): 1 where a text counts, 0 where not, NaN where that is not known.
+        resampled: shape (B,): the share in each resample.
+    """
+    return share_interval(known_mean(values), resampled, int(np.isfinite(values).sum()))
+
+
 def estimate_mean(values: FloatArray, units: Sequence[str], weights: FloatArray) -> Estimate:
     """The mean over rows with its interval by document; NaN rows are left out.
 
@@ -153,5 +169,4 @@ def estimate_mean(values: FloatArray, units: Sequence[str], weights: FloatArray)
     """
     known = np.isfinite(values)
     n = len({unit for unit, is_known in zip(units, known.tolist(), strict=True) if is_known})
-    value = float(values[known].mean()) if known.any() else float("nan")
-    return interval(value, weighted_mean(values, weights), n)
+    return interval(known_mean(values), weighted_mean(values, weights), n)

@@ -10,21 +10,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation import attack_criteria, run_criteria
 from paraphrase_rl.evaluation.acceptance import Case, VerdictLine, quoted
 from paraphrase_rl.evaluation.pareto import EVALUATION, Candidate, candidates
 from paraphrase_rl.evaluation.plan import POLICY
-from paraphrase_rl.evaluation.records import Record, Results
-from paraphrase_rl.files import write_text
+from paraphrase_rl.evaluation.records import Record, Results, read_record, write_record
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.scoring.ensemble import COMBINED
 from paraphrase_rl.training.history import History, moment, read_history
-
-__all__ = ["BEST", "CRITERIA", "FINAL", "Candidate", "Verdict", "VerdictLine", "judge_run"]
 
 BEST, FINAL = "best", "final"
 
@@ -61,7 +58,7 @@ class Verdict(Record):
 
     def write(self, run: Path) -> None:
         """Keep it, whole or not at all."""
-        write_text(run / "verdict.json", self.model_dump_json(indent=1) + "\n")
+        write_record(self, run / "verdict.json")
 
     @classmethod
     def read(cls, run: Path) -> Verdict:
@@ -70,13 +67,7 @@ class Verdict(Record):
         Raises:
             EvaluationError: there is none, or it is damaged.
         """
-        path, again = run / "verdict.json", f"prl validate {quoted(run)}"
-        if not path.is_file():
-            raise EvaluationError(f"{run} has no verdict", f"make one: {again}")
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except (OSError, ValidationError) as error:
-            raise EvaluationError(f"cannot read {path}: {error}", f"make it anew: {again}") from error
+        return read_record(cls, run / "verdict.json", "has no verdict", f"prl validate {quoted(run)}")
 
 
 def judge_run(
@@ -104,16 +95,11 @@ def judge_run(
     acceptance = acceptance or history.recipe.acceptance
     folder = evaluation or run / "evaluation"
     results = Results.read(folder) if evaluation or (folder / "results.json").is_file() else None
+    labels = _labels(history, results)
     chosen: tuple[Candidate, ...] = ()
     if checkpoint == BEST:
         brings = _command(history, evaluation, every=True)
-        chosen = candidates(
-            history,
-            results,
-            _labels(history, results),
-            acceptance.semantic_similarity,
-            brings,
-        )
+        chosen = candidates(history, results, labels, acceptance.semantic_similarity, brings)
         step = _best(history, chosen, brings)
     else:
         step = _step(history, checkpoint)
@@ -125,7 +111,7 @@ def judge_run(
         whole=history.status == "completed" or checkpoint != FINAL,
         results=results,
         fairness=_of_same_detectors(history, fairness) if fairness else results,
-        label=_labels(history, results).get(step),
+        label=labels.get(step),
         stale=_of_another_run(history, evaluation, results) or (_stale(history, results) if last else ""),
         chosen_among=sum(c.source == EVALUATION for c in chosen) or 1,
         command=_command(history, evaluation, every=not last),

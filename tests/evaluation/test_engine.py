@@ -206,7 +206,7 @@ def run(registry, tmp_path) -> Evaluate:
             corpus=Corpus(tuple(documents or texts()), "toy", "Capitals."),
             out=tmp_path / out,
             resamples=50,
-            **changes,
+            **{"texts": 64, **changes},
         )
         return evaluate(plan, registry, lambda line: None)
 

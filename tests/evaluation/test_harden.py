@@ -15,7 +15,7 @@ from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import EvaluationError, ModelError, UsageError
 from paraphrase_rl.evaluation.harden import Lessons, harden, training_texts
-from paraphrase_rl.evaluation.hardened import Hardening
+from paraphrase_rl.evaluation.harden_records import Hardening
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.plugins import Plugins
 from paraphrase_rl.recipe.schema import Attack, Recipe, Weighted
@@ -395,11 +395,3 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, name):
         run(tmp_path)
     assert caught.value.hint == "choose another --out"
     assert [p.name for p in tmp_path.iterdir()] == [name]
-
-
-def test_there_is_no_hardening_to_read(tmp_path):
-    with pytest.raises(EvaluationError, match="holds no hardening"):
-        Hardening.read(tmp_path)
-    (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(EvaluationError, match="cannot read"):
-        Hardening.read(tmp_path)

@@ -14,11 +14,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
-from paraphrase_rl.errors import EvaluationError
-from paraphrase_rl.evaluation.records import Estimate, FairnessGap, FalsePositives, Record, RewriterInfo
-from paraphrase_rl.files import write_text
+from paraphrase_rl.evaluation.records import (
+    Estimate,
+    FairnessGap,
+    FalsePositives,
+    Record,
+    RewriterInfo,
+    read_record,
+    write_record,
+)
 
 Met = Literal["untouched", "seen", "unseen"]
 """How a detector met the rewrites it is tested on: none were made; it was trained on such; it was not."""
@@ -90,7 +96,7 @@ class Hardening(Record):
 
     def write(self, folder: Path) -> None:
         """Keep it, whole or not at all."""
-        write_text(folder / "results.json", self.model_dump_json(indent=1) + "\n")
+        write_record(self, folder / "results.json")
 
     @classmethod
     def read(cls, folder: Path) -> Hardening:
@@ -99,12 +105,4 @@ class Hardening(Record):
         Raises:
             EvaluationError: there is none, or it is damaged.
         """
-        path = folder / "results.json"
-        try:
-            return cls.model_validate_json(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise EvaluationError(f"{folder} holds no hardening", "make one: prl harden DETECTOR") from None
-        except (OSError, ValidationError) as error:
-            raise EvaluationError(
-                f"cannot read {path}: {error}", "make it anew: prl harden DETECTOR"
-            ) from error
+        return read_record(cls, folder / "results.json", "holds no hardening", "prl harden DETECTOR")

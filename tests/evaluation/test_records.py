@@ -1,0 +1,36 @@
+"""Records on disk: what is missing or damaged is one clear error with the command that makes it anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from paraphrase_rl.errors import EvaluationError
+from paraphrase_rl.evaluation.harden_records import Hardening
+from paraphrase_rl.evaluation.records import Results
+from paraphrase_rl.evaluation.verdict import Verdict
+
+KINDS = [
+    (Results, "results.json", "holds no evaluation", "prl evaluate RUN"),
+    (Hardening, "results.json", "holds no hardening", "prl harden DETECTOR"),
+    (Verdict, "verdict.json", "has no verdict", "prl validate "),
+]
+
+
+@pytest.mark.parametrize(("kind", "name", "missing", "command"), KINDS)
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"format": 2}', b"\xff\xfe"])
+def test_a_damaged_record_is_named(kind, name, missing, command, content, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(EvaluationError, match=f"cannot read .*{name}") as caught:
+        kind.read(tmp_path)
+    assert caught.value.hint.startswith(f"make it anew: {command}")
+
+
+@pytest.mark.parametrize(("kind", "name", "missing", "command"), KINDS)
+def test_a_missing_record_is_named(kind, name, missing, command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path, tmp_path / "nowhere", tmp_path / "file"):
+        with pytest.raises(EvaluationError, match=missing) as caught:
+            kind.read(folder)
+        assert caught.value.hint.startswith(f"make one: {command}")
