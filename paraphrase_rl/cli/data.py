@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
-from paraphrase_rl.cli.settings import set_option
+from paraphrase_rl.cli.settings import component_option, set_option
 
 
 class _OrBuild(click.Command):
@@ -27,14 +27,7 @@ class _OrBuild(click.Command):
 
 @click.command("data", cls=_OrBuild, context_settings={"show_default": True})
 @click.argument("source", default="starter")
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the data set, such as path=essays.jsonl.",
-)
+@component_option("the data set, such as path=essays.jsonl")
 @set_option
 @click.option(
     "--sample",

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.evaluate_tables import show
-from paraphrase_rl.cli.output import format_option, say
-from paraphrase_rl.cli.settings import device_option, set_option
+from paraphrase_rl.cli.output import format_option, say, this_command
+from paraphrase_rl.cli.settings import default_device, device_option, only, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
@@ -110,7 +107,7 @@ def command(
       prl evaluate --config quickstart --out evaluations/attacks -r synonym -r whitespace -d lrr
     """
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
+    from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
     from paraphrase_rl.evaluation.run import evaluate
     from paraphrase_rl.registry import default_registry
 
@@ -129,7 +126,7 @@ def command(
         corpus=load_documents(recipe.data.source, recipe.data, registry),
         out=folder,
         run=run,
-        device=device or _device(),
+        device=device or default_device(),
         texts=texts,
         samples=samples,
         humans=humans,
@@ -137,25 +134,17 @@ def command(
         judge=judge,
     )
     say(
-        f"evaluating {', '.join(a.label or a.name for a in plan.attacks) or 'no rewriter'} on {len(plan.ai)} AI and "
+        f"evaluating {', '.join(label_of(a) for a in plan.attacks) or 'no rewriter'} on {len(plan.ai)} AI and "
         f"{len(plan.human)} human test texts of {plan.corpus.source} into {folder}"
     )
     try:
         results = evaluate(plan, registry, say)
     except KeyboardInterrupt:
-        say(f"what was computed is kept; continue with: {shlex.join(['prl', *sys.argv[1:]])}")
+        say(f"what was computed is kept; continue with: {this_command()}")
         raise
     show(results, format_, folder)
     if any(not cell.points for cell in results.cells):
         ctx.exit(EXIT_NO)
-
-
-def _device() -> str:
-    if importlib.util.find_spec("torch") is None:
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _judge(url: str | None, model: str | None, key_env: str | None) -> JudgeSettings | None:
@@ -177,8 +166,9 @@ def _recipe(
     registry: Registry,
 ) -> Recipe:
     """The recipe of the run or of --config, with the rewriters and held-out detectors asked for."""
-    from paraphrase_rl.files import dumps
+    from paraphrase_rl.evaluation.plan import label_of
     from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.training.recorded import recipe_file
 
     if (run is None) == (config is None):
         raise UsageError(
@@ -186,9 +176,7 @@ def _recipe(
         )
     path = str(config)
     if run is not None:
-        if not (run / "recipe.yaml").is_file():
-            raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
-        path = str(run / "recipe.yaml")
+        path = str(recipe_file(run))
         for override in overrides:
             if override.strip().split("=")[0].split(".")[0] not in _OF_RUNS:
                 raise UsageError(
@@ -198,14 +186,14 @@ def _recipe(
     recipe = load_recipe(path, overrides).recipe
     named: list[str] = []
     if rewriters:
-        listed = {attack.label or attack.name: attack.model_dump() for attack in recipe.rewriters}
+        attacks = {label_of(attack): attack for attack in recipe.rewriters}
         for name in rewriters:
-            if name not in listed:
+            if name not in attacks:
                 registry.get("rewriters", name)
-        named.append(f"rewriters={dumps([listed.get(n, {'name': n}) for n in dict.fromkeys(rewriters)])}")
+        named.append(only("rewriters", rewriters, attacks))
     if detectors:
-        known = {component.name: component.model_dump() for component in recipe.held_out or []}
         for name in detectors:
             registry.get("detectors", name)
-        named.append(f"held_out={dumps([known.get(n, {'name': n}) for n in dict.fromkeys(detectors)])}")
+        held_out = {component.name: component for component in recipe.held_out or []}
+        named.append(only("held_out", detectors, held_out))
     return load_recipe(path, [*overrides, *named]).recipe if named else recipe

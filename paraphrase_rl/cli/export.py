@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from paraphrase_rl.cli.output import say
+from paraphrase_rl.cli.settings import component_option
 from paraphrase_rl.errors import RunError
 
 
@@ -16,7 +17,7 @@ from paraphrase_rl.errors import RunError
     "--step", type=click.IntRange(min=0), help="A checkpoint.  [default: the final one, else the last]"
 )
 @click.option("--out", type=click.Path(path_type=Path), help="New folder.  [default: RUN/adapter-STEP]")
-@click.option("--option", "-o", "options", multiple=True, metavar="KEY=VALUE", help="Option of the backend.")
+@component_option("the backend")
 def command(run: Path, step: int | None, out: Path | None, options: tuple[str, ...]) -> None:
     """Write the adapter of a run to a folder in PEFT's format.
 

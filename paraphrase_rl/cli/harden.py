@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import Row, emit, format_option, say
-from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.cli.output import Row, emit, format_option, say, this_command
+from paraphrase_rl.cli.settings import default_device, device_option, recipe_of, recipe_options
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.harden import Lessons
@@ -78,13 +76,12 @@ def command(
     from paraphrase_rl.evaluation.plan import Plan
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.scoring.trainable import trainer_of
+    from paraphrase_rl.training.recorded import recipe_file
 
     registry = default_registry()
     trainer_of(registry, detector)
-    if run is not None and not (run / "recipe.yaml").is_file():
-        raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
-    source = config or (str(run / "recipe.yaml") if run is not None else None)
-    recipe = recipe_of(source, data, data_options, overrides, [detector])
+    of_run = str(recipe_file(run)) if run is not None else None
+    recipe = recipe_of(config or of_run, data, data_options, overrides, [detector])
     seen = [_attack(recipe, name) for name in on]
     lessons = Lessons(
         on=seen,
@@ -104,7 +101,7 @@ def command(
     try:
         found = harden(plan, registry, detector, lessons, say)
     except KeyboardInterrupt:
-        say(f"the rewrites made so far are kept; continue with: {shlex.join(['prl', *sys.argv[1:]])}")
+        say(f"the rewrites made so far are kept; continue with: {this_command()}")
         raise
     _explain(found)
     emit(
@@ -140,17 +137,10 @@ def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attac
 
 
 def _device(registry: Registry, detector: str, lessons: Lessons) -> str:
-    """``cuda`` where there is one and something may run on it, else ``cpu``; torch is asked only then."""
-    from importlib.util import find_spec
-
-    on_models = "torch" in registry.spec("detectors", detector).modules or any(
-        registry.spec("rewriters", attack.name).extra for attack, _ in lessons
+    return default_device(
+        "torch" in registry.spec("detectors", detector).modules
+        or any(registry.spec("rewriters", attack.name).extra for attack, _ in lessons)
     )
-    if not on_models or find_spec("torch") is None:
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _explain(found: Hardening) -> None:

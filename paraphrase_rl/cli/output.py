@@ -6,6 +6,8 @@ import csv
 import io
 import math
 import re
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
@@ -35,6 +37,11 @@ def format_option(function: _Function) -> _Function:
 def say(message: str = "") -> None:
     """A message for the person, on stderr."""
     click.echo(message, err=True)
+
+
+def this_command() -> str:
+    """The command as it was typed, for a hint to repeat it."""
+    return shlex.join(["prl", *sys.argv[1:]])
 
 
 def emit(

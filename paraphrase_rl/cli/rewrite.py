@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import device_option, option_values
-from paraphrase_rl.cli.texts import INPUT_FORMATS, Item, read_items
-from paraphrase_rl.errors import EXIT_NO, PrlError, UsageError
+from paraphrase_rl.cli.settings import component_option, default_device, device_option, option_values
+from paraphrase_rl.cli.texts import Item, read_items, text_options
+from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
     from paraphrase_rl.protocols import Rewriter
@@ -26,22 +26,8 @@ AT_ONCE = 16
 
 @click.command("rewrite")
 @click.argument("name", metavar="NAME")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text itself; may be repeated.")
-@click.option(
-    "--input-format",
-    type=click.Choice(INPUT_FORMATS),
-    help="Of the paths and of standard input.  [default: by the file's name, else text]",
-)
-@click.option("--column", default="text", show_default=True, help="Of JSONL and CSV: where the text is.")
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the rewriter, such as candidates=8; values are YAML.",
-)
+@text_options
+@component_option("the rewriter, such as candidates=8; values are YAML")
 @click.option("-n", "n", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites a text.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rewriting.")
 @click.option(
@@ -91,17 +77,18 @@ def command(
     """
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.specs import Context
+    from paraphrase_rl.training.recorded import recipe_file
 
     registry = default_registry()
     spec = registry.spec("rewriters", name)
     given = option_values(options, "max_tokens=200")
     registry.options("rewriters", name, given)
-    if run is not None and not (run / "recipe.yaml").is_file():
-        raise UsageError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
+    if run is not None:
+        recipe_file(run)
     items = read_items(paths, texts, input_format, column)
     registry.require("rewriters", name)
     where = calibration or _calibration_of(run)
-    device = device or _device(bool(spec.extra) or where is not None)
+    device = device or default_device(bool(spec.extra) or where is not None)
     ensemble = _ensemble(registry, where, device, needed=calibration is not None)
     rewriter = registry.build("rewriters", name, given, Context(device=device, ensemble=ensemble, run=run))
     if run is not None:
@@ -131,17 +118,6 @@ def _calibration_of(run: Path | None) -> Path | None:
     """The calibration of a run, where it has one."""
     path = run / "calibration.json" if run is not None else None
     return path if path is not None and path.is_file() else None
-
-
-def _device(runs_on_models: bool) -> str:
-    """``cuda`` where there is one, else ``cpu``; torch is asked only where models may run, and is installed."""
-    from importlib.util import find_spec
-
-    if not runs_on_models or find_spec("torch") is None:
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _ensemble(

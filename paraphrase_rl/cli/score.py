@@ -10,7 +10,7 @@ import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import device_for, device_option
-from paraphrase_rl.cli.texts import INPUT_FORMATS, Item, read_items
+from paraphrase_rl.cli.texts import Item, read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, CalibrationError
 
 if TYPE_CHECKING:
@@ -26,14 +26,7 @@ FEW_WORDS = 50
 
 
 @click.command("score")
-@click.argument("paths", nargs=-1, metavar="[PATH]...")
-@click.option("--text", "texts", multiple=True, metavar="TEXT", help="A text itself; may be repeated.")
-@click.option(
-    "--input-format",
-    type=click.Choice(INPUT_FORMATS),
-    help="Of the paths and of standard input.  [default: by the file's name, else text]",
-)
-@click.option("--column", default="text", show_default=True, help="Of JSONL and CSV: where the text is.")
+@text_options
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),

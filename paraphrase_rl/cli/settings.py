@@ -1,8 +1,8 @@
-"""From the options of a command to a recipe: what `fit` and `calibrate` share, and `check` and `train`."""
+"""Options that several commands have, and what they mean: a recipe, components, prices, a device."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from paraphrase_rl.recipe.cost import Prices
-    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.recipe.schema import Component, Recipe
     from paraphrase_rl.registry import Registry
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -24,6 +24,16 @@ set_option = click.option(
     help="Change a key of the recipe, such as training.epochs=1.",
 )
 device_option = click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+
+
+def component_option(of: str, name: str = "options") -> Callable[[_Function], _Function]:
+    """``--option KEY=VALUE`` of a component; arrives as ``name``.
+
+    Args:
+        of: the component, for the help, such as "the backend".
+        name: of the argument.
+    """
+    return click.option("--option", "-o", name, multiple=True, metavar="KEY=VALUE", help=f"Option of {of}.")
 
 
 def option_values(options: Sequence[str], example: str) -> dict[str, Any]:
@@ -52,14 +62,7 @@ def recipe_options(function: _Function) -> _Function:
     """``--config``, ``--data``, ``--option`` and ``--set``; arrive as config, data, data_options, overrides."""
     for option in (
         set_option,
-        click.option(
-            "--option",
-            "-o",
-            "data_options",
-            multiple=True,
-            metavar="KEY=VALUE",
-            help="Option of the data set, such as path=essays.jsonl.",
-        ),
+        component_option("the data set, such as path=essays.jsonl", "data_options"),
         click.option("--data", metavar="SOURCE", help="Data set plug-in.  [default: the recipe's, starter]"),
         click.option("--config", metavar="NAME|FILE", help="A recipe: packaged name or YAML."),
     ):
@@ -124,22 +127,41 @@ def recipe_of(
 
     named: list[str] = []
     if detectors:
-        listed = {d.name: d.model_dump() for d in load_recipe(config).recipe.detectors}
-        chosen = [listed.get(name, {"name": name}) for name in dict.fromkeys(detectors)]
-        named.append(f"detectors={dumps(chosen)}")
+        listed = {detector.name: detector for detector in load_recipe(config).recipe.detectors}
+        named.append(only("detectors", detectors, listed))
     if data is not None:
         named.append(f"data.source={dumps({'name': data})}")
     named += [f"data.source.options.{option}" for option in data_options]
     return load_recipe(config, [*named, *overrides]).recipe
 
 
-def device_for(registry: Registry, detectors: Collection[str]) -> str:
-    """``cuda`` where there is one and a detector runs on torch, else ``cpu``; asks torch only then."""
-    needed = {module for name in detectors for module in registry.get("detectors", name).spec.modules}
-    if "torch" not in needed:
+def only(key: str, names: Sequence[str], listed: Mapping[str, Component]) -> str:
+    """What ``--set`` takes to leave a recipe's list at ``key`` with the components named.
+
+    Args:
+        listed: the recipe's own by name; one of them keeps its options, another has none.
+    """
+    from paraphrase_rl.files import dumps
+
+    chosen = [listed[n].model_dump() if n in listed else {"name": n} for n in dict.fromkeys(names)]
+    return f"{key}={dumps(chosen)}"
+
+
+def default_device(runs_on_torch: bool = True) -> str:
+    """``cuda`` where there is one, else ``cpu``; torch is asked only where it is needed and installed."""
+    from importlib.util import find_spec
+
+    if not runs_on_torch or find_spec("torch") is None:
         return "cpu"
-    for name in detectors:
-        registry.require("detectors", name)
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def device_for(registry: Registry, detectors: Collection[str]) -> str:
+    """``cuda`` where there is one and a detector runs on torch, else ``cpu``; asks torch only then."""
+    needed = {module for name in detectors for module in registry.get("detectors", name).spec.modules}
+    if "torch" in needed:
+        for name in detectors:
+            registry.require("detectors", name)
+    return default_device("torch" in needed)

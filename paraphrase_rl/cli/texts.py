@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
 
 from paraphrase_rl.errors import DataError, UsageError
 
@@ -17,6 +19,30 @@ INPUT_FORMATS = ("text", "jsonl", "csv")
 STDIN = "-"
 _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
 _IN_FOLDERS = (".txt", ".md")
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def text_options(function: _Function) -> _Function:
+    """``PATH...``, ``--text``, ``--input-format`` and ``--column``: what :func:`read_items` takes.
+
+    They arrive as paths, texts, input_format, column.
+    """
+    for option in (
+        click.option(
+            "--column", default="text", show_default=True, help="Of JSONL and CSV: where the text is."
+        ),
+        click.option(
+            "--input-format",
+            type=click.Choice(INPUT_FORMATS),
+            help="Of the paths and of standard input.  [default: by the file's name, else text]",
+        ),
+        click.option(
+            "--text", "texts", multiple=True, metavar="TEXT", help="A text itself; may be repeated."
+        ),
+        click.argument("paths", nargs=-1, metavar="[PATH]..."),
+    ):
+        function = option(function)
+    return function
 
 
 @dataclass(frozen=True, kw_only=True)

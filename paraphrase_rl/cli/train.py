@@ -17,7 +17,7 @@ import click
 from paraphrase_rl.cli.backends import ChosenBackend, chosen
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.cli.progress import Silence, shown_progress
-from paraphrase_rl.cli.settings import cost_options, device_option, prices_of, set_option
+from paraphrase_rl.cli.settings import component_option, cost_options, device_option, prices_of, set_option
 from paraphrase_rl.errors import (
     EXIT_INTERRUPTED,
     EXIT_OK,
@@ -50,14 +50,7 @@ if TYPE_CHECKING:
 @click.option(
     "--backend", help="Where to train: a backend plug-in.  [default: trl; the run's own with --resume]"
 )
-@click.option(
-    "--option",
-    "-o",
-    "options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Option of the backend: timeout_s=120.",
-)
+@component_option("the backend: timeout_s=120")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/CONFIG-TIME]")
 @click.option(
     "--resume",
@@ -89,6 +82,7 @@ def command(
     are printed on stdout, with three rewrites beside their sources and the run directory.
     """
     from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.training.recorded import recipe_file
 
     if out is None and resume is None and "WORLD_SIZE" in os.environ:
         raise UsageError("several processes must mean the same directory", "name it with --out")
@@ -98,7 +92,7 @@ def command(
                 "--resume continues a run with its own recipe and backend",
                 "leave out --config, --set, --backend and --out",
             )
-        loaded, folder = load_recipe(_recipe_of(resume), ()), resume
+        loaded, folder = load_recipe(recipe_file(resume)), resume
     else:
         loaded = load_recipe(config, overrides)
         folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
@@ -275,12 +269,6 @@ def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins, progress: S
         elif directory.rows("evaluations.jsonl"):
             progress.line(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
     return status
-
-
-def _recipe_of(folder: Path) -> str:
-    if not (folder / "recipe.yaml").is_file():
-        raise RunError(f"{folder} holds no run", "name the directory of a run: it has a recipe.yaml")
-    return str(folder / "recipe.yaml")
 
 
 def _same_inputs(folder: Path, now: dict[str, Any]) -> None:

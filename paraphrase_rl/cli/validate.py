@@ -66,8 +66,7 @@ def command(
       prl validate runs/first --set acceptance.semantic_similarity=0.8
     """
     from paraphrase_rl.evaluation.verdict import judge_run
-    from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.training.recorded import recipe_of
+    from paraphrase_rl.training.recorded import recipe_of_run
 
     for override in overrides:
         if not override.strip().startswith(_SECTION):
@@ -75,9 +74,7 @@ def command(
                 f"--set {override}: validate changes bounds only",
                 "for example --set acceptance.reward_std=0.05",
             )
-    acceptance = recipe_of(run).acceptance
-    if overrides:
-        acceptance = load_recipe(run / "recipe.yaml", overrides).recipe.acceptance
+    acceptance = recipe_of_run(run, overrides).acceptance
     verdict = judge_run(run, evaluation, acceptance, checkpoint, fairness)
     _show(verdict, format_)
     verdict.write(run)

@@ -15,7 +15,7 @@ import numpy as np
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.training.recorded import recipe_of
+from paraphrase_rl.training.recorded import recipe_of_run
 from paraphrase_rl.training.run import has_expired, is_running
 from paraphrase_rl.types import FloatArray
 
@@ -79,7 +79,7 @@ def read_history(folder: Path) -> History:
         RunError: there is no run, or one of its files is damaged.
         RecipeError: its recipe cannot be read.
     """
-    recipe = recipe_of(folder)
+    recipe = recipe_of_run(folder)
     events = [event for event in _rows(folder, "events.jsonl", _event) if event["event"] in ("start", "end")]
     ended = bool(events) and events[-1]["event"] == "end"
     return History(

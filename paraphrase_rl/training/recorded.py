@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -32,17 +32,30 @@ def manifest_of(run: Path) -> dict[str, Any]:
     return found
 
 
-def recipe_of(run: Path) -> Recipe:
-    """The recipe of a run.
+def recipe_file(run: Path) -> Path:
+    """Where the recipe of a run is.
 
     Raises:
         RunError: there is no run.
-        RecipeError: its recipe cannot be read by this version.
     """
     path = run / "recipe.yaml"
     if not path.is_file():
         raise RunError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
-    return load_recipe(path).recipe
+    return path
+
+
+def recipe_of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a run.
+
+    Args:
+        run: its directory.
+        overrides: ``KEY=VALUE``, as for :func:`paraphrase_rl.recipe.loading.load_recipe`.
+
+    Raises:
+        RunError: there is no run.
+        RecipeError: its recipe cannot be read by this version, or an override is wrong.
+    """
+    return load_recipe(recipe_file(run), overrides).recipe
 
 
 def checkpoint(run: Path, wanted: Wanted = "last") -> dict[str, Any]:

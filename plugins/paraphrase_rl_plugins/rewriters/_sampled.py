@@ -37,9 +37,9 @@ class Defaults:
         """
         if run is None:
             return cls()
-        from paraphrase_rl.training.recorded import manifest_of, recipe_of
+        from paraphrase_rl.training.recorded import manifest_of, recipe_of_run
 
-        recipe: Recipe = recipe_of(run)
+        recipe: Recipe = recipe_of_run(run)
         began = manifest_of(run)
         return cls(
             model=recipe.model,
