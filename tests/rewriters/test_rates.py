@@ -146,9 +146,11 @@ def test_a_crash_costs_one_text() -> None:
         def change(self, text: str, place: _edits.Span, rng: object) -> str:
             return ""
 
-    good, bad, gone, odd = Fragile(_edits.RateOptions(rate=1)).rewrite(["ok", "bad", "x", 3], 1, 0)  # type: ignore[list-item]
+    texts = ["ok", "bad", "x", 3, "half a character \ud800"]
+    good, bad, gone, odd, torn = Fragile(_edits.RateOptions(rate=1)).rewrite(texts, 1, 0)  # type: ignore[arg-type]
     assert [rewrite.text for rewrite in good] == ["k"]
     assert (bad.index, bad.kind, bad.owner) == (1, "crashed", "fragile")
     assert "\n" not in bad.message
-    assert (gone.index, gone.kind) == (2, "empty")
+    assert (gone.index, gone.kind) == (2, "empty-rewrite")
     assert (odd.index, odd.kind) == (3, "not-text")
+    assert (torn.index, torn.kind) == (4, "not-text")

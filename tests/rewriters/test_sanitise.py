@@ -140,11 +140,11 @@ def test_after_another_rewriter_it_sanitises_what_that_one_wrote() -> None:
 def test_after_another_rewriter_its_failures_stay() -> None:
     rewriter = default_registry().build("rewriters", "sanitise", {"after": {"name": "homoglyph"}})
     found = rewriter.rewrite(["", "an apple", "\u200b"], 1, 0)
-    assert [getattr(one, "kind", "") for one in found] == ["empty", "", "empty"]
+    assert [getattr(one, "kind", "") for one in found] == ["empty", "", "empty-rewrite"]
     assert [one.index for one in (found[0], found[2])] == [0, 2]
 
 
 def test_nothing_left_is_a_failure() -> None:
     (found,) = default_registry().build("rewriters", "sanitise").rewrite(["\u200b\u00ad"], 1, 0)
     assert isinstance(found, Failure)
-    assert (found.kind, found.message) == ("empty", "nothing is left of the text")
+    assert (found.kind, found.message) == ("empty-rewrite", "the rewrite is empty")

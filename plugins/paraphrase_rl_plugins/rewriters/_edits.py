@@ -1,4 +1,4 @@
-"""What the rewriters share that edit places of a text: how many places, which ones, and what goes wrong.
+"""What the rewriters share that edit places of a text: how many places, which ones, and their spec.
 
 A place is chosen by (rewriter, seed, digest of the text, number of the rewrite) alone, so that a text's rewrites
 depend on no other text of the call and are the same in every process.
@@ -10,16 +10,18 @@ import math
 import random
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
+from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.plugins import one_line
-from paraphrase_rl.specs import Options
-from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl.specs import Options, RewriterSpec
+from paraphrase_rl.types import Rewrite
+from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
+RAID = "Dugan et al. 2024 (RAID), arXiv 2405.07940"
 REDRAWS = 32
 """Draws of a rewrite that repeats an earlier one of its text, before the repetition is accepted."""
 LOWER_WORD = re.compile(r"(?<![\w@./\\'’])[a-z]{2,}(?![\w@/'’]|\.\w)")
@@ -69,11 +71,11 @@ class Edits(ABC):
     def change(self, text: str, place: Span, rng: random.Random) -> str:
         """What stands at the place instead; never what stands there."""
 
-    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
-        """``n`` rewrites for each text; an empty text, or one it crashes on, is a Failure."""
-        return contained(self.name, texts, lambda text: self._samples(text, n, seed))
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
+        """``n`` rewrites for each text, or why there are none."""
+        return OneByOne(self.name, self._samples).rewrite(texts, n, seed)
 
-    def _samples(self, text: str, n: int, seed: int) -> list[str]:
+    def _samples(self, text: str, n: int, seed: int) -> list[Rewrite]:
         places = self.places(text)
         k = math.floor(self.rate * len(places) + 0.5)
         digest = sha256_text(text)
@@ -87,7 +89,7 @@ class Edits(ABC):
                     break
             room = room and drawn not in samples
             samples.append(drawn)
-        return samples
+        return [Rewrite(text=sample) for sample in samples]
 
     def _draw(self, text: str, chosen: Sequence[Span], rng: random.Random) -> str:
         parts, done = [], 0
@@ -97,27 +99,21 @@ class Edits(ABC):
         return "".join([*parts, text[done:]])
 
 
-def contained(
-    name: str, texts: Sequence[str], rewrites: Callable[[str], Sequence[str]]
-) -> list[list[Rewrite] | Failure]:
-    """``rewrites`` of each text; a text that is none, that is or becomes empty, or crashes costs itself alone."""
-    return [_contained(name, i, text, rewrites) for i, text in enumerate(texts)]
+def editor_spec(
+    editor: type[Edits], options: type[RateOptions], summary: str, **described: Any
+) -> RewriterSpec:
+    """The spec of a rewriter that edits places.
 
-
-def _contained(
-    name: str, index: int, text: object, rewrites: Callable[[str], Sequence[str]]
-) -> list[Rewrite] | Failure:
-    def failure(kind: str, message: str) -> Failure:
-        return Failure(index=index, owner=name, kind=kind, message=message)
-
-    if not isinstance(text, str):
-        return failure("not-text", f"{type(text).__name__} is not a text")
-    if not text.strip():
-        return failure("empty", "the text is empty")
-    try:
-        found = [Rewrite(text=new) for new in rewrites(text)]
-    except Exception as error:
-        return failure("crashed", one_line(error)[:300])
-    if not all(rewrite.text.strip() for rewrite in found):
-        return failure("empty", "nothing is left of the text")
-    return found
+    Args:
+        editor: built of its options alone, unless there is a ``factory`` in ``described``.
+        options: its options.
+        summary: one line.
+        described: further fields of the spec; by default the paper is RAID's and there is no cost.
+    """
+    fields = {
+        "factory": lambda options, context: editor(options),  # noqa: ARG005 - the factory's signature
+        "paper": RAID,
+        "cost": "none worth counting",
+        **described,
+    }
+    return RewriterSpec(name=editor.name, summary=summary, options=options, **fields)

@@ -9,6 +9,8 @@ import numpy as np
 from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context
+from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl_plugins.rewriters._texts import at
 
 WHICH = "the rewriter inside: name and options; null = the run's policy, prompted where there is no run"
 
@@ -31,3 +33,16 @@ class Nested:
 def derived_seed(seed: int, *place: int) -> int:
     """A seed for one of several calls: rewriters that only add up seeds must not repeat themselves."""
     return int(np.random.SeedSequence((seed, *place)).generate_state(1)[0])
+
+
+def by_text(samples: Sequence[Sequence[Rewrite | Failure]]) -> list[Rewrites]:
+    """Rewrites by sample and text as rewrites by text; a text of which one failed has none.
+
+    Args:
+        samples: shape (n, N).
+    """
+    found: list[Rewrites] = []
+    for i, of_text in enumerate(zip(*samples, strict=True)):
+        failed = [one for one in of_text if isinstance(one, Failure)]
+        found.append(at(i, failed[0]) if failed else [one for one in of_text if isinstance(one, Rewrite)])
+    return found

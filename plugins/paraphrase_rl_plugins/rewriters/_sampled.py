@@ -50,7 +50,7 @@ class Defaults:
         )
 
 
-def told(section: Any, **given: object) -> Any:
+def with_given(section: Any, **given: object) -> Any:
     """A section of a recipe with the values given; ``None`` leaves one as it is."""
     return section.model_copy(update={key: value for key, value in given.items() if value is not None})
 

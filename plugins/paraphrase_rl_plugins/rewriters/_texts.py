@@ -1,4 +1,4 @@
-"""Which texts a model rewriter can take, and one text at a time for those that do not batch."""
+"""Which texts a rewriter can take, and one text at a time for those that do not batch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from paraphrase_rl.types import Failure
 
 
 class Usable:
-    """A rewriter by a function that is given only texts a tokenizer takes; a crash costs the text it happens on.
+    """A rewriter by a function that is given only texts that a tokenizer takes; a crash costs the text it happens on.
 
     Args:
         owner: the rewriter's name, owner of the failures.
@@ -58,7 +58,7 @@ def _not_empty(owner: str, result: Rewrites) -> Rewrites:
     """A rewrite without a character is none: nothing could be scored, and no evasion claimed."""
     if isinstance(result, Failure) or all(rewrite.text.strip() for rewrite in result):
         return result
-    return Failure(index=0, owner=owner, kind="empty-rewrite", message="the model wrote nothing")
+    return Failure(index=0, owner=owner, kind="empty-rewrite", message="the rewrite is empty")
 
 
 def _unusable(owner: str, index: int, text: str) -> Failure | None:

@@ -19,9 +19,8 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "alternative-spelling"
 WORD = re.compile(r"(?<![\w@./\\'’])[A-Za-z]{2,}(?![\w@/]|\.\w)")
 
 
@@ -33,16 +32,14 @@ class AlternativeSpellingOptions(RateOptions):
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
-        RewriterSpec(
-            name=NAME,
-            summary="American spellings become British, or the reverse",
+        editor_spec(
+            AlternativeSpelling,
+            AlternativeSpellingOptions,
+            "American spellings become British, or the reverse",
             factory=build,
-            options=AlternativeSpellingOptions,
             extra="rewriters",
             modules=("breame",),
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
             licence="list of pairs: Apache-2.0 (breame)",
-            cost="none worth counting",
         )
     ]
 
@@ -63,7 +60,7 @@ class AlternativeSpelling(Edits):
         pairs: spelling in small letters -> the one wanted.
     """
 
-    name = NAME
+    name = "alternative-spelling"
 
     def __init__(self, options: AlternativeSpellingOptions, pairs: Mapping[str, str]) -> None:
         super().__init__(options)

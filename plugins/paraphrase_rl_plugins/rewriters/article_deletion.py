@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "article-deletion"
 SMALL = r"(?<![\w.'’-])(?:a|an|the)[ \t]+(?=\w)"
 CAPITAL = r"(?<![\w.'’-])(?:A|An|The)[ \t]+[a-z]"
 ARTICLE = re.compile(f"{SMALL}|{CAPITAL}")
@@ -30,27 +29,13 @@ class ArticleDeletionOptions(RateOptions):
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
-    return [
-        RewriterSpec(
-            name=NAME,
-            summary="articles (a, an, the) left out",
-            factory=build,
-            options=ArticleDeletionOptions,
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
-        )
-    ]
-
-
-def build(options: ArticleDeletionOptions, context: Context) -> ArticleDeletion:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return ArticleDeletion(options)
+    return [editor_spec(ArticleDeletion, ArticleDeletionOptions, "articles (a, an, the) left out")]
 
 
 class ArticleDeletion(Edits):
     """Places: articles before a word, capital ones at the beginning of a sentence only."""
 
-    name = NAME
+    name = "article-deletion"
 
     def places(self, text: str) -> Sequence[Span]:
         return [

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +17,7 @@ from paraphrase_rl.text_embedding import DEFAULT_ENCODER
 from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
 from paraphrase_rl_plugins.rewards.semantic_similarity import build as build_similarity
-from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, derived_seed
+from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed
 
 if TYPE_CHECKING:
     from paraphrase_rl.protocols import ProbabilityModel, Reward
@@ -97,14 +96,7 @@ class BestOfN:
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
-        samples = [self._best(texts, seed, sample) for sample in range(n)]
-        results: list[Rewrites] = []
-        for i, column in enumerate(zip(*samples, strict=True)):
-            failed = [one for one in column if isinstance(one, Failure)]
-            results.append(
-                replace(failed[0], index=i) if failed else [one for one in column if isinstance(one, Rewrite)]
-            )
-        return results
+        return by_text([self._best(texts, seed, sample) for sample in range(n)])
 
     def _best(self, texts: Sequence[str], seed: int, sample: int) -> list[Rewrite | Failure]:
         """The chosen candidate of each text."""

@@ -25,7 +25,7 @@ from paraphrase_rl.recipe.schema import Component, Prompt
 from paraphrase_rl.scoring.contain import score_contained
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
-from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, Defaults, told
+from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
         load_tokenizer(options.model),
         name,
         detector,
-        told(default.prompt, system=options.system, instruction=options.instruction),
+        with_given(default.prompt, system=options.system, instruction=options.instruction),
         top_k=options.top_k,
         top_p=options.top_p,
         temperature=options.temperature,

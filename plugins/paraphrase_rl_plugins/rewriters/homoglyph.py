@@ -13,11 +13,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 from paraphrase_rl_plugins.rewriters._lookalikes import LOOKALIKES
-
-NAME = "homoglyph"
 
 
 class HomoglyphOptions(RateOptions):
@@ -27,26 +25,19 @@ class HomoglyphOptions(RateOptions):
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
-        RewriterSpec(
-            name=NAME,
-            summary="Latin letters become look-alikes of the Cyrillic and Greek scripts",
-            factory=build,
-            options=HomoglyphOptions,
+        editor_spec(
+            Homoglyph,
+            HomoglyphOptions,
+            "Latin letters become look-alikes of the Cyrillic and Greek scripts",
             paper="Creo and Pudasaini 2024, arXiv 2406.11239; Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
         )
     ]
-
-
-def build(options: HomoglyphOptions, context: Context) -> Homoglyph:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return Homoglyph(options)
 
 
 class Homoglyph(Edits):
     """Places: Latin letters that have a look-alike and carry no combining mark."""
 
-    name = NAME
+    name = "homoglyph"
     random_changes = True
 
     def places(self, text: str) -> Sequence[Span]:

@@ -14,10 +14,16 @@ import random
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import LOWER_WORD, Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import (
+    LOWER_WORD,
+    Edits,
+    RateOptions,
+    Span,
+    editor_spec,
+    rate_field,
+)
 
-NAME = "misspelling"
 LEAST_LETTERS = 4
 _ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
 
@@ -39,26 +45,19 @@ class MisspellingOptions(RateOptions):
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
-        RewriterSpec(
-            name=NAME,
-            summary="one typing error in words of four letters and more",
-            factory=build,
-            options=MisspellingOptions,
+        editor_spec(
+            Misspelling,
+            MisspellingOptions,
+            "one typing error in words of four letters and more",
             paper="Dugan et al. 2024 (RAID), arXiv 2405.07940; Damerau 1964",
-            cost="none worth counting",
         )
     ]
-
-
-def build(options: MisspellingOptions, context: Context) -> Misspelling:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return Misspelling(options)
 
 
 class Misspelling(Edits):
     """Places: English words in small letters, of four letters and more."""
 
-    name = NAME
+    name = "misspelling"
     random_changes = True
 
     def places(self, text: str) -> Sequence[Span]:

@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "number-swap"
 NUMBER = re.compile(r"(?<![\w.])[0-9]+(?:[.,][0-9]+)*(?![.,]?\w)")
 
 
@@ -26,27 +25,13 @@ class NumberSwapOptions(RateOptions):
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
-    return [
-        RewriterSpec(
-            name=NAME,
-            summary="numbers become others with as many digits",
-            factory=build,
-            options=NumberSwapOptions,
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
-        )
-    ]
-
-
-def build(options: NumberSwapOptions, context: Context) -> NumberSwap:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return NumberSwap(options)
+    return [editor_spec(NumberSwap, NumberSwapOptions, "numbers become others with as many digits")]
 
 
 class NumberSwap(Edits):
     """Places: numbers that stand alone and are not zero."""
 
-    name = NAME
+    name = "number-swap"
     random_changes = True
 
     def places(self, text: str) -> Sequence[Span]:

@@ -13,10 +13,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "paragraph-breaks"
 BREAK = "\n\n"
 _ABBREVIATIONS = """
 mr mrs ms dr prof st sr jr rev gen col sgt capt lt gov sen rep hon vs etc al fig no inc ltd co cf ca approx vol pp
@@ -34,27 +33,13 @@ class ParagraphBreaksOptions(RateOptions):
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
-    return [
-        RewriterSpec(
-            name=NAME,
-            summary="an empty line between sentences",
-            factory=build,
-            options=ParagraphBreaksOptions,
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
-        )
-    ]
-
-
-def build(options: ParagraphBreaksOptions, context: Context) -> ParagraphBreaks:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return ParagraphBreaks(options)
+    return [editor_spec(ParagraphBreaks, ParagraphBreaksOptions, "an empty line between sentences")]
 
 
 class ParagraphBreaks(Edits):
     """Places: the white space between two sentences of a paragraph."""
 
-    name = NAME
+    name = "paragraph-breaks"
 
     def places(self, text: str) -> Sequence[Span]:
         return [

@@ -16,7 +16,7 @@ from paraphrase_rl_plugins.rewriters._sampled import (
     Defaults,
     load_policy,
     sampled,
-    told,
+    with_given,
 )
 from paraphrase_rl_plugins.rewriters._texts import Usable
 
@@ -77,8 +77,8 @@ def build(options: PromptedOptions, context: Context) -> Usable:
         _adapter(options.adapter),
         context,
     )
-    prompt = told(default.prompt, system=options.system, instruction=options.instruction)
-    sampling = told(
+    prompt = with_given(default.prompt, system=options.system, instruction=options.instruction)
+    sampling = with_given(
         default.sampling,
         temperature=options.temperature,
         top_p=options.top_p,

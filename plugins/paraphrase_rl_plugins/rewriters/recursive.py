@@ -11,7 +11,7 @@ from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
-from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, derived_seed
+from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed
 
 NAME = "recursive"
 
@@ -51,12 +51,7 @@ class Recursive:
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
-        chains = [self._chain(texts, seed, sample) for sample in range(n)]
-        results: list[Rewrites] = []
-        for column in zip(*chains, strict=True):
-            broken = [one for one in column if isinstance(one, Failure)]
-            results.append(broken[0] if broken else [one for one in column if isinstance(one, Rewrite)])
-        return results
+        return by_text([self._chain(texts, seed, sample) for sample in range(n)])
 
     def _chain(self, texts: Sequence[str], seed: int, sample: int) -> list[Rewrite | Failure]:
         """One chain for each text, round by round."""

@@ -37,9 +37,9 @@ from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
-from paraphrase_rl_plugins.rewriters._edits import contained
 from paraphrase_rl_plugins.rewriters._lookalikes import LATIN
 from paraphrase_rl_plugins.rewriters._nested import Nested
+from paraphrase_rl_plugins.rewriters._texts import OneByOne, at
 
 NAME = "sanitise"
 _LATIN_LETTER = r"\p{Latin}"
@@ -106,22 +106,20 @@ class Sanitise:
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
         if self.after is None:
-            return list(contained(NAME, texts, lambda text: [sanitised(text)] * n))
-        return [self._defended(i, found) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
+            return _SANITISED.rewrite(texts, n, seed)
+        return [at(i, _defended(found)) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
 
-    @staticmethod
-    def _defended(index: int, found: Rewrites) -> Rewrites:
-        """One text's rewrites, sanitised; one of which nothing is left costs them all, as everywhere."""
-        if isinstance(found, Failure):
-            return found
-        plain: list[Rewrite] = []
-        for before, after in zip(
-            found, contained(NAME, [one.text for one in found], lambda text: [sanitised(text)]), strict=True
-        ):
-            if isinstance(after, Failure):
-                return replace(after, index=index)
-            plain.append(replace(after[0], finished=before.finished))
-        return plain
+
+def _defended(found: Rewrites) -> Rewrites:
+    """One text's rewrites, sanitised; one of which nothing is left costs them all, as everywhere."""
+    if isinstance(found, Failure):
+        return found
+    plain: list[Rewrite] = []
+    for before, after in zip(found, _SANITISED.rewrite([one.text for one in found], 1, 0), strict=True):
+        if isinstance(after, Failure):
+            return after
+        plain.append(replace(after[0], finished=before.finished))
+    return plain
 
 
 def sanitised(text: str) -> str:
@@ -129,6 +127,9 @@ def sanitised(text: str) -> str:
     text = _without_hidden(text)
     text = unicodedata.normalize("NFC", "".join(map(_plain, text)))
     return _tidied(unicodedata.normalize("NFC", _in_latin(text)))
+
+
+_SANITISED = OneByOne(NAME, lambda text, n, seed: [Rewrite(text=sanitised(text))] * n)  # noqa: ARG005
 
 
 @functools.cache

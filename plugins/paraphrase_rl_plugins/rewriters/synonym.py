@@ -30,10 +30,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from paraphrase_rl import hookimpl
 from paraphrase_rl.specs import Context, RewriterSpec
 from paraphrase_rl_plugins.rewriters import _wordnet
-from paraphrase_rl_plugins.rewriters._edits import LOWER_WORD, Edits, RateOptions, Span, rate_field
+from paraphrase_rl_plugins.rewriters._edits import (
+    LOWER_WORD,
+    Edits,
+    RateOptions,
+    Span,
+    editor_spec,
+    rate_field,
+)
 from paraphrase_rl_plugins.rewriters._wordnet import Pos, WordNet
 
-NAME = "synonym"
 SAME_POS, SAME_SENSE = 0.75, 0.5
 """Least shares of tagged occurrences that make a part of speech and a sense sure enough."""
 TAGS: Mapping[Pos, tuple[str, ...]] = {
@@ -79,14 +85,13 @@ class SynonymOptions(RateOptions):
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
-        RewriterSpec(
-            name=NAME,
-            summary="words become WordNet synonyms in the same inflected form",
+        editor_spec(
+            Synonym,
+            SynonymOptions,
+            "words become WordNet synonyms in the same inflected form",
             factory=build,
-            options=SynonymOptions,
             extra="rewriters",
             modules=("lemminflect", _wordnet.MODULE),
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
             licence="WordNet 3.0: WordNet licence; lemminflect: MIT",
             cost="none worth counting, after a second of loading",
         )
@@ -101,7 +106,7 @@ def build(options: SynonymOptions, context: Context) -> Synonym:  # noqa: ARG001
 class Synonym(Edits):
     """Places: words in small letters with a synonym that fits; see the module for when it does."""
 
-    name = NAME
+    name = "synonym"
     random_changes = True
 
     def __init__(self, options: SynonymOptions, wordnet: WordNet) -> None:

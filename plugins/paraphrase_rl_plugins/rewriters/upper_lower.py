@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "upper-lower"
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 
 
@@ -26,26 +25,16 @@ class UpperLowerOptions(RateOptions):
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
-        RewriterSpec(
-            name=NAME,
-            summary="first letters of words become capital, capital ones small",
-            factory=build,
-            options=UpperLowerOptions,
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
+        editor_spec(
+            UpperLower, UpperLowerOptions, "first letters of words become capital, capital ones small"
         )
     ]
-
-
-def build(options: UpperLowerOptions, context: Context) -> UpperLower:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return UpperLower(options)
 
 
 class UpperLower(Edits):
     """Places: first letters of words, where both cases exist and are one character each."""
 
-    name = NAME
+    name = "upper-lower"
 
     def places(self, text: str) -> Sequence[Span]:
         starts = (found.start() for found in WORD.finditer(text))

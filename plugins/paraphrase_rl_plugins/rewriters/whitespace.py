@@ -12,10 +12,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "whitespace"
 GAP = re.compile(r"(?<=\S) +(?=\S)")
 
 
@@ -25,27 +24,13 @@ class WhitespaceOptions(RateOptions):
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
-    return [
-        RewriterSpec(
-            name=NAME,
-            summary="one space more between words",
-            factory=build,
-            options=WhitespaceOptions,
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
-        )
-    ]
-
-
-def build(options: WhitespaceOptions, context: Context) -> Whitespace:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return Whitespace(options)
+    return [editor_spec(Whitespace, WhitespaceOptions, "one space more between words")]
 
 
 class Whitespace(Edits):
     """Places: the gaps between words of a line."""
 
-    name = NAME
+    name = "whitespace"
 
     def places(self, text: str) -> Sequence[Span]:
         return [Span(found.end(), found.end()) for found in GAP.finditer(text)]

@@ -10,10 +10,9 @@ import random
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
-from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, rate_field
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
-NAME = "zero-width"
 ZERO_WIDTH_SPACE = "\u200b"
 
 
@@ -24,28 +23,20 @@ class ZeroWidthOptions(RateOptions):
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
-        RewriterSpec(
-            name=NAME,
-            summary="a zero-width space after characters",
-            factory=build,
-            options=ZeroWidthOptions,
+        editor_spec(
+            ZeroWidth,
+            ZeroWidthOptions,
+            "a zero-width space after characters",
             extra="rewriters",
             modules=("regex",),
-            paper="Dugan et al. 2024 (RAID), arXiv 2405.07940",
-            cost="none worth counting",
         )
     ]
-
-
-def build(options: ZeroWidthOptions, context: Context) -> ZeroWidth:  # noqa: ARG001 - the factory's signature
-    """The factory."""
-    return ZeroWidth(options)
 
 
 class ZeroWidth(Edits):
     """Places: after each user-perceived character, the last one too."""
 
-    name = NAME
+    name = "zero-width"
 
     def places(self, text: str) -> Sequence[Span]:
         import regex
