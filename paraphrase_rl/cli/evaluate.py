@@ -168,7 +168,7 @@ def _recipe(
     """The recipe of the run or of --config, with the rewriters and held-out detectors asked for."""
     from paraphrase_rl.evaluation.plan import label_of
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.training.recorded import recipe_file
+    from paraphrase_rl.training.history import recipe_file
 
     if (run is None) == (config is None):
         raise UsageError(

@@ -30,10 +30,10 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
     """
     from paraphrase_rl.cli.backends import chosen
     from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.training.recorded import checkpoint
+    from paraphrase_rl.training.history import checkpoint_row
 
     backend = chosen(None, options, run)
-    row = checkpoint(run, "last" if step is None else step)
+    row = checkpoint_row(run, "last" if step is None else step)
     out = out or run / f"adapter-{row['step']}"
     if out.exists():
         raise RunError(f"{out} is there already", "choose another --out")

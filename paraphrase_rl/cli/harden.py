@@ -76,7 +76,7 @@ def command(
     from paraphrase_rl.evaluation.plan import Plan
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.scoring.trainable import trainer_of
-    from paraphrase_rl.training.recorded import recipe_file
+    from paraphrase_rl.training.history import recipe_file
 
     registry = default_registry()
     trainer_of(registry, detector)

@@ -77,7 +77,7 @@ def command(
     """
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.specs import Context
-    from paraphrase_rl.training.recorded import recipe_file
+    from paraphrase_rl.training.history import recipe_file
 
     registry = default_registry()
     spec = registry.spec("rewriters", name)

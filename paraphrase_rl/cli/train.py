@@ -82,7 +82,7 @@ def command(
     are printed on stdout, with three rewrites beside their sources and the run directory.
     """
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.training.recorded import recipe_file
+    from paraphrase_rl.training.history import recipe_file
 
     if out is None and resume is None and "WORLD_SIZE" in os.environ:
         raise UsageError("several processes must mean the same directory", "name it with --out")
@@ -273,7 +273,7 @@ def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins, progress: S
 
 def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
     """The same texts and models as when the run began, or its numbers would mean something else."""
-    from paraphrase_rl.training.recorded import manifest_of
+    from paraphrase_rl.training.history import manifest_of
 
     then = manifest_of(folder)
     if then["data"]["digest"] != now["data"]["digest"]:

@@ -66,7 +66,7 @@ def command(
       prl validate runs/first --set acceptance.semantic_similarity=0.8
     """
     from paraphrase_rl.evaluation.verdict import judge_run
-    from paraphrase_rl.training.recorded import recipe_of_run
+    from paraphrase_rl.training.history import recipe_of_run
 
     for override in overrides:
         if not override.strip().startswith(_SECTION):

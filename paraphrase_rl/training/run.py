@@ -146,10 +146,9 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end: its final adapter is there, or at the service."""
-        return any(row["kind"] == "final" and self._is_there(row) for row in self.rows("checkpoints.jsonl"))
-
-    def _is_there(self, row: Mapping[str, Any]) -> bool:
-        return not has_expired(row) if "reference" in row else (self.folder / row["path"]).is_dir()
+        return any(
+            row["kind"] == "final" and is_there(self.folder, row) for row in self.rows("checkpoints.jsonl")
+        )
 
     def add_checkpoint(
         self, step: int, where: Path | str, kind: str, *, every: int, keep: int, **details: str | None
@@ -187,7 +186,7 @@ class RunDirectory:
         """
         periodic = [row for row in self.rows("checkpoints.jsonl") if row["kind"] == "periodic"]
         for row in reversed(periodic):
-            if self._is_there(row):
+            if is_there(self.folder, row):
                 return int(row["step"]), row.get("reference") or self.folder / row["path"]
         expired = [row for row in periodic if has_expired(row)]
         if expired:
@@ -240,3 +239,8 @@ def has_expired(row: Mapping[str, Any]) -> bool:
     """Whether a row of the ledger names a reference whose time at the service is over."""
     expires = row.get("expires")
     return expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)
+
+
+def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
+    """Whether the checkpoint of a row of the ledger can still be had: its folder is there, or it has not expired."""
+    return not has_expired(row) if "reference" in row else (folder / row["path"]).is_dir()

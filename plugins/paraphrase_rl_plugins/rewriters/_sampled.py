@@ -37,7 +37,7 @@ class Defaults:
         """
         if run is None:
             return cls()
-        from paraphrase_rl.training.recorded import manifest_of, recipe_of_run
+        from paraphrase_rl.training.history import manifest_of, recipe_of_run
 
         recipe: Recipe = recipe_of_run(run)
         began = manifest_of(run)

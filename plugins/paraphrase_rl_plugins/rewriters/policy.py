@@ -48,12 +48,12 @@ def build(options: PolicyOptions, context: Context) -> Usable:
         UsageError: no run is named.
         RunError: there is no such run, or it has no such checkpoint any more.
     """
-    from paraphrase_rl.training.recorded import adapter_of, checkpoint
+    from paraphrase_rl.training.history import adapter_of, checkpoint_row
 
     run = options.run or context.run
     if run is None:
         raise UsageError("the rewriter policy needs a run", "name one: --run RUN, or its option run")
     of_run = Defaults.of(run)
-    adapter = adapter_of(run, checkpoint(run, options.checkpoint))
+    adapter = adapter_of(run, checkpoint_row(run, options.checkpoint))
     policy = load_policy(of_run.backend, of_run.backend_options, of_run.model, adapter, context)
     return sampled(NAME, policy, of_run.prompt, of_run.sampling)
