@@ -6,12 +6,14 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.errors import RunError
+
+_DAMAGED = "the file was edited or damaged"
 
 
 def home() -> Path:
@@ -110,11 +112,14 @@ def append_jsonl(path: Path, *rows: Mapping[str, object]) -> None:
         os.fsync(stream.fileno())
 
 
-def read_jsonl(path: Path) -> list[dict[str, Any]]:
+def read_jsonl(path: Path, keys: Collection[str] = ()) -> list[dict[str, Any]]:
     """Rows of a file we appended to; a torn last line is dropped, a torn line elsewhere is an error.
 
+    Args:
+        keys: that every row must have.
+
     Raises:
-        RunError: a line before the last is not JSON.
+        RunError: a line before the last is not JSON, or a row is no object or lacks a key.
     """
     if not path.exists():
         return []
@@ -123,9 +128,14 @@ def read_jsonl(path: Path) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for number, line in enumerate(lines, start=1):
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except ValueError as error:
             if number == len(lines):
                 break
-            raise RunError(f"{path}, line {number}: not JSON", "the file was edited or damaged") from error
+            raise RunError(f"{path}, line {number}: not JSON", _DAMAGED) from error
+        if not isinstance(row, dict):
+            raise RunError(f"{path}, line {number}: not a JSON object", _DAMAGED)
+        if lacking := [key for key in keys if key not in row]:
+            raise RunError(f"{path}, line {number}: lacks {', '.join(lacking)}", _DAMAGED)
+        rows.append(row)
     return rows

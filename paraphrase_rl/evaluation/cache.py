@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from paraphrase_rl.errors import EvaluationError, PrlError
+from paraphrase_rl.errors import EvaluationError, PrlError, RunError
 from paraphrase_rl.files import append_jsonl, dumps, read_jsonl, sha256_text, sha256_texts, write_jsonl
 from paraphrase_rl.protocols import Detector
 from paraphrase_rl.scoring.contain import score_contained
@@ -43,7 +43,10 @@ class Cache:
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows = read_jsonl(path)
+        try:
+            rows = read_jsonl(path, ("key", "value"))
+        except RunError as error:
+            raise RunError(error.message, "delete the file: what it held is computed again") from error
         if path.exists() and not path.read_bytes().endswith(b"\n"):
             write_jsonl(path, rows)
         self._values: dict[str, Any] = {row["key"]: row["value"] for row in rows}

@@ -30,6 +30,7 @@ from paraphrase_rl.scoring.threshold import operating_point
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Scores
 
+_WITHOUT_RUN = "without the run an evaluation makes its own calibration: --config and --out"
 CHUNK = 64
 """Texts scored by every detector before the next are, so that those on one language model share its pass."""
 AGREEMENT = 1e-3
@@ -151,7 +152,10 @@ def assemble(
     """
     context = Context(device=plan.device, run=plan.run)
     of_run = plan.run / "calibration.json" if plan.run is not None else None
-    kept = CalibrationSet.read(of_run) if of_run is not None else None
+    try:
+        kept = CalibrationSet.read(of_run) if of_run is not None else None
+    except CalibrationError as error:  # `prl calibrate` would not mend a run
+        raise CalibrationError(error.message, _WITHOUT_RUN) from error
     if kept is not None:
         _same_texts(plan, kept)
     columns: list[Column] = []
@@ -259,7 +263,7 @@ def _same_texts(plan: Plan, kept: CalibrationSet) -> None:
     if now != then:
         raise EvaluationError(
             f"the calibration texts of {plan.corpus.source} are not those that {plan.run} was calibrated on",
-            "bring the same texts back; without the run, an evaluation makes its own calibration: --config and --out",
+            f"bring the same texts back; {_WITHOUT_RUN}",
         )
 
 

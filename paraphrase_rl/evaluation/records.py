@@ -19,7 +19,7 @@ import math
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.files import write_text
@@ -59,7 +59,11 @@ def read_record(kind: type[_Record], path: Path, missing: str, command: str) -> 
     except (FileNotFoundError, NotADirectoryError):
         raise EvaluationError(f"{path.parent} {missing}", f"make one: {command}") from None
     except (OSError, ValueError) as error:
-        raise EvaluationError(f"cannot read {path}: {error}", f"make it anew: {command}") from error
+        why = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise EvaluationError(f"cannot read {path}: {why}", f"make it anew: {command}") from error
 
 
 class Estimate(Record):

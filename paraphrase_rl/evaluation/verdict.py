@@ -187,8 +187,11 @@ def _of_same_detectors(history: History, folder: Path) -> Results:
 
 def _of_another_run(history: History, evaluation: Path | None, results: Results | None) -> str:
     """Whether an evaluation that was named is of another run. One inside the run moves with it and is its own."""
-    theirs = results.about.run if evaluation and results else None
-    if theirs is None or not Path(theirs).is_dir() or Path(theirs).resolve() == history.folder.resolve():
+    run = history.folder.resolve()
+    if results is None or results.about.run is None or evaluation is None:
+        return ""
+    theirs = Path(results.about.run)
+    if evaluation.resolve().is_relative_to(run) or not theirs.is_dir() or theirs.resolve() == run:
         return ""
     return f"the evaluation is of another run, {theirs}"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +17,19 @@ from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
 
 Row = dict[str, Any]
+
+_OF_RUN: Mapping[str, Collection[str]] = {
+    "metrics": ("step", "metrics"),
+    "evaluations": ("step", "metrics"),
+    "events": (),
+    "samples": ("id", "step", "source", "rewrite", "details", "total"),
+}
+_OF_EVALUATION: Mapping[str, Collection[str]] = {
+    "documents": ("id", "text"),
+    "rewrites": ("id", "rewriter"),
+    "scores": ("id", "rewriter", "detector"),
+}
+"""Tables, with the keys that the page cannot do without."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +87,7 @@ def read_material(folder: Path, evaluation: Path | None = None) -> Material:
         evaluation: of the run; by default its own folder ``evaluation``, if it is there.
 
     Raises:
-        RunError: the folder is neither.
+        RunError: the folder is neither, or one of its tables is damaged.
         EvaluationError: the evaluation asked for is missing or damaged.
     """
     is_run = (folder / "recipe.yaml").is_file()
@@ -101,13 +114,15 @@ def read_material(folder: Path, evaluation: Path | None = None) -> Material:
             if read["verdict"].fairness is not None:
                 with suppress(EvaluationError):  # it may be gone since
                     read["fairness"] = Results.read(Path(read["verdict"].fairness))
-        read |= {name: read_jsonl(folder / f"{name}.jsonl") for name in ("metrics", "evaluations", "events")}
-        read["samples"] = read_jsonl(folder / "samples.jsonl")
+        read |= _tables(folder, _OF_RUN)
     if evaluation is not None:
         read["results"] = Results.read(evaluation)
-        for name in ("documents", "rewrites", "scores"):
-            read[name] = read_jsonl(evaluation / f"{name}.jsonl")
+        read |= _tables(evaluation, _OF_EVALUATION)
     return Material(name=str(folder), run=folder if is_run else None, evaluation=evaluation, **read)
+
+
+def _tables(folder: Path, names: Mapping[str, Collection[str]]) -> dict[str, list[Row]]:
+    return {name: read_jsonl(folder / f"{name}.jsonl", keys) for name, keys in names.items()}
 
 
 def _verdict(run: Path, evaluation: Path | None) -> Verdict:

@@ -13,7 +13,7 @@ import pytest
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.errors import EvaluationError, ModelError
+from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
 from paraphrase_rl.evaluation import measuring
 from paraphrase_rl.evaluation.cache import claimed
 from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
@@ -508,6 +508,28 @@ def test_a_run_on_other_texts_is_refused(run, trained):
     changed = [replace(d, text=d.text + "!") if d.split == "calibration" else d for d in texts()]
     with pytest.raises(EvaluationError, match=r"not those that .* was calibrated on"):
         run(documents=changed, run=trained)
+
+
+@pytest.mark.parametrize("content", [None, "{", "{}"])
+def test_a_run_without_a_whole_calibration_is_refused_with_what_helps(run, trained, content):
+    file = trained / "calibration.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(CalibrationError, match=r"calibration\.json") as caught:
+        run(run=trained)
+    assert "--config and --out" in caught.value.hint
+    assert "prl calibrate" not in caught.value.hint
+
+
+@pytest.mark.parametrize("line", ["garbage", "[1]", '{"key": "a"}', '{"value": 0.5}'])
+def test_a_damaged_line_of_the_cache_is_named_with_what_to_do(run, tmp_path, line):
+    run("out")
+    file = tmp_path / "out" / "cache" / "scores.jsonl"
+    file.write_text(f"{line}\n{file.read_text()}")
+    with pytest.raises(RunError, match=r"cache/scores\.jsonl, line 1: ") as caught:
+        run("out")
+    assert caught.value.hint == "delete the file: what it held is computed again"
+    file.unlink()
+    run("out")
 
 
 def test_a_detector_that_changed_since_the_run_fails(run, trained, calls):

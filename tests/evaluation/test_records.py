@@ -25,6 +25,8 @@ def test_a_damaged_record_is_named(kind, name, missing, command, content, tmp_pa
     with pytest.raises(EvaluationError, match=f"cannot read .*{name}") as caught:
         kind.read(tmp_path)
     assert caught.value.hint.startswith(f"make it anew: {command}")
+    assert "\n" not in caught.value.message
+    assert "http" not in caught.value.message
 
 
 @pytest.mark.parametrize(("kind", "name", "missing", "command"), KINDS)

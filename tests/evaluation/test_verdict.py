@@ -247,6 +247,8 @@ def test_the_evaluation_of_another_run_says_nothing_of_this_one(tmp_path: Path) 
     assert lines(other, evaluation=tmp_path / "evaluation")["attack_success_rate"].verdict == "pass"
     copy = write_all(tmp_path / "copy", theirs)
     assert lines(copy)["attack_success_rate"].verdict == "pass", "it was copied with its run"
+    named = lines(copy, evaluation=copy / "evaluation")["attack_success_rate"]
+    assert named.verdict == "pass", "however it is named"
 
 
 def test_the_policy_may_have_another_label_but_not_another_run(tmp_path: Path) -> None:
@@ -561,7 +563,7 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, checkpoint: str, message
         ("metrics.jsonl", '{"step": 1, "metrics": {"reward_std": "high"}}\n', RunError, "'high' is no number"),
         ("metrics.jsonl", '{"step": 1, "metrics": {"reward_std": true}}\n', RunError, "True is no number"),
         ("metrics.jsonl", '{"step": 1, "metrics": []}\n', RunError, "row 1"),
-        ("metrics.jsonl", "[1]\n", RunError, "row 1"),
+        ("metrics.jsonl", "[1]\n", RunError, "line 1: not a JSON object"),
         ("metrics.jsonl", '{"step": 2, "metrics": {}}\n{"step": 1, "metrics": {}}\n', RunError, "order"),
         ("metrics.jsonl", '{"step": 1, "metrics": {}}\n{"step": 1, "metrics": {}}\n', RunError, "order"),
         ("events.jsonl", '{"event": "start"}\n', RunError, "steps"),

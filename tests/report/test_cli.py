@@ -62,3 +62,22 @@ def test_no_run(tmp_path: Path) -> None:
     result = prl(tmp_path)
     assert result.exit_code == 2
     assert "neither a run nor an evaluation" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "line", "message"),
+    [
+        ("metrics.jsonl", "[1]", "not a JSON object"),
+        ("metrics.jsonl", '{"step": 1}', "lacks metrics"),
+        ("samples.jsonl", '{"step": 1}', "lacks id, source, rewrite, details, total"),
+        ("evaluation/documents.jsonl", '{"text": "x"}', "lacks id"),
+        ("evaluation/rewrites.jsonl", "{}", "lacks id, rewriter"),
+        ("evaluation/scores.jsonl", "{}", "lacks id, rewriter, detector"),
+    ],
+)
+def test_a_damaged_table_is_named(run: Path, table: str, line: str, message: str) -> None:
+    (run / table).write_text(f"{line}\n", encoding="utf-8")
+    result = prl(run)
+    assert result.exit_code == 2
+    assert f"{run / table}, line 1: {message}" in result.stderr
+    assert "internal error" not in result.stderr
