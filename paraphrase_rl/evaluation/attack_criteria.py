@@ -16,12 +16,12 @@ BESIDE = ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio", "f
 def attack_success(case: Case) -> VerdictLine:
     """Share not flagged after, among the texts that the ensemble flagged before."""
     name, bound = "attack_success_rate", case.acceptance.attack_success_rate
-    if missing := _missing(case):
-        return at_least(name, bound, None, missing)
-    assert case.results is not None
-    assert case.label is not None
-    cell = case.results.cell(case.label, COMBINED)
-    point = case.results.point(case.label, COMBINED, case.target_fpr)
+    row = _policy_row(case)
+    if isinstance(row, str):
+        return at_least(name, bound, None, row)
+    results, label = row
+    cell = results.cell(label, COMBINED)
+    point = results.point(label, COMBINED, case.target_fpr)
     if cell is None or point is None:
         why = cell.failure if cell and cell.failure else f"it has no {COMBINED} at rate {case.target_fpr:g}"
         return at_least(name, bound, None, f"not in the evaluation: {why}; make it anew: {case.command}")
@@ -44,11 +44,11 @@ def attack_success(case: Case) -> VerdictLine:
 def similarity(case: Case) -> VerdictLine:
     """Mean cosine of source and rewrite."""
     name, bound = "semantic_similarity", case.acceptance.semantic_similarity
-    if missing := _missing(case):
-        return at_least(name, bound, None, missing)
-    assert case.results is not None
-    assert case.label is not None
-    quality = case.results.mean_quality(case.label, SIMILARITY)
+    row = _policy_row(case)
+    if isinstance(row, str):
+        return at_least(name, bound, None, row)
+    results, label = row
+    quality = results.mean_quality(label, SIMILARITY)
     if quality is None or quality.estimate.value is None:
         return at_least(
             name, bound, None, f"the evaluation has no {SIMILARITY}; make it anew: {case.command}"
@@ -56,7 +56,7 @@ def similarity(case: Case) -> VerdictLine:
     beside = ", ".join(
         f"{metric.replace('_', ' ')} {found.estimate.value:.2f}"
         for metric in BESIDE
-        if (found := case.results.mean_quality(case.label, metric)) and found.estimate.value is not None
+        if (found := results.mean_quality(label, metric)) and found.estimate.value is not None
     )
     failed = f"; {quality.failed} rewrites could not be judged" if quality.failed else ""
     return at_least(
@@ -130,8 +130,8 @@ def _gap(case: Case, results: Results) -> FairnessGap | None:
     return min(found, key=lambda row: (row.gap.value is None, row.words is None), default=None)
 
 
-def _missing(case: Case) -> str:
-    """Why the evaluation says nothing about this policy; empty where it does."""
+def _policy_row(case: Case) -> tuple[Results, str] | str:
+    """The evaluation and the label of this policy in it, or why it says nothing about this policy."""
     if not case.whole:
         return case.unfinished
     if case.results is None:
@@ -141,7 +141,9 @@ def _missing(case: Case) -> str:
     if case.label is None:
         return f"the evaluation has no row of the policy at step {case.step}; make it: {case.command}"
     rewriter = next((r for r in case.results.rewriters if r.label == case.label), None)
-    return f"{case.label} could not be run: {rewriter.failure}" if rewriter and rewriter.failure else ""
+    if rewriter and rewriter.failure:
+        return f"{case.label} could not be run: {rewriter.failure}"
+    return case.results, case.label
 
 
 def _missed(rate: Estimate) -> str:

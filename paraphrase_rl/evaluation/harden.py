@@ -16,7 +16,7 @@ from typing import Any
 from paraphrase_rl.data.splits import units
 from paraphrase_rl.errors import EvaluationError, UsageError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
-from paraphrase_rl.evaluation.harden_records import Hardening, Met, TrainedOn
+from paraphrase_rl.evaluation.harden_records import Accused, Defence, Hardening, Met, TrainedOn
 from paraphrase_rl.evaluation.harden_tables import Tables, Text
 from paraphrase_rl.evaluation.plan import Plan, label_of, versions
 from paraphrase_rl.evaluation.progress import Report
@@ -24,7 +24,7 @@ from paraphrase_rl.evaluation.records import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewriting import Rewriting
 from paraphrase_rl.recipe.schema import Attack, Weighted
 from paraphrase_rl.registry import Registry
-from paraphrase_rl.scoring.ensemble import CalibratedEnsemble, calibrate_ensemble
+from paraphrase_rl.scoring.ensemble import CalibratedEnsemble, Member, calibrate_ensemble
 from paraphrase_rl.scoring.trainable import trainer_of
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Document, Failure
@@ -107,14 +107,9 @@ def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, repo
         )
         after = _trained(plan, registry, detector, AFTER, taught, report)
         after.to_file(plan.out / "calibration.json")
-        tables = Tables(plan, before.members[0], after.members[0])
-        defence = [tables.defence(CLEAN, "untouched", [d.text for d in plan.ai])]
-        humans: dict[str, list[Text]] = {CLEAN: [d.text for d in plan.human]}
-        for attack, met in lessons:
-            label = label_of(attack)
-            defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
-            humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")
-        accused = tables.accused(humans)
+        defence, (accused_before, accused_after) = _compared(
+            plan, lessons, rewriter, before.members[0], after.members[0]
+        )
         found = Hardening(
             detector=detector,
             options=_options(plan, detector),
@@ -130,8 +125,8 @@ def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, repo
             provenance_before=dict(before.members[0].calibration.provenance),
             provenance_after=dict(after.members[0].calibration.provenance),
             defence=tuple(defence),
-            accused_before=accused[0],
-            accused_after=accused[1],
+            accused_before=accused_before,
+            accused_after=accused_after,
             seconds=time.monotonic() - started,
             versions=dict(versions()),
         )
@@ -230,6 +225,20 @@ class _Rewriter:
             )
         nothing = Failure(index=0, owner=attack.name, kind="empty", message="the rewrite is empty")
         return [replace(nothing, index=i) if t == "" else t for i, t in enumerate(texts)]
+
+
+def _compared(
+    plan: Plan, lessons: Lessons, rewriter: _Rewriter, before: Member, after: Member
+) -> tuple[list[Defence], tuple[Accused, Accused]]:
+    """What the two detectors catch, untouched and by rewriter, and whom they accuse."""
+    tables = Tables(plan, before, after)
+    defence = [tables.defence(CLEAN, "untouched", [d.text for d in plan.ai])]
+    humans: dict[str, list[Text]] = {CLEAN: [d.text for d in plan.human]}
+    for attack, met in lessons:
+        label = label_of(attack)
+        defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
+        humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")
+    return defence, tables.accused(humans)
 
 
 def _trained(

@@ -15,7 +15,7 @@ from paraphrase_rl.evaluation.cells import Design
 from paraphrase_rl.evaluation.fairness import equal_length_words, fairness_tables, share_difference
 from paraphrase_rl.evaluation.harden_records import Accused, Defence, Detection, Met
 from paraphrase_rl.evaluation.plan import Plan
-from paraphrase_rl.evaluation.records import CLEAN, Estimate
+from paraphrase_rl.evaluation.records import CLEAN, Estimate, FairnessGap, FalsePositives
 from paraphrase_rl.evaluation.statistics import (
     estimate_share,
     flagged,
@@ -81,31 +81,48 @@ class Tables:
                 they are, which are compared at equal length too.
         """
         words = equal_length_words(self._plan.human)
+        compared: list[tuple[str, int | None]] = [(CLEAN, None)]
+        if words is not None:
+            compared.append((CLEAN, words))
+        compared += [(rewriter, None) for rewriter in humans if rewriter != CLEAN]
         found = []
         for member, calibration in zip(self._members, self._calibration, strict=True):
-            rates, gaps = [], []
-            for rewriter, texts in humans.items():
-                lengths = (None, words) if rewriter == CLEAN and words is not None else (None,)
-                for length in lengths:
-                    cut = calibration
-                    if length is not None:
-                        cut = _scores(member, [passage(d.text, length) for d in self._plan.calibration])[0]
-                    more = fairness_tables(
-                        self._plan.human[: len(texts)],
-                        _scores(member, _cut(texts, length))[0],
-                        cut,
-                        detector=member.name,
-                        rewriter=rewriter,
-                        target_fprs=self._plan.target_fprs,
-                        words=length,
-                        reference=self._plan.recipe.acceptance.reference_group,
-                        weights=self._design.human[:, : len(texts)],
-                        calibration_weights=self._design.calibration,
-                    )
-                    rates += more[0]
-                    gaps += more[1]
-            found.append(Accused(false_positives=tuple(rates), fairness=tuple(gaps)))
+            by_length = {None: calibration}
+            if words is not None:
+                by_length[words] = _scores(member, _cut([d.text for d in self._plan.calibration], words))[0]
+            tables = [
+                self._fairness(member, by_length[length], rewriter, humans[rewriter], length)
+                for rewriter, length in compared
+            ]
+            found.append(
+                Accused(
+                    false_positives=tuple(row for rates, _ in tables for row in rates),
+                    fairness=tuple(row for _, gaps in tables for row in gaps),
+                )
+            )
         return found[0], found[1]
+
+    def _fairness(
+        self,
+        member: Member,
+        calibration: FloatArray,
+        rewriter: str,
+        texts: Sequence[Text],
+        words: int | None,
+    ) -> tuple[list[FalsePositives], list[FairnessGap]]:
+        """False positives of one of the two on the first human texts as a rewriter left them, cut to ``words``."""
+        return fairness_tables(
+            self._plan.human[: len(texts)],
+            _scores(member, _cut(texts, words))[0],
+            calibration,
+            detector=member.name,
+            rewriter=rewriter,
+            target_fprs=self._plan.target_fprs,
+            words=words,
+            reference=self._plan.recipe.acceptance.reference_group,
+            weights=self._design.human[:, : len(texts)],
+            calibration_weights=self._design.calibration,
+        )
 
     def _detection(self, target: float, pair: tuple[FloatArray, FloatArray]) -> Detection:
         shares, draws = [], []

@@ -18,6 +18,7 @@ from paraphrase_rl.evaluation.statistics import (
     share_interval,
     weighted_auroc,
     weighted_mean,
+    weighted_thresholds,
 )
 from paraphrase_rl.scoring.calibration import CalibrationTexts, fit_calibration
 from paraphrase_rl.scoring.metrics import auroc
@@ -25,6 +26,8 @@ from paraphrase_rl.scoring.threshold import clopper_pearson, operating_point
 from paraphrase_rl.types import Document, Scores
 
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=25)
+TWO_SCORES = st.lists(st.integers(-4, 4).map(float), min_size=2, max_size=40)
+RATES = st.sampled_from([0.01, 0.05, 0.07, 0.1, 0.29, 0.5, 0.999])
 TEXTS = CalibrationTexts(source="test", digest="0", median_words=1)
 
 
@@ -66,6 +69,39 @@ def test_auroc_knows_order_alone_and_turns_round(humans, ais, seed):
     area = weighted_auroc(h, a, hw, aw)
     np.testing.assert_allclose(weighted_auroc(np.exp(h), np.exp(a), hw, aw), area)
     np.testing.assert_allclose(weighted_auroc(-h, -a, hw, aw), 1.0 - area)
+
+
+@given(TWO_SCORES, RATES)
+def test_unit_weights_give_the_threshold_itself(scores, rate):
+    values = np.array(scores)
+    found = weighted_thresholds(values, rate, np.ones((1, values.size)))
+    assert found.tolist() == [operating_point(values, rate).threshold]
+
+
+@given(TWO_SCORES, RATES, st.integers(0, 1000), st.booleans())
+def test_a_resample_gives_the_threshold_of_the_texts_drawn(scores, rate, seed, paired):
+    values = np.array(scores)
+    units = [f"u{i // 2 if paired else i}" for i in range(values.size)]
+    weights = resample(units, 5, seed)
+    for found, row in zip(weighted_thresholds(values, rate, weights), weights, strict=True):
+        drawn = np.repeat(values, row.astype(int))
+        if drawn.size >= 2:
+            assert found == operating_point(drawn, rate).threshold
+
+
+def test_a_threshold_by_hand():
+    # 10 10 8 8 8 5: six texts, floor(0.4 * 6) = 2 may lie above, so the third largest: 8
+    scores, weights = np.array([5.0, 10.0, 8.0, 7.0]), np.array([[1.0, 2.0, 3.0, 0.0]])
+    assert weighted_thresholds(scores, 0.4, weights).tolist() == [8.0]
+
+
+def test_texts_without_a_score_set_no_threshold():
+    scores = np.array([np.nan, 1.0, 2.0, np.nan, 3.0])
+    weights = np.array([[9.0, 1.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 1.0, 0.0]])
+    found = weighted_thresholds(scores, 0.5, weights)
+    assert found[0] == 2.0
+    assert np.isnan(found[1])
+    assert np.isnan(weighted_thresholds(np.full(2, np.nan), 0.5, np.ones((3, 2)))).all()
 
 
 def test_flagged_is_strictly_above_and_unknown_stays_unknown():
