@@ -87,7 +87,7 @@ class Tables:
         compared += [(rewriter, None) for rewriter in humans if rewriter != CLEAN]
         found = []
         for member, calibration in zip(self._members, self._calibration, strict=True):
-            by_length = {None: calibration}
+            by_length: dict[int | None, FloatArray] = {None: calibration}
             if words is not None:
                 by_length[words] = _scores(member, _cut([d.text for d in self._plan.calibration], words))[0]
             tables = [
