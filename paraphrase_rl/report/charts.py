@@ -14,6 +14,8 @@ from paraphrase_rl.report.figures import minus, share
 from paraphrase_rl.report.svg import Scale, drawing, element, marker, path, span, ticks
 
 WIDTH = 340
+LETTER = 7.6
+"""Mean width of a letter of a label, in the widest of the fonts of the style sheet."""
 _BINS = 32
 
 
@@ -102,7 +104,7 @@ class Strip:
 
 
 def strips(key: str, title: str, description: str, rows: Sequence[Strip], threshold: float | None) -> Markup:
-    """Histograms of scores one above the other on one axis, with the threshold through all of them.
+    """Histograms of scores one above the other on one axis, each with the threshold through it.
 
     Every histogram is as high as the others whatever its number of texts: shapes are compared, not counts. The axis
     spans the middle 99 % of all scores; what lies beyond is counted at its ends.
@@ -126,13 +128,19 @@ def strips(key: str, title: str, description: str, rows: Sequence[Strip], thresh
             flagged = sum(score > threshold for score in strip.scores) / len(strip.scores)
             said = f"{share(flagged)} flagged"
             texts.append(element("text", said, x=WIDTH - right, y=at, text_anchor="end", class_="halo"))
+            parts.append(_dashed(x(threshold), base - row + 20, base))
     if threshold is not None:
         place, end = x(threshold), "end" if x(threshold) > WIDTH / 2 else "start"
         name = minus(f"threshold {threshold:.3g}")
-        parts.append(element("line", x1=place, x2=place, y1=top - 4, y2=height - bottom, class_="bound"))
+        parts.append(_dashed(place, top - 6, top + 1))
         texts.append(element("text", name, x=place, y=top - 9, text_anchor=end, class_="bound-label"))
     parts += texts
     return drawing(parts, key=key, title=title, description=description, width=WIDTH, height=height)
+
+
+def _dashed(x: float, top: float, bottom: float) -> Markup:
+    """A piece of an upright line; whoever draws it leaves out the rows of labels."""
+    return element("line", x1=x, x2=x, y1=top, y2=bottom, class_="bound")
 
 
 def _histogram(scores: Sequence[float], x: Scale, base: float, height: float) -> str:
@@ -163,7 +171,7 @@ def trade_off(
     Args:
         names: of the axes; x is a share from 0 to 1.
     """
-    width, height, left, right, top, bottom = 380, 330, 46, 14, 14, 52
+    width, height, left, right, top, bottom = 380, 350, 46, 14, 34, 52
     known = [spot for spot in spots if spot.x.value is not None and spot.y.value is not None]
     low, high = span([v for s in known for v in (s.y.value, s.y.low, s.y.high) if v is not None], margin=0.08)
     x = Scale(-0.03, 1.03, left, width - right)  # room for markers at both ends
@@ -171,9 +179,14 @@ def trade_off(
     parts = _left_axis(y, left, width - right) + _bottom_axis(x, height - bottom, percent=True)
     parts += [
         element("text", names[0], x=x(0.5), y=height - 12, text_anchor="middle", class_="axis-name"),
-        element("text", names[1], x=left + 4, y=top + 8, class_="axis-name"),
+        element("text", names[1], x=6, y=14, class_="axis-name"),
     ]
-    taken: list[tuple[float, float, float]] = [(left, left + 7.0 * len(names[1]), top + 8.0)]
+    taken = [
+        (x(s.x.value) - 8, x(s.x.value) + 8, y(s.y.value) + 5)
+        for s in known
+        if s.x.value is not None and s.y.value is not None
+    ]
+    texts = []
     for i, spot in enumerate(known):
         assert spot.x.value is not None
         assert spot.y.value is not None
@@ -186,11 +199,12 @@ def trade_off(
             parts.append(element("line", x1=at, x2=at, y1=y(spot.y.low), y2=y(spot.y.high), class_="whisker"))
         parts.append(marker(i, at, level, 6, class_))
         label = shortened(spot.label, 24)
-        begin, baseline = _free(
-            at, level, 7.0 * len(label), taken, (left, width - right), (top, height - bottom)
-        )
-        taken.append((begin, begin + 7.0 * len(label), baseline))
-        parts.append(element("text", label, x=begin, y=baseline, class_="row-label halo"))
+        length = LETTER * len(label)
+        begin, baseline = _free(at, level, length, taken, (left, width - right), (top, height - bottom))
+        taken.append((begin, begin + length, baseline))
+        place, anchor = (begin, "start") if begin > at - length else (begin + length, "end")
+        texts.append(element("text", label, x=place, y=baseline, text_anchor=anchor, class_="row-label halo"))
+    parts += texts
     return drawing(parts, key=key, title=title, description=description, width=width, height=height)
 
 
@@ -203,8 +217,9 @@ def _free(
     down: tuple[float, float],
 ) -> tuple[float, float]:
     """Left end and baseline of a label near a point, where no other label stands; the last resort overlaps."""
-    rights = [(x + 12, y + shift) for shift in (-7, 16, -22, 31, -37, 46)]
-    lefts = [(x - 12 - length, y + shift) for shift in (-7, 16, -22, 31, -37, 46)]
+    shifts = (-8, 17, -24, 33, -40, 49)
+    rights = [(x + 12, y + shift) for shift in shifts]
+    lefts = [(x - 12 - length, y + shift) for shift in shifts]
     places = [place for pair in zip(rights, lefts, strict=True) for place in pair]
     inside = [
         (begin, base)
@@ -212,7 +227,7 @@ def _free(
         if across[0] <= begin and begin + length <= across[1] and down[0] + 10 <= base <= down[1] - 2
     ]
     for begin, base in inside:
-        if all(begin > b or begin + length < a or abs(base - line) > 13 for a, b, line in taken):
+        if all(begin > b or begin + length < a or abs(base - line) > 14 for a, b, line in taken):
             return begin, base
     return inside[0] if inside else (max(across[0], min(x + 10, across[1] - length)), y - 7)
 
@@ -227,25 +242,26 @@ class Whisker:
 
 
 def whiskers(
-    key: str, title: str, description: str, rows: Sequence[Whisker], reference: float, name: str
+    key: str, title: str, description: str, rows: Sequence[Whisker], reference: float, name: str, most: float
 ) -> Markup:
     """Shares with their intervals, one below the other, and a dashed line at what was aimed at.
 
     Args:
         name: what the reference line is called.
+        most: right end of the axis, the same for charts that are compared.
     """
     row, top, bottom, left, right = 40, 22, 30, 10, 14
     height = top + row * len(rows) + bottom
-    ends = [v for r in rows for v in (r.estimate.value, r.estimate.high) if v is not None]
-    x = Scale(0.0, min(1.0, max([*ends, reference * 1.5]) * 1.08), left, WIDTH - right)
+    x = Scale(0.0, most, left, WIDTH - right)
     parts = _bottom_axis(x, height - bottom, percent=True)
     at, end = x(reference), "end" if x(reference) > WIDTH / 2 else "start"
     parts += [
-        element("line", x1=at, x2=at, y1=top - 4, y2=height - bottom, class_="bound"),
+        _dashed(at, top - 6, top + 3),
         element("text", name, x=at, y=top - 9, text_anchor=end, class_="bound-label"),
     ]
     for i, one in enumerate(rows):
         estimate, level = one.estimate, top + row * i + 28
+        parts.append(_dashed(at, level - 8, level + 12))
         parts.append(element("text", shortened(one.label, 34), x=left, y=level - 11, class_="row-label halo"))
         if estimate.value is None:
             parts.append(element("text", "not measured", x=left, y=level + 4))

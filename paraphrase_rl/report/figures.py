@@ -71,7 +71,12 @@ def points(estimate: Estimate) -> str:
     """A difference of shares in percentage points, with its interval."""
     if estimate.value is None:
         return NOTHING
-    text = f"{100 * estimate.value:+.1f}"
+    text = _signed(estimate.value)
     if estimate.low is not None and estimate.high is not None:
-        text += f" ({100 * estimate.low:+.1f} to {100 * estimate.high:+.1f})"
+        text += f" ({_signed(estimate.low)} to {_signed(estimate.high)})"
     return minus(text)
+
+
+def _signed(value: float) -> str:
+    text = f"{100 * value:+.1f}"
+    return "0" if float(text) == 0 else text

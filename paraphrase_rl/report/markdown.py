@@ -8,13 +8,26 @@ from collections.abc import Iterable, Sequence
 from paraphrase_rl.evaluation.acceptance import quoted
 from paraphrase_rl.evaluation.fairness import EVERYBODY
 from paraphrase_rl.evaluation.records import CLEAN, Estimate, Results
-from paraphrase_rl.report import figures, sections
+from paraphrase_rl.report import figures, groups, sections
 from paraphrase_rl.report.marks import printable
 from paraphrase_rl.report.material import Material
 from paraphrase_rl.scoring.ensemble import COMBINED
 
 MOST_REWRITERS = 8
 MOST_COLUMNS = 8
+MOST_TROUBLES = 2
+MOST_GROUPS = 4
+_FIRST = (
+    "semantic_similarity",
+    "numbers_kept",
+    "names_kept",
+    "negations_kept",
+    "length_ratio",
+    "edit_rate",
+    "perplexity_ratio",
+    "format",
+)
+"""Metrics that are shown before others, where not all have room."""
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measured"}
 
 
@@ -49,9 +62,9 @@ def _verdict(material: Material, name: str) -> list[str]:
     ]
     said = "**Accepted**" if verdict.accepted else "**Not accepted**"
     return [
-        f"{said} at step {verdict.checkpoint}.",
+        f"{said} at step {verdict.checkpoint}. In brackets: 95% intervals.",
         "",
-        *_table(("criterion", "verdict", "value", "bound"), rows),
+        *_table(("criterion", "verdict", "value", "bound"), rows, words=2),
     ]
 
 
@@ -66,14 +79,25 @@ def _cells(results: Results) -> list[str]:
             shown.append("failed" if cell.level is None and cell.failure else value)
         rows.append((rewriter.label, *shown))
     target = figures.share(results.about.target_fpr)
-    title = f"AI texts flagged after rewriting, at {target} false positives ({CLEAN}: untouched)"
+    about = results.about
+    title = (
+        f"AI texts flagged after rewriting, at {target} false positives ({CLEAN}: untouched; "
+        f"{about.ai_texts} texts of {_text(about.source)})"
+    )
     heads = ["rewriter", *(d.name if d.trained_against else f"{d.name} (held out)" for d in detectors)]
-    return _titled(title, heads, rows, len(heat.rows) - len(rows), len(heat.detectors) - len(detectors))
+    lines = _titled(title, heads, rows, len(heat.rows) - len(rows), len(heat.detectors) - len(detectors))
+    if heat.troubles:
+        more = (
+            f" And {len(heat.troubles) - MOST_TROUBLES} more." if len(heat.troubles) > MOST_TROUBLES else ""
+        )
+        lines += ["", f"Failed: {_text(' · '.join(heat.troubles[:MOST_TROUBLES]))}.{more}"]
+    return lines
 
 
 def _quality(results: Results) -> list[str]:
     metrics = sections.metrics_of(results)
-    shown = metrics[:MOST_COLUMNS]
+    shown = [m for m in metrics if m in _FIRST]
+    shown = (shown + [m for m in metrics if m not in _FIRST])[:MOST_COLUMNS]
     labels = [r.label for r in results.rewriters if any(q.rewriter == r.label for q in results.quality)]
     rows = []
     for label in labels[:MOST_REWRITERS]:
@@ -86,14 +110,14 @@ def _quality(results: Results) -> list[str]:
 def _fairness(results: Results) -> list[str]:
     rates = [
         (r.group, str(r.rate.n), figures.share(r.rate.value), figures.share_interval(r.rate))
-        for r in sections.at_target(results)
+        for r in groups.at_target(results)
         if (r.detector, r.rewriter, r.words) == (COMBINED, CLEAN, None)
     ]
     rates.sort(key=lambda row: row[0] != EVERYBODY)
-    rows = rates[:6]
+    rows = rates[:MOST_GROUPS]
     lines = _titled(
-        "Human texts flagged by the ensemble",
-        ["group", "texts", "flagged", "95 %"],
+        f"Human texts of {_text(results.about.source)} flagged by the ensemble",
+        ["group", "texts", "flagged", "95% interval"],
         rows,
         len(rates) - len(rows),
         0,
@@ -113,13 +137,18 @@ def _titled(
 ) -> list[str]:
     if not rows:
         return ["", f"{title}: not measured."]
-    left = [f"{fewer} more rows"] * (fewer > 0) + [f"{narrower} more columns"] * (narrower > 0)
+    left = [
+        f"{count} more {what}{'s' * (count > 1)}"
+        for count, what in ((fewer, "row"), (narrower, "column"))
+        if count > 0
+    ]
     note = ["", f"And {' and '.join(left)} in the full report."] if left else []
     return ["", f"**{title}**", "", *_table(heads, rows), *note]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    align = "| --- |" + " --: |" * (len(heads) - 1)
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> list[str]:
+    """The first columns, ``words`` of them, to the left; figures to the right."""
+    align = "|" + " --- |" * words + " --: |" * (len(heads) - words)
     head, *body = ("| " + " | ".join(map(_text, line)) + " |" for line in (heads, *rows))
     return [head, align, *body]
 

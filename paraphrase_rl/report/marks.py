@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from itertools import groupby
 from typing import Literal
 
 from markupsafe import Markup, escape
@@ -52,17 +53,37 @@ _TAGS = {"removed": "del", "added": "ins"}
 
 
 def marked(found: Sequence[Mark]) -> Markup:
-    """HTML: words removed in ``<del>``, words added in ``<ins>``."""
-    return Markup("").join(_tagged(mark) for mark in found)
+    """HTML: words removed in ``<del>``, words added in ``<ins>``; letters of a script that the source lacks stand out.
+
+    A Cyrillic letter in an English word looks like the Latin one, so that the change would be seen by its mark alone.
+    """
+    scripts = {_script(c) for mark in found if mark.kind != "added" for c in mark.text} - {""}
+    return Markup("").join(_tagged(mark, scripts) for mark in found)
 
 
-def _tagged(mark: Mark) -> Markup:
+def _tagged(mark: Mark, scripts: set[str]) -> Markup:
     if mark.kind not in _TAGS:
         return visible(mark.text)
     words = mark.text.rstrip() or mark.text  # no line under the space that follows
+    shown = _foreign(words, scripts) if mark.kind == "added" else visible(words)
     return Markup("<{0}>{1}</{0}>{2}").format(
-        Markup(_TAGS[mark.kind]), visible(words), visible(mark.text[len(words) :])
+        Markup(_TAGS[mark.kind]), shown, visible(mark.text[len(words) :])
     )
+
+
+def _foreign(text: str, scripts: set[str]) -> Markup:
+    parts = groupby(text, lambda c: bool(scripts) and _script(c) not in {"", *scripts})
+    return Markup("").join(
+        Markup('<span class="foreign">{}</span>').format(visible("".join(part)))
+        if foreign
+        else visible("".join(part))
+        for foreign, part in parts
+    )
+
+
+def _script(character: str) -> str:
+    """The first word of a letter's name in Unicode, such as LATIN or CYRILLIC; empty for what is no letter."""
+    return unicodedata.name(character, "").partition(" ")[0] if character.isalpha() else ""
 
 
 def visible(text: str) -> Markup:

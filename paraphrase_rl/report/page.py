@@ -13,7 +13,7 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from paraphrase_rl import __version__
 from paraphrase_rl.evaluation.acceptance import quoted
@@ -22,10 +22,14 @@ from paraphrase_rl.evaluation.pareto import SIMILARITY
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.records import CLEAN, Results
 from paraphrase_rl.recipe.loading import DEFAULT
-from paraphrase_rl.report import curves, figures, samples, sections
+from paraphrase_rl.report import curves, figures, groups, samples, sections
 from paraphrase_rl.report.marks import printable
 from paraphrase_rl.report.material import Material
+from paraphrase_rl.report.terms import CRITERIA, TERMS
 from paraphrase_rl.scoring.ensemble import COMBINED
+
+LONG_LIST = 12
+"""From so many lines on a list is written as one paragraph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +57,8 @@ def render(material: Material) -> str:
         version=__version__,
         CLEAN=CLEAN,
         DEFAULT=DEFAULT,
+        CRITERIA=CRITERIA,
+        TERMS=TERMS,
         EVERYBODY=EVERYBODY,
         alarms=[row for row in material.events if row.get("event") == "monitor"],
         verdict=_verdict(material),
@@ -83,6 +89,8 @@ def _template() -> Template:
         "points": figures.points,
         "score": figures.score,
         "criterion_value": figures.criterion_value,
+        "commands": _commands,
+        "family": sections.family,
     }
     return environment.get_template("page.html.j2")
 
@@ -96,12 +104,34 @@ def _evaluated(material: Material) -> dict[str, Any]:
         "heat": sections.heat_map(results),
         "distributions": sections.distributions(results, material.documents, material.scores),
         "trade_off": sections.trade_offs(results),
+        "no_trade_off": _no_trade_off(results),
         "quality": sections.quality_table(results),
         "fairness": fairness,
-        "groups": sections.fairness(fairness),
-        "false_positives": sections.at_target(fairness),
+        "groups": groups.rates_by_group(fairness),
+        "gaps": groups.gaps(fairness),
+        "false_positives": groups.at_target(fairness),
         "about": _facts(results.about.model_dump(exclude={"notes"})),
     }
+
+
+def _no_trade_off(results: Results) -> str:
+    """Why there is nothing to draw."""
+    if all(r.label == CLEAN for r in results.rewriters):
+        return "no rewriter was evaluated"
+    ensemble = next((d for d in results.detectors if d.name == COMBINED), None)
+    if ensemble is None:
+        return "the ensemble was not evaluated"
+    return ensemble.failure or "similarity or the flags of the ensemble are missing"
+
+
+def _commands(text: str) -> Markup:
+    """What stands between backticks as code."""
+    pieces = [escape(printable(piece)) for piece in text.split("`")]
+    if len(pieces) % 2 == 0:
+        return escape(printable(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if i % 2 else piece for i, piece in enumerate(pieces)
+    )
 
 
 def _shown(value: Any) -> Any:
@@ -124,20 +154,21 @@ def _verdict(material: Material) -> dict[str, str]:
         return {
             "kind": "none",
             "title": "An evaluation without a run",
-            "why": "",
+            "why": "Nothing was trained, so nothing is accepted or not. prl validate RUN judges a training run.",
         }
     if verdict is None:
         return {"kind": "none", "title": "No verdict", "why": material.verdict_problem}
-    counts = [(len(verdict.criteria(kind)), kind) for kind in ("pass", "fail", "not measured")]
-    why = ", ".join(
-        f"{count} {'passes' if (kind, count) == ('pass', 1) else 'fails' if (kind, count) == ('fail', 1) else kind}"
-        for count, kind in counts
-        if count
-    )
-    why = f"Of {len(verdict.lines)} criteria {why}."
+    found = {kind: verdict.criteria(kind) for kind in ("pass", "fail", "not measured")}
+    many = len(verdict.lines)
     if verdict.accepted:
-        return {"kind": "pass", "title": "Accepted", "why": why}
-    if counts[1][0]:
+        return {"kind": "pass", "title": "Accepted", "why": f"All {many} criteria pass."}
+    parts = [
+        f"{len(found[kind])} of {many} criteria {verb}: {', '.join(c.replace('_', ' ') for c in found[kind])}."
+        for kind, verb in (("fail", "failed"), ("not measured", "not measured"))
+        if found[kind]
+    ]
+    why = " ".join([*parts, f"{len(found['pass'])} passed."])
+    if found["fail"]:
         return {"kind": "fail", "title": "Not accepted", "why": why}
     return {"kind": "none", "title": "Not decided", "why": why}
 
@@ -182,30 +213,43 @@ def _measured(results: Results, checkpoint: int | None) -> list[KeyFigure]:
         success = point.attack_success_rate
         found.append(
             KeyFigure(
-                name=f"{rewriter}: attack success",
+                name=f"Attack success of {rewriter}",
                 value=figures.share(success.value),
-                beside=_joined(figures.share_interval(success), f"of {success.n} texts the ensemble flagged"),
+                beside=_joined(
+                    _interval(figures.share_interval(success)),
+                    f"of {success.n} AI texts the ensemble flagged, the share it no longer flags",
+                ),
             )
         )
         found.append(
             KeyFigure(
                 name="AI texts flagged",
                 value=f"{figures.share(point.tpr_before.value)} → {figures.share(point.tpr_after.value)}",
-                beside=_joined("before and after", f"false positive rate {figures.share(target)}"),
+                beside=f"by the ensemble, before and after the rewrite; it aims to flag {figures.share(target)} of "
+                "human texts",
             )
         )
         if (meaning := results.mean_quality(rewriter, SIMILARITY)) and meaning.estimate.value is not None:
-            beside = _joined(figures.number_interval(meaning.estimate), "cosine to the source")
+            beside = _joined(
+                _interval(figures.number_interval(meaning.estimate)), "similarity to the source, at most 1"
+            )
             found.append(
                 KeyFigure(name="Meaning kept", value=figures.number(meaning.estimate.value), beside=beside)
             )
-    for rate in sections.at_target(results):
+    for rate in groups.at_target(results):
         if (rate.rewriter, rate.detector, rate.group, rate.words) == (CLEAN, COMBINED, EVERYBODY, None):
-            beside = _joined(figures.share_interval(rate.rate), f"aimed at {figures.share(target)}")
+            beside = _joined(
+                _interval(figures.share_interval(rate.rate)),
+                f"of {rate.rate.n} human texts, aimed at {figures.share(target)}",
+            )
             found.append(
                 KeyFigure(name="Humans falsely flagged", value=figures.share(rate.rate.value), beside=beside)
             )
     return found
+
+
+def _interval(text: str) -> str:
+    return f"95% interval {text}" if text else ""
 
 
 def _joined(*parts: str) -> str:
@@ -224,6 +268,8 @@ def _facts(values: Mapping[str, Any]) -> list[tuple[str, Sequence[str]]]:
             lines = [_plain(inner) for inner in value]
         else:
             lines = [_plain(value)]
+        if len(lines) > LONG_LIST:
+            lines = [", ".join(lines)]
         found.append((name.replace("_", " "), lines or [figures.NOTHING]))
     return found
 

@@ -76,6 +76,11 @@ class Browser:
     detectors: Sequence[str]
     has_flags: bool
 
+    @property
+    def has_foreign(self) -> bool:
+        """Whether a rewrite has letters of a script that its source lacks."""
+        return any('class="foreign"' in one.text for sample in self.samples for one in sample.rewritings)
+
 
 def browser(material: Material) -> Browser | None:
     """Samples of the evaluation, else of the run's own held-out prompts; ``None`` where there are neither."""

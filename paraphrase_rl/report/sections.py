@@ -1,15 +1,13 @@
-"""From the tables of an evaluation to what the page draws: heat map, distributions, trade-off, groups, quality."""
+"""From the tables of an evaluation to what the page draws: heat map, distributions, trade-off, quality."""
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from paraphrase_rl.evaluation.fairness import EVERYBODY
 from paraphrase_rl.evaluation.pareto import SIMILARITY
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.quality import METRICS
@@ -17,13 +15,12 @@ from paraphrase_rl.evaluation.records import (
     CLEAN,
     DetectorInfo,
     Estimate,
-    FalsePositives,
     Point,
     Quality,
     Results,
     RewriterInfo,
 )
-from paraphrase_rl.report.charts import Spot, Strip, Whisker, strips, trade_off, whiskers
+from paraphrase_rl.report.charts import Spot, Strip, strips, trade_off
 from paraphrase_rl.report.figures import number, share
 from paraphrase_rl.report.material import Row
 from paraphrase_rl.scoring.ensemble import COMBINED
@@ -38,6 +35,11 @@ class Figure:
     name: str
     drawing: Markup
     note: str = ""
+
+
+def family(detector: DetectorInfo) -> str:
+    """The family, in words for the pseudo-detector."""
+    return "taken together" if detector.name == COMBINED else detector.family
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,18 @@ class HeatMap:
             if detector.failure:
                 found[detector.failure].append(detector.name)
         return [f"{', '.join(who)}: {why}" for why, who in found.items()]
+
+    @property
+    def blind(self) -> list[str]:
+        """Detectors that are not known to flag untouched AI texts more often than the human texts aimed at."""
+        clean = next((cells for rewriter, cells in self.rows if rewriter.label == CLEAN), ())
+        return [
+            detector.name
+            for detector, cell in zip(self.detectors, clean, strict=bool(clean))
+            if cell.point
+            and cell.point.tpr_before.low is not None
+            and cell.point.tpr_before.low <= cell.point.target_fpr
+        ]
 
 
 def ordered(results: Results) -> list[DetectorInfo]:
@@ -146,7 +160,7 @@ def distributions(results: Results, documents: Sequence[Row], scores: Sequence[R
         name, threshold = detector.name, at.get(detector.name)
         told = "; ".join(f"{row.label}: {len(row.scores)} texts{_median(row.scores)}" for row in rows)
         drawing = strips(f"scores-{i}", f"Scores of {name}", f"Histograms. {told}.", rows, threshold)
-        figures.append(Figure(name=detector.name, drawing=drawing, note=detector.family))
+        figures.append(Figure(name=detector.name, drawing=drawing, note=family(detector)))
     return figures
 
 
@@ -167,6 +181,13 @@ class QualityRow:
     summary: str
     better: str | None
     found: Sequence[Quality | None]
+
+    def fewer(self, texts: int) -> str:
+        """On how many texts the metric rests, where that is not all: the others have nothing it could be taken of."""
+        counts = sorted({q.estimate.n for q in self.found if q and q.estimate.value is not None})
+        if not counts or counts == [texts]:
+            return ""
+        return "–".join(dict.fromkeys((str(counts[0]), str(counts[-1]))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +217,14 @@ def quality_table(results: Results) -> QualityTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeOff:
-    """Evasion of the ensemble against meaning, drawn and as rows (label, success, similarity)."""
+    """Evasion of the ensemble against meaning, drawn and as rows (label, success, similarity).
+
+    ``own``: one of them is the policy.
+    """
 
     figure: Figure
     rows: Sequence[tuple[str, Estimate, Estimate]]
+    own: bool
 
 
 def trade_offs(results: Results) -> TradeOff | None:
@@ -223,40 +248,5 @@ def trade_offs(results: Results) -> TradeOff | None:
     return TradeOff(
         figure=Figure(name="Evasion against meaning", drawing=drawing),
         rows=[(r.label, success, meaning) for r, success, meaning in rows],
+        own=any(spot.own for spot in spots),
     )
-
-
-def fairness(results: Results) -> list[Figure]:
-    """For each detector the false positive rate of every group, texts as they are and untouched."""
-    figures = []
-    rates = at_target(results)
-    for i, detector in enumerate(ordered(results)):
-        mine = [r for r in rates if r.detector == detector.name and r.rewriter == CLEAN and r.words is None]
-        if not mine:
-            continue
-        mine.sort(key=lambda r: r.group != EVERYBODY)
-        rows = [
-            Whisker(
-                label=f"{'all human texts' if r.group == EVERYBODY else r.group} ({r.rate.n})",
-                estimate=r.rate,
-                kind=0 if r.group == EVERYBODY else 3,
-            )
-            for r in mine
-        ]
-        told = "; ".join(f"{w.label}: {share(w.estimate.value)}" for w in rows)
-        target = results.about.target_fpr
-        drawing = whiskers(
-            f"groups-{i}",
-            f"False positive rates of {detector.name} by group",
-            f"Points with 95 % intervals. {told}. Aimed at: {share(target)}.",
-            rows,
-            target,
-            f"aimed at {share(target)}",
-        )
-        figures.append(Figure(name=detector.name, drawing=drawing, note=detector.family))
-    return figures
-
-
-def at_target(results: Results) -> list[FalsePositives]:
-    """False positive rates at the threshold of the verdicts."""
-    return [r for r in results.false_positives if math.isclose(r.target_fpr, results.about.target_fpr)]

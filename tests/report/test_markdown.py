@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from paraphrase_rl.evaluation.records import DetectorInfo, RewriterInfo
+from paraphrase_rl.evaluation.records import DetectorInfo, Quality, RewriterInfo
 from paraphrase_rl.report.markdown import summary
 from paraphrase_rl.report.material import read_material
 from tests.report import cases
@@ -39,6 +39,10 @@ def test_verdict_cells_quality_and_fairness(run: Path) -> None:
     assert cells[3] == ["policy", "20%", "20%", "20%", "20%", "failed"]
     assert quality[2] == ["policy", "0.860", "0.750", "–"]
     assert fairness[3] == ["non-native", "4", "22%", "18–26%"]
+    assert "| --- | --- | --: | --: |" in text
+    assert "8 texts of starter" in text
+    assert "**Human texts of starter flagged by the ensemble**" in text
+    assert "Failed: homoglyph × ensemble (1 of 8)" in text
     assert "non-native − native: +19.0 (+2.0 to +40.0)" in text
 
 
@@ -79,6 +83,16 @@ def test_under_sixty_lines_whatever_was_measured(run: Path) -> None:
     text = summary(read_material(run))
     assert len(text.splitlines()) < 60
     assert "more rows" in text
+
+
+def test_metrics_that_say_whether_the_meaning_is_kept_come_first(run: Path) -> None:
+    names = [f"other_{i}" for i in range(9)] + ["format", "semantic_similarity"]
+    quality = tuple(
+        Quality(rewriter="policy", metric=name, estimate=cases.estimate(0.5, 0.1)) for name in names
+    )
+    cases.write_evaluation(run / "evaluation", cases.results(quality=quality))
+    head = tables(summary(read_material(run)))[2][0]
+    assert head[1:4] == ["format", "semantic similarity", "other 0"]
 
 
 def test_names_cannot_break_a_table(run: Path) -> None:

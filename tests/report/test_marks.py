@@ -82,3 +82,15 @@ def test_invisible_characters_are_named() -> None:
     assert visible("a\u200bb") == 'a<span class="code-point">U+200B</span>b'
     assert printable("a\u202eb") == "a[U+202E]b"
     assert printable("line\nnext\tend") == "line\nnext\tend"
+
+
+def test_letters_of_another_script_stand_out() -> None:
+    source, rewrite = "the west is a cafe", "the w\u0435st is a caf\u00e9"
+    text = marked(marks(source, rewrite))
+    assert '<ins>w<span class="foreign">\u0435</span>st</ins>' in text
+    assert text.count("foreign") == 1
+
+
+def test_a_source_in_that_script_has_nothing_foreign() -> None:
+    assert "foreign" not in marked(marks("\u043d\u0435\u0442", "\u0434\u0430"))
+    assert "foreign" not in marked(marks("12 34", "\u0434\u0430 5"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -12,12 +13,15 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.evaluation.records import DetectorInfo, RewriterInfo
+from paraphrase_rl.evaluation.records import CLEAN, DetectorInfo, Estimate, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
-from paraphrase_rl.report.figures import number, share
+from paraphrase_rl.report.figures import number, points, share
+from paraphrase_rl.report.groups import gaps, rates_by_group
 from paraphrase_rl.report.material import read_material
 from paraphrase_rl.report.page import headline_rewriter, render
 from paraphrase_rl.report.samples import MOST_DOCUMENTS, browser, spread
+from paraphrase_rl.report.sections import QualityRow, heat_map
+from paraphrase_rl.report.terms import CRITERIA
 from tests.report import cases
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -166,6 +170,8 @@ def test_an_evaluation_without_a_run(tmp_path: Path) -> None:
     document = page(cases.write_evaluation(tmp_path / "evaluation"))
     check_document(document)
     assert "An evaluation without a run" in document.text
+    assert "prl evaluate RUN" not in document.text
+    assert "prl report RUN" not in document.text
     assert "prl validate RUN" in document.text
 
 
@@ -286,7 +292,8 @@ def test_the_kept_verdict_serves_until_what_it_judged_changes(full: Path) -> Non
     kept = judged.model_copy(update={"checkpoint": 7})
     kept.write(full)
     assert read_material(full).verdict == kept
-    (full / "metrics.jsonl").touch()
+    later = (full / "verdict.json").stat().st_mtime + 1  # a clock of files may be coarse
+    os.utime(full / "metrics.jsonl", (later, later))
     assert read_material(full).verdict == judged
 
 
@@ -327,6 +334,94 @@ def test_groups_from_another_evaluation(full: Path, tmp_path: Path) -> None:
     for file in elsewhere.iterdir():
         file.unlink()
     assert "77 of essays" not in page(full).text
+
+
+def test_the_headline_names_the_criteria_that_decide(full: Path) -> None:
+    from paraphrase_rl.evaluation.verdict import judge_run
+
+    verdict = judge_run(full)
+    failed = [line.criterion.replace("_", " ") for line in verdict.lines if line.verdict == "fail"]
+    assert failed
+    many = f"{len(failed)} of {len(verdict.lines)} criteria failed: {', '.join(failed)}."
+    assert many in page(full).text
+
+
+def test_every_criterion_is_said_in_plain_words(full: Path) -> None:
+    from paraphrase_rl.evaluation.verdict import judge_run
+
+    assert [line.criterion for line in judge_run(full).lines] == list(CRITERIA)
+
+
+def test_detectors_that_see_nothing_before_the_attack_are_named() -> None:
+    clean = cases.cell(CLEAN, "log-rank", 0.8)
+    weak = tuple(
+        p.model_copy(update={"tpr_before": cases.estimate(0.08), "tpr_after": cases.estimate(0.08)})
+        for p in clean.points
+    )
+    cells = tuple(
+        c.model_copy(update={"points": weak}) if (c.rewriter, c.detector) == (CLEAN, "log-rank") else c
+        for c in cases.results().cells
+    )
+    assert heat_map(cases.results(cells=cells)).blind == ["log-rank"]
+    assert heat_map(cases.results()).blind == []
+    assert heat_map(cases.results(rewriters=())).blind == []
+
+
+def test_a_metric_says_on_how_many_texts_it_rests(full: Path) -> None:
+    def row(*counts: int) -> QualityRow:
+        found = [
+            Quality(rewriter="policy", metric="numbers_kept", estimate=cases.estimate(0.5, n=n))
+            for n in counts
+        ]
+        return QualityRow(metric="numbers_kept", summary="", better="higher", found=[*found, None])
+
+    assert row(8, 8).fewer(8) == ""
+    assert row(3, 3).fewer(8) == "3"
+    assert row(8, 3).fewer(8) == "3–8"
+    quality = (
+        Quality(rewriter="policy", metric="numbers_kept", estimate=cases.estimate(0.5, n=3), failed=2),
+    )
+    cases.write_evaluation(full / "evaluation", cases.results(quality=quality))
+    text = page(full).text
+    assert "on 3 of 8 texts" in text
+    assert "2 failed" in text
+
+
+def test_why_nothing_is_drawn_where_the_ensemble_failed(full: Path) -> None:
+    results = cases.results()
+    detectors = tuple(
+        d.model_copy(update={"failure": "run `prl calibrate`"}) if d.name == "ensemble" else d
+        for d in results.detectors
+    )
+    cells = tuple(c for c in results.cells if c.detector != "ensemble")
+    cases.write_evaluation(full / "evaluation", cases.results(detectors=detectors, cells=cells))
+    html = render(read_material(full))
+    assert "similarity: run <code>prl calibrate</code>." in html
+
+
+def test_one_chart_of_false_positives_where_no_groups_are_named() -> None:
+    results = cases.results()
+    everybody = tuple(r for r in results.false_positives if r.group == "all")
+    assert [f.name for f in rates_by_group(cases.results(false_positives=everybody))] == ["All human texts"]
+    assert len(rates_by_group(results)) == 4
+
+
+def test_gaps_are_those_of_the_verdicts_threshold_with_the_ensemble_first() -> None:
+    (gap,) = cases.results().fairness
+    found = gaps(
+        cases.results(
+            fairness=(
+                gap.model_copy(update={"detector": "log-rank"}),
+                gap.model_copy(update={"target_fpr": 0.01}),
+                gap,
+            )
+        )
+    )
+    assert [(g.detector, g.target_fpr) for g in found] == [("ensemble", 0.05), ("log-rank", 0.05)]
+
+
+def test_no_gap_has_no_sign() -> None:
+    assert points(Estimate(value=0.0, low=-0.1, high=-0.00001, n=9)) == "0 (−10.0 to 0)"
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def test_whiskers_put_a_share_where_the_axis_says() -> None:
         Whisker(label="all", estimate=Estimate(value=0.2, low=0.1, high=0.4, n=9)),
         Whisker(label="group", estimate=Estimate(value=None, n=0)),
     ]
-    root = _parsed(whiskers("k", "t", "d", rows, 0.05, "aimed at 5%"))
-    scale = Scale(0, 0.4 * 1.08, 10, 340 - 14)
+    root = _parsed(whiskers("k", "t", "d", rows, 0.05, "aimed at 5%", 0.5))
+    scale = Scale(0, 0.5, 10, 340 - 14)
     assert float(next(root.iter("circle")).get("cx", "nan")) == pytest.approx(scale(0.2), abs=0.01)
     assert {"20%", "not measured", "aimed at 5%"} <= set(_texts(root))
 
@@ -140,6 +140,37 @@ def test_labels_of_near_points_do_not_overlap() -> None:
     assert len(boxes) == 5
     for i, (x, y) in enumerate(boxes):
         assert all(abs(x - a) >= 70 or abs(y - b) > 13 for a, b in boxes[:i])
+
+
+def test_labels_keep_clear_of_the_name_of_the_axis_and_of_every_marker() -> None:
+    spots = [
+        Spot(label="homoglyph-sanitised", x=Estimate(value=0.0, n=9), y=Estimate(value=1.0, n=9)),
+        Spot(label="synonym", x=Estimate(value=0.1, n=9), y=Estimate(value=0.99, n=9)),
+        Spot(label="homoglyph", x=Estimate(value=1.0, n=9), y=Estimate(value=0.6, n=9)),
+    ]
+    root = _parsed(trade_off("k", "t", "d", spots, ("evasion", "semantic similarity")))
+    texts = {e.text: e for e in root.iter("text")}
+    name = float(texts["semantic similarity"].get("y", "nan"))
+    circle = next(root.iter("circle"))
+    for label in ("homoglyph-sanitised", "synonym", "homoglyph"):
+        assert float(texts[label].get("y", "nan")) - name > 13
+    synonym = texts["synonym"]
+    assert (
+        abs(float(synonym.get("x", "nan")) - float(circle.get("cx", "nan"))) > 8
+        or abs(float(synonym.get("y", "nan")) - float(circle.get("cy", "nan"))) > 8
+    )
+    assert texts["homoglyph"].get("text-anchor") == "end"
+
+
+def test_the_threshold_is_not_drawn_through_labels() -> None:
+    rows = [Strip(label=f"row {i}", kind="after", scores=[0.0, 1.0, 2.0]) for i in range(3)]
+    root = _parsed(strips("k", "t", "d", rows, 1.5))
+    lines = [e for e in root.iter("line") if e.get("class") == "bound"]
+    labels = [float(e.get("y", "nan")) for e in root.iter("text") if "flagged" in (e.text or "")]
+    assert len(labels) == 3
+    assert len(lines) == 4
+    for line in lines:
+        assert not any(float(line.get("y1", "nan")) < y - 2 < float(line.get("y2", "nan")) for y in labels)
 
 
 @given(st.lists(st.floats(-1e3, 1e3), max_size=30), st.one_of(st.none(), st.floats(-1e3, 1e3)))
