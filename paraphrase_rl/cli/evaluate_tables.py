@@ -30,7 +30,8 @@ _QUALITY = {
     "judge_quality": "judge: quality",
 }
 """Metrics of the table, with the heads of their columns; ``quality.jsonl`` and ``--format json`` have all."""
-_REASON = 90
+_LONGEST_REASON = 105
+_LONGEST_NAME = 16
 
 
 def show(results: Results, format_: str, folder: Path) -> None:
@@ -105,7 +106,7 @@ def _tables(results: Results) -> None:
         if rows:
             click.echo(f"\n{title}\n")
             emit(rows, format_="table", schema="")
-    reasons = list(dict.fromkeys(_failures(results)))
+    reasons = list(dict.fromkeys(_cut(reason, _LONGEST_REASON) for reason in _failures(results)))
     if reasons:
         click.echo("\nFailed\n")
         for reason in reasons:
@@ -113,7 +114,9 @@ def _tables(results: Results) -> None:
 
 
 def _cell_row(cell: Cell, target_fpr: float) -> Mapping[str, object]:
-    point = next((p for p in cell.points if p.target_fpr == target_fpr), None)
+    from paraphrase_rl.evaluation.records import at_rate
+
+    point = next(iter(at_rate(cell.points, target_fpr)), None)
     row: dict[str, object] = {"rewriter": _short(cell.rewriter), "detector": _short(cell.detector)}
     if point is None:
         return row | {"failed": f"{cell.failed}/{cell.texts}"}
@@ -143,10 +146,10 @@ def _quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def _transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
-    from paraphrase_rl.evaluation.records import CLEAN
+    from paraphrase_rl.evaluation.records import CLEAN, at_rate
 
-    for row in results.transfer:
-        if row.target_fpr == results.about.target_fpr and row.rewriter != CLEAN:
+    for row in at_rate(results.transfer, results.about.target_fpr):
+        if row.rewriter != CLEAN:
             yield {
                 "rewriter": _short(row.rewriter),
                 "family": _short(row.family),
@@ -159,10 +162,14 @@ def _transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 def _fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
     """Rates of the groups, where there are groups, each with its gap to the reference group."""
-    gaps = {(g.rewriter, g.detector, g.group, g.target_fpr, g.words): g for g in results.fairness}
-    for row in results.false_positives:
-        gap = gaps.get((row.rewriter, row.detector, row.group, row.target_fpr, row.words))
-        if row.target_fpr == results.about.target_fpr and results.about.groups and row.group != "all":
+    from paraphrase_rl.evaluation.fairness import EVERYBODY
+    from paraphrase_rl.evaluation.records import at_rate
+
+    at = results.about.target_fpr
+    gaps = {(g.rewriter, g.detector, g.group, g.words): g for g in at_rate(results.fairness, at)}
+    for row in at_rate(results.false_positives, at):
+        gap = gaps.get((row.rewriter, row.detector, row.group, row.words))
+        if results.about.groups and row.group != EVERYBODY:
             yield {
                 "rewriter": _short(row.rewriter),
                 "detector": _short(row.detector),
@@ -177,24 +184,24 @@ def _fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
 def _failures(results: Results) -> Iterator[str]:
     for detector in results.detectors:
         if detector.failure:
-            yield _cut(f"detector {detector.name}: {detector.failure}")
+            yield f"detector {detector.name}: {detector.failure}"
     for rewriter in results.rewriters:
         if rewriter.failure:
-            yield _cut(f"rewriter {rewriter.label}: {rewriter.failure}")
+            yield f"rewriter {rewriter.label}: {rewriter.failure}"
     broken = {d.name for d in results.detectors if d.failure} | {
         r.label for r in results.rewriters if r.failure
     }
     for cell in results.cells:
         if cell.failure and not {cell.rewriter, cell.detector} & broken:
-            yield _cut(f"{cell.rewriter}, {cell.detector}: {cell.failed} of {cell.texts}: {cell.failure}")
+            yield f"{cell.rewriter}, {cell.detector}: {cell.failed} of {cell.texts}: {cell.failure}"
 
 
-def _cut(text: str) -> str:
-    return text if len(text) <= _REASON + 15 else text[: _REASON + 14] + "…"
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= 16 else name[:15] + "…"
+    return _cut(name, _LONGEST_NAME)
 
 
 def _number(estimate: Estimate) -> str:

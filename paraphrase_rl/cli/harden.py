@@ -103,6 +103,11 @@ def command(
     except KeyboardInterrupt:
         say(f"the rewrites made so far are kept; continue with: {this_command()}")
         raise
+    _show(found, folder, format_)
+
+
+def _show(found: Hardening, folder: Path, format_: str) -> None:
+    """The comparison on stdout; on stderr what the detector was trained on, and how to use it."""
     _explain(found)
     emit(
         _rows(found),
@@ -112,7 +117,7 @@ def command(
         meta={
             "path": str(folder / "results.json"),
             "calibration": str(folder / "calibration.json"),
-            "detector": detector,
+            "detector": found.detector,
             "target_fpr": found.target_fpr,
             "trained_on": found.trained_on.model_dump(),
         },
@@ -162,12 +167,11 @@ def _explain(found: Hardening) -> None:
 
 def _rows(found: Hardening) -> list[Row]:
     """AI texts by rewriter, human texts by rewriter and group, gaps between groups; at the rate aimed at."""
+    from paraphrase_rl.evaluation.records import at_rate
+
     rows: list[Row] = []
     for row in found.defence:
-        point = next((p for p in row.points if p.target_fpr == found.target_fpr), None)
-        if point is None:
-            continue
-        rows.append(
+        rows += [
             {
                 **_row(f"AI, {row.rewriter}", row.met, point.before, point.after),
                 "low": point.change.low,
@@ -175,23 +179,29 @@ def _rows(found: Hardening) -> list[Row]:
                 "auroc_before": row.auroc_before.value,
                 "auroc_after": row.auroc_after.value,
             }
-        )
+            for point in at_rate(row.points, found.target_fpr)
+        ]
     met = {row.rewriter: row.met for row in found.defence}
-    for before, after in zip(*map(_accused, (found.accused_before, found.accused_after)), strict=True):
-        (rewriter, target, what), figure = before
-        if target == found.target_fpr:
-            rows.append(_row(what, met[rewriter], figure, after[1]))
+    before, after = (
+        _accused(table, found.target_fpr) for table in (found.accused_before, found.accused_after)
+    )
+    rows += [
+        _row(texts, met[rewriter], then, now)
+        for (rewriter, texts, then), (_, _, now) in zip(before, after, strict=True)
+    ]
     return rows
 
 
-def _accused(table: Accused) -> list[tuple[tuple[str, float, str], Estimate]]:
-    """False positive rates and gaps, each with its rewriter, its target rate, and what the table calls it."""
+def _accused(table: Accused, target_fpr: float) -> list[tuple[str, str, Estimate]]:
+    """False positive rates and gaps, each behind its rewriter and what the table calls it."""
+    from paraphrase_rl.evaluation.records import at_rate
+
     return [
-        ((r.rewriter, r.target_fpr, f"human, {r.rewriter}, {r.group}{_cut(r.words)}"), r.rate)
-        for r in table.false_positives
+        (r.rewriter, f"human, {r.rewriter}, {r.group}{_cut(r.words)}", r.rate)
+        for r in at_rate(table.false_positives, target_fpr)
     ] + [
-        ((g.rewriter, g.target_fpr, f"gap, {g.rewriter}, {g.group} - {g.reference}{_cut(g.words)}"), g.gap)
-        for g in table.fairness
+        (g.rewriter, f"gap, {g.rewriter}, {g.group} - {g.reference}{_cut(g.words)}", g.gap)
+        for g in at_rate(table.fairness, target_fpr)
     ]
 
 

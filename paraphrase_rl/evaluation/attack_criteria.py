@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 from paraphrase_rl.evaluation.acceptance import Case, VerdictLine, at_least, at_most, quoted
 from paraphrase_rl.evaluation.pareto import SIMILARITY
-from paraphrase_rl.evaluation.records import CLEAN, Estimate, FairnessGap, Results
+from paraphrase_rl.evaluation.records import CLEAN, Estimate, FairnessGap, Results, at_rate
 from paraphrase_rl.scoring.ensemble import COMBINED
 
 BESIDE = ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio", "format")
@@ -109,11 +107,10 @@ def _length(gap: FairnessGap, results: Results) -> str:
 def _rates(gap: FairnessGap, results: Results) -> str:
     return "".join(
         f", {row.group} {row.rate.value:.3f} (n = {row.rate.n})"
-        for row in results.false_positives
+        for row in at_rate(results.false_positives, gap.target_fpr)
         if (row.rewriter, row.detector, row.words) == (gap.rewriter, gap.detector, gap.words)
         and row.group in (gap.group, gap.reference)
         and row.rate.value is not None
-        and math.isclose(row.target_fpr, gap.target_fpr)
     )
 
 
@@ -122,10 +119,9 @@ def _gap(case: Case, results: Results) -> FairnessGap | None:
     accepted = case.acceptance
     found = [
         row
-        for row in results.fairness
+        for row in at_rate(results.fairness, case.target_fpr)
         if (row.rewriter, row.detector) == (CLEAN, COMBINED)
         and (row.group, row.reference) == (accepted.fairness_group, accepted.reference_group)
-        and math.isclose(row.target_fpr, case.target_fpr)
     ]
     return min(found, key=lambda row: (row.gap.value is None, row.words is None), default=None)
 

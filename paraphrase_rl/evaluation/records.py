@@ -16,8 +16,9 @@ All but the cache are written whole when an evaluation ends, so they always belo
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -64,6 +65,19 @@ def read_record(kind: type[_Record], path: Path, missing: str, command: str) -> 
             first = error.errors()[0]
             why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
         raise EvaluationError(f"cannot read {path}: {why}", f"make it anew: {command}") from error
+
+
+class _HasRate(Protocol):
+    @property
+    def target_fpr(self) -> float: ...
+
+
+_Row = TypeVar("_Row", bound=_HasRate)
+
+
+def at_rate(rows: Iterable[_Row], target_fpr: float) -> list[_Row]:
+    """The rows of one operating point; rates that only rounding tells apart are the same."""
+    return [row for row in rows if math.isclose(row.target_fpr, target_fpr)]
 
 
 class Estimate(Record):
@@ -226,7 +240,7 @@ class Results(Record):
         """What a rewriter does to a detector at one operating point."""
         cell = self.cell(rewriter, detector)
         points = cell.points if cell else ()
-        return next((p for p in points if math.isclose(p.target_fpr, target_fpr)), None)
+        return next(iter(at_rate(points, target_fpr)), None)
 
     def mean_quality(self, rewriter: str, metric: str) -> Quality | None:
         """One quality metric of a rewriter."""
