@@ -406,6 +406,11 @@ def test_one_chart_of_false_positives_where_no_groups_are_named() -> None:
     assert len(rates_by_group(results)) == 4
 
 
+def test_the_gap_that_is_missing_names_both_commands(full: Path) -> None:
+    cases.write_evaluation(full / "evaluation", cases.results(fairness=()))
+    assert f"prl validate {full} --fairness DIR" in page(full).text
+
+
 def test_gaps_are_those_of_the_verdicts_threshold_with_the_ensemble_first() -> None:
     (gap,) = cases.results().fairness
     found = gaps(
