@@ -75,12 +75,12 @@ class Case:
 
 
 def at_least(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
-    """A line that passes at its bound and above."""
+    """A line that passes at its bound and above; ``value`` is ``None`` where it was not measured."""
     return _line(criterion, f">= {bound:g}", value, note, lambda figure: figure >= bound)
 
 
 def at_most(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
-    """A line that passes at its bound and below."""
+    """A line that passes at its bound and below; ``value`` is ``None`` where it was not measured."""
     return _line(criterion, f"<= {bound:g}", value, note, lambda figure: figure <= bound)
 
 

@@ -47,7 +47,8 @@ def choose(points: Mapping[int, tuple[float, float]], least_similarity: float) -
     does, the one with the highest similarity. Of equal points the earliest, which is the nearest to the base model.
 
     Args:
-        points: step -> (evasion, similarity).
+        points: step -> (evasion, similarity), higher = better.
+        least_similarity: cosine in [0, 1].
 
     Returns:
         ``None`` where nothing was measured.
@@ -73,7 +74,10 @@ def candidates(
     checkpoints (the evaluation if both know as many): an attack success rate and a mean 1 - P(AI) are never compared.
 
     Args:
+        history: of the run.
+        results: of its evaluation; ``None`` where there is none.
         labels: step -> the rewriter's label in the evaluation.
+        least_similarity: cosine in [0, 1] that :func:`choose` asks for.
         command: what brings missing figures.
     """
     steps = sorted({checkpoint.step for checkpoint in history.checkpoints if checkpoint.damage is None})

@@ -163,11 +163,12 @@ class Perplexity:
                 message = f"the {what}: {failure.message}"
                 failures.append(replace(failure, index=i, owner=self.names[0], message=message))
             if not isinstance(source, Failure) and not isinstance(rewrite, Failure):
-                values[i] = np.exp(_mean(source) - _mean(rewrite))
+                values[i] = np.exp(_mean_logprob(source) - _mean_logprob(rewrite))
         return {self.names[0]: values}, failures
 
 
-def _mean(statistics: TokenStatistics) -> float:
+def _mean_logprob(statistics: TokenStatistics) -> float:
+    """Nats a token."""
     return float(np.mean(statistics.logprob, dtype=np.float64))
 
 

@@ -120,7 +120,13 @@ def weighted_auroc(
 
 
 def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
-    """A figure with the percentile interval of its resamples; resamples without a figure (NaN) are left out."""
+    """A figure with the percentile interval of its resamples.
+
+    Args:
+        value: the figure on the data; NaN where there is none.
+        resampled: shape (B,): the figure in each resample; NaN is left out.
+        n: documents it rests on.
+    """
     if not np.isfinite(value):
         return Estimate(value=None, n=n)
     known = resampled[np.isfinite(resampled)]

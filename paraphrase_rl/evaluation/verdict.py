@@ -80,6 +80,7 @@ def judge_run(
     """The verdict on one policy of a run.
 
     Args:
+        run: its directory.
         evaluation: its folder; ``None`` = ``RUN/evaluation``, which need not be there.
         acceptance: the bounds; ``None`` = those of the run's recipe.
         checkpoint: ``final``, a step, or ``best``: see :func:`paraphrase_rl.evaluation.pareto.candidates`.

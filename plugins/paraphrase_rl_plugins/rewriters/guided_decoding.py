@@ -25,7 +25,7 @@ from paraphrase_rl.recipe.schema import Component, Prompt
 from paraphrase_rl.scoring.contain import score_contained
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
-from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, Defaults, with_given
+from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, OF_RUN, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
 if TYPE_CHECKING:
@@ -46,13 +46,9 @@ class GuidedOptions(Options):
     top_k: int = Field(50, ge=1, description="candidates a token, at most: so many texts the detector scores")
     top_p: float = Field(0.99, gt=0, le=1, description="nucleus the candidates are taken from")
     temperature: float = Field(0.6, gt=0, description="of the nucleus; nothing is sampled")
-    max_tokens: int | None = Field(None, ge=1, description="null = the run's, else the recipe's default")
-    system: str | None = Field(
-        None, description="system message; null = the run's, else the recipe's default"
-    )
-    instruction: str | None = Field(
-        None, description="what stands before the text; null = the run's, else the recipe's default"
-    )
+    max_tokens: int | None = Field(None, ge=1, description=OF_RUN)
+    system: str | None = Field(None, description=f"system message; {OF_RUN}")
+    instruction: str | None = Field(None, description=f"what stands before the text; {OF_RUN}")
 
 
 @hookimpl

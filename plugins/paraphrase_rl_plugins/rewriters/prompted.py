@@ -13,6 +13,7 @@ from paraphrase_rl.errors import ModelError
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl_plugins.rewriters._sampled import (
     DEFAULT_MODEL,
+    OF_RUN,
     Defaults,
     load_policy,
     sampled,
@@ -34,15 +35,11 @@ class PromptedOptions(Options):
     adapter: str | None = Field(
         None, description="trained adapter: a folder, or the backend's own reference; null = none"
     )
-    system: str | None = Field(
-        None, description="system message; null = the run's, else the recipe's default"
-    )
-    instruction: str | None = Field(
-        None, description="what stands before the text; null = the run's, else the recipe's default"
-    )
-    temperature: float | None = Field(None, gt=0, description="null = the run's, else the recipe's default")
-    top_p: float | None = Field(None, gt=0, le=1, description="null = the run's, else the recipe's default")
-    max_tokens: int | None = Field(None, ge=1, description="null = the run's, else the recipe's default")
+    system: str | None = Field(None, description=f"system message; {OF_RUN}")
+    instruction: str | None = Field(None, description=f"what stands before the text; {OF_RUN}")
+    temperature: float | None = Field(None, gt=0, description=OF_RUN)
+    top_p: float | None = Field(None, gt=0, le=1, description=OF_RUN)
+    max_tokens: int | None = Field(None, ge=1, description=OF_RUN)
 
 
 @hookimpl
