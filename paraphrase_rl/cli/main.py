@@ -188,4 +188,7 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The console script."""
-    cli.main()
+    try:
+        cli.main()
+    except KeyboardInterrupt:  # once more, while the first was being dealt with
+        os._exit(EXIT_INTERRUPTED)

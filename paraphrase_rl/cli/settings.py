@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from paraphrase_rl.errors import UsageError
+
 if TYPE_CHECKING:
     from paraphrase_rl.recipe.cost import Prices
     from paraphrase_rl.recipe.schema import Component, Recipe
@@ -23,7 +25,31 @@ set_option = click.option(
     metavar="KEY=VALUE",
     help="Change a key of the recipe, such as training.epochs=1.",
 )
-device_option = click.option("--device", help="Torch device.  [default: cuda where there is one, else cpu]")
+
+
+def _there(_ctx: click.Context, _parameter: click.Parameter, device: str | None) -> str | None:
+    """Refuse a device that is not there before anything is done on it, or written over."""
+    from importlib.util import find_spec
+
+    if device in (None, "cpu") or find_spec("torch") is None:
+        return device
+    import torch
+
+    try:
+        meant = torch.device(str(device))
+        there = meant.type != "cuda" or (meant.index or 0) < torch.cuda.device_count()
+    except RuntimeError:
+        there = False
+    if not there:
+        raise UsageError(
+            f"--device {device}: torch has no such device here", "cpu, cuda, or one such as cuda:1"
+        )
+    return device
+
+
+device_option = click.option(
+    "--device", callback=_there, help="Torch device.  [default: cuda where there is one, else cpu]"
+)
 
 
 def component_option(of: str, name: str = "options") -> Callable[[_Function], _Function]:
@@ -46,7 +72,6 @@ def option_values(options: Sequence[str], example: str) -> dict[str, Any]:
         UsageError: an option without a value.
         RecipeError: a value that is no YAML.
     """
-    from paraphrase_rl.errors import UsageError
     from paraphrase_rl.recipe.yaml_positions import parse_value
 
     given: dict[str, Any] = {}

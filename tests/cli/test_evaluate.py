@@ -184,3 +184,14 @@ def test_checkpoints_of_a_run_that_has_none(prl, run):
     result = prl("evaluate", run, "--checkpoints", "all")
     assert result.exit_code == 2
     assert "holds no checkpoints" in result.stderr
+
+
+@pytest.mark.parametrize("device", ["foo", "cuda:99", "cuda:x"])
+def test_a_device_that_is_not_there_is_refused_and_earlier_results_stand(prl, tmp_path, device):
+    pytest.importorskip("torch")
+    assert prl("evaluate", "--config", "toy.yaml", "--out", "out").exit_code == 0
+    earlier = (tmp_path / "out" / "results.json").read_text()
+    result = prl("evaluate", "--config", "toy.yaml", "--out", "out", "--device", device)
+    assert result.exit_code == 2
+    assert f"--device {device}: torch has no such device here" in result.stderr
+    assert (tmp_path / "out" / "results.json").read_text() == earlier

@@ -180,6 +180,15 @@ def test_ctrl_c_on_a_real_process_is_130(tmp_path: Path) -> None:
     assert (prl.returncode, stderr) == (130, "interrupted\n")
 
 
+def test_ctrl_c_once_more_while_the_first_is_reported_shows_no_traceback(tmp_path: Path) -> None:
+    again = "(setattr(main, 'say', lambda message: signal.raise_signal(2)), signal.raise_signal(2))"
+    command = process(again, tmp_path)
+    script = Path(command[1])
+    script.write_text("import signal; signal.signal(2, signal.default_int_handler)\n" + script.read_text())
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
+    assert (result.returncode, result.stderr) == (130, "")
+
+
 def test_a_full_disk_under_stdout_is_one_line(tmp_path: Path) -> None:
     with Path("/dev/full").open("w") as full:
         result = subprocess.run(
