@@ -13,7 +13,7 @@ from paraphrase_rl.cli.output import Row, emit, format_option, say, this_command
 from paraphrase_rl.cli.settings import default_device, device_option, recipe_of, recipe_options
 
 if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.harden import Lessons
+    from paraphrase_rl.evaluation.harden import Attacks
     from paraphrase_rl.evaluation.harden_records import Accused, Hardening
     from paraphrase_rl.evaluation.records import Estimate
     from paraphrase_rl.recipe.schema import Attack, Recipe
@@ -72,7 +72,7 @@ def command(
       prl score essay.txt --calibration hardened/tfidf/calibration.json
     """
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.evaluation.harden import Lessons, harden
+    from paraphrase_rl.evaluation.harden import Attacks, harden
     from paraphrase_rl.evaluation.plan import Plan
     from paraphrase_rl.registry import default_registry
     from paraphrase_rl.scoring.trainable import trainer_of
@@ -83,11 +83,11 @@ def command(
     of_run = str(recipe_file(run)) if run is not None else None
     recipe = recipe_of(config or of_run, data, data_options, overrides, [detector])
     seen = [_attack(recipe, name) for name in on]
-    lessons = Lessons(
-        on=seen,
-        against=[_attack(recipe, name) for name in against] or _others(recipe, seen, run is not None),
+    attacks = Attacks(
+        seen=seen,
+        unseen=[_attack(recipe, name) for name in against] or _others(recipe, seen, run is not None),
     )
-    lessons.check(registry)
+    attacks.check(registry)
     folder = out or Path(run or ".") / "hardened" / detector
     corpus = load_documents(recipe.data.source, recipe.data, registry)
     plan = Plan(
@@ -95,11 +95,11 @@ def command(
         corpus=corpus,
         out=folder,
         run=run,
-        device=device or _device(registry, detector, lessons),
+        device=device or _device(registry, detector, attacks),
         texts=texts or len(corpus.documents),
     )
     try:
-        found = harden(plan, registry, detector, lessons, say)
+        found = harden(plan, registry, detector, attacks, say)
     except KeyboardInterrupt:
         say(f"the rewrites made so far are kept; continue with: {this_command()}")
         raise
@@ -141,10 +141,10 @@ def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attac
     return [attack for attack in recipe.rewriters if attack.name not in names]
 
 
-def _device(registry: Registry, detector: str, lessons: Lessons) -> str:
+def _device(registry: Registry, detector: str, attacks: Attacks) -> str:
     return default_device(
         "torch" in registry.spec("detectors", detector).modules
-        or any(registry.spec("rewriters", attack.name).extra for attack, _ in lessons)
+        or any(registry.spec("rewriters", attack.name).extra for attack, _ in attacks)
     )
 
 

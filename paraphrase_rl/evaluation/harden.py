@@ -34,11 +34,11 @@ BEFORE, AFTER = "before", "detector"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lessons:
+class Attacks:
     """Which rewriters a detector is trained on, and which it meets in the comparison only."""
 
-    on: Sequence[Attack]
-    against: Sequence[Attack]
+    seen: Sequence[Attack]
+    unseen: Sequence[Attack]
 
     def check(self, registry: Registry) -> None:
         """Refuse what would not show how the detector fares on attacks it has not seen.
@@ -49,26 +49,26 @@ class Lessons:
             UsageError: there is none to train on, one is named twice, or one is on both sides.
             PluginError: there is no such rewriter.
         """
-        if not self.on:
+        if not self.seen:
             known = ", ".join(sorted(e.spec.name for e in registry.entries("rewriters")))
             raise UsageError("hardening needs a rewriter to train on", f"name one with --on: {known}")
-        seen = {registry.get("rewriters", attack.name).full_name: attack.name for attack in self.on}
-        unseen = {registry.get("rewriters", attack.name).full_name for attack in self.against}
-        if both := sorted(seen[name] for name in seen.keys() & unseen):
+        trained_on = {registry.get("rewriters", attack.name).full_name: attack.name for attack in self.seen}
+        others = {registry.get("rewriters", attack.name).full_name for attack in self.unseen}
+        if both := sorted(trained_on[name] for name in trained_on.keys() & others):
             raise UsageError(
                 f"{', '.join(both)} cannot be both trained on and unseen",
                 "leave it out of --on or of --against",
             )
-        labels = [label_of(attack) for attack in (*self.on, *self.against)]
+        labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
         if twice := sorted({label for label in labels if labels.count(label) > 1 or label == CLEAN}):
             raise UsageError(f"rewriters: {', '.join(twice)} named twice", "give each a label of its own")
 
     def __iter__(self) -> Iterator[tuple[Attack, Met]]:
-        yield from ((attack, "seen") for attack in self.on)
-        yield from ((attack, "unseen") for attack in self.against)
+        yield from ((attack, "seen") for attack in self.seen)
+        yield from ((attack, "unseen") for attack in self.unseen)
 
 
-def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, report: Report) -> Hardening:
+def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, report: Report) -> Hardening:
     """Train, recalibrate and compare. One that was interrupted goes on in its folder with the rewrites it has.
 
     AI texts of the train split are rewritten for training, those of the test split for the comparison, and human test
@@ -79,17 +79,17 @@ def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, repo
             rewritten.
         registry: where components come from.
         detector: a trainable detector.
-        lessons: the rewriters.
+        attacks: the rewriters.
         report: shows a line.
 
     Raises:
-        UsageError: the detector cannot be trained; see also :meth:`Lessons.check`.
+        UsageError: the detector cannot be trained; see also :meth:`Attacks.check`.
         EvaluationError: too few texts, no rewrites to train on, or the folder holds something else.
         PrlError: what a component has to say. A rewriter that fails in the comparison is a row that says why.
     """
     started = time.monotonic()
     trainer_of(registry, detector)
-    lessons.check(registry)
+    attacks.check(registry)
     plan.check()
     _check_folder(plan.out)
     with claimed(plan.out):
@@ -103,12 +103,12 @@ def harden(plan: Plan, registry: Registry, detector: str, lessons: Lessons, repo
         rewriter = _Rewriter(plan, registry, before, report)
         sources = [d for d in clean if d.label == "ai"][: plan.texts]
         taught, trained_on = with_rewrites(
-            clean, sources, {label_of(a): rewriter.for_training(a, sources) for a in lessons.on}, left_out
+            clean, sources, {label_of(a): rewriter.for_training(a, sources) for a in attacks.seen}, left_out
         )
         after = _trained(plan, registry, detector, AFTER, taught, report)
         after.to_file(plan.out / "calibration.json")
         defence, (accused_before, accused_after) = _compared(
-            plan, lessons, rewriter, before.members[0], after.members[0]
+            plan, attacks, rewriter, before.members[0], after.members[0]
         )
         found = Hardening(
             detector=detector,
@@ -228,13 +228,13 @@ class _Rewriter:
 
 
 def _compared(
-    plan: Plan, lessons: Lessons, rewriter: _Rewriter, before: Member, after: Member
+    plan: Plan, attacks: Attacks, rewriter: _Rewriter, before: Member, after: Member
 ) -> tuple[list[Defence], tuple[Accused, Accused]]:
     """What the two detectors catch, untouched and by rewriter, and whom they accuse."""
     tables = Tables(plan, before, after)
     defence = [tables.defence(CLEAN, "untouched", [d.text for d in plan.ai])]
     humans: dict[str, list[Text]] = {CLEAN: [d.text for d in plan.human]}
-    for attack, met in lessons:
+    for attack, met in attacks:
         label = label_of(attack)
         defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
         humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")

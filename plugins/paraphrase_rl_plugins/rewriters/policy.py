@@ -12,7 +12,7 @@ from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl_plugins.rewriters._sampled import Defaults, load_policy, sampled
-from paraphrase_rl_plugins.rewriters._texts import Usable
+from paraphrase_rl_plugins.rewriters._texts import AllAtOnce
 
 NAME = "policy"
 
@@ -41,7 +41,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     ]
 
 
-def build(options: PolicyOptions, context: Context) -> Usable:
+def build(options: PolicyOptions, context: Context) -> AllAtOnce:
     """The factory; loads the model with its adapter.
 
     Raises:

@@ -19,7 +19,7 @@ from paraphrase_rl_plugins.rewriters._sampled import (
     sampled,
     with_given,
 )
-from paraphrase_rl_plugins.rewriters._texts import Usable
+from paraphrase_rl_plugins.rewriters._texts import AllAtOnce
 
 NAME = "prompted"
 
@@ -58,7 +58,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     ]
 
 
-def build(options: PromptedOptions, context: Context) -> Usable:
+def build(options: PromptedOptions, context: Context) -> AllAtOnce:
     """The factory; loads the model.
 
     Raises:
