@@ -76,7 +76,7 @@ def test_same_rollouts_metrics_and_weights(folder: Path) -> None:
 def test_one_process_speaks_for_both(folder: Path) -> None:
     """In fresh interpreters: what libraries say while they are imported would show here too."""
     stdout, stderr = ((folder / name).read_text() for name in ("stdout", "stderr"))
-    kinds = ("calibrating", "note:", "evaluation at step", "step ", "monitor ")
+    kinds = ("calibrating", "note:", "evaluation at step", "step ", "monitor ", "next: prl evaluate")
     assert [line for line in stderr.splitlines() if not line.startswith(kinds)] == []
     assert stderr.count("calibrating vowels") == 1
     assert stderr.count("step 2/2") == 1

@@ -132,13 +132,13 @@ def test_preflight_passes(run: Run, launch: Prl) -> None:
 
 def test_stdout_is_the_summary_alone_and_stderr_is_readable(run: Run) -> None:
     payload = json.loads(run.ended.stdout)
-    assert payload["schema"] == "paraphrase-rl.train"
+    assert payload["schema"] == "prl.train"
     assert payload["steps"] == [0, 2]
     assert {row["term"] for row in payload["rows"]} >= {"reward_mean", "detector_reward", "format_rate"}
     assert len(payload["samples"]) == 3
     assert "Warning" not in run.ended.stderr
     lines = run.ended.stderr.splitlines()
-    kinds = ("calibrating", "note:", "evaluation at step", "step ", "monitor ")
+    kinds = ("calibrating", "note:", "evaluation at step", "step ", "monitor ", "next: prl evaluate")
     assert [line for line in lines if not line.startswith(kinds)] == []
     step = next(line for line in lines if line.startswith("step 2/2"))
     for shown in (
