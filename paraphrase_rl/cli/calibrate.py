@@ -87,7 +87,7 @@ def command(
     emit(
         _rows(ensemble, corpus),
         format_=format_,
-        schema="paraphrase-rl.calibrate",
+        schema="prl.calibrate",
         columns=COLUMNS,
         meta={
             "path": str(path),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
+import textwrap
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from paraphrase_rl.cli.output import cell as table_cell
 from paraphrase_rl.cli.output import emit, say
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ _QUALITY = {
     "judge_quality": "judge: quality",
 }
 """Metrics of the table, with the heads of their columns; ``quality.jsonl`` and ``--format json`` have all."""
-_LONGEST_REASON = 105
+_WIDEST = 110
 _LONGEST_NAME = 16
 
 
@@ -42,7 +44,7 @@ def show(results: Results, format_: str, folder: Path) -> None:
         emit(
             list(_flat(results)),
             format_=format_,
-            schema="paraphrase-rl.evaluate",
+            schema="prl.evaluate",
             meta=results.model_dump(mode="json", exclude={"cells", "format"}),
         )
     for note in results.about.notes:
@@ -106,11 +108,20 @@ def _tables(results: Results) -> None:
         if rows:
             click.echo(f"\n{title}\n")
             emit(rows, format_="table", schema="")
-    reasons = list(dict.fromkeys(_cut(reason, _LONGEST_REASON) for reason in _failures(results)))
+    reasons = dict.fromkeys(_failures(results))
     if reasons:
         click.echo("\nFailed\n")
         for reason in reasons:
-            click.echo(f"  {reason}")
+            click.echo(
+                textwrap.fill(
+                    table_cell(reason, None),
+                    _WIDEST,
+                    initial_indent="  ",
+                    subsequent_indent="    ",
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+            )
 
 
 def _cell_row(cell: Cell, target_fpr: float) -> Mapping[str, object]:
@@ -196,12 +207,8 @@ def _failures(results: Results) -> Iterator[str]:
             yield f"{cell.rewriter}, {cell.detector}: {cell.failed} of {cell.texts}: {cell.failure}"
 
 
-def _cut(text: str, longest: int) -> str:
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
 def _short(name: str) -> str:
-    return _cut(name, _LONGEST_NAME)
+    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
 
 
 def _number(estimate: Estimate) -> str:

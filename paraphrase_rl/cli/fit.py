@@ -57,6 +57,6 @@ def command(
     emit(
         [{"detector": detector, "folder": str(folder), "n_human": human, "n_ai": ai}],
         format_=format_,
-        schema="paraphrase-rl.fit",
+        schema="prl.fit",
         meta={"source": corpus.source, "digest": corpus.digest},
     )

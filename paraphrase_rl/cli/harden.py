@@ -112,7 +112,7 @@ def _show(found: Hardening, folder: Path, format_: str) -> None:
     emit(
         _rows(found),
         format_=format_,
-        schema="paraphrase-rl.harden",
+        schema="prl.harden",
         columns=COLUMNS,
         meta={
             "path": str(folder / "results.json"),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.cli.settings import component_option, default_device, device_option, option_values
 from paraphrase_rl.cli.texts import Item, read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, PrlError
@@ -94,19 +94,17 @@ def command(
     if run is not None:
         say(f"run: {run}; what no option says comes from its recipe")
     rows = list(_rows(name, rewriter, items, n, seed))
-    emit(
-        rows,
-        format_=format_,
-        schema="paraphrase-rl.rewrite",
-        columns=COLUMNS,
-        meta={
+    if format_ == "table":
+        emit_records(rows, format_=format_, schema="")
+    else:
+        about = {
             "rewriter": name,
             "options": given,
             "seed": seed,
             "run": None if run is None else str(run),
             "calibration": None if ensemble is None else str(where),
-        },
-    )
+        }
+        emit(rows, format_=format_, schema="prl.rewrite", columns=COLUMNS, meta=about)
     if cut := sum(row["finished"] is False for row in rows):
         say(f"note: {cut} of {len(rows)} rewrites were cut at the token limit: see `finished`")
     if failed := sum(row["failure"] is not None for row in rows):

@@ -88,7 +88,7 @@ def command(
     emit(
         rows,
         format_=format_,
-        schema="paraphrase-rl.score",
+        schema="prl.score",
         columns=COLUMNS,
         meta={
             "calibration": None if used is None else str(path),

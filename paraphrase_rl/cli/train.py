@@ -326,4 +326,4 @@ def _show(summary: Any, folder: Path, format_: str) -> None:
     if format_ == "table":
         click.echo(summary.text(folder))
     else:
-        emit(summary.rows, format_=format_, schema="paraphrase-rl.train", meta=summary.meta(folder))
+        emit(summary.rows, format_=format_, schema="prl.train", meta=summary.meta(folder))

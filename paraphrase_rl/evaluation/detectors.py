@@ -171,7 +171,8 @@ def assemble(
             detectors[entry.name] = CachedDetector(entry.name, built, entry.options, cache)
             failure = None
         except PrlError as error:
-            failure = error.one_line
+            of_calibration = isinstance(error, CalibrationError) and of_run is not None
+            failure = f"{error.message}; {_WITHOUT_RUN}" if of_calibration else error.one_line
         except Exception as error:
             failure = one_line(error)
         columns.append(Column(info=_info(entry, trained_against, registry, detectors, failure)))

@@ -154,6 +154,13 @@ class Plan:
             found.append(f"the first {len(self.ai)} of {available} AI test texts are rewritten")
         if self.humans and not self.rewritten_humans:
             found.append("no human text is rewritten: those of the test split have no groups")
+        groups = sorted({d.group for d in self.human if d.group is not None})
+        reference = self.recipe.acceptance.reference_group
+        if groups and reference not in groups:
+            found.append(
+                f"no gaps between groups: acceptance.reference_group is {reference!r}, and the human test texts "
+                f"are of {', '.join(groups)}"
+            )
         return found
 
 

@@ -96,7 +96,7 @@ def test_the_second_time_everything_is_cached(prl):
 
 def test_json_is_the_results_and_csv_a_row_a_point(prl, payload, tmp_path):
     found = payload("evaluate", "--config", "toy.yaml", "--out", "out")
-    assert found["schema"] == "paraphrase-rl.evaluate"
+    assert found["schema"] == "prl.evaluate"
     kept = Results.read(tmp_path / "out")
     assert found["about"] == json.loads(kept.about.model_dump_json())
     assert len(found["rows"]) == 3 * 3 * 2
@@ -167,6 +167,8 @@ def test_wrong_use_is_one_line_with_a_hint(prl, arguments, message):
     if not message:  # a recipe's own unknown detector is a column that says so
         assert result.exit_code == 1
         assert "no detector is called 'whispr'" in result.stdout
+        assert "did you mean whisper?" in " ".join(result.stdout.split()), "a reason is shown whole"
+        assert max(map(len, result.stdout.splitlines())) <= 110
         return
     assert result.exit_code == 2
     assert message in result.stderr

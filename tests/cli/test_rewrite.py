@@ -109,7 +109,7 @@ def test_texts_come_in_as_for_score_and_rows_go_out(payload, tmp_path):
     ]
     assert all(row["finished"] is True and row["failure"] is None for row in rows)
     assert shown == {
-        "schema": "paraphrase-rl.rewrite",
+        "schema": "prl.rewrite",
         "rewriter": "echo",
         "options": {},
         "seed": 7,
@@ -232,3 +232,10 @@ def test_wrong_use_is_one_line(prl, arguments, message):
     assert result.exit_code == 2
     assert message in result.stderr
     assert result.stdout == ""
+
+
+def test_a_person_sees_the_whole_rewrite(prl):
+    long = "word " * 100 + "end"
+    result = prl("rewrite", "echo", "--text", long)
+    assert result.exit_code == 0, result.stderr
+    assert f"{long}!00" in result.stdout

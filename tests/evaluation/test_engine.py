@@ -478,6 +478,15 @@ def test_rates_by_group_before_and_after_rewriting(run):
     rewritten = next(r for r in results.false_positives if (r.rewriter, r.group) == ("lower", "non-native"))
     assert rewritten.rate.n == 4
     assert {g.group for g in results.fairness} == {"non-native"}
+    assert not any("reference_group" in note for note in results.about.notes)
+
+
+def test_groups_without_the_reference_group_are_told(run):
+    documents = [replace(d, group=d.group and d.group + "s") for d in texts(groups=True)]
+    results = run(documents=documents)
+    assert not results.fairness
+    (note,) = [note for note in results.about.notes if "reference_group" in note]
+    assert note.endswith("is 'native', and the human test texts are of natives, non-natives")
 
 
 def test_without_groups_no_human_text_is_rewritten(run, calls):
@@ -536,6 +545,7 @@ def test_a_detector_that_changed_since_the_run_fails(run, trained, calls):
     calls.revision = "r2"
     results = run(run=trained)
     assert "was calibrated with another shout" in results.detectors[0].failure
+    assert "--config and --out" in results.detectors[0].failure, "`prl calibrate` would not mend a run"
     assert results.detectors[-1].failure
 
 
