@@ -90,7 +90,6 @@ class Hardening(Record):
     defence: tuple[Defence, ...]
     accused_before: Accused
     accused_after: Accused
-    notes: tuple[str, ...] = ()
     seconds: float
     versions: dict[str, str]
 
