@@ -11,6 +11,7 @@ import click
 
 from paraphrase_rl.cli.output import Row, emit, format_option, say, this_command
 from paraphrase_rl.cli.settings import default_device, device_option, recipe_of, recipe_options
+from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.harden import Attacks
@@ -88,6 +89,7 @@ def command(
         unseen=[_attack(recipe, name) for name in against] or _others(recipe, seen, run is not None),
     )
     attacks.check(registry)
+    _refuse_policy_without_run(attacks, run)
     folder = out or Path(run or ".") / "hardened" / detector
     corpus = load_documents(recipe.data.source, recipe.data, registry)
     plan = Plan(
@@ -134,11 +136,20 @@ def _attack(recipe: Recipe, name: str) -> Attack:
     return next((a for a in recipe.rewriters if label_of(a) == name), Attack(name=name))
 
 
-def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:
+def _refuse_policy_without_run(attacks: Attacks, run: Path | None) -> None:
     from paraphrase_rl.evaluation.plan import POLICY
 
-    names = {attack.name for attack in seen} | (set() if has_run else {POLICY})
-    return [attack for attack in recipe.rewriters if attack.name not in names]
+    if run is None and any(a.name == POLICY and a.options.get("run") is None for a, _ in attacks):
+        raise UsageError(
+            f"the rewriter {POLICY} is the trained one of a run", "name the run after the detector"
+        )
+
+
+def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:
+    from paraphrase_rl.evaluation.plan import POLICY, rewriters_in
+
+    met = {name for attack in seen for name in rewriters_in(attack)} | (set() if has_run else {POLICY})
+    return [attack for attack in recipe.rewriters if not rewriters_in(attack) & met]
 
 
 def _device(registry: Registry, detector: str, attacks: Attacks) -> str:

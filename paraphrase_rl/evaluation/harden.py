@@ -18,7 +18,7 @@ from paraphrase_rl.errors import EvaluationError, UsageError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
 from paraphrase_rl.evaluation.harden_records import Accused, Defence, Hardening, Met, TrainedOn
 from paraphrase_rl.evaluation.harden_tables import Tables, Text
-from paraphrase_rl.evaluation.plan import Plan, label_of, versions
+from paraphrase_rl.evaluation.plan import Plan, label_of, rewriters_in, versions
 from paraphrase_rl.evaluation.progress import Report
 from paraphrase_rl.evaluation.records import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewriting import Rewriting
@@ -43,7 +43,8 @@ class Attacks:
     def check(self, registry: Registry) -> None:
         """Refuse what would not show how the detector fares on attacks it has not seen.
 
-        Options do not make a rewriter another one: the same attack, a little stronger, is no unseen one.
+        Options do not make a rewriter another one: the same attack, a little stronger or inside another, is no unseen
+        one.
 
         Raises:
             UsageError: there is none to train on, one is named twice, or one is on both sides.
@@ -52,9 +53,15 @@ class Attacks:
         if not self.seen:
             known = ", ".join(sorted(e.spec.name for e in registry.entries("rewriters")))
             raise UsageError("hardening needs a rewriter to train on", f"name one with --on: {known}")
-        trained_on = {registry.get("rewriters", attack.name).full_name: attack.name for attack in self.seen}
-        others = {registry.get("rewriters", attack.name).full_name for attack in self.unseen}
-        if both := sorted(trained_on[name] for name in trained_on.keys() & others):
+        trained_on, others = (
+            {
+                registry.get("rewriters", name).full_name: name
+                for attack in side
+                for name in rewriters_in(attack)
+            }
+            for side in (self.seen, self.unseen)
+        )
+        if both := sorted(trained_on[name] for name in trained_on.keys() & others.keys()):
             raise UsageError(
                 f"{', '.join(both)} cannot be both trained on and unseen",
                 "leave it out of --on or of --against",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -162,6 +162,19 @@ class Plan:
                 f"are of {', '.join(groups)}"
             )
         return found
+
+
+def rewriters_in(attack: Attack) -> set[str]:
+    """Names of a rewriter and of those inside it, such as the one that ``recursive`` repeats."""
+
+    def named(value: object) -> Iterator[str]:
+        if isinstance(value, Mapping):
+            if isinstance(value.get("name"), str):
+                yield value["name"]
+            for inner in value.values():
+                yield from named(inner)
+
+    return {attack.name, *named(attack.options)}
 
 
 def label_of(attack: Attack) -> str:

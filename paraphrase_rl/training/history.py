@@ -74,9 +74,8 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
     Raises:
         RunError: there is none, or it is gone.
     """
-    rows = sorted(
-        read_jsonl(run / "checkpoints.jsonl"), key=lambda row: (row["step"], row["kind"] == "final")
-    )
+    ledger = _rows(run, "checkpoints.jsonl", lambda row: ((int(row["step"]), row["kind"] == "final"), row))
+    rows = [row for _, row in sorted(ledger, key=lambda entry: entry[0])]
     there = [row for row in rows if is_there(run, row)]
     meant = [row for row in there if wanted in ("last", row["step"], row["kind"])]
     if meant:

@@ -137,7 +137,8 @@ def test_before_and_after_and_a_detector_that_scores(harden, tmp_path):
 
 def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
     attacks = (
-        "[{name: homoglyph}, {name: policy}, {name: upper-lower, label: capitals, options: {rate: 0.5}}]"
+        "[{name: homoglyph}, {name: policy}, {name: upper-lower, label: capitals, options: {rate: 0.5}},"
+        " {name: sanitise, options: {after: {name: homoglyph}}}]"
     )
     shown = harden(
         "tfidf", "--on", "homoglyph", "--texts", "4", "--out", "here", "--set", f"rewriters={attacks}"
@@ -161,6 +162,7 @@ def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
         (["tfidf", "--on", "homoglyph", "--against", "homoglyph"], "cannot be both trained on and unseen"),
         (["tfidf", "--on", "homoglyf"], "did you mean homoglyph"),
         (["tfidf", "nowhere", "--on", "homoglyph"], "nowhere holds no run"),
+        (["tfidf", "--on", "homoglyph", "--against", "policy"], "hint: name the run after the detector"),
     ],
 )
 def test_wrong_use_is_explained(harden, tmp_path, arguments, message):

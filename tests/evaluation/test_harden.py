@@ -358,9 +358,12 @@ def test_rewriters_that_would_show_nothing_are_refused(tmp_path, on, against, me
 
 
 def test_another_strength_of_a_seen_rewriter_is_not_unseen():
-    both = Attacks(seen=[Attack(name="shout")], unseen=[Attack(name="shout", label="louder")])
-    with pytest.raises(UsageError, match="cannot be both"):
-        both.check(registry())
+    for another in (
+        Attack(name="shout", label="louder"),
+        Attack(name="reverse", options={"after": {"name": "shout", "options": {}}}),
+    ):
+        with pytest.raises(UsageError, match="shout cannot be both"):
+            Attacks(seen=[Attack(name="shout")], unseen=[another]).check(registry())
 
 
 def test_a_detector_that_is_not_trained_is_refused(tmp_path):
