@@ -95,11 +95,14 @@ def _tables(results: Results) -> None:
         f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
         f"rewrite{'s' if about.samples > 1 else ''} a text.\n"
         f"Thresholds: {about.calibration_texts} calibration humans, of whom "
-        f"{math.floor(at * about.calibration_texts + 1e-9)} may lie above (a false positive rate of {at:.3g}).\n"
-        "TPR and ASR are at these thresholds; before -> after, [95 % interval];\n"
-        "ASR = share no longer flagged, of the n texts flagged before.\n"
+        f"{math.floor(at * about.calibration_texts + 1e-9)} may lie above (a false positive rate of {at:.3g})."
     )
-    emit([_cell_row(cell, at) for cell in results.cells], format_="table", schema="")
+    if results.cells:
+        click.echo(
+            "TPR and ASR are at these thresholds; before -> after, [95 % interval];\n"
+            "ASR = share no longer flagged, of the n texts flagged before.\n"
+        )
+        emit([_cell_row(cell, at) for cell in results.cells], format_="table", schema="")
     for title, rows in (
         ("Quality (mean)", list(_quality_rows(results))),
         ("Transfer (mean over detectors)", list(_transfer_rows(results))),

@@ -133,10 +133,11 @@ class Plan:
             ("human", self.human, "test"),
             ("human", self.calibration, "calibration"),
         ):
-            if len(documents) < 2:
+            if len(documents) < 2 and (label == "human" or self.attacks):
                 raise EvaluationError(
                     f"{self.corpus.source} has {len(documents)} {label} texts in its {split} split",
-                    "evaluate on data with human texts in calibration and texts of both labels in test",
+                    "evaluate on data with human texts in calibration and texts of both labels in test"
+                    + ("; for false positives alone: --set 'rewriters=[]'" if label == "AI" else ""),
                 )
         if taken := [a.label for a in self.attacks if a.label == CLEAN]:
             raise EvaluationError(

@@ -175,7 +175,9 @@ def _find(
 
 
 def _cells(plan: Plan, panel: Panel, found: _Found, design: Design) -> tuple[list[Cell], list[Transfer]]:
-    """Every rewriter against every detector, the baseline first; and the means by family."""
+    """Every rewriter against every detector, the baseline first; and the means by family. Without AI texts none."""
+    if not plan.ai:
+        return [], []
     clean = {
         name: Clean.of(
             calibration,

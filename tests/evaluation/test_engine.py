@@ -586,6 +586,21 @@ def test_texts_that_cannot_be_evaluated_on_are_refused(run, lacking):
         run(documents=kept)
 
 
+def test_human_texts_alone_give_false_positives(run):
+    whole = run(documents=texts(groups=True), update={"rewriters": []})
+    humans = [d for d in texts(groups=True) if d.label == "human"]
+    alone = run("alone", documents=humans, update={"rewriters": []})
+    assert alone.cells == alone.transfer == ()
+
+    def rates(results: Results) -> dict:
+        return {(r.detector, r.group, r.target_fpr, r.words): r.rate.value for r in results.false_positives}
+
+    expected = rates(whole)
+    assert {detector for detector, *_ in expected} > {detector for detector, *_ in rates(alone)}
+    assert rates(alone) == {key: rate for key, rate in expected.items() if key[0] != "ensemble"}
+    assert "no P(AI)" in next(d.failure for d in alone.detectors if d.name == "ensemble")
+
+
 def test_no_rewriter_may_be_called_none(run):
     with pytest.raises(EvaluationError, match="stands for texts untouched"):
         run(update={"rewriters": [Attack(name="lower", label="none")]})
