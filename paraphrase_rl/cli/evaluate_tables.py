@@ -33,7 +33,7 @@ _QUALITY = {
 }
 """Metrics of the table, with the heads of their columns; ``quality.jsonl`` and ``--format json`` have all."""
 _WIDEST = 110
-_LONGEST_NAME = 16
+_LONGEST_NAME = 19
 
 
 def show(results: Results, format_: str, folder: Path) -> None:
