@@ -43,6 +43,13 @@ TestNumberSwap = contract("number-swap", SENTENCES)
 TestParagraphBreaks = contract("paragraph-breaks", [" ".join(SENTENCES[i : i + 4]) for i in range(3)])
 TestAlternativeSpelling = contract("alternative-spelling", SENTENCES)
 TestSanitise = contract("sanitise", [*SENTENCES, HIDDEN])
+TestNone = contract("none", SENTENCES)
+
+
+def test_none_leaves_texts_untouched() -> None:
+    found = default_registry().build("rewriters", "none").rewrite([HIDDEN, ""], 2, 0)
+    assert found[0] == [Rewrite(text=HIDDEN)] * 2
+    assert isinstance(found[1], Failure)
 
 
 def test_all_of_them_are_held_to_it() -> None:

@@ -1,0 +1,26 @@
+"""Rewriter: the texts as they are. In an evaluation it is the row that everything "before" is read from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.evaluation.records import CLEAN
+from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl.types import Rewrite
+from paraphrase_rl_plugins.rewriters._texts import OneByOne
+
+
+@hookimpl
+def register_rewriters() -> Iterable[RewriterSpec]:
+    return [
+        RewriterSpec(
+            name=CLEAN,
+            summary="the texts untouched: the baseline of every evaluation",
+            factory=lambda options, context: OneByOne(  # noqa: ARG005 - the factory's signature
+                CLEAN,
+                lambda text, n, seed: [Rewrite(text=text)] * n,  # noqa: ARG005
+            ),
+            cost="none",
+        )
+    ]
