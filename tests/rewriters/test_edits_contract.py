@@ -43,7 +43,6 @@ TestNumberSwap = contract("number-swap", SENTENCES)
 TestParagraphBreaks = contract("paragraph-breaks", [" ".join(SENTENCES[i : i + 4]) for i in range(3)])
 TestAlternativeSpelling = contract("alternative-spelling", SENTENCES)
 TestSanitise = contract("sanitise", [*SENTENCES, HIDDEN])
-TestNone = contract("none", SENTENCES)
 
 
 def test_none_leaves_texts_untouched() -> None:
