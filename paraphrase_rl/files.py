@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import math
@@ -11,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.errors import RunError
+from paraphrase_rl.errors import PrlError, RunError
 
 _DAMAGED = "the file was edited or damaged"
 
@@ -22,9 +23,41 @@ def home() -> Path:
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "paraphrase-rl"
 
 
-def fitted_folder(detector: str) -> Path:
-    """Where ``prl fit DETECTOR`` writes, and a trained detector is loaded from, unless told otherwise."""
-    return home() / "detectors" / detector
+def fitted_folder(detector: str, configured: str | None = None) -> Path:
+    """Where ``prl fit DETECTOR`` writes, and a trained detector is loaded from.
+
+    Args:
+        detector: its name.
+        configured: its option ``folder``; ``None`` = a folder in the cache.
+    """
+    return Path(configured).expanduser() if configured else home() / "detectors" / detector
+
+
+def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
+    """Make a folder where there is none, and claim it for this process.
+
+    Args:
+        folder: the folder; its file ``.lock`` is what is locked.
+        error: what to raise.
+        taken: what another process does in it, for the message.
+
+    Returns:
+        A file descriptor; closing it lets go of the folder.
+
+    Raises:
+        PrlError: of the kind given: the folder cannot be written, or another process has it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+    except OSError as why:
+        raise error(f"cannot write {folder}: {why.strerror}", "choose another --out") from why
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as why:
+        os.close(lock)
+        raise error(f"{taken} in {folder}", "wait for it to end, or choose another --out") from why
+    return lock
 
 
 def sha256_text(text: str) -> str:

@@ -137,9 +137,9 @@ def _attack(recipe: Recipe, name: str) -> Attack:
 
 
 def _refuse_policy_without_run(attacks: Attacks, run: Path | None) -> None:
-    from paraphrase_rl.evaluation.plan import POLICY
+    from paraphrase_rl.evaluation.plan import POLICY, lacks_run
 
-    if run is None and any(a.name == POLICY and a.options.get("run") is None for a, _ in attacks):
+    if any(lacks_run(attack, run) for attack, _ in attacks):
         raise UsageError(
             f"the rewriter {POLICY} is the trained one of a run", "name the run after the detector"
         )

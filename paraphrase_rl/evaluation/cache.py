@@ -7,7 +7,6 @@ kept: the next evaluation tries again.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,15 @@ from typing import Any
 import numpy as np
 
 from paraphrase_rl.errors import EvaluationError, PrlError, RunError
-from paraphrase_rl.files import append_jsonl, dumps, read_jsonl, sha256_text, sha256_texts, write_jsonl
+from paraphrase_rl.files import (
+    append_jsonl,
+    dumps,
+    lock_folder,
+    read_jsonl,
+    sha256_text,
+    sha256_texts,
+    write_jsonl,
+)
 from paraphrase_rl.protocols import Detector
 from paraphrase_rl.scoring.contain import score_contained
 from paraphrase_rl.types import Failure, Scores
@@ -137,18 +144,7 @@ def claimed(folder: Path) -> Iterator[None]:
     Raises:
         EvaluationError: it cannot be written, or another evaluation works in it.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-    except OSError as error:
-        raise EvaluationError(f"cannot write {folder}: {error.strerror}", "choose another --out") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        raise EvaluationError(
-            f"another evaluation works in {folder}", "wait for it to end, or choose another --out"
-        ) from error
+    lock = lock_folder(folder, EvaluationError, "another evaluation works")
     try:
         yield
     finally:

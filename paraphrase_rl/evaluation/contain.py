@@ -13,6 +13,11 @@ Rewrites = list[Rewrite] | Failure
 """What a text became: its rewrites, or why there are none."""
 
 
+def at(index: int, result: Rewrites) -> Rewrites:
+    """A result with the position of its text in the call."""
+    return replace(result, index=index) if isinstance(result, Failure) else result
+
+
 def rewrite_contained(
     name: str,
     rewrite: Callable[[Sequence[str], int, int], list[Rewrites]],
@@ -48,7 +53,7 @@ def rewrite_contained(
         if len(texts) == 1:
             return [Failure(index=0, owner=name, kind="crashed", message=one_line(error)[:300])]
     alone = [rewrite_contained(name, rewrite, [text], n, seed)[0] for text in texts]
-    return [replace(one, index=i) if isinstance(one, Failure) else one for i, one in enumerate(alone)]
+    return [at(i, one) for i, one in enumerate(alone)]
 
 
 def _checked(name: str, found: object, texts: int, n: int) -> list[Rewrites]:
@@ -59,7 +64,7 @@ def _checked(name: str, found: object, texts: int, n: int) -> list[Rewrites]:
         whole = isinstance(one, list) and len(one) == n and all(isinstance(r, Rewrite) for r in one)
         if not whole and not isinstance(one, Failure):
             raise _broken(name, f"returned {one!r:.80} where {n} rewrites or a Failure belong")
-    return [replace(one, index=i) if isinstance(one, Failure) else one for i, one in enumerate(found)]
+    return [at(i, one) for i, one in enumerate(found)]
 
 
 def _broken(name: str, what: str) -> PluginError:

@@ -102,11 +102,8 @@ class Plan:
         return [
             attack.model_copy(update={"label": label_of(attack)})
             for attack in self.recipe.rewriters
-            if attack.name != CLEAN and not self._lacks_run(attack)
+            if attack.name != CLEAN and not lacks_run(attack, self.run)
         ]
-
-    def _lacks_run(self, attack: Attack) -> bool:
-        return attack.name == POLICY and self.run is None and attack.options.get("run") is None
 
     @cached_property
     def digest(self) -> str:
@@ -148,7 +145,7 @@ class Plan:
     def notes(self) -> list[str]:
         """What a reader of the results must know about the choice of texts and rewriters."""
         found = []
-        if any(self._lacks_run(attack) for attack in self.recipe.rewriters):
+        if any(lacks_run(attack, self.run) for attack in self.recipe.rewriters):
             found.append("policy is left out: there is no run to take it from")
         available = len(self.corpus.select(split="test", label="ai"))
         if available > len(self.ai):
@@ -163,6 +160,11 @@ class Plan:
                 f"are of {', '.join(groups)}"
             )
         return found
+
+
+def lacks_run(attack: Attack, run: Path | None) -> bool:
+    """Whether a rewriter is the policy of a run, and there is none."""
+    return attack.name == POLICY and run is None and attack.options.get("run") is None
 
 
 def rewriters_in(attack: Attack) -> set[str]:

@@ -45,8 +45,7 @@ def keep_fitted(ensemble: CalibratedEnsemble, registry: Registry, folder: Path) 
         if registry.spec("detectors", member.name).fit is None:
             return member
         name = member.name.rpartition("/")[2]
-        configured = member.calibration.options.get("folder")
-        source = Path(configured).expanduser() if configured else fitted_folder(name)
+        source = fitted_folder(name, member.calibration.options.get("folder"))
         copy = folder.resolve() / name
         shutil.copytree(source, copy, dirs_exist_ok=True)
         return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))

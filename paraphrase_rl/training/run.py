@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.files import append_jsonl, read_jsonl, write_json, write_jsonl, write_text
+from paraphrase_rl.files import append_jsonl, lock_folder, read_jsonl, write_json, write_jsonl, write_text
 
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
 """Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
@@ -93,21 +93,8 @@ class RunDirectory:
         return run
 
     def _acquire(self) -> None:
-        if not self.writes:
-            return
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self.folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise RunError(f"cannot write {self.folder}: {error.strerror}", "choose another --out") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(lock)
-            raise RunError(
-                f"another run is working in {self.folder}", "wait for it to end, or choose another --out"
-            ) from error
-        self._lock = lock
+        if self.writes:
+            self._lock = lock_folder(self.folder, RunError, "another run is working")
 
     def close(self) -> None:
         """Let go of the directory; a new run that measured nothing leaves nothing behind."""
@@ -119,10 +106,11 @@ class RunDirectory:
         self._lock = None
 
     def _discard(self) -> None:
-        for folder in ("checkpoints", "detectors"):
-            shutil.rmtree(self.folder / folder, ignore_errors=True)
-        for name in ("recipe.yaml", *STEP_FILES, *(_TRACES - {"detectors"})):
-            (self.folder / name).unlink(missing_ok=True)
+        for name in ("recipe.yaml", "checkpoints", *STEP_FILES, *_TRACES):
+            if (self.folder / name).is_dir():
+                shutil.rmtree(self.folder / name, ignore_errors=True)
+            else:
+                (self.folder / name).unlink(missing_ok=True)
         if self._made:
             with suppress(OSError):  # somebody put a file there meanwhile
                 self.folder.rmdir()

@@ -167,7 +167,7 @@ def _nothing_seen(index: int, head: str) -> Failure:
 
 
 def _folder(options: TfidfOptions) -> Path:
-    return Path(options.folder).expanduser() if options.folder else files.fitted_folder(NAME)
+    return files.fitted_folder(NAME, options.folder)
 
 
 def _fit_line(folder: Path) -> str:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
+from paraphrase_rl.evaluation.contain import Rewrites, at, rewrite_contained
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Failure, Rewrite
-from paraphrase_rl_plugins.rewriters._texts import at
 
 WHICH = "the rewriter inside: name and options; null = the run's policy, prompted where there is no run"
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
-from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
+from paraphrase_rl.evaluation.contain import Rewrites, at, rewrite_contained
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.types import Failure
 
@@ -49,11 +48,6 @@ class OneByOne:
 def noise_key(seed: int, text: str) -> tuple[int, int]:
     """Integers that fix the randomness of a text's rewrites, wherever in a call it stands."""
     return seed, int(sha256_text(text), 16)
-
-
-def at(index: int, result: Rewrites) -> Rewrites:
-    """A result with the position of its text in the call."""
-    return replace(result, index=index) if isinstance(result, Failure) else result
 
 
 def _not_empty(owner: str, result: Rewrites) -> Rewrites:
