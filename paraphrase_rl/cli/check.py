@@ -16,7 +16,7 @@ from paraphrase_rl.cli.settings import cost_options, prices_of, set_option
 from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.recipe.preflight import Check
+    from paraphrase_rl.preflight.checks import Check
 
 _INDENT = 26
 
@@ -54,9 +54,9 @@ def command(
       prl check --config recipe --backend tinker --max-cost 50
     """
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.recipe import preflight
+    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.preflight import checks as preflight
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.registry import default_registry
 
     registry = default_registry()
     prices = prices_of(registry, backend, price_file)

@@ -51,8 +51,8 @@ def command(
       prl data build --help
     """
     from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.registry import default_registry
 
     named = [f"data.source={{name: {source}}}", *(f"data.source.options.{option}" for option in options)]
     settings = load_recipe(None, [*named, *overrides]).recipe.data

@@ -38,8 +38,8 @@ def command(out: Path, sources: tuple[str, ...], seed: int, partial: bool, forma
       prl data build --from detectrl=DetectRL --from liang=ChatGPT-Detector-Bias
       prl data build --from raid=train.csv --from liang=ChatGPT-Detector-Bias --partial --out data/some.jsonl
     """
-    from paraphrase_rl.data.build import SETS, build
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.data.build.training_set import SETS, build
+    from paraphrase_rl.plugin.registry import default_registry
 
     named = dict(source.partition("=")[::2] for source in sources)
     paths = dict.fromkeys(SETS) | {name: path or None for name, path in named.items()}

@@ -18,8 +18,8 @@ import click
 from paraphrase_rl import files
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.errors import EXIT_NO
-from paraphrase_rl.plugins import BUNDLED_PACKAGE, GROUP, is_bundled
-from paraphrase_rl.registry import Registry, default_registry
+from paraphrase_rl.plugin.discovery import BUNDLED_PACKAGE, GROUP, is_bundled
+from paraphrase_rl.plugin.registry import Registry, default_registry
 
 DISTRIBUTION = "paraphrase-rl"
 

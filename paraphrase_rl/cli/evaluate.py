@@ -15,8 +15,8 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.quality_judge import JudgeSettings
+    from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.schema import Recipe
-    from paraphrase_rl.registry import Registry
 
 _OF_RUNS = ("rewriters", "held_out", "acceptance")
 """Sections that an evaluation of a run may change: what was trained stays what it was."""
@@ -107,9 +107,9 @@ def command(
       prl evaluate --config quickstart --out evaluations/attacks -r synonym -r whitespace -d lrr
     """
     from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.evaluation.pipeline import evaluate
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
-    from paraphrase_rl.evaluation.run import evaluate
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.plugin.registry import default_registry
 
     judge = _judge(judge_url, judge_model, judge_key_env)
     registry = default_registry()
@@ -168,7 +168,7 @@ def _recipe(
     """The recipe of the run or of --config, with the rewriters and held-out detectors asked for."""
     from paraphrase_rl.evaluation.plan import label_of
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.training.history import recipe_file
+    from paraphrase_rl.runs.reader import recipe_file
 
     if (run is None) == (config is None):
         raise UsageError(

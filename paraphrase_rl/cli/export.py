@@ -29,8 +29,8 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
       prl export runs/first --step 1500 --out adapters/1500
     """
     from paraphrase_rl.cli.backends import chosen
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.training.history import checkpoint_row
+    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.runs.reader import checkpoint_row
 
     backend = chosen(None, options, run)
     row = checkpoint_row(run, "last" if step is None else step)

@@ -39,9 +39,9 @@ def command(
       prl fit tfidf --config quickstart --set detectors.tfidf.options.word_features=20000
     """
     from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.detection.trainable import trainer_of
     from paraphrase_rl.files import fitted_folder
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.scoring.trainable import trainer_of
+    from paraphrase_rl.plugin.registry import default_registry
 
     registry = default_registry()
     fit = trainer_of(registry, detector)

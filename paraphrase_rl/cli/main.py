@@ -54,7 +54,7 @@ class PrlGroup(click.Group):
         if cmd_name in COMMANDS:
             command: click.Command = import_module(f"paraphrase_rl.cli.{cmd_name}").command
             return command
-        from paraphrase_rl.registry import default_registry
+        from paraphrase_rl.plugin.registry import default_registry
 
         registry = default_registry()
         if cmd_name not in [
@@ -118,7 +118,7 @@ class PrlGroup(click.Group):
             _silence_stdout()
             return _report(error, str(error), "", EXIT_USAGE, session)
         except Exception as error:
-            from paraphrase_rl.plugins import one_line
+            from paraphrase_rl.plugin.discovery import one_line
 
             hint = "this is a bug; `prl --debug ...` shows where"
             return _report(error, f"internal error: {one_line(error)}", hint, EXIT_USAGE, session)
@@ -149,11 +149,11 @@ def _silence_stdout() -> None:
 
 def _plugin_commands() -> dict[str, str]:
     """Commands of plug-ins with their summaries. Imports nothing while only ours are installed."""
-    from paraphrase_rl.plugins import has_third_party
+    from paraphrase_rl.plugin.discovery import has_third_party
 
     if not has_third_party():
         return {}
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.plugin.registry import default_registry
 
     entries = default_registry().entries("commands")
     names = [entry.spec.name for entry in entries]

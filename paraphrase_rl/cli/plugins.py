@@ -7,8 +7,8 @@ import click
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.plugins import Plugin
-from paraphrase_rl.registry import Entry, Registry, default_registry
+from paraphrase_rl.plugin.discovery import Plugin
+from paraphrase_rl.plugin.registry import Entry, Registry, default_registry
 
 _COLUMNS = ("kind", "name", "plugin", "distribution", "version", "status", "summary")
 

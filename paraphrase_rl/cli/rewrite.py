@@ -14,9 +14,9 @@ from paraphrase_rl.cli.texts import Item, read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import Rewriter
-    from paraphrase_rl.registry import Registry
-    from paraphrase_rl.scoring.ensemble import CalibratedEnsemble
+    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+    from paraphrase_rl.plugin.protocols import Rewriter
+    from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.types import Failure, Rewrite
 
 COLUMNS = ("id", "sample", "rewrite", "finished", "failure")
@@ -75,9 +75,9 @@ def command(
       prl rewrite best-of-n --run runs/first essay.txt -o candidates=8
       prl rewrite guided-decoding essay.txt -o 'detector={name: fast-detectgpt}' -o top_k=20
     """
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.specs import Context
-    from paraphrase_rl.training.history import recipe_file
+    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.plugin.specs import Context
+    from paraphrase_rl.runs.reader import recipe_file
 
     registry = default_registry()
     spec = registry.spec("rewriters", name)
@@ -122,8 +122,8 @@ def _ensemble(
     registry: Registry, where: Path | None, device: str, *, needed: bool
 ) -> CalibratedEnsemble | None:
     """The calibrated detectors; a run's own that cannot be loaded are left out with a note: few rewriters use them."""
-    from paraphrase_rl.scoring.ensemble import load_ensemble
-    from paraphrase_rl.specs import Context
+    from paraphrase_rl.detection.ensemble import load_ensemble
+    from paraphrase_rl.plugin.specs import Context
 
     if where is None:
         return None

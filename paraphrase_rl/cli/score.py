@@ -14,11 +14,11 @@ from paraphrase_rl.cli.texts import Item, read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, CalibrationError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import Detector
-    from paraphrase_rl.registry import Registry
-    from paraphrase_rl.scoring.calibration import Calibration, CalibrationSet
-    from paraphrase_rl.scoring.ensemble import CalibratedEnsemble
-    from paraphrase_rl.scoring.judge import Judgement
+    from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
+    from paraphrase_rl.detection.decision import Judgement
+    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+    from paraphrase_rl.plugin.protocols import Detector
+    from paraphrase_rl.plugin.registry import Registry
 
 COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure")
 FEW_WORDS = 50
@@ -104,7 +104,7 @@ def command(
 
 def _calibration(path: Path | None) -> tuple[CalibrationSet | None, Path]:
     """The calibration named, else the default one; ``None`` where that does not exist."""
-    from paraphrase_rl.scoring.calibration import CalibrationSet, default_path
+    from paraphrase_rl.detection.calibration import CalibrationSet, default_path
 
     if path is None:
         path = default_path()
@@ -117,10 +117,10 @@ def _detectors(
     kept: CalibrationSet | None, path: Path, names: Sequence[str], device: str | None
 ) -> tuple[CalibratedEnsemble | None, dict[str, Detector]]:
     """The calibrated detectors asked for, and those of which there is no calibration."""
+    from paraphrase_rl.detection.ensemble import load_ensemble
+    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.plugin.specs import Context
     from paraphrase_rl.recipe.schema import Recipe
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.scoring.ensemble import load_ensemble
-    from paraphrase_rl.specs import Context
 
     registry: Registry = default_registry()
     calibrated = [c.detector for c in kept.calibrations] if kept is not None else []
@@ -137,7 +137,7 @@ def _cut(items: list[Item], passage_words: int | None) -> list[Item]:
     """Texts cut as the calibration's were: a score depends on length, so a threshold holds for such texts only."""
     from dataclasses import replace
 
-    from paraphrase_rl.data.passages import passage
+    from paraphrase_rl.text.excerpts import passage
 
     if passage_words is None:
         return items
@@ -151,7 +151,7 @@ def _rows(
     uncalibrated: dict[str, Detector],
     fpr: float | None,
 ) -> list[dict[str, object]]:
-    from paraphrase_rl.scoring.judge import judge
+    from paraphrase_rl.detection.decision import judge
 
     readable = [position for position, item in enumerate(items) if not item.kind]
     by_position: list[list[Judgement]] = [[] for _ in items]

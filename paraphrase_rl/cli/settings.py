@@ -11,9 +11,9 @@ import click
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
+    from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.cost import Prices
     from paraphrase_rl.recipe.schema import Component, Recipe
-    from paraphrase_rl.registry import Registry
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -30,12 +30,12 @@ from paraphrase_rl.errors import (
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.documents import Corpus
-    from paraphrase_rl.plugins import Plugins
-    from paraphrase_rl.protocols import Backend
+    from paraphrase_rl.plugin.discovery import Plugins
+    from paraphrase_rl.plugin.protocols import Backend
+    from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.loading import LoadedRecipe
-    from paraphrase_rl.registry import Registry
-    from paraphrase_rl.training.loop import TrainingRun
-    from paraphrase_rl.training.run import RunDirectory
+    from paraphrase_rl.runs.directory import RunDirectory
+    from paraphrase_rl.training.session import TrainingRun
     from paraphrase_rl.types import StepRecord
 
 
@@ -82,7 +82,7 @@ def command(
     are printed on stdout, with three rewrites beside their sources and the run directory.
     """
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.training.history import recipe_file
+    from paraphrase_rl.runs.reader import recipe_file
 
     if out is None and resume is None and "WORLD_SIZE" in os.environ:
         raise UsageError("several processes must mean the same directory", "name it with --out")
@@ -103,7 +103,7 @@ def command(
             loaded, on, folder, resume is not None, device or _device(), stop_requested, progress, spend
         )
     if _main_process():
-        from paraphrase_rl.training.summary import summarise
+        from paraphrase_rl.runs.summary import summarise
 
         _show(summarise(folder), folder, format_)
     ctx.exit(EXIT_INTERRUPTED if status == "interrupted" else EXIT_OK)
@@ -132,9 +132,9 @@ def _train(
     spend: _Spend,
 ) -> str:
     """Check, calibrate and train; returns how it ended."""
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.specs import Context
-    from paraphrase_rl.training.run import RunDirectory
+    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.plugin.specs import Context
+    from paraphrase_rl.runs.directory import RunDirectory
 
     open_directory = RunDirectory.resume if resume else RunDirectory.create
     directory = open_directory(folder, writes=_main_process())
@@ -157,7 +157,7 @@ def _checked(
 ) -> Corpus:
     """The recipe's texts, where nothing keeps the run from starting; else what does, a line each with its remedy."""
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.recipe.preflight import MAX_COST, preflight
+    from paraphrase_rl.preflight.checks import MAX_COST, preflight
 
     registry.spec("backends", on.name)  # a name that is none is told by itself
     corpus, unread = None, None
@@ -195,14 +195,14 @@ def _prepared(
     progress: Silence,
 ) -> TrainingRun:
     """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
+    from paraphrase_rl.detection.ensemble import calibrate_ensemble, load_ensemble
+    from paraphrase_rl.detection.trainable import keep_fitted
+    from paraphrase_rl.plugin.specs import Context
     from paraphrase_rl.recipe.arithmetic import total_steps
     from paraphrase_rl.recipe.loading import dump_recipe
-    from paraphrase_rl.scoring.ensemble import calibrate_ensemble, load_ensemble
-    from paraphrase_rl.scoring.trainable import keep_fitted
-    from paraphrase_rl.specs import Context
-    from paraphrase_rl.training.loop import TrainingRun
-    from paraphrase_rl.training.manifest import manifest
+    from paraphrase_rl.runs.manifest import manifest
     from paraphrase_rl.training.reward import build_reward
+    from paraphrase_rl.training.session import TrainingRun
 
     recipe, folder, checkpoint = loaded.recipe, directory.folder, None
     facts = manifest(recipe, registry, corpus, backend=on.name, options=on.options, device=device)
@@ -273,7 +273,7 @@ def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins, progress: S
 
 def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
     """The same texts and models as when the run began, or its numbers would mean something else."""
-    from paraphrase_rl.training.history import manifest_of
+    from paraphrase_rl.runs.reader import manifest_of
 
     then = manifest_of(folder)
     if then["data"]["digest"] != now["data"]["digest"]:

@@ -14,7 +14,7 @@ from paraphrase_rl.cli.settings import set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.verdict import Verdict
+    from paraphrase_rl.acceptance.verdict import Verdict
 
 _SECTION = "acceptance."
 _COLUMNS = ("criterion", "bound", "value", "interval", "verdict", "certain")
@@ -65,8 +65,8 @@ def command(
       prl validate runs/first --checkpoint best
       prl validate runs/first --set acceptance.semantic_similarity=0.8
     """
-    from paraphrase_rl.evaluation.verdict import judge_run
-    from paraphrase_rl.training.history import recipe_of_run
+    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.runs.reader import recipe_of_run
 
     for override in overrides:
         if not override.strip().startswith(_SECTION):

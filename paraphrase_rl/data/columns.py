@@ -9,7 +9,7 @@ from pydantic import Field
 
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.specs import Options
+from paraphrase_rl.plugin.specs import Options
 from paraphrase_rl.types import Document, Label, Split
 
 Column = Literal["id", "text", "label", "group", "domain", "pair", "split"]

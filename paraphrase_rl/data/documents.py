@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import get_args
 
 from paraphrase_rl.data.audit import Audit, audit
-from paraphrase_rl.data.passages import passage
 from paraphrase_rl.data.splits import split_documents
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_texts
-from paraphrase_rl.protocols import DatasetSource
+from paraphrase_rl.plugin.protocols import DatasetSource
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import Context
+from paraphrase_rl.text.excerpts import passage
 from paraphrase_rl.types import Document, Label, Split
 
 

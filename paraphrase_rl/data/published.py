@@ -14,7 +14,7 @@ from paraphrase_rl.data.rows import file_rows
 from paraphrase_rl.errors import DataError, MissingDependencyError
 from paraphrase_rl.files import sha256_file
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.specs import Options
+from paraphrase_rl.plugin.specs import Options
 
 
 class FilesOptions(Options):

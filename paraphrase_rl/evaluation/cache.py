@@ -25,8 +25,8 @@ from paraphrase_rl.files import (
     sha256_texts,
     write_jsonl,
 )
-from paraphrase_rl.protocols import Detector
-from paraphrase_rl.scoring.contain import score_contained
+from paraphrase_rl.plugin.isolation import score_contained
+from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, Scores
 
 FOLDER = "cache"

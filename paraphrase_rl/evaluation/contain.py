@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from paraphrase_rl.errors import PluginError, PrlError
-from paraphrase_rl.plugins import one_line
+from paraphrase_rl.plugin.discovery import one_line
 from paraphrase_rl.types import Failure, Rewrite
 
 Rewrites = list[Rewrite] | Failure

@@ -14,13 +14,13 @@ import numpy as np
 
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.ensemble import COMBINED, STANDARD_FPRS
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
-from paraphrase_rl.evaluation.records import CLEAN
+from paraphrase_rl.evaluation.results import CLEAN
 from paraphrase_rl.files import read_jsonl, sha256_file, sha256_texts
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.scoring.ensemble import COMBINED, STANDARD_FPRS
 from paraphrase_rl.types import Document
 
 if TYPE_CHECKING:

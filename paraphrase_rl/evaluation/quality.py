@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from paraphrase_rl.detection.zero_shot import ZeroShotOptions
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation import quality_facts as facts
 from paraphrase_rl.evaluation import quality_text as text
@@ -25,13 +26,12 @@ from paraphrase_rl.evaluation.quality_parts import (
     Unavailable,
     contained,
 )
-from paraphrase_rl.models import load_encoder, resolve
+from paraphrase_rl.models.embeddings import DEFAULT_ENCODER
+from paraphrase_rl.models.language_model import shared_language_model
+from paraphrase_rl.models.references import load_encoder, resolve
+from paraphrase_rl.plugin.registry import Registry, default_registry
+from paraphrase_rl.plugin.specs import Context, Options
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import Registry, default_registry
-from paraphrase_rl.scoring.language_model import shared_language_model
-from paraphrase_rl.scoring.zero_shot import ZeroShotOptions
-from paraphrase_rl.specs import Context, Options
-from paraphrase_rl.text_embedding import DEFAULT_ENCODER
 from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite
 
 INF = float("inf")

@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.evaluation.quality_connection import Connection, NoAnswer
-from paraphrase_rl.text_embedding import has_text
+from paraphrase_rl.models.embeddings import has_text
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 PROMPT = """\

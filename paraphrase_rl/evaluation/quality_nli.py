@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from paraphrase_rl.data.passages import sentence_ends
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models import load_sequence_classifier, load_tokenizer, resolve
-from paraphrase_rl.text_embedding import has_text
+from paraphrase_rl.models.embeddings import has_text
+from paraphrase_rl.models.references import load_sequence_classifier, load_tokenizer, resolve
+from paraphrase_rl.text.excerpts import sentence_ends
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 if TYPE_CHECKING:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from paraphrase_rl.errors import PrlError
-from paraphrase_rl.plugins import one_line
-from paraphrase_rl.text_embedding import embed
+from paraphrase_rl.models.embeddings import embed
+from paraphrase_rl.plugin.discovery import one_line
 from paraphrase_rl.training.contain import judge_contained
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import Reward
-    from paraphrase_rl.scoring.token_statistics import TokenStatistics
-    from paraphrase_rl.sentence_encoder import SentenceEncoder
+    from paraphrase_rl.models.encoder import SentenceEncoder
+    from paraphrase_rl.models.token_statistics import TokenStatistics
+    from paraphrase_rl.plugin.protocols import Reward
 
 Measured = tuple[dict[str, FloatArray], list[Failure]]
 """Values of shape (N,) by metric, and the failures."""
@@ -102,7 +102,7 @@ class Pairwise:
 
 
 class Similarity:
-    """``semantic_similarity``: plain cosine of :func:`paraphrase_rl.text_embedding.embed`, in [-1, 1].
+    """``semantic_similarity``: plain cosine of :func:`paraphrase_rl.models.embeddings.embed`, in [-1, 1].
 
     The same number as the bundled similarity reward, which clips at 0. A rewrite without a letter or digit keeps
     nothing of the meaning: 0. A source without one cannot be compared with: Failure ``no-text``.
@@ -131,7 +131,7 @@ class Similarity:
 
 
 class LanguageModel(Protocol):
-    """What :class:`Perplexity` asks of :class:`paraphrase_rl.scoring.language_model.LanguageModel`."""
+    """What :class:`Perplexity` asks of :class:`paraphrase_rl.models.language_model.LanguageModel`."""
 
     def statistics(self, texts: Sequence[str]) -> list[TokenStatistics | Failure]:
         """Statistics of each text, or a Failure."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from paraphrase_rl.plugin.registry import Kind, Registry
 from paraphrase_rl.recipe.schema import Component, Recipe
-from paraphrase_rl.registry import Kind, Registry
 
 
 def components(recipe: Recipe) -> Iterator[tuple[Kind, Component]]:

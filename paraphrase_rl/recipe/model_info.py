@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models import hub_is_off, is_hub_id, resolve
+from paraphrase_rl.models.references import hub_is_off, is_hub_id, resolve
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from paraphrase_rl.evaluation.records import Estimate
+from paraphrase_rl.evaluation.results import Estimate
 from paraphrase_rl.report.figures import minus, share
 from paraphrase_rl.report.svg import Scale, drawing, element, marker, path, span, ticks
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from paraphrase_rl.report.charts import Series, curve
 from paraphrase_rl.report.figures import number
-from paraphrase_rl.report.material import Row
+from paraphrase_rl.report.inputs import Row
 from paraphrase_rl.report.sections import Figure
 from paraphrase_rl.training.monitors import RULES, Rule
 

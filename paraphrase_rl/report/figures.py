@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from paraphrase_rl.evaluation.acceptance import VerdictLine
-from paraphrase_rl.evaluation.records import Estimate
+from paraphrase_rl.acceptance.criteria import VerdictLine
+from paraphrase_rl.evaluation.results import Estimate
 
 NOTHING = "–"
 

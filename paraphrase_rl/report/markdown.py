@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from paraphrase_rl.evaluation.acceptance import quoted
-from paraphrase_rl.evaluation.fairness import EVERYBODY
-from paraphrase_rl.evaluation.records import CLEAN, Estimate, Results
+from paraphrase_rl.acceptance.criteria import quoted
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.evaluation.results import CLEAN, Estimate, Results
 from paraphrase_rl.report import figures, groups, sections
-from paraphrase_rl.report.marks import printable
-from paraphrase_rl.report.material import Material
-from paraphrase_rl.scoring.ensemble import COMBINED
+from paraphrase_rl.report.inputs import Material
+from paraphrase_rl.report.word_changes import printable
+from paraphrase_rl.statistics.fairness import EVERYBODY
 
 MOST_REWRITERS = 8
 MOST_COLUMNS = 8

@@ -16,17 +16,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from paraphrase_rl import __version__
-from paraphrase_rl.evaluation.acceptance import quoted
-from paraphrase_rl.evaluation.fairness import EVERYBODY
-from paraphrase_rl.evaluation.pareto import SIMILARITY
+from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
+from paraphrase_rl.acceptance.criteria import quoted
+from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
-from paraphrase_rl.evaluation.records import CLEAN, Results
+from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.recipe.loading import DEFAULT
 from paraphrase_rl.report import curves, figures, groups, samples, sections
-from paraphrase_rl.report.marks import printable
-from paraphrase_rl.report.material import Material
+from paraphrase_rl.report.inputs import Material
 from paraphrase_rl.report.terms import CRITERIA, TERMS
-from paraphrase_rl.scoring.ensemble import COMBINED
+from paraphrase_rl.report.word_changes import printable
+from paraphrase_rl.statistics.fairness import EVERYBODY
 
 LONG_LIST = 12
 """From so many lines on a list is written as one paragraph."""

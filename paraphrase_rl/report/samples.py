@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from paraphrase_rl.evaluation.records import CLEAN, Results
-from paraphrase_rl.report.marks import changed_share, marked, marks, visible
-from paraphrase_rl.report.material import Material, Row
+from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.report.inputs import Material, Row
 from paraphrase_rl.report.sections import ordered, thresholds
-from paraphrase_rl.training.summary import P_AI
+from paraphrase_rl.report.word_changes import changed_share, marked, marks, visible
+from paraphrase_rl.runs.summary import P_AI
 
 MOST_DOCUMENTS = 40
 MOST_CHARACTERS = 500_000

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from paraphrase_rl.evaluation.pareto import SIMILARITY
+from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
+from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.quality import METRICS
-from paraphrase_rl.evaluation.records import (
+from paraphrase_rl.evaluation.results import (
     CLEAN,
     DetectorInfo,
     Estimate,
@@ -22,8 +23,7 @@ from paraphrase_rl.evaluation.records import (
 )
 from paraphrase_rl.report.charts import Spot, Strip, strips, trade_off
 from paraphrase_rl.report.figures import number, share
-from paraphrase_rl.report.material import Row
-from paraphrase_rl.scoring.ensemble import COMBINED
+from paraphrase_rl.report.inputs import Row
 
 HEAT_LEVELS = 6
 

@@ -9,7 +9,7 @@ from paraphrase_rl.testing.base import Contract
 from paraphrase_rl.types import Document, Label, Split
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import DatasetSource
+    from paraphrase_rl.plugin.protocols import DatasetSource
 
 
 class DatasetContract(Contract):

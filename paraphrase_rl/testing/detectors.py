@@ -11,7 +11,7 @@ from paraphrase_rl.testing.base import ODD_TEXTS, Contract, check_failures
 from paraphrase_rl.types import Scores
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import Detector
+    from paraphrase_rl.plugin.protocols import Detector
 
 TEXTS: Sequence[str] = (
     "The ferry was late again this morning, so half the village stood on the pier and complained about it. "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from paraphrase_rl.registry import Registry
+    from paraphrase_rl.plugin.registry import Registry
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def prl_registry() -> Callable[..., Registry]:
 
     A plug-in that breaks a rule raises PluginError at once.
     """
-    from paraphrase_rl.plugins import Plugins
-    from paraphrase_rl.registry import Registry
+    from paraphrase_rl.plugin.discovery import Plugins
+    from paraphrase_rl.plugin.registry import Registry
 
     return lambda **modules: Registry(Plugins.of(**modules))

@@ -12,7 +12,7 @@ from paraphrase_rl.testing.base import ODD_TEXTS, Contract, check_failures
 from paraphrase_rl.types import Document, RewardBatch, Terms
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import Reward
+    from paraphrase_rl.plugin.protocols import Reward
 
 SOURCE = (
     "The harbour office counted 214 boats in June, nine more than a year before. "

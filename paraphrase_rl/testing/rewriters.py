@@ -10,7 +10,7 @@ from paraphrase_rl.testing.detectors import TEXTS
 from paraphrase_rl.types import Failure, Rewrite
 
 if TYPE_CHECKING:
-    from paraphrase_rl.protocols import Rewriter
+    from paraphrase_rl.plugin.protocols import Rewriter
 
 
 class RewriterContract(Contract):

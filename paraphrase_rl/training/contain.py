@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from paraphrase_rl.errors import PluginError, PrlError
-from paraphrase_rl.plugins import one_line
-from paraphrase_rl.protocols import Reward
+from paraphrase_rl.plugin.discovery import one_line
+from paraphrase_rl.plugin.protocols import Reward
 from paraphrase_rl.types import ContractError, Failure, FloatArray, RewardBatch, Terms
 
 

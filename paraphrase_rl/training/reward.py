@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraphrase_rl.errors import PluginError, RecipeError
-from paraphrase_rl.protocols import Reward
+from paraphrase_rl.plugin.protocols import Reward
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import Context
 from paraphrase_rl.training.contain import joined, judge_contained
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 

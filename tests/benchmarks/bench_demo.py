@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 
 from paraphrase_rl.files import read_jsonl
-from paraphrase_rl.training.summary import summarise
+from paraphrase_rl.runs.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "demo.md"

@@ -38,7 +38,7 @@ def texts(n: int, seed: int = 0) -> list[str]:
 
 
 def detectors(max_tokens: int) -> list[Any]:
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.plugin.registry import default_registry
 
     names = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")
     registry = default_registry()
@@ -52,8 +52,8 @@ def cpu(function: Callable[[], object]) -> float:
 
 
 def forget(max_tokens: int) -> None:
-    from paraphrase_rl.scoring.language_model import shared_language_model
-    from paraphrase_rl.scoring.token_statistics import Memory
+    from paraphrase_rl.models.language_model import shared_language_model
+    from paraphrase_rl.models.token_statistics import Memory
 
     shared_language_model(MODEL, max_tokens=max_tokens)._memory = Memory()
 
@@ -62,8 +62,8 @@ def log_likelihood_alone(max_tokens: int) -> Callable[[Sequence[str]], None]:
     """A pass that computes the log-probability of the tokens and nothing else."""
     import torch
 
-    from paraphrase_rl.scoring import language_model
-    from paraphrase_rl.scoring.token_statistics import Memory
+    from paraphrase_rl.models import language_model
+    from paraphrase_rl.models.token_statistics import Memory
 
     class Alone(language_model.LanguageModel):
         def _reduced(self, hidden: Any, targets: Any) -> list[Any]:

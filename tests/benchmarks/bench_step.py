@@ -44,8 +44,8 @@ def clock(steps: list[dict[str, float]], finish: Callable[[], object] = lambda: 
 
 def our_run(folder: Path, count: int) -> Any:
     from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.recipe.schema import Recipe
-    from paraphrase_rl.registry import default_registry
     from tests.training.runs import training_run
 
     recipe = Recipe.model_validate(
@@ -80,7 +80,7 @@ def stock(count: int, steps: list[dict[str, float]]) -> None:
     from transformers import PrinterCallback
     from trl import GRPOConfig, GRPOTrainer
 
-    from paraphrase_rl.models import load_causal_lm, load_tokenizer
+    from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 
     with tempfile.TemporaryDirectory() as folder:
         run = our_run(Path(folder) / "run", count)

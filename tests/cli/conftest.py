@@ -14,9 +14,9 @@ from paraphrase_rl_plugins.datasets import jsonl
 from paraphrase_rl import hookimpl
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.plugins import Plugins
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import Context, DatasetSpec, DetectorSpec, NoOptions, Options
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context, DatasetSpec, DetectorSpec, NoOptions, Options
 from paraphrase_rl.types import Document, Failure, Scores
 
 
@@ -121,7 +121,7 @@ def prl(monkeypatch, tmp_path) -> Prl:
     toys = SimpleNamespace(register_detectors=register_detectors, register_datasets=register_datasets)
     toys = type("Toys", (), {k: staticmethod(v) for k, v in vars(toys).items()})
     registry = Registry(Plugins.of(toys=toys, jsonl=jsonl))
-    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: registry)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: registry)
     monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 

@@ -9,14 +9,14 @@ import json
 import numpy as np
 import pytest
 
-import paraphrase_rl.registry
+import paraphrase_rl.plugin.registry
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation import measuring
-from paraphrase_rl.evaluation.records import Results
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.evaluation import rewrite_quality as measuring
+from paraphrase_rl.evaluation.results import Results
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import RewriterSpec
 from paraphrase_rl.recipe.loading import dump_recipe, load_recipe
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import RewriterSpec
 from paraphrase_rl.testing import FakeRewriter
 from paraphrase_rl.types import Rewrite
 
@@ -50,7 +50,9 @@ def register_rewriters():
 def prl(prl, monkeypatch, tmp_path):
     """The toy command line with rewriters and a recipe in ``toy.yaml``."""
     attacks = type("Attacks", (), {"register_rewriters": staticmethod(register_rewriters)})
-    paraphrase_rl.registry.default_registry()._entries += Registry(Plugins.of(attacks=attacks))._entries
+    paraphrase_rl.plugin.registry.default_registry()._entries += Registry(
+        Plugins.of(attacks=attacks)
+    )._entries
     monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures())
     (tmp_path / "toy.yaml").write_text(RECIPE)
     return prl
@@ -141,7 +143,7 @@ def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("paraphrase_rl.evaluation.run.evaluate", interrupted)
+    monkeypatch.setattr("paraphrase_rl.evaluation.pipeline.evaluate", interrupted)
     monkeypatch.setattr("sys.argv", ["prl", "evaluate", "--config", "toy.yaml", "--out", "my out"])
     result = prl("evaluate", "--config", "toy.yaml", "--out", "my out")
     assert result.exit_code == 130

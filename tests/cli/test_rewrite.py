@@ -9,9 +9,9 @@ from paraphrase_rl_plugins.rewriters import policy
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.plugins import Plugins
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import BackendSpec, NoOptions, Options, RewriterSpec
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import BackendSpec, NoOptions, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
 from tests.cli import conftest as toys
 from tests.rewriters.fakes import FakePolicy, write_run
@@ -94,7 +94,7 @@ def _rewriters(prl, monkeypatch):
         },
     )
     registry = Registry(Plugins.of(toys=known, mine=mine, policy=policy))
-    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: registry)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: registry)
 
 
 def test_texts_come_in_as_for_score_and_rows_go_out(payload, tmp_path):

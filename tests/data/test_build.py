@@ -13,16 +13,16 @@ from click.testing import CliRunner, Result
 from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, hc3, jsonl, liang, mage, raid
 
 from paraphrase_rl.cli.main import cli
-from paraphrase_rl.data.build import CALIBRATION, SETS, TEST, TRAIN, Built, Plan, build
+from paraphrase_rl.data.build.selection import LONGEST, SHORTEST
+from paraphrase_rl.data.build.training_set import CALIBRATION, SETS, TEST, TRAIN, Built, Plan, build
 from paraphrase_rl.data.documents import Corpus, load_documents
-from paraphrase_rl.data.selection import LONGEST, SHORTEST
 from paraphrase_rl.data.splits import opening
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import read_jsonl, sha256_file
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.preflight.checks import preflight
 from paraphrase_rl.recipe.loading import load_recipe
-from paraphrase_rl.recipe.preflight import preflight
-from paraphrase_rl.registry import Registry
 from paraphrase_rl.types import Document
 from tests.data import published_sets as made
 
@@ -230,7 +230,7 @@ def test_where_the_data_is_its_manifest_is_too(
     def full(*args: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr("paraphrase_rl.data.build.write_text", full)
+    monkeypatch.setattr("paraphrase_rl.data.build.training_set.write_text", full)
     with pytest.raises(OSError, match="disk full"):
         built(tmp_path, sets)
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["recipe.manifest.json"]
@@ -265,7 +265,7 @@ def test_preflight_counts_3468_steps() -> None:
 
 @pytest.fixture
 def prl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
-    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: REGISTRY)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: REGISTRY)
     monkeypatch.chdir(tmp_path)
     return lambda *args: CliRunner().invoke(cli, ["data", "build", *map(str, args)])
 

@@ -110,7 +110,7 @@ def test_odd_texts_are_texts(text: str) -> None:
 
 
 def test_an_unknown_source_is_named() -> None:
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.plugin.registry import default_registry
 
     data = Data(source=Component(name="startr"))
     with pytest.raises(PluginError) as raised:

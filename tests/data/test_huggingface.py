@@ -12,8 +12,8 @@ from paraphrase_rl_plugins.datasets.huggingface import HuggingFace, commit
 
 from paraphrase_rl.data.documents import load_documents
 from paraphrase_rl.errors import DataError
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.schema import Component, Data
-from paraphrase_rl.registry import default_registry
 from paraphrase_rl.types import Document
 
 datasets = pytest.importorskip("datasets")

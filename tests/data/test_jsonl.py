@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import DataError, RecipeError
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.types import Document
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.data.passages import passage, sentence_ends
+from paraphrase_rl.text.excerpts import passage, sentence_ends
 
 
 def sentences(text: str) -> list[str]:

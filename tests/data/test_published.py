@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, hc3, liang, mage, raid
 
-from paraphrase_rl.data.glued import glued
+from paraphrase_rl.data.build.missing_spaces import glued
 from paraphrase_rl.data.splits import opening, units
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugins import Plugins
-from paraphrase_rl.registry import Registry
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.testing import DatasetContract
 from paraphrase_rl.types import Document
 from tests.data import published_sets as made

@@ -15,8 +15,8 @@ from paraphrase_rl_plugins.datasets import starter
 
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import DataError, MissingDependencyError
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.schema import Data
-from paraphrase_rl.registry import default_registry
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from paraphrase_rl.errors import DataError, MissingDependencyError, ModelError
-from paraphrase_rl.registry import default_registry
-from paraphrase_rl.specs import Context
+from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.testing.detectors import DetectorContract
 from paraphrase_rl.types import Document
 
@@ -201,7 +201,7 @@ def test_texts_without_words_are_refused(tmp_path):
 
 
 def test_without_scikit_learn_the_install_line_is_given(folder, monkeypatch):
-    monkeypatch.setattr("paraphrase_rl.registry._importable", lambda module: module != "sklearn")
+    monkeypatch.setattr("paraphrase_rl.plugin.registry._importable", lambda module: module != "sklearn")
     with pytest.raises(MissingDependencyError, match="sklearn") as caught:
         load(folder)
     assert "paraphrase-rl[tfidf]" in caught.value.hint

@@ -17,10 +17,10 @@ from paraphrase_rl_plugins.detectors import (
     lrr,
 )
 
-from paraphrase_rl.models import resolve
-from paraphrase_rl.scoring.token_statistics import TokenStatistics
-from paraphrase_rl.scoring.zero_shot import Undefined, ZeroShotDetector, ZeroShotOptions
-from paraphrase_rl.specs import Context
+from paraphrase_rl.detection.zero_shot import Undefined, ZeroShotDetector, ZeroShotOptions
+from paraphrase_rl.models.references import resolve
+from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin.specs import Context
 from tests.tiny_model import save_tiny_model
 
 MODULES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from paraphrase_rl.evaluation.verdict import CRITERIA
+from paraphrase_rl.acceptance.verdict import CRITERIA
 from paraphrase_rl.recipe.schema import Acceptance
 from tests.evaluation.accepted import write_run
 from tests.evaluation.test_verdict import lines

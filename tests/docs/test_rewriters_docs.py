@@ -9,8 +9,8 @@ import os
 import re
 from pathlib import Path
 
-from paraphrase_rl.registry import default_registry
-from paraphrase_rl.specs import ComponentSpec
+from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.plugin.specs import ComponentSpec
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "rewriters.md"
 PART = re.compile(r"(?<=<!-- rewriters -->\n).*?(?=<!-- /rewriters -->)", re.DOTALL)

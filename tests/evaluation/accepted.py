@@ -7,7 +7,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.evaluation.records import (
+from paraphrase_rl.evaluation.results import (
     CLEAN,
     About,
     Cell,

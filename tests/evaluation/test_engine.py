@@ -13,18 +13,18 @@ import pytest
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.ensemble import calibrate_ensemble
 from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
-from paraphrase_rl.evaluation import measuring
+from paraphrase_rl.evaluation import rewrite_quality as measuring
 from paraphrase_rl.evaluation.cache import claimed
+from paraphrase_rl.evaluation.pipeline import evaluate
 from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
-from paraphrase_rl.evaluation.records import Results
-from paraphrase_rl.evaluation.run import evaluate
+from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import append_jsonl, read_jsonl
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe, Weighted
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.scoring.ensemble import calibrate_ensemble
-from paraphrase_rl.specs import Context, DetectorSpec, Options, RewriterSpec
 from paraphrase_rl.testing import FakeDetector, FakeRewriter
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
 

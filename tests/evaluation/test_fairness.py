@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import CalibrationError, DataError
-from paraphrase_rl.evaluation.fairness import equal_length_words, fairness_tables, square_and_add
-from paraphrase_rl.evaluation.records import Estimate
-from paraphrase_rl.evaluation.statistics import resample
-from paraphrase_rl.scoring.threshold import operating_point
+from paraphrase_rl.evaluation.results import Estimate
+from paraphrase_rl.statistics.bootstrap import resample
+from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables, square_and_add
 from paraphrase_rl.types import Document
 
 TENS = np.arange(10.0)

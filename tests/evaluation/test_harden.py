@@ -13,15 +13,15 @@ from hypothesis import strategies as st
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.ensemble import load_ensemble
 from paraphrase_rl.errors import EvaluationError, ModelError, UsageError
-from paraphrase_rl.evaluation.harden import Attacks, harden, training_texts
-from paraphrase_rl.evaluation.harden_records import Hardening
 from paraphrase_rl.evaluation.plan import Plan
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.hardening.records import Hardening
+from paraphrase_rl.hardening.train import Attacks, harden, training_texts
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context, DetectorSpec, NoOptions, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Attack, Recipe, Weighted
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.scoring.ensemble import load_ensemble
-from paraphrase_rl.specs import Context, DetectorSpec, NoOptions, Options, RewriterSpec
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
 
 

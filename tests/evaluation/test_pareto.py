@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.evaluation.pareto import Candidate, candidates, choose, front
-from paraphrase_rl.evaluation.records import Estimate, Quality
-from paraphrase_rl.training.history import read_history
+from paraphrase_rl.acceptance.checkpoint_choice import Candidate, candidates, choose, front
+from paraphrase_rl.evaluation.results import Estimate, Quality
+from paraphrase_rl.runs.reader import read_history
 from tests.evaluation import accepted
 
 # few values, so that equal figures and equal points come up

@@ -13,9 +13,9 @@ from paraphrase_rl.errors import ModelError, PluginError
 from paraphrase_rl.evaluation import quality
 from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
 from paraphrase_rl.evaluation.quality_parts import Gates, Pairwise, Perplexity, Similarity
+from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.scoring.token_statistics import TokenStatistics
-from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite, Terms
 from tests.rewards.samples import INSTRUCTION, PARAPHRASE, SOURCE, UNRELATED, make_batch
 
@@ -236,7 +236,7 @@ def test_lists_of_different_length_are_refused(monkeypatch: pytest.MonkeyPatch) 
 
 @pytest.mark.models
 def test_real_models_agree_with_the_rewards() -> None:
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.plugin.registry import default_registry
 
     rewrites = [SOURCE, PARAPHRASE, UNRELATED, "Harbour boats 214 pier storms winter June."]
     measures = build_quality(Recipe(), Context())

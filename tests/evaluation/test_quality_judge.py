@@ -19,8 +19,8 @@ from paraphrase_rl.evaluation import quality_connection
 from paraphrase_rl.evaluation.quality import METRICS, build_quality
 from paraphrase_rl.evaluation.quality_connection import UNANSWERED, NoAnswer
 from paraphrase_rl.evaluation.quality_judge import PROMPT, Judge, JudgeSettings, Marks, parse
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.specs import Context
 from tests.rewards.samples import make_batch
 
 KEY = "sk-Secret.0123456789+/="

@@ -14,8 +14,8 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.evaluation.quality import build_quality
 from paraphrase_rl.evaluation.quality_nli import Entailment
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.specs import Context
 from paraphrase_rl.types import RewardBatch
 from tests.rewards.samples import PARAPHRASE, SOURCE, UNRELATED, make_batch
 from tests.tiny_model import tokenizer

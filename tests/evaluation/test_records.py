@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from paraphrase_rl.acceptance.verdict import Verdict
 from paraphrase_rl.errors import EvaluationError
-from paraphrase_rl.evaluation.harden_records import Hardening
-from paraphrase_rl.evaluation.records import Results
-from paraphrase_rl.evaluation.verdict import Verdict
+from paraphrase_rl.evaluation.results import Results
+from paraphrase_rl.hardening.records import Hardening
 
 KINDS = [
     (Results, "results.json", "holds no evaluation", "prl evaluate RUN"),

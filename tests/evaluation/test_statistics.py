@@ -8,8 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from paraphrase_rl.evaluation.cells import Clean, Design, cell_figures, transfer, units_of
-from paraphrase_rl.evaluation.statistics import (
+from paraphrase_rl.detection.calibration import CalibrationTexts, fit_calibration
+from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
+from paraphrase_rl.evaluation.detection_rates import Clean, Design, cell_figures, transfer, units_of
+from paraphrase_rl.statistics.bootstrap import (
     estimate_mean,
     evaded,
     flagged,
@@ -20,9 +23,6 @@ from paraphrase_rl.evaluation.statistics import (
     weighted_mean,
     weighted_thresholds,
 )
-from paraphrase_rl.scoring.calibration import CalibrationTexts, fit_calibration
-from paraphrase_rl.scoring.metrics import auroc
-from paraphrase_rl.scoring.threshold import clopper_pearson, operating_point
 from paraphrase_rl.types import Document, Scores
 
 SCORES = st.lists(st.integers(-3, 3).map(float), min_size=1, max_size=25)

@@ -13,17 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from paraphrase_rl.acceptance.attack_criteria import BESIDE
+from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
+from paraphrase_rl.acceptance.criteria import VerdictLine, at_least, at_most
+from paraphrase_rl.acceptance.run_criteria import largest_drop
+from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, judge_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
-from paraphrase_rl.evaluation.acceptance import VerdictLine, at_least, at_most
-from paraphrase_rl.evaluation.attack_criteria import BESIDE
-from paraphrase_rl.evaluation.pareto import SIMILARITY
 from paraphrase_rl.evaluation.quality import METRICS
-from paraphrase_rl.evaluation.records import DetectorInfo, Estimate, RewriterInfo
-from paraphrase_rl.evaluation.run_criteria import largest_drop
-from paraphrase_rl.evaluation.verdict import CRITERIA, Verdict, judge_run
+from paraphrase_rl.evaluation.results import DetectorInfo, Estimate, RewriterInfo
 from paraphrase_rl.files import append_jsonl, write_jsonl
 from paraphrase_rl.recipe.schema import Acceptance
-from paraphrase_rl.training.run import RunDirectory
+from paraphrase_rl.runs.directory import RunDirectory
 from tests.evaluation import accepted
 from tests.evaluation.accepted import metrics, results, write_all, write_run
 

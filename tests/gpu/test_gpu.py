@@ -13,8 +13,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
-from paraphrase_rl.scoring.language_model import LanguageModel
-from paraphrase_rl.specs import Context, NoOptions
+from paraphrase_rl.models.language_model import LanguageModel
+from paraphrase_rl.plugin.specs import Context, NoOptions
 from tests.tiny_model import save_tiny_model, tokenizer
 from tests.training.runs import recipe, training_run
 

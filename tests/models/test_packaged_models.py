@@ -12,9 +12,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from paraphrase_rl import gguf_conversion
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models import load_causal_lm, load_tokenizer, resolve
+from paraphrase_rl.models import gguf as gguf_conversion
+from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, resolve
 from tests.tiny_model import CHAT_TEMPLATE, save_tiny_model
 
 FORK = multiprocessing.get_context("fork")
@@ -132,7 +132,7 @@ def test_the_tokenizer_cuts_digits_and_knows_the_chat(package):
 
 def test_the_package_is_converted_once_and_identified_by_its_file(package, monkeypatch):
     first = resolve("package:tiny-gguf")
-    monkeypatch.setattr("paraphrase_rl.packaged_models.convert", None)
+    monkeypatch.setattr("paraphrase_rl.models.packaged.convert", None)
     assert resolve("package:tiny-gguf") == first
     assert first.kind == "package"
     assert first.revision.startswith("unknown+sha256:")
@@ -163,7 +163,7 @@ def test_a_kill_in_the_middle_leaves_nothing_half(package, monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     with monkeypatch.context() as patch:
-        patch.setattr("paraphrase_rl.packaged_models.convert", killed)
+        patch.setattr("paraphrase_rl.models.packaged.convert", killed)
         child, _ = in_child(lambda: resolve("package:tiny-gguf"))
         child.join()
     assert child.exitcode == -signal.SIGKILL
@@ -179,7 +179,7 @@ def test_an_error_in_the_middle_leaves_nothing_half(package, monkeypatch):
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr("paraphrase_rl.packaged_models.convert", failing)
+        patch.setattr("paraphrase_rl.models.packaged.convert", failing)
         with pytest.raises(ZeroDivisionError):
             resolve("package:tiny-gguf")
     assert [name for name in cache(package) if not name.endswith(".lock")] == []
@@ -193,7 +193,7 @@ def test_two_processes_convert_once(package, monkeypatch, tmp_path):
             log.write("one\n")
         convert(gguf_file, folder)
 
-    monkeypatch.setattr("paraphrase_rl.packaged_models.convert", noted)
+    monkeypatch.setattr("paraphrase_rl.models.packaged.convert", noted)
     children = [in_child(lambda: resolve("package:tiny-gguf").path) for _ in range(2)]
     paths = [receiver.recv() for _, receiver in children]
     for child, _ in children:

@@ -10,7 +10,7 @@ import torch
 from transformers import AutoModelForCausalLM, BertConfig, BertModel
 
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models import (
+from paraphrase_rl.models.references import (
     load_causal_lm,
     load_tokenizer,
     resolve,

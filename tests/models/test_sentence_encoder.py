@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizer
 
-from paraphrase_rl import sentence_encoder
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models import load_encoder
+from paraphrase_rl.models import encoder as sentence_encoder
+from paraphrase_rl.models.references import load_encoder
 
 WORDS = [
     "[PAD]",
@@ -134,7 +134,7 @@ def test_another_pooling_goes_to_the_library(folder, tmp_path, monkeypatch):
 def test_the_packaged_encoder_agrees_with_the_library():
     from sentence_transformers import SentenceTransformer
 
-    from paraphrase_rl.models import resolve
+    from paraphrase_rl.models.references import resolve
 
     texts = [
         "The committee decided to postpone the vote until next week.",

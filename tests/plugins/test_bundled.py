@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.testing import DatasetContract, DetectorContract, RewardContract
 from paraphrase_rl.testing.detectors import TEXTS
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from paraphrase_rl import Context, Document, RewardBatch, Scores, Terms
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import NoOptions
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import NoOptions
 from paraphrase_rl.testing import DatasetContract, DetectorContract, FakeDetector, RewardContract
 
 VOWEL_PAIRS = [
@@ -236,6 +236,14 @@ def test_what_pytest_loads_at_its_start_is_cheap() -> None:
     modules = set(result.stdout.split())
     assert "paraphrase_rl.testing.pytest_plugin" in modules
     assert (
-        modules & {"pydantic", "numpy", "yaml", "torch", "paraphrase_rl.registry", "paraphrase_rl.plugins"}
+        modules
+        & {
+            "pydantic",
+            "numpy",
+            "yaml",
+            "torch",
+            "paraphrase_rl.plugin.registry",
+            "paraphrase_rl.plugin.discovery",
+        }
         == set()
     )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from paraphrase_rl import hookspecs
-from paraphrase_rl.plugins import HOOKS
+from paraphrase_rl.plugin import hookspecs
+from paraphrase_rl.plugin.discovery import HOOKS
 from paraphrase_rl.recipe.schema import Recipe
 
 ROOT = Path(__file__).resolve().parents[2]

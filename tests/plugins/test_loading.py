@@ -11,7 +11,7 @@ import pytest
 
 from paraphrase_rl import StepRecord, hookimpl
 from paraphrase_rl.errors import PluginError
-from paraphrase_rl.plugins import HOOKS, Filter, Plugin, Plugins
+from paraphrase_rl.plugin.discovery import HOOKS, Filter, Plugin, Plugins
 
 
 def plugin(**functions: Callable[..., object]) -> ModuleType:

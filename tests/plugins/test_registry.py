@@ -11,9 +11,9 @@ from pydantic import Field
 
 from paraphrase_rl import Context, DetectorSpec, RewardSpec, hookimpl
 from paraphrase_rl.errors import MissingDependencyError, ModelError, PluginError, PrlError, RecipeError
-from paraphrase_rl.plugins import Plugins
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import Options
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Options
 from paraphrase_rl.testing import FakeDetector
 
 MakeRegistry = Callable[..., Registry]

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from paraphrase_rl.errors import PluginError
-from paraphrase_rl.plugins import Filter, Plugins
-from paraphrase_rl.registry import Registry
+from paraphrase_rl.plugin.discovery import Filter, Plugins
+from paraphrase_rl.plugin.registry import Registry
 
 Prl = Callable[..., subprocess.CompletedProcess[str]]
 HEAVY = {"torch", "transformers", "trl", "peft", "tinker", "datasets", "sentence_transformers", "sklearn"}

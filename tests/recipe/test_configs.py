@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import default_registry
 
 CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
 

@@ -28,13 +28,13 @@ from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.files import write_jsonl
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.preflight.checks import Check, preflight
 from paraphrase_rl.recipe.arithmetic import Workload
 from paraphrase_rl.recipe.cost import Passes, Price, Prices, Tokens, bill, read_prices
 from paraphrase_rl.recipe.loading import load_recipe
-from paraphrase_rl.recipe.preflight import Check, preflight
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import BackendSpec
 from paraphrase_rl.types import Document, Split
 
 TINKER = Path(paraphrase_rl_plugins.__path__[0]) / "backends" / "tinker_prices.yaml"
@@ -239,7 +239,7 @@ def test_a_table_that_is_wrong_is_told_on_one_line(tmp_path: Path, content: str,
 
 @pytest.fixture
 def prl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registry: Registry) -> Callable[..., Result]:
-    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: registry)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: registry)
     monkeypatch.chdir(tmp_path)
     rows = [{n: getattr(d, n) for n in ("id", "text", "label", "split")} for d in CORPUS.documents]
     write_jsonl(tmp_path / "texts.jsonl", rows)

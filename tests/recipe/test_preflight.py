@@ -14,7 +14,10 @@ import pytest
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RecipeError
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry, default_registry
+from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.preflight.checks import Check, preflight
 from paraphrase_rl.recipe.arithmetic import (
     auto_learning_rate,
     kept_checkpoints,
@@ -23,10 +26,7 @@ from paraphrase_rl.recipe.arithmetic import (
 )
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
-from paraphrase_rl.recipe.preflight import Check, preflight
 from paraphrase_rl.recipe.schema import Checkpoints, Recipe, Training
-from paraphrase_rl.registry import Registry, default_registry
-from paraphrase_rl.specs import BackendSpec
 from paraphrase_rl.training.grpo import group_advantages
 from paraphrase_rl.types import Document, Split
 

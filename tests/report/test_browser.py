@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paraphrase_rl.report.material import read_material
+from paraphrase_rl.report.inputs import read_material
 from paraphrase_rl.report.page import render
 from tests.report import cases
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from paraphrase_rl.evaluation.records import DetectorInfo, Quality, RewriterInfo
+from paraphrase_rl.evaluation.results import DetectorInfo, Quality, RewriterInfo
+from paraphrase_rl.report.inputs import read_material
 from paraphrase_rl.report.markdown import summary
-from paraphrase_rl.report.material import read_material
 from tests.report import cases
 
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paraphrase_rl.report.marks import Mark, changed_share, marked, marks, printable, visible
+from paraphrase_rl.report.word_changes import Mark, changed_share, marked, marks, printable, visible
 
 texts = st.text(alphabet=st.one_of(st.sampled_from("ab .,\n\t"), st.characters()), max_size=80)
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.evaluation.records import CLEAN, DetectorInfo, Estimate, Quality, RewriterInfo
+from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Estimate, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.report.figures import number, points, share
 from paraphrase_rl.report.groups import gaps, rates_by_group
-from paraphrase_rl.report.material import read_material
+from paraphrase_rl.report.inputs import read_material
 from paraphrase_rl.report.page import headline_rewriter, render
 from paraphrase_rl.report.samples import MOST_DOCUMENTS, browser, spread
 from paraphrase_rl.report.sections import QualityRow, heat_map
@@ -286,7 +286,7 @@ def test_damaged_or_missing_input_is_an_error(run: Path, tmp_path: Path) -> None
 
 
 def test_the_kept_verdict_serves_until_what_it_judged_changes(full: Path) -> None:
-    from paraphrase_rl.evaluation.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import judge_run
 
     judged = judge_run(full)
     kept = judged.model_copy(update={"checkpoint": 7})
@@ -312,8 +312,8 @@ def test_the_policy_of_the_step_judged_is_in_the_headline() -> None:
 
 
 def test_checkpoints_the_best_was_chosen_from(full: Path) -> None:
-    from paraphrase_rl.evaluation.pareto import Candidate
-    from paraphrase_rl.evaluation.verdict import judge_run
+    from paraphrase_rl.acceptance.checkpoint_choice import Candidate
+    from paraphrase_rl.acceptance.verdict import judge_run
 
     one = Candidate(step=6, evasion=0.4, similarity=None, source="evaluation", on_front=True, chosen=True)
     judge_run(full).model_copy(update={"candidates": (one,)}).write(full)
@@ -323,7 +323,7 @@ def test_checkpoints_the_best_was_chosen_from(full: Path) -> None:
 
 
 def test_groups_from_another_evaluation(full: Path, tmp_path: Path) -> None:
-    from paraphrase_rl.evaluation.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import judge_run
 
     about = cases.results().about.model_copy(
         update={"source": "essays", "digest": "other", "human_texts": 77}
@@ -337,7 +337,7 @@ def test_groups_from_another_evaluation(full: Path, tmp_path: Path) -> None:
 
 
 def test_the_headline_names_the_criteria_that_decide(full: Path) -> None:
-    from paraphrase_rl.evaluation.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import judge_run
 
     verdict = judge_run(full)
     failed = [line.criterion.replace("_", " ") for line in verdict.lines if line.verdict == "fail"]
@@ -347,7 +347,7 @@ def test_the_headline_names_the_criteria_that_decide(full: Path) -> None:
 
 
 def test_every_criterion_is_said_in_plain_words(full: Path) -> None:
-    from paraphrase_rl.evaluation.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import judge_run
 
     assert [line.criterion for line in judge_run(full).lines] == list(CRITERIA)
 

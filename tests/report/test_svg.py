@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.evaluation.records import Estimate
+from paraphrase_rl.evaluation.results import Estimate
 from paraphrase_rl.report.charts import (
     Series,
     Spot,

@@ -7,8 +7,8 @@ from pathlib import Path
 from paraphrase_rl_plugins.rewards.fluency import FluencyOptions
 from paraphrase_rl_plugins.rewards.output_format import FormatOptions, OutputFormat
 
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import default_registry
 from paraphrase_rl.training.reward import WeightedReward
 from tests.rewards.samples import make_batch
 

@@ -19,7 +19,7 @@ from paraphrase_rl_plugins.rewards.output_format import (
 
 from paraphrase_rl import Context
 from paraphrase_rl.errors import RecipeError
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.testing import RewardContract
 from paraphrase_rl.types import RewardBatch
 from tests.rewards.samples import INSTRUCTION, PARAPHRASE, SOURCE, UNRELATED, make_batch

@@ -15,11 +15,11 @@ from paraphrase_rl_plugins.rewards.semantic_similarity import SemanticSimilarity
 
 from paraphrase_rl import Context
 from paraphrase_rl.errors import PluginError, RecipeError
+from paraphrase_rl.models.embeddings import chunked
+from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.registry import default_registry
-from paraphrase_rl.scoring.token_statistics import TokenStatistics
 from paraphrase_rl.testing import RewardContract
-from paraphrase_rl.text_embedding import chunked
 from paraphrase_rl.training.reward import build_reward
 from paraphrase_rl.types import Document, Failure, FloatArray
 from tests.rewards.samples import PARAPHRASE, SOURCE, UNRELATED, TableEnsemble, make_batch

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from hypothesis import strategies as st
 
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.types import Failure
 
 SENTENCES: Sequence[str] = (

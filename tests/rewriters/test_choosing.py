@@ -11,9 +11,9 @@ from paraphrase_rl_plugins.rewriters import best_of_n, recursive
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.plugins import Plugins
-from paraphrase_rl.registry import Registry
-from paraphrase_rl.specs import Context, NoOptions, Options, RewriterSpec
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context, NoOptions, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite, Terms
 from tests.rewriters.fakes import ByTable, Scripted
 
@@ -156,7 +156,7 @@ def registry(monkeypatch):
         "Toys", (), {"register_rewriters": staticmethod(toys("toy", "policy", "prompted").register_rewriters)}
     )
     made = Registry(Plugins.of(toys=holder, recursive=recursive, best=best_of_n))
-    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: made)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: made)
     return made
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from paraphrase_rl_plugins.rewriters.misspelling import misspelt
 
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from tests.rewriters.sentences import clean_texts, once, rewritten
 
 RAID_HOMOGLYPHS = "aecpyoxiABEKOPMHTXCINZ"

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.testing import RewriterContract
 from paraphrase_rl.types import Failure, Rewrite
 from tests.rewriters.sentences import ALL, SENTENCES

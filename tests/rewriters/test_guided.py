@@ -11,12 +11,12 @@ import torch
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 from paraphrase_rl_plugins.rewriters.guided_decoding import NAME, GuidedDecoder
 
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.models import load_causal_lm, load_tokenizer
+from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
+from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Prompt
-from paraphrase_rl.registry import default_registry
-from paraphrase_rl.scoring.ensemble import CalibratedEnsemble, Member
-from paraphrase_rl.specs import Context
 from paraphrase_rl.testing import FakeDetector, RewriterContract
 from paraphrase_rl.training.prompts import messages, prompt_ids
 from paraphrase_rl.types import Failure, Rewrite, Scores

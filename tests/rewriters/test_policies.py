@@ -14,10 +14,10 @@ from paraphrase_rl_plugins.rewriters._sampled import sampled
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import ModelError, RecipeError, RunError, UsageError
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry, default_registry
+from paraphrase_rl.plugin.specs import BackendSpec, Context, Options
 from paraphrase_rl.recipe.schema import Prompt, Sampling
-from paraphrase_rl.registry import Registry, default_registry
-from paraphrase_rl.specs import BackendSpec, Context, Options
 from paraphrase_rl.testing import RewriterContract
 from paraphrase_rl.types import Failure, Rollout
 from tests.rewriters.fakes import FakePolicy, write_run
@@ -63,7 +63,7 @@ def build(monkeypatch):
             ]
 
     registry = Registry(Plugins.of(toys=Toys, prompted=prompted, policy=policy))
-    monkeypatch.setattr("paraphrase_rl.registry.default_registry", lambda: registry)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: registry)
     Hall.built = []
 
     def made(name, options=None, run=None):
@@ -253,7 +253,7 @@ def test_a_trained_adapter_changes_what_is_written(tiny, tmp_path):
     import torch
     from peft import LoraConfig, get_peft_model
 
-    from paraphrase_rl.models import load_causal_lm
+    from paraphrase_rl.models.references import load_causal_lm
 
     recipe = f"model: {tiny}\nsampling: {{max_tokens: 8}}\n"
     rows = [{"step": 1, "kind": "final", "path": "adapter"}]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from paraphrase_rl_plugins.rewriters import _edits
 
 from paraphrase_rl.errors import MissingDependencyError, RecipeError
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.types import Failure
 from tests.rewriters.sentences import ALL, SENTENCES, clean_texts, once, rewritten
 
@@ -128,7 +128,7 @@ def test_a_rate_outside_0_to_1_is_refused(rate: object) -> None:
 def test_a_missing_package_is_named_with_its_line(
     name: str, module: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paraphrase_rl.registry._importable", lambda wanted: wanted != module)
+    monkeypatch.setattr("paraphrase_rl.plugin.registry._importable", lambda wanted: wanted != module)
     with pytest.raises(MissingDependencyError, match=module) as caught:
         default_registry().build("rewriters", name)
     assert caught.value.hint == "pip install 'paraphrase-rl[rewriters]'"

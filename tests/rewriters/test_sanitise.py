@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paraphrase_rl_plugins.rewriters.sanitise import sanitised
 
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.types import Failure
 from tests.rewriters.sentences import clean_texts, once, rewritten
 

@@ -13,8 +13,8 @@ from paraphrase_rl_plugins.rewriters._seq2seq import Seq2Seq
 from transformers import MarianConfig, MarianMTModel, T5Config, T5ForConditionalGeneration
 
 from paraphrase_rl.errors import ModelError, RecipeError
-from paraphrase_rl.models import load_tokenizer_alone
-from paraphrase_rl.registry import default_registry
+from paraphrase_rl.models.references import load_tokenizer_alone
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.testing import RewriterContract
 from paraphrase_rl.types import Rewrite
 from tests.tiny_model import tokenizer

@@ -22,7 +22,7 @@ from peft import LoraConfig, PeftModel, get_peft_model_state_dict, set_peft_mode
 from safetensors.torch import load_file, save_file
 from tinker.proto import tinker_public_pb2 as pb
 
-from paraphrase_rl.models import load_causal_lm, load_tokenizer
+from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 from tests.servers.sampling import Sampling, f32, left_pad, split
 
 ALPHA = 32

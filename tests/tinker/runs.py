@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from paraphrase_rl_plugins.backends.tinker_backend import TinkerBackend, TinkerOptions
 
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.specs import Context
 from tests.servers.skyrl_process import SkyRL
 from tests.servers.tinker_server import Server
 from tests.training.runs import recipe

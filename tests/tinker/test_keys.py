@@ -11,15 +11,15 @@ from paraphrase_rl_plugins.backends import tinker_backend
 from paraphrase_rl_plugins.backends._tinker_policy import seed_of
 from paraphrase_rl_plugins.backends.tinker_backend import adapted_parts
 
-from paraphrase_rl import registry as registry_module
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RecipeError
-from paraphrase_rl.plugins import Plugins
+from paraphrase_rl.plugin import registry as registry_module
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.preflight.checks import Check, preflight
 from paraphrase_rl.recipe.loading import load_recipe
-from paraphrase_rl.recipe.preflight import Check, preflight
 from paraphrase_rl.recipe.schema import Lora
-from paraphrase_rl.registry import Registry
 from tests.training.runs import documents
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]

@@ -14,8 +14,8 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from paraphrase_rl.errors import RunError
+from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
-from paraphrase_rl.training.run import RunDirectory
 from paraphrase_rl.types import RewardBatch, Terms
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import alike, backend, numbers, short

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from paraphrase_rl.plugin.specs import Context, NoOptions
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.specs import Context, NoOptions
-from paraphrase_rl.training.loop import TrainingRun
+from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
-from paraphrase_rl.training.run import RunDirectory
+from paraphrase_rl.training.session import TrainingRun
 from paraphrase_rl.types import Document, RewardBatch, Terms
 
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this have".split()  # noqa: SIM905

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paraphrase_rl.errors import DataError, ModelError, RecipeError
-from paraphrase_rl.specs import Context, NoOptions
+from paraphrase_rl.plugin.specs import Context, NoOptions
 from tests.tiny_model import save_tiny_model
 from tests.training.runs import backend, recipe, training_run
 

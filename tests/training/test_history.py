@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.training.history import checkpoint_row
+from paraphrase_rl.runs.reader import checkpoint_row
 
 
 def test_a_ledger_that_no_run_wrote_is_named(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from paraphrase_rl.files import read_jsonl
-from paraphrase_rl.models import resolve
+from paraphrase_rl.models.references import resolve
 from tests.tiny_model import CHAT_TEMPLATE, SIZES, save_tiny_model
 from tests.training.cases import Prl
 from tests.training.runs import WORDS, backend, recipe, training_run

@@ -13,7 +13,7 @@ from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.recipe.arithmetic import kept_checkpoints
 from paraphrase_rl.recipe.schema import Checkpoints
-from paraphrase_rl.training.run import RunDirectory
+from paraphrase_rl.runs.directory import RunDirectory
 
 
 def begun(folder: Path) -> RunDirectory:
@@ -83,7 +83,7 @@ def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
 def test_two_processes_do_not_work_in_one_directory(tmp_path: Path) -> None:
     begun(tmp_path / "run").close()
     code = (
-        "import sys, pathlib; from paraphrase_rl.training.run import RunDirectory\n"
+        "import sys, pathlib; from paraphrase_rl.runs.directory import RunDirectory\n"
         "run = RunDirectory.resume(pathlib.Path(sys.argv[1])); print('mine', flush=True); sys.stdin.read()"
     )
     with subprocess.Popen(

@@ -10,7 +10,7 @@ import pytest
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import append_jsonl, dumps
-from paraphrase_rl.training.summary import summarise
+from paraphrase_rl.runs.summary import summarise
 
 
 def evaluation(step: int, mean: float, prompts: dict[str, float | None], **metrics: float | None) -> dict:

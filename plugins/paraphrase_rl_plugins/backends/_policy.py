@@ -34,7 +34,7 @@ class TrlPolicy:
         top_p: float,
         max_tokens: int,
     ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
+        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.plugin.protocols.Policy` says."""
         prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
         at_once = max(1, ROWS_AT_ONCE // n)
         groups: list[list[Rollout]] = []

@@ -11,7 +11,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from paraphrase_rl.training.loop import TrainingRun
+from paraphrase_rl.training.session import TrainingRun
 from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from tinker import types
 
-from paraphrase_rl.models import is_hub_id, load_tokenizer_alone, resolve
+from paraphrase_rl.models.references import is_hub_id, load_tokenizer_alone, resolve
 from paraphrase_rl.training.prompts import prompt_ids
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._tinker_service import Service
@@ -105,7 +105,7 @@ class TinkerPolicy:
         top_p: float,
         max_tokens: int,
     ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.protocols.Policy` says."""
+        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.plugin.protocols.Policy` says."""
         prompts = [self.chat.prompt(conversation) for conversation in conversations]
         asked = [
             self.ask(prompt, key, n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens)

@@ -18,9 +18,9 @@ import numpy as np
 from tinker import types
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.protocols import TrainingResult
+from paraphrase_rl.plugin.protocols import TrainingResult
 from paraphrase_rl.training.grpo import mean_over_tokens
-from paraphrase_rl.training.loop import Judged, TrainingRun
+from paraphrase_rl.training.session import Judged, TrainingRun
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy, scores
 from paraphrase_rl_plugins.backends._tinker_service import Service

@@ -17,10 +17,10 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_tensor_dict, use_adapter
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.plugins import one_line
+from paraphrase_rl.plugin.discovery import one_line
 from paraphrase_rl.training.grpo import mean_over_tokens
-from paraphrase_rl.training.loop import Judged, TrainingRun
 from paraphrase_rl.training.prompts import prompt_ids
+from paraphrase_rl.training.session import Judged, TrainingRun
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._forward import completion_logprobs
 from paraphrase_rl_plugins.backends._sampler import (

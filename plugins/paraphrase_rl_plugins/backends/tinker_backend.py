@@ -12,12 +12,12 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import RecipeError, RunError
-from paraphrase_rl.protocols import Policy, TrainingResult
-from paraphrase_rl.specs import BackendSpec, Context, Options
+from paraphrase_rl.plugin.protocols import Policy, TrainingResult
+from paraphrase_rl.plugin.specs import BackendSpec, Context, Options
 
 if TYPE_CHECKING:
     from paraphrase_rl.recipe.schema import Lora, Recipe
-    from paraphrase_rl.training.loop import TrainingRun
+    from paraphrase_rl.training.session import TrainingRun
     from paraphrase_rl_plugins.backends._tinker_service import Service
 
 PARTS = {

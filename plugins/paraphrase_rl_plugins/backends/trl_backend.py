@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import DataError, ModelError, RecipeError, RunError
-from paraphrase_rl.models import load_causal_lm, load_tokenizer, scoring_dtype
+from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, scoring_dtype
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.protocols import Policy, TrainingResult
-from paraphrase_rl.specs import BackendSpec, Context, NoOptions
+from paraphrase_rl.plugin.protocols import Policy, TrainingResult
+from paraphrase_rl.plugin.specs import BackendSpec, Context, NoOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from paraphrase_rl.training.loop import TrainingRun
+    from paraphrase_rl.training.session import TrainingRun
 
 
 @hookimpl

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.published import FilesOptions, PublishedFiles
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.specs import Context, DatasetSpec
+from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document, Label
 
 _LABELS: Mapping[object, Label] = {"human": "human", "llm": "ai"}

@@ -10,7 +10,7 @@ from paraphrase_rl.data.published import FilesOptions, PublishedFiles
 from paraphrase_rl.data.rows import decoded
 from paraphrase_rl.data.splits import opening
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.specs import Context, DatasetSpec
+from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document
 
 

@@ -8,7 +8,7 @@ from paraphrase_rl import hookimpl
 from paraphrase_rl.data.published import HubOptions, PublishedFiles
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.specs import Context, DatasetSpec
+from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document, Label
 
 _COLUMNS: tuple[tuple[str, Label], ...] = (("human_answers", "human"), ("chatgpt_answers", "ai"))

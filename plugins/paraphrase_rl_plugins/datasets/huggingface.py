@@ -12,7 +12,7 @@ from pydantic import Field
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.columns import SPLITS, TableOptions
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.specs import Context, DatasetSpec
+from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document
 
 if TYPE_CHECKING:

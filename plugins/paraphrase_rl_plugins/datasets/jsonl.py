@@ -12,7 +12,7 @@ from paraphrase_rl import hookimpl
 from paraphrase_rl.data.columns import TableOptions
 from paraphrase_rl.data.rows import csv_rows, decoded, json_rows
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.specs import Context, DatasetSpec
+from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document
 
 _JSONL = (".jsonl", ".ndjson")

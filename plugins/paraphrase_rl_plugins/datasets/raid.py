@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.published import HubOptions, PublishedFiles
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.specs import Context, DatasetSpec
+from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document
 
 _NOT_ENGLISH_PROSE = frozenset({"code", "czech", "german"})

@@ -10,7 +10,7 @@ from pathlib import Path
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import DataError, MissingDependencyError
 from paraphrase_rl.files import sha256_file, sha256_text
-from paraphrase_rl.specs import Context, DatasetSpec, NoOptions
+from paraphrase_rl.plugin.specs import Context, DatasetSpec, NoOptions
 from paraphrase_rl.types import Document, Split
 
 _AI_STORIES = Path(__file__).with_name("starter_ai.jsonl")

@@ -8,9 +8,9 @@ import numpy as np
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.scoring.token_statistics import TokenStatistics
-from paraphrase_rl.scoring.zero_shot import Undefined, ZeroShotOptions, zero_shot_spec
-from paraphrase_rl.specs import DetectorSpec
+from paraphrase_rl.detection.zero_shot import Undefined, ZeroShotOptions, zero_shot_spec
+from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin.specs import DetectorSpec
 from paraphrase_rl.types import FloatArray
 
 _windows = np.lib.stride_tricks.sliding_window_view

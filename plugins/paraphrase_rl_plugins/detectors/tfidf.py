@@ -17,7 +17,7 @@ from pydantic import Field
 
 from paraphrase_rl import files, hookimpl
 from paraphrase_rl.errors import DataError, ModelError
-from paraphrase_rl.specs import Context, DetectorSpec, Options
+from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
 from paraphrase_rl.types import Document, Failure, Scores
 
 NAME = "tfidf"

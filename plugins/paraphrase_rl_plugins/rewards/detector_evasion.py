@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import PluginError
-from paraphrase_rl.protocols import ProbabilityModel
-from paraphrase_rl.specs import Context, NoOptions, RewardSpec
+from paraphrase_rl.plugin.protocols import ProbabilityModel
+from paraphrase_rl.plugin.specs import Context, NoOptions, RewardSpec
 from paraphrase_rl.types import FloatArray, RewardBatch, Terms
 
 NAME = "detector-evasion"

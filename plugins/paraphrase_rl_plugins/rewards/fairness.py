@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.protocols import Reward
-from paraphrase_rl.specs import Context, Options, RewardSpec
+from paraphrase_rl.plugin.protocols import Reward
+from paraphrase_rl.plugin.specs import Context, Options, RewardSpec
 from paraphrase_rl.types import RewardBatch, Terms
 from paraphrase_rl_plugins.rewards.detector_evasion import DetectorEvasion, required_ensemble
 

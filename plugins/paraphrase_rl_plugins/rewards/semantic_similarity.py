@@ -9,12 +9,12 @@ import numpy as np
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, Options, RewardSpec
-from paraphrase_rl.text_embedding import DEFAULT_ENCODER, embed
+from paraphrase_rl.models.embeddings import DEFAULT_ENCODER, embed
+from paraphrase_rl.plugin.specs import Context, Options, RewardSpec
 from paraphrase_rl.types import Failure, RewardBatch, Terms
 
 if TYPE_CHECKING:
-    from paraphrase_rl.sentence_encoder import SentenceEncoder
+    from paraphrase_rl.models.encoder import SentenceEncoder
 
 NAME = "semantic-similarity"
 
@@ -45,7 +45,7 @@ def register_rewards() -> Iterable[RewardSpec]:
 
 def build(options: SimilarityOptions, context: Context) -> SemanticSimilarity:
     """The factory; loads the encoder."""
-    from paraphrase_rl.models import load_encoder
+    from paraphrase_rl.models.references import load_encoder
 
     return SemanticSimilarity(load_encoder(options.model, context.device))
 
@@ -55,7 +55,7 @@ class SemanticSimilarity:
 
     Plain: no rescaling to (cos + 1) / 2, which would call cosine 0.80 "0.90". A rewrite without a letter or
     digit keeps nothing of the meaning: 0. A source without one cannot be judged against: Failure ``no-text``.
-    How a text becomes one embedding: :mod:`paraphrase_rl.text_embedding`.
+    How a text becomes one embedding: :mod:`paraphrase_rl.models.embeddings`.
     """
 
     def __init__(self, encoder: SentenceEncoder) -> None:

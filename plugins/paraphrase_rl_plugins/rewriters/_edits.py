@@ -17,7 +17,7 @@ from pydantic import Field
 
 from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.specs import Options, RewriterSpec
+from paraphrase_rl.plugin.specs import Options, RewriterSpec
 from paraphrase_rl.types import Rewrite
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 

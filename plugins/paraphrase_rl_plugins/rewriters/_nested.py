@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from paraphrase_rl.evaluation.contain import Rewrites, at, rewrite_contained
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Failure, Rewrite
 
 WHICH = "the rewriter inside: name and options; null = the run's policy, prompted where there is no run"
@@ -18,7 +18,7 @@ class Nested:
     """The rewriter a component names, contained; by default the run's policy, else ``prompted``."""
 
     def __init__(self, component: Component | None, context: Context) -> None:
-        from paraphrase_rl.registry import default_registry
+        from paraphrase_rl.plugin.registry import default_registry
 
         chosen = component or Component(name="prompted" if context.run is None else "policy")
         self.name = chosen.name

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.evaluation.contain import Rewrites
-from paraphrase_rl.protocols import Policy
+from paraphrase_rl.plugin.protocols import Policy
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
-from paraphrase_rl.specs import Context
 from paraphrase_rl.types import Rewrite
 from paraphrase_rl_plugins.rewriters._texts import AllAtOnce, noise_key
 
@@ -39,7 +39,7 @@ class Defaults:
         """
         if run is None:
             return cls()
-        from paraphrase_rl.training.history import manifest_of, recipe_of_run
+        from paraphrase_rl.runs.reader import manifest_of, recipe_of_run
 
         recipe: Recipe = recipe_of_run(run)
         began = manifest_of(run)
@@ -87,6 +87,6 @@ def load_policy(
     Raises:
         PrlError: there is no such backend, or it cannot load the model.
     """
-    from paraphrase_rl.registry import default_registry
+    from paraphrase_rl.plugin.registry import default_registry
 
     return default_registry().build("backends", backend, options, context).policy(model, adapter)

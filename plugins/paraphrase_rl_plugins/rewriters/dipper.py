@@ -16,7 +16,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.evaluation.contain import Rewrites
-from paraphrase_rl.specs import Context, Options, RewriterSpec
+from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Rewrite
 from paraphrase_rl_plugins.rewriters._seq2seq import Seq2Seq
 from paraphrase_rl_plugins.rewriters._texts import OneByOne, noise_key
@@ -111,7 +111,7 @@ def control(options: DipperOptions, context: str, window: str) -> str:
 
 def windows(text: str, sentences: int) -> list[str]:
     """So many sentences each, on one line: the model was trained on text without line breaks."""
-    from paraphrase_rl.data.passages import sentence_ends
+    from paraphrase_rl.text.excerpts import sentence_ends
 
     line = " ".join(text.split())
     ends = sentence_ends(line)

@@ -21,9 +21,9 @@ from pydantic import Field
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.evaluation.contain import Rewrites
+from paraphrase_rl.plugin.isolation import score_contained
+from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Component, Prompt
-from paraphrase_rl.scoring.contain import score_contained
-from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
 from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, OF_RUN, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
@@ -31,7 +31,7 @@ from paraphrase_rl_plugins.rewriters._texts import OneByOne
 if TYPE_CHECKING:
     import torch
 
-    from paraphrase_rl.protocols import Detector
+    from paraphrase_rl.plugin.protocols import Detector
 
 NAME = "guided-decoding"
 
@@ -74,7 +74,7 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
     Raises:
         UsageError: no detector is named and there is no ensemble.
     """
-    from paraphrase_rl.models import load_tokenizer, shared_causal_lm
+    from paraphrase_rl.models.references import load_tokenizer, shared_causal_lm
 
     default = Defaults.of(context.run)
     name, detector = _detector(options.detector, context)
@@ -93,8 +93,8 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
 
 
 def _detector(chosen: Component | None, context: Context) -> tuple[str, Detector]:
-    from paraphrase_rl.registry import default_registry
-    from paraphrase_rl.scoring.ensemble import CalibratedEnsemble
+    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+    from paraphrase_rl.plugin.registry import default_registry
 
     if chosen is not None:
         return chosen.name, default_registry().build("detectors", chosen.name, chosen.options, context)

@@ -14,7 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl.plugin.specs import RewriterSpec
 from paraphrase_rl_plugins.rewriters._edits import (
     LOWER_WORD,
     Edits,

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.specs import Context, Options, RewriterSpec
+from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl_plugins.rewriters._sampled import Defaults, load_policy, sampled
 from paraphrase_rl_plugins.rewriters._texts import AllAtOnce
 
@@ -48,7 +48,7 @@ def build(options: PolicyOptions, context: Context) -> AllAtOnce:
         UsageError: no run is named.
         RunError: there is no such run, or it has no such checkpoint any more.
     """
-    from paraphrase_rl.training.history import adapter_of, checkpoint_row
+    from paraphrase_rl.runs.reader import adapter_of, checkpoint_row
 
     run = options.run or context.run
     if run is None:

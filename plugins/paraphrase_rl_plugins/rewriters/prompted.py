@@ -10,7 +10,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.specs import Context, Options, RewriterSpec
+from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl_plugins.rewriters._sampled import (
     DEFAULT_MODEL,
     OF_RUN,

@@ -34,8 +34,8 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.evaluation.contain import Rewrites, at
+from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.specs import Context, Options, RewriterSpec
 from paraphrase_rl.types import Failure, Rewrite
 from paraphrase_rl_plugins.rewriters._lookalikes import LATIN
 from paraphrase_rl_plugins.rewriters._nested import Nested

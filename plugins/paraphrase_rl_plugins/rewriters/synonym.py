@@ -28,7 +28,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.specs import Context, RewriterSpec
+from paraphrase_rl.plugin.specs import Context, RewriterSpec
 from paraphrase_rl_plugins.rewriters import _wordnet
 from paraphrase_rl_plugins.rewriters._edits import (
     LOWER_WORD,

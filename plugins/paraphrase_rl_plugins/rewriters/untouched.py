@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.records import CLEAN
-from paraphrase_rl.specs import RewriterSpec
+from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.plugin.specs import RewriterSpec
 from paraphrase_rl.types import Rewrite
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from paraphrase_rl import DetectorSpec, Failure, Scores, hookimpl
-from paraphrase_rl.specs import Options
+from paraphrase_rl.plugin.specs import Options
 
 
 @hookimpl

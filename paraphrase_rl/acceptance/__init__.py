@@ -1,0 +1,1 @@
+"""Whether a trained rewriter is acceptable: criteria, verdict, and the choice of a checkpoint."""

@@ -1,0 +1,146 @@
+"""Criteria of acceptance that an evaluation answers: success, meaning, and whom the detectors accuse falsely."""
+
+from __future__ import annotations
+
+from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
+from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most, quoted
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.evaluation.results import CLEAN, Estimate, FairnessGap, Results, at_rate
+
+BESIDE = ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio", "format")
+"""Quality metrics shown beside the similarity: what it hides."""
+
+
+def attack_success(case: Case) -> VerdictLine:
+    """Share not flagged after, among the texts that the ensemble flagged before."""
+    name, bound = "attack_success_rate", case.acceptance.attack_success_rate
+    row = _policy_row(case)
+    if isinstance(row, str):
+        return at_least(name, bound, None, row)
+    results, label = row
+    cell = results.cell(label, COMBINED)
+    point = results.point(label, COMBINED, case.target_fpr)
+    if cell is None or point is None:
+        why = cell.failure if cell and cell.failure else f"it has no {COMBINED} at rate {case.target_fpr:g}"
+        return at_least(name, bound, None, f"not in the evaluation: {why}; make it anew: {case.command}")
+    success, before, after = point.attack_success_rate, point.tpr_before, point.tpr_after
+    chosen = (
+        f"; chosen among {case.chosen_among} on these texts, so too good" if case.chosen_among > 1 else ""
+    )
+    failed = f"; {cell.failed} of {cell.texts} rewrites failed ({cell.failure})" if cell.failed else ""
+    if success.value is None:
+        return at_least(name, bound, None, f"the {COMBINED} flagged no text before the rewrite{failed}")
+    return at_least(
+        name,
+        bound,
+        success,
+        f"of {success.n} texts the {COMBINED} flagged before, at false positive rate {case.target_fpr:g}; "
+        f"1 - TPR over all AI texts: {_missed(before)} before, {_missed(after)} after{failed}{chosen}",
+    )
+
+
+def similarity(case: Case) -> VerdictLine:
+    """Mean cosine of source and rewrite."""
+    name, bound = "semantic_similarity", case.acceptance.semantic_similarity
+    row = _policy_row(case)
+    if isinstance(row, str):
+        return at_least(name, bound, None, row)
+    results, label = row
+    quality = results.mean_quality(label, SIMILARITY)
+    if quality is None or quality.estimate.value is None:
+        return at_least(
+            name, bound, None, f"the evaluation has no {SIMILARITY}; make it anew: {case.command}"
+        )
+    beside = ", ".join(
+        f"{metric.replace('_', ' ')} {found.estimate.value:.2f}"
+        for metric in BESIDE
+        if (found := results.mean_quality(label, metric)) and found.estimate.value is not None
+    )
+    failed = f"; {quality.failed} rewrites could not be judged" if quality.failed else ""
+    return at_least(
+        name,
+        bound,
+        quality.estimate,
+        f"rewrites of {quality.estimate.n} texts; it hides damage, so see beside it: {beside or 'nothing measured'}"
+        f"{failed}",
+    )
+
+
+def fairness_gap(case: Case) -> VerdictLine:
+    """False positive rate of the group above that of the reference group, on clean human texts."""
+    name, bound = "fairness_gap", case.acceptance.fairness_gap
+    group, reference = case.acceptance.fairness_group, case.acceptance.reference_group
+    results = case.fairness
+    if results is None:
+        return at_most(
+            name, bound, None, f"no evaluation; make one: prl evaluate {quoted(case.history.folder)}"
+        )
+    gap = _gap(case, results)
+    if gap is None or gap.gap.value is None:
+        counts = results.about.groups
+        found = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items())) or "of no named group"
+        recipe = quoted(case.history.folder / "recipe.yaml")
+        return at_most(
+            name,
+            bound,
+            None,
+            f"no figure for {group} beside {reference}: the human texts evaluated are {found}; evaluate the same "
+            f"detectors on texts of both: prl evaluate --config {recipe} --set data.source.name=SOURCE "
+            "--set 'rewriters=[]' --out DIR, then validate with --fairness DIR",
+        )
+    return at_most(
+        name,
+        bound,
+        gap.gap,
+        f"clean human texts of {results.about.source}, {COMBINED} at {gap.target_fpr:g}, {_length(gap, results)}"
+        f"{_rates(gap, results)}",
+    )
+
+
+def _length(gap: FairnessGap, results: Results) -> str:
+    if gap.words is not None:
+        return f"all cut to {gap.words} words"
+    words = results.about.passage_words
+    return "whole texts, whose lengths may differ" if words is None else f"passages of at most {words} words"
+
+
+def _rates(gap: FairnessGap, results: Results) -> str:
+    return "".join(
+        f", {row.group} {row.rate.value:.3f} (n = {row.rate.n})"
+        for row in at_rate(results.false_positives, gap.target_fpr)
+        if (row.rewriter, row.detector, row.words) == (gap.rewriter, gap.detector, gap.words)
+        and row.group in (gap.group, gap.reference)
+        and row.rate.value is not None
+    )
+
+
+def _gap(case: Case, results: Results) -> FairnessGap | None:
+    """At equal length where that was measured."""
+    accepted = case.acceptance
+    found = [
+        row
+        for row in at_rate(results.fairness, case.target_fpr)
+        if (row.rewriter, row.detector) == (CLEAN, COMBINED)
+        and (row.group, row.reference) == (accepted.fairness_group, accepted.reference_group)
+    ]
+    return min(found, key=lambda row: (row.gap.value is None, row.words is None), default=None)
+
+
+def _policy_row(case: Case) -> tuple[Results, str] | str:
+    """The evaluation and the label of this policy in it, or why it says nothing about this policy."""
+    if not case.whole:
+        return case.unfinished
+    if case.results is None:
+        return f"no evaluation; make one: {case.command}"
+    if case.stale:
+        return f"{case.stale}; make it anew: {case.command}"
+    if case.label is None:
+        return f"the evaluation has no row of the policy at step {case.step}; make it: {case.command}"
+    rewriter = next((r for r in case.results.rewriters if r.label == case.label), None)
+    if rewriter and rewriter.failure:
+        return f"{case.label} could not be run: {rewriter.failure}"
+    return case.results, case.label
+
+
+def _missed(rate: Estimate) -> str:
+    return "?" if rate.value is None else f"{1.0 - rate.value:.2f}"

@@ -1,0 +1,128 @@
+"""Which checkpoint: the Pareto front of evasion and meaning, and the choice on it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from pydantic import Field
+
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.evaluation.results import Estimate, Record, Results
+from paraphrase_rl.runs.reader import History
+
+SIMILARITY = "semantic_similarity"
+"""The quality metric that stands for meaning."""
+
+EVALUATION = "evaluation: attack success rate"
+
+
+class Candidate(Record):
+    """A checkpoint and what is known of it; both figures higher = better, ``None`` = not measured."""
+
+    step: int
+    evasion: float | None = Field(description="attack success rate, or mean 1 - P(AI), see source")
+    similarity: float | None = Field(description="mean cosine to the source")
+    source: str = Field(description="what the figures were taken from, or the command that brings them")
+    on_front: bool = False
+    chosen: bool = False
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[bool]:
+    """Which points no other point dominates: at least as good in both figures and better in one.
+
+    Args:
+        points: (evasion, similarity), higher = better. Equal points stay together; one with NaN is never on the front.
+    """
+    known = [point for point in points if not any(map(math.isnan, point))]
+    return [
+        not any(map(math.isnan, point))
+        and not any(other[0] >= point[0] and other[1] >= point[1] and other != point for other in known)
+        for point in points
+    ]
+
+
+def choose(points: Mapping[int, tuple[float, float]], least_similarity: float) -> int | None:
+    """The step to take: of the front points that reach the similarity the one that evades most; where none
+    does, the one with the highest similarity. Of equal points the earliest, which is the nearest to the base model.
+
+    Args:
+        points: step -> (evasion, similarity), higher = better.
+        least_similarity: cosine in [0, 1].
+
+    Returns:
+        ``None`` where nothing was measured.
+    """
+    steps = sorted(points)
+    on_front = [step for step, is_on in zip(steps, front([points[s] for s in steps]), strict=True) if is_on]
+    reach = [step for step in on_front if points[step][1] >= least_similarity]
+    if reach:
+        return max(reach, key=lambda step: points[step][0])
+    return max(on_front, key=lambda step: points[step][1], default=None)
+
+
+def candidates(
+    history: History,
+    results: Results | None,
+    labels: Mapping[int, str],
+    least_similarity: float,
+    command: str,
+) -> tuple[Candidate, ...]:
+    """The usable checkpoints of a run with their figures, the front and the choice marked.
+
+    Figures are those of the evaluation, or those of the evaluations during training, whichever knows more of the
+    checkpoints (the evaluation if both know as many): an attack success rate and a mean 1 - P(AI) are never compared.
+
+    Args:
+        history: of the run.
+        results: of its evaluation; ``None`` where there is none.
+        labels: step -> the rewriter's label in the evaluation.
+        least_similarity: cosine in [0, 1] that :func:`choose` asks for.
+        command: what brings missing figures.
+    """
+    steps = sorted({checkpoint.step for checkpoint in history.checkpoints if checkpoint.damage is None})
+    evaluated = {step: _evaluated(results, labels.get(step), history) for step in steps}
+    trained = {
+        step: (metrics.get("detector_reward", math.nan), metrics.get("semantic_reward", math.nan))
+        for step in steps
+        for metrics in [history.evaluations.get(step, {})]
+    }
+    from_evaluation = results is not None and _measured(evaluated) >= _measured(trained)
+    points = evaluated if from_evaluation else trained
+    source = EVALUATION if from_evaluation else "evaluations during training: 1 - P(AI)"
+    on_front = dict(zip(steps, front([points[step] for step in steps]), strict=True))
+    chosen = choose(points, least_similarity)
+    return tuple(
+        Candidate(
+            step=step,
+            evasion=_known(points[step][0]),
+            similarity=_known(points[step][1]),
+            source=f"not measured: {command}" if any(map(math.isnan, points[step])) else source,
+            on_front=on_front[step],
+            chosen=step == chosen,
+        )
+        for step in steps
+    )
+
+
+def _evaluated(results: Results | None, label: str | None, history: History) -> tuple[float, float]:
+    if results is None or label is None:
+        return math.nan, math.nan
+    point = results.point(label, COMBINED, history.recipe.calibration.target_fpr)
+    quality = results.mean_quality(label, SIMILARITY)
+    return (
+        _value(point.attack_success_rate if point else None),
+        _value(quality.estimate if quality else None),
+    )
+
+
+def _value(estimate: Estimate | None) -> float:
+    return math.nan if estimate is None or estimate.value is None else estimate.value
+
+
+def _measured(points: Mapping[int, tuple[float, float]]) -> int:
+    return sum(not any(map(math.isnan, point)) for point in points.values())
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value

@@ -1,0 +1,108 @@
+"""One line of the verdict: a value beside its bound, whether it meets it, and how surely."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from paraphrase_rl.evaluation.results import Estimate, Record, Results
+from paraphrase_rl.recipe.schema import Acceptance
+from paraphrase_rl.runs.reader import History
+
+Verdicts = Literal["pass", "fail", "not measured"]
+
+
+class VerdictLine(Record):
+    """One criterion."""
+
+    criterion: str = Field(description="the key of its bound in the recipe's acceptance; or checkpoints")
+    bound: str = Field(description="such as '>= 0.6'")
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    verdict: Verdicts
+    certain: bool | None = Field(
+        None, description="whether the whole interval lies on the verdict's side; None = there is no interval"
+    )
+    note: str = Field(description="from what it was measured, or what is missing and which command brings it")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What is judged.
+
+    Attributes:
+        step: of the policy judged, the last one that counts.
+        whole: whether the run came to its end, or an earlier checkpoint of it is judged.
+        fairness: the evaluation that the false positive gap is taken from; ``None`` = there is none.
+        label: the policy's row in the evaluation; ``None`` where it has none.
+        stale: why the evaluation is not of this policy; empty where it is.
+        chosen_among: checkpoints that this one was chosen from by the figures judged; 1 = it was not chosen.
+        command: the `prl evaluate` that brings what is missing of the policy.
+    """
+
+    history: History
+    acceptance: Acceptance
+    step: int
+    whole: bool
+    results: Results | None
+    fairness: Results | None
+    label: str | None
+    stale: str
+    chosen_among: int
+    command: str
+
+    @property
+    def target_fpr(self) -> float:
+        """The operating point of the verdict."""
+        return self.history.recipe.calibration.target_fpr
+
+    @property
+    def unfinished(self) -> str:
+        """How far the run is and what to do; empty where the policy judged is whole."""
+        if self.whole:
+            return ""
+        history = self.history
+        where = f"the run is at step {history.last_step} of {history.steps or '?'}"
+        if history.status == "running":
+            return f"{where} and still going: wait for it"
+        return f"{where}, {history.status}: prl train --resume {quoted(history.folder)}"
+
+
+def at_least(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
+    """A line that passes at its bound and above; ``value`` is ``None`` where it was not measured."""
+    return _line(criterion, f">= {bound:g}", value, note, lambda figure: figure >= bound)
+
+
+def at_most(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
+    """A line that passes at its bound and below; ``value`` is ``None`` where it was not measured."""
+    return _line(criterion, f"<= {bound:g}", value, note, lambda figure: figure <= bound)
+
+
+def _line(
+    criterion: str, bound: str, value: Estimate | None, note: str, meets: Callable[[float], bool]
+) -> VerdictLine:
+    if value is None or value.value is None:
+        return VerdictLine(criterion=criterion, bound=bound, value=None, verdict="not measured", note=note)
+    passed = meets(value.value)
+    ends = [end for end in (value.low, value.high) if end is not None]
+    return VerdictLine(
+        criterion=criterion,
+        bound=bound,
+        value=value.value,
+        low=value.low,
+        high=value.high,
+        verdict="pass" if passed else "fail",
+        certain=all(meets(end) == passed for end in ends) if ends else None,
+        note=note,
+    )
+
+
+def quoted(folder: Path) -> str:
+    """A folder as it is typed in a shell."""
+    return shlex.quote(str(folder))

@@ -1,0 +1,149 @@
+"""Criteria of acceptance that the run itself answers: two KLs under two bounds, no collapse, checkpoints."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most
+from paraphrase_rl.evaluation.results import Estimate
+from paraphrase_rl.recipe.arithmetic import kept_checkpoints
+from paraphrase_rl.runs.reader import History
+from paraphrase_rl.types import FloatArray
+
+WINDOW = 5
+"""Steps a mean is taken over: the reward's before it is compared, and the KL's at the end."""
+
+
+def kl_sample_train(case: Case) -> VerdictLine:
+    """Mismatch between the sampler's and the trainer's log-probabilities: the health of the numerics."""
+    return _final_kl(case, "kl_sample_train", case.acceptance.kl_sample_train, "sampler against trainer")
+
+
+def kl_reference(case: Case) -> VerdictLine:
+    """Distance of the policy from the frozen base model."""
+    return _final_kl(case, "kl_reference", case.acceptance.kl_reference, "policy against base model")
+
+
+def _final_kl(case: Case, metric: str, bound: float, what: str) -> VerdictLine:
+    """Mean over the last steps, by its size: a mean of log-probability differences can be negative too."""
+    last = np.abs(case.history.series(metric, case.step)[-WINDOW:])
+    if not last.size or np.isnan(last).any():
+        return at_most(metric, bound, None, f"metrics.jsonl lacks {metric} at the last steps{_but(case)}")
+    if not case.whole:
+        return at_most(metric, bound, None, f"{last.mean():.3g} so far, which is not final{_but(case)}")
+    return at_most(
+        metric,
+        bound,
+        Estimate(value=float(last.mean()), n=last.size),
+        f"{what}, nats a token: mean size over steps {case.step - last.size + 1} to {case.step}, "
+        f"{last.min():.2g} to {last.max():.2g}",
+    )
+
+
+def reward_drop(case: Case) -> VerdictLine:
+    """Largest fall of the mean reward over a window of steps below the best such mean before it."""
+    name, bound = "reward_drop", case.acceptance.reward_drop
+    rewards = case.history.series("reward_mean", case.step)
+    found = largest_drop(rewards)
+    if found is None:
+        return at_most(
+            name,
+            bound,
+            None,
+            f"takes {WINDOW + 1} steps with a reward; there are {_count(rewards)}{_but(case)}",
+        )
+    drop, step = found
+    note = f"largest fall of the mean reward over {WINDOW} steps below its best before; at step {step}"
+    if drop == 0.0:
+        note = f"the mean reward over {WINDOW} steps never fell below its best before"
+    return _throughout(case, at_most(name, bound, Estimate(value=drop, n=_count(rewards)), note), rewards)
+
+
+def reward_std(case: Case) -> VerdictLine:
+    """Smallest deviation of the rewards of a batch."""
+    name, bound = "reward_std", case.acceptance.reward_std
+    deviations = case.history.series("reward_std", case.step)
+    if not _count(deviations):
+        return at_least(name, bound, None, f"metrics.jsonl has no {name}{_but(case)}")
+    lowest, step = float(np.nanmin(deviations)), int(np.nanargmin(deviations)) + 1
+    below = int((deviations < bound).sum())
+    note = f"lowest at step {step}" + (f"; {below} of {case.step} steps are below" if below else "")
+    return _throughout(
+        case, at_least(name, bound, Estimate(value=lowest, n=_count(deviations)), note), deviations
+    )
+
+
+def checkpoints(case: Case) -> VerdictLine:
+    """The last periodic ones, the final one, and the one that is judged."""
+    name, history = "checkpoints", case.history
+    if history.steps is None:
+        return at_least(name, 1, None, "the run never began: events.jsonl tells of no start")
+    periodic = kept_checkpoints(history.steps, history.recipe.checkpoints)
+    wanted = [(step, False) for step in periodic] + [(history.steps, True)]
+    if case.whole and case.step not in (*periodic, history.steps):
+        wanted.append((case.step, False))
+    problems = {key: _problem(history, *key) for key in wanted}
+    bad = "; ".join(f"{_title(key)}: {problem}" for key, problem in problems.items() if problem)
+    there = [_title(key) for key, problem in problems.items() if not problem]
+    if history.status != "completed":
+        return at_least(name, len(wanted), None, f"there so far: {', '.join(there) or 'none'}{_but(case)}")
+    ends = sorted(c.expires for c in history.checkpoints if c.expires and c.damage is None)
+    expiry = f"; the first expires {ends[0]:%Y-%m-%d}" if ends else ""
+    return at_least(
+        name,
+        len(wanted),
+        Estimate(value=float(len(there)), n=len(wanted)),
+        bad or f"{', '.join(there)}: whole, as far as names and lengths tell{expiry}",
+    )
+
+
+def largest_drop(rewards: FloatArray) -> tuple[float, int] | None:
+    """The largest fall of the mean over ``WINDOW`` steps below the largest such mean before it, and its step.
+
+    Args:
+        rewards: shape (T,), of the steps 1 to T; steps without a reward (NaN) are passed over.
+
+    Returns:
+        0 where it never fell; ``None`` where there are not two windows.
+    """
+    steps = np.flatnonzero(np.isfinite(rewards))
+    if steps.size <= WINDOW:
+        return None
+    means = np.convolve(rewards[steps], np.full(WINDOW, 1.0 / WINDOW), mode="valid")
+    drops = np.maximum.accumulate(means) - means
+    at = int(np.argmax(drops))
+    return float(drops[at]), int(steps[at + WINDOW - 1]) + 1
+
+
+def _throughout(case: Case, line: VerdictLine, values: FloatArray) -> VerdictLine:
+    """A bound once broken stays broken; one that held is only known to hold when every step is known."""
+    unknown = np.flatnonzero(np.isnan(values)) + 1
+    if line.verdict == "fail" or (case.whole and not unknown.size):
+        return line
+    why = _but(case) if not case.whole else f"; {unknown.size} steps are not known, the first is {unknown[0]}"
+    return line.model_copy(
+        update={
+            "value": None,
+            "verdict": "not measured",
+            "note": f"{line.value:.3g} so far, {line.note}{why}",
+        }
+    )
+
+
+def _but(case: Case) -> str:
+    return f"; {case.unfinished}" if case.unfinished else ""
+
+
+def _problem(history: History, step: int, final: bool) -> str | None:
+    found = [c for c in history.checkpoints if c.step == step and c.final == final]
+    if not found:
+        return "not in the ledger"
+    return None if any(c.damage is None for c in found) else found[0].damage
+
+
+def _title(key: tuple[int, bool]) -> str:
+    return f"final ({key[0]})" if key[1] else str(key[0])
+
+
+def _count(values: FloatArray) -> int:
+    return int(np.isfinite(values).sum())

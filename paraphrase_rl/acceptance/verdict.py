@@ -1,0 +1,211 @@
+"""Whether a trained rewriter is acceptable: every criterion with its bound, value, interval and verdict.
+
+The verdict of a line goes by its value; ``certain`` says whether the whole interval agrees. "Not measured" is a
+verdict of its own, and a run is accepted only when every line passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from paraphrase_rl.acceptance import attack_criteria, run_criteria
+from paraphrase_rl.acceptance.checkpoint_choice import EVALUATION, Candidate, candidates
+from paraphrase_rl.acceptance.criteria import Case, VerdictLine, quoted
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.errors import EvaluationError, RunError
+from paraphrase_rl.evaluation.plan import POLICY
+from paraphrase_rl.evaluation.results import Record, Results, read_record, write_record
+from paraphrase_rl.names import suggestion
+from paraphrase_rl.recipe.schema import Acceptance
+from paraphrase_rl.runs.reader import History, moment, read_history
+
+BEST, FINAL = "best", "final"
+
+CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
+    "attack_success_rate": attack_criteria.attack_success,
+    "semantic_similarity": attack_criteria.similarity,
+    "fairness_gap": attack_criteria.fairness_gap,
+    "kl_sample_train": run_criteria.kl_sample_train,
+    "kl_reference": run_criteria.kl_reference,
+    "reward_drop": run_criteria.reward_drop,
+    "reward_std": run_criteria.reward_std,
+    "checkpoints": run_criteria.checkpoints,
+}
+"""In the order of the table; named as their bounds in the recipe's ``acceptance``."""
+
+
+class Verdict(Record):
+    """All lines, and what they are about. Kept as ``verdict.json`` in the run."""
+
+    format: Literal[1] = 1
+    run: str
+    status: str = Field(description="completed, running, interrupted, failed or killed")
+    steps: int | None = Field(description="of the whole run; None where it never began")
+    checkpoint: int = Field(description="step of the policy judged")
+    evaluation: str | None = Field(description="folder of the evaluation; None where there is none")
+    fairness: str | None = Field(description="folder the false positive gap is from; None = the same")
+    accepted: bool = Field(description="every line passes")
+    lines: tuple[VerdictLine, ...]
+    candidates: tuple[Candidate, ...] = Field((), description="checkpoints the best was chosen from")
+
+    def criteria(self, verdict: str) -> list[str]:
+        """Criteria with this verdict."""
+        return [line.criterion for line in self.lines if line.verdict == verdict]
+
+    def write(self, run: Path) -> None:
+        """Keep it, whole or not at all."""
+        write_record(self, run / "verdict.json")
+
+    @classmethod
+    def read(cls, run: Path) -> Verdict:
+        """What :meth:`write` wrote.
+
+        Raises:
+            EvaluationError: there is none, or it is damaged.
+        """
+        return read_record(cls, run / "verdict.json", "has no verdict", f"prl validate {quoted(run)}")
+
+
+def judge_run(
+    run: Path,
+    evaluation: Path | None = None,
+    acceptance: Acceptance | None = None,
+    checkpoint: str = FINAL,
+    fairness: Path | None = None,
+) -> Verdict:
+    """The verdict on one policy of a run.
+
+    Args:
+        run: its directory.
+        evaluation: its folder; ``None`` = ``RUN/evaluation``, which need not be there.
+        acceptance: the bounds; ``None`` = those of the run's recipe.
+        checkpoint: ``final``, a step, or ``best``: see :func:`paraphrase_rl.acceptance.checkpoint_choice.candidates`.
+        fairness: folder of the evaluation of the same detectors on other texts that the false positive gap is taken
+            from, where the run's own have no groups of writers; ``None`` = the same evaluation.
+
+    Raises:
+        RunError: no run, a damaged file, no such checkpoint, or none that the best could be chosen from.
+        RecipeError: the run's recipe cannot be read.
+        EvaluationError: an evaluation is damaged, was named and is not there, or is of other detectors.
+    """
+    history = read_history(run)
+    acceptance = acceptance or history.recipe.acceptance
+    folder = evaluation or run / "evaluation"
+    results = Results.read(folder) if evaluation or (folder / "results.json").is_file() else None
+    labels = _labels(history, results)
+    chosen: tuple[Candidate, ...] = ()
+    if checkpoint == BEST:
+        brings = _command(history, evaluation, every=True)
+        chosen = candidates(history, results, labels, acceptance.semantic_similarity, brings)
+        step = _best(history, chosen, brings)
+    else:
+        step = _step(history, checkpoint)
+    last = step == (history.steps or history.last_step)
+    case = Case(
+        history=history,
+        acceptance=acceptance,
+        step=step,
+        whole=history.status == "completed" or checkpoint != FINAL,
+        results=results,
+        fairness=_of_same_detectors(history, fairness) if fairness else results,
+        label=labels.get(step),
+        stale=_of_another_run(history, evaluation, results) or (_stale(history, results) if last else ""),
+        chosen_among=sum(c.source == EVALUATION for c in chosen) or 1,
+        command=_command(history, evaluation, every=not last),
+    )
+    lines = tuple(criterion(case) for criterion in CRITERIA.values())
+    return Verdict(
+        run=str(run),
+        status=history.status,
+        steps=history.steps,
+        checkpoint=step,
+        evaluation=None if results is None else str(folder),
+        fairness=None if fairness is None else str(fairness),
+        accepted=all(line.verdict == "pass" for line in lines),
+        lines=lines,
+        candidates=chosen,
+    )
+
+
+def _step(history: History, checkpoint: str) -> int:
+    if checkpoint == FINAL:
+        return history.steps if history.status == "completed" and history.steps else history.last_step
+    steps = sorted({row.step for row in history.checkpoints if row.damage is None})
+    if not checkpoint.isdecimal():
+        raise RunError(
+            f"no checkpoint is called {checkpoint!r}",
+            suggestion(checkpoint, [BEST, FINAL])
+            + f", or a step: {', '.join(map(str, steps)) or 'none yet'}",
+        )
+    if int(checkpoint) not in steps:
+        there = ", ".join(map(str, steps)) or "none"
+        raise RunError(f"{history.folder} has no checkpoint of step {checkpoint}", f"there is: {there}")
+    return int(checkpoint)
+
+
+def _best(history: History, chosen: tuple[Candidate, ...], brings: str) -> int:
+    best = next((candidate.step for candidate in chosen if candidate.chosen), None)
+    if best is None:
+        what = "no figures of its checkpoints" if chosen else "no checkpoint"
+        raise RunError(
+            f"{history.folder} has {what}, so none is the best",
+            f"bring them: {brings}" if chosen else "train it first",
+        )
+    return best
+
+
+def _labels(history: History, results: Results | None) -> dict[int, str]:
+    """Step -> the row of this run's policy at that step; one that names no step is that of the last."""
+    found: dict[int, str] = {}
+    for rewriter in results.rewriters if results else ():
+        if rewriter.name != POLICY or rewriter.options.get("run") is not None:
+            continue
+        step = rewriter.options.get("checkpoint")
+        if not isinstance(step, int):
+            step = history.steps or history.last_step
+        if rewriter.label in (POLICY, f"{POLICY}@{step}") or step not in found:
+            found[step] = rewriter.label
+    return found
+
+
+def _of_same_detectors(history: History, folder: Path) -> Results:
+    """An evaluation whose ensemble is that of the run."""
+    results = Results.read(folder)
+    there = [(d.name, d.options) for d in results.detectors if d.trained_against and d.name != COMBINED]
+    wanted = [(d.name, d.options) for d in history.recipe.detectors]
+    if sorted(there, key=repr) != sorted(wanted, key=repr):
+        raise EvaluationError(
+            f"{folder} evaluates {', '.join(name for name, _ in there) or 'no ensemble'}, and the run was trained "
+            f"against {', '.join(name for name, _ in wanted)}, or with other options",
+            f"make it with --config {quoted(history.folder / 'recipe.yaml')}",
+        )
+    return results
+
+
+def _of_another_run(history: History, evaluation: Path | None, results: Results | None) -> str:
+    """Whether an evaluation that was named is of another run. One inside the run moves with it and is its own."""
+    run = history.folder.resolve()
+    if results is None or results.about.run is None or evaluation is None:
+        return ""
+    theirs = Path(results.about.run)
+    if evaluation.resolve().is_relative_to(run) or not theirs.is_dir() or theirs.resolve() == run:
+        return ""
+    return f"the evaluation is of another run, {theirs}"
+
+
+def _stale(history: History, results: Results | None) -> str:
+    """Whether the evaluation was begun before the training ended: then its policy was an earlier one."""
+    started = moment(results.about.started) if results else None
+    if history.ended is None or started is None or started >= history.ended:
+        return ""
+    return f"the evaluation was begun at {started:%Y-%m-%d %H:%M}, before the training ended"
+
+
+def _command(history: History, evaluation: Path | None, *, every: bool) -> str:
+    checkpoints = " --checkpoints all" if every else ""
+    out = f" --out {quoted(evaluation)}" if evaluation else ""
+    return f"prl evaluate {quoted(history.folder)}{checkpoints}{out}"

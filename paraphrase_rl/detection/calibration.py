@@ -1,0 +1,264 @@
+"""What turns a detector's score into a decision and into P(AI), and the file that keeps it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+import paraphrase_rl
+from paraphrase_rl import files
+from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
+from paraphrase_rl.detection.threshold import OperatingPoint, operating_points
+from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.types import FloatArray, Scores
+
+SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
+RECALIBRATE = "run `prl calibrate` again"
+
+
+def default_path() -> Path:
+    """Where `prl calibrate` writes and `prl score` reads when no file is named."""
+    return files.home() / "calibrations" / "default.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CalibrationTexts(_Record):
+    """The texts a calibration was fitted on, hence those it holds for."""
+
+    source: str = Field(description="data set")
+    split: str = "calibration"
+    digest: str = Field(description="SHA-256 of the texts with their labels, in order")
+    median_words: int = Field(ge=0, description="of the human texts")
+    passage_words: int | None = Field(None, description="every text cut to so many words at most")
+
+    def describe(self) -> str:
+        """One phrase for a person."""
+        cut = f", cut to at most {self.passage_words} words" if self.passage_words else ""
+        return f"{self.source} ({self.split} split, median {self.median_words} words{cut})"
+
+
+class Calibration(_Record):
+    """One detector's thresholds and P(AI), with everything they depend on.
+
+    ``points`` holds one operating point a target false positive rate, the one aimed at first.
+    ``probability`` is ``None`` when there were no AI texts.
+    """
+
+    detector: str
+    options: dict[str, Any] = Field(default_factory=dict)
+    provenance: dict[str, str] = Field(
+        default_factory=dict, description="model reference -> revision or digest"
+    )
+    texts: CalibrationTexts
+    n_human: int = Field(ge=2)
+    n_ai: int = Field(ge=0)
+    failed_human: int = Field(0, ge=0, description="human texts the detector could not score; not in n_human")
+    failed_ai: int = Field(0, ge=0)
+    points: tuple[OperatingPoint, ...] = Field(min_length=1)
+    probability: ProbabilityMap | None = None
+    fitted: str | None = Field(
+        None,
+        description="folder of a trained detector kept for this calibration; None = where its options say",
+    )
+
+    @property
+    def target(self) -> OperatingPoint:
+        """The operating point that was aimed at."""
+        return self.points[0]
+
+    def point(self, target_fpr: float | None = None) -> OperatingPoint:
+        """The operating point of a stored rate; ``None`` = the one aimed at.
+
+        Raises:
+            CalibrationError: the rate was not calibrated.
+        """
+        if target_fpr is None:
+            return self.target
+        for point in self.points:
+            if np.isclose(point.target_fpr, target_fpr, rtol=1e-9, atol=0.0):
+                return point
+        stored = ", ".join(f"{point.target_fpr:g}" for point in self.points)
+        raise CalibrationError(
+            f"{self.detector} is calibrated for false positive rates of {stored}, not {target_fpr:g}",
+            f"choose one of these, or run `prl calibrate --target-fpr {target_fpr:g}`",
+        )
+
+    def probabilities(self, scores: FloatArray) -> FloatArray:
+        """P(AI) of shape (N,) at equal odds of human and AI; NaN stays NaN.
+
+        Raises:
+            CalibrationError: there were no AI texts to fit P(AI) on.
+        """
+        if self.probability is None:
+            raise CalibrationError(
+                f"{self.detector} has a threshold but no P(AI): it was calibrated without AI texts",
+                "run `prl calibrate` on data with texts of both labels",
+            )
+        return self.probability(scores)
+
+    def warnings(self, target_fpr: float | None = None) -> list[str]:
+        """What a reader of this calibration must know, one line each."""
+        point = self.point(target_fpr)
+        found: list[str] = []
+        if point.allowed == 0:
+            found.append(
+                f"{self.n_human} human texts cannot show a rate below {point.smallest_fpr:.2g}: "
+                f"the threshold for {point.target_fpr:g} is the highest human score"
+            )
+        if point.above < point.allowed:
+            found.append(
+                f"{point.tied} human scores tie at the threshold: "
+                f"{point.achieved_fpr:.3f} of the humans lie above, not {point.target_fpr:g}"
+            )
+        if self.probability is not None and not self.probability.has_power:
+            found.append(
+                f"the score does not tell AI from human texts here (AUROC {self.probability.auroc:.3f}): "
+                "its P(AI) is constant, says nothing, and is left out of the ensemble"
+            )
+        if self.failed_human or self.failed_ai:
+            found.append(
+                f"{self.failed_human} human and {self.failed_ai} AI calibration texts could not be scored "
+                "and are left out"
+            )
+        return [f"{self.detector}: {line}" for line in found]
+
+
+def fit_calibration(
+    human: Scores,
+    ai: Scores | None,
+    target_fprs: Sequence[float],
+    *,
+    detector: str,
+    texts: CalibrationTexts,
+    options: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> Calibration:
+    """Fit thresholds on human scores, and P(AI) on both where there are AI scores.
+
+    Texts that could not be scored are left out and counted.
+
+    Args:
+        human: scores of held-out human texts.
+        ai: scores of AI texts, or ``None``.
+        target_fprs: false positive rates, the one aimed at first.
+        detector: its name.
+        texts: what the texts are.
+        options: the detector's options.
+        provenance: of the detector's models.
+
+    Raises:
+        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+    """
+    human_scores = human.values[human.scored]
+    ai_scores = ai.values[ai.scored] if ai is not None else np.empty(0)
+    if human_scores.size < 2:
+        first = f"; the first failure: {human.failures[0].message}" if human.failures else ""
+        counted = f"{human_scores.size} of {human.values.size}"
+        raise CalibrationError(
+            f"{detector}: only {counted} human calibration texts have a score{first}",
+            "calibrate on data with more human texts in its calibration split",
+        )
+    return Calibration(
+        detector=detector,
+        options=dict(options or {}),
+        provenance=dict(provenance or {}),
+        texts=texts,
+        n_human=int(human_scores.size),
+        n_ai=int(ai_scores.size),
+        failed_human=len(human.failures),
+        failed_ai=len(ai.failures) if ai is not None else 0,
+        points=operating_points(human_scores, target_fprs),
+        probability=fit_probability(human_scores, ai_scores) if ai_scores.size else None,
+    )
+
+
+class CalibrationSet(_Record):
+    """The calibrations of an ensemble, as kept in a file.
+
+    Attributes:
+        weights: of each detector's P(AI) in the mean, in the order of ``calibrations``.
+        combined: thresholds on the combined P(AI); ``None`` when a detector has no P(AI).
+    """
+
+    schema_: Literal["paraphrase-rl/calibration/1"] = Field(SCHEMA, alias="schema")
+    versions: dict[str, str] = Field(
+        default_factory=lambda: {
+            "paraphrase-rl": paraphrase_rl.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        }
+    )
+    calibrations: tuple[Calibration, ...] = Field(min_length=1)
+    weights: tuple[float, ...]
+    combine: Literal["mean", "worst-case"] = "mean"
+    combined: Calibration | None = None
+
+    def write(self, path: Path) -> None:
+        """Write the file, whole or not at all; trained detectors are named from here, so that both may move."""
+        home = path.parent.resolve()
+        kept = self._placed(lambda folder: os.path.relpath(folder, home))
+        files.write_json(path, kept.model_dump(mode="json", by_alias=True))
+
+    def _placed(self, place: Callable[[str], str]) -> CalibrationSet:
+        """The same with ``fitted`` of each calibration put elsewhere."""
+        calibrations = tuple(
+            c if c.fitted is None else c.model_copy(update={"fitted": place(c.fitted)})
+            for c in self.calibrations
+        )
+        return self.model_copy(update={"calibrations": calibrations})
+
+    @classmethod
+    def read(cls, path: Path) -> CalibrationSet:
+        """Read and check a file.
+
+        Raises:
+            CalibrationError: there is no such file, or it is not a calibration.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise CalibrationError(f"no calibration at {path}", "run `prl calibrate` to make one") from None
+        except (OSError, ValueError) as error:
+            raise CalibrationError(f"cannot read the calibration {path}: {error}", RECALIBRATE) from error
+        try:
+            found = cls.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "the top level"
+            raise CalibrationError(
+                f"{path} is not a calibration: {where}: {first['msg']}", RECALIBRATE
+            ) from error
+        if len(found.weights) != len(found.calibrations):
+            raise CalibrationError(
+                f"{path} is not a calibration: weights do not match detectors", RECALIBRATE
+            )
+        home = path.parent.resolve()
+        return found._placed(lambda folder: str((home / folder).resolve()))
+
+
+def check_provenance(calibration: Calibration, current: Mapping[str, str]) -> None:
+    """Refuse a calibration whose detector has changed since.
+
+    Raises:
+        CalibrationError: a model's revision or digest is not the one calibrated.
+    """
+    if dict(current) == calibration.provenance:
+        return
+    changed = sorted(
+        name
+        for name in {*current, *calibration.provenance}
+        if current.get(name) != calibration.provenance.get(name)
+    )
+    raise CalibrationError(
+        f"{calibration.detector} was calibrated with another {', '.join(changed)}", RECALIBRATE
+    )

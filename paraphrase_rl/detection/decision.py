@@ -1,0 +1,101 @@
+"""Verdicts on texts: score, P(AI), and flagged or not, with nothing made up where it cannot be known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from paraphrase_rl.detection.calibration import Calibration
+from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
+from paraphrase_rl.detection.probability import ProbabilityMap
+from paraphrase_rl.detection.threshold import OperatingPoint
+from paraphrase_rl.plugin.isolation import score_contained
+from paraphrase_rl.plugin.protocols import Detector
+from paraphrase_rl.types import Failure, FloatArray, Scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judgement:
+    """What one detector, or the ensemble, says of one text.
+
+    Attributes:
+        index: position of the text in the call.
+        detector: name, ``ensemble`` for the combination.
+        score: in the detector's own unit; for the ensemble its P(AI).
+        p_ai: P(AI) at equal odds; ``None`` where it was not calibrated or the detector has no power.
+        threshold: of the operating point; ``None`` without a calibration.
+        flagged: whether the score lies above the threshold; ``None`` without a score or a calibration.
+        failure: why there is no score.
+    """
+
+    index: int
+    detector: str
+    score: float | None = None
+    p_ai: float | None = None
+    threshold: float | None = None
+    flagged: bool | None = None
+    failure: Failure | None = None
+
+
+def judge(
+    texts: Sequence[str],
+    ensemble: CalibratedEnsemble | None,
+    uncalibrated: Mapping[str, Detector],
+    target_fpr: float | None = None,
+) -> list[Judgement]:
+    """Judgements in the order of the texts, for each the detectors and then their combination, if several.
+
+    Args:
+        texts: N texts.
+        ensemble: calibrated detectors; their combination is judged where it is calibrated too.
+        uncalibrated: detectors of which only the score is known.
+        target_fpr: the operating point; ``None`` = the one each calibration aimed at.
+
+    Raises:
+        CalibrationError: the rate was not calibrated.
+    """
+    columns: list[list[Judgement]] = []
+    if ensemble is not None:
+        calibrations = {m.name: m.calibration for m in ensemble.members}
+        points = {name: known.point(target_fpr) for name, known in calibrations.items()}
+        scores = ensemble.scores(texts)
+        columns += [
+            _column(name, scores[name], points[name], _powerful(known))
+            for name, known in calibrations.items()
+        ]
+        if ensemble.combined is not None and len(ensemble.members) > 1:
+            combined = ensemble.probabilities_of(scores)[1]
+            columns.append(_column(COMBINED, combined, ensemble.combined.point(target_fpr), lambda p: p))
+    columns += [
+        _column(name, score_contained(name, detector, texts)) for name, detector in uncalibrated.items()
+    ]
+    return [column[i] for i in range(len(texts)) for column in columns]
+
+
+def _powerful(calibration: Calibration) -> ProbabilityMap | None:
+    known = calibration.probability
+    return known if known is not None and known.has_power else None
+
+
+def _column(
+    name: str,
+    scores: Scores,
+    point: OperatingPoint | None = None,
+    p_ai: Callable[[FloatArray], FloatArray] | None = None,
+) -> list[Judgement]:
+    failures = {f.index: f for f in scores.failures}
+    probabilities = p_ai(scores.values) if p_ai is not None else None
+    flags = point.flags(scores.values) if point is not None else [None] * scores.values.size
+    return [
+        Judgement(index=i, detector=name, failure=failures[i])
+        if i in failures
+        else Judgement(
+            index=i,
+            detector=name,
+            score=float(scores.values[i]),
+            p_ai=None if probabilities is None else float(probabilities[i]),
+            threshold=None if point is None else point.threshold,
+            flagged=flags[i],
+        )
+        for i in range(scores.values.size)
+    ]

@@ -1,0 +1,53 @@
+"""Detectors that are trained on labelled texts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
+from paraphrase_rl.errors import UsageError
+from paraphrase_rl.files import fitted_folder
+from paraphrase_rl.plugin.registry import Registry
+
+Fit = Callable[[Any, Any, Path], None]
+"""``fit(options, documents, folder)``, see :class:`paraphrase_rl.plugin.specs.DetectorSpec`."""
+
+
+def trainer_of(registry: Registry, detector: str) -> Fit:
+    """What trains a detector. What it needs is installed.
+
+    Raises:
+        UsageError: it is not a trainable detector; the hint names those that are.
+        PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
+    """
+    fit = registry.spec("detectors", detector).fit
+    if fit is None:
+        trainable = [e.spec.name for e in registry.entries("detectors") if getattr(e.spec, "fit", None)]
+        raise UsageError(
+            f"detector {detector} is not trained: it works as it is", f"trainable: {', '.join(trainable)}"
+        )
+    registry.require("detectors", detector)
+    return fit
+
+
+def keep_fitted(ensemble: CalibratedEnsemble, registry: Registry, folder: Path) -> CalibratedEnsemble:
+    """Copy the trained detectors of an ensemble into ``folder``, so that training them anew leaves this one as it is.
+
+    Returns:
+        The same ensemble; its calibrations say where the copies are.
+    """
+
+    def kept(member: Member) -> Member:
+        if registry.spec("detectors", member.name).fit is None:
+            return member
+        name = member.name.rpartition("/")[2]
+        source = fitted_folder(name, member.calibration.options.get("folder"))
+        copy = folder.resolve() / name
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+        return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
+
+    return CalibratedEnsemble([kept(m) for m in ensemble.members], ensemble.combine, ensemble.combined)

@@ -1,0 +1,271 @@
+"""The figures of rewriters against detectors, each computed once on the data and once in every resample.
+
+A resample draws test documents (pairs, where texts are paired) and calibration humans, both with replacement, and
+fixes the threshold anew on the calibration humans drawn: an interval with the threshold held still is too narrow.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paraphrase_rl.detection.calibration import Calibration
+from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.evaluation.results import Cell, Estimate, Point, Transfer
+from paraphrase_rl.statistics.bootstrap import (
+    evaded,
+    flagged,
+    interval,
+    known_mean,
+    resample,
+    share_interval,
+    weighted_auroc,
+    weighted_mean,
+    weighted_thresholds,
+)
+from paraphrase_rl.types import Document, FloatArray
+
+Indices = NDArray[np.int64]
+"""Which text each row is of."""
+
+
+@dataclass(frozen=True)
+class Design:
+    """The documents of an evaluation and how often each is drawn in each resample.
+
+    Attributes:
+        ai: weights of shape (B, N) of the AI test texts.
+        human: weights of shape (B, H) of the human test texts, of the same draws.
+        calibration: weights of shape (B, M) of the calibration humans, of draws of their own.
+    """
+
+    ai: FloatArray
+    human: FloatArray
+    calibration: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        ai: Sequence[Document],
+        human: Sequence[Document],
+        calibration: Sequence[Document],
+        resamples: int,
+        seed: int,
+    ) -> Design:
+        """Draws of documents, or of pairs where they have one."""
+        tested = resample(units_of([*ai, *human]), resamples, seed)
+        return cls(
+            ai=tested[:, : len(ai)],
+            human=tested[:, len(ai) :],
+            calibration=resample(units_of(calibration), resamples, seed + 1),
+        )
+
+
+def units_of(documents: Sequence[Document]) -> list[str]:
+    """What is drawn as one: the pair of a document, or the document."""
+    return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
+
+
+@dataclass(frozen=True)
+class Clean:
+    """A detector's scores of texts nobody has rewritten.
+
+    Attributes:
+        calibration: its thresholds.
+        ai: shape (N,), NaN where there is no score.
+        human: shape (H,), likewise.
+        thresholds: what each resample's calibration humans would have set, shape (B,), by target rate.
+    """
+
+    calibration: Calibration
+    ai: FloatArray
+    human: FloatArray
+    thresholds: Mapping[float, FloatArray]
+
+    @classmethod
+    def of(
+        cls,
+        calibration: Calibration,
+        ai: FloatArray,
+        human: FloatArray,
+        calibration_scores: FloatArray,
+        target_fprs: Sequence[float],
+        design: Design,
+    ) -> Clean:
+        """From scores; ``calibration_scores`` has shape (M,)."""
+        return cls(
+            calibration,
+            ai,
+            human,
+            {rate: weighted_thresholds(calibration_scores, rate, design.calibration) for rate in target_fprs},
+        )
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure: on the data, in each resample (shape (B,)), and the documents it rests on."""
+
+    value: float
+    resampled: FloatArray
+    documents: frozenset[int]
+    is_share: bool = True
+
+    @property
+    def estimate(self) -> Estimate:
+        make = share_interval if self.is_share else interval
+        return make(self.value, self.resampled, len(self.documents))
+
+
+@dataclass(frozen=True)
+class PointFigures:
+    """What happens at one threshold."""
+
+    threshold: float
+    tpr_before: Figure
+    tpr_after: Figure
+    attack_success_rate: Figure
+
+
+@dataclass(frozen=True)
+class CellFigures:
+    """One rewriter against one detector, before it is written down; ``rows`` is how many rewrites count."""
+
+    rows: int
+    auroc_before: Figure
+    auroc_after: Figure
+    points: Mapping[float, PointFigures] = field(default_factory=dict)
+
+
+def cell_figures(clean: Clean, after: FloatArray, documents: Indices, design: Design) -> CellFigures:
+    """All figures of a cell.
+
+    Only rewrites count that have a score and whose text had one, before and after alike: otherwise a rewriter that
+    fails on hard texts would look better than it is.
+
+    Args:
+        clean: the detector's scores before.
+        after: shape (R,): scores of the rewrites.
+        documents: shape (R,): which AI text each is a rewrite of.
+        design: the resamples.
+    """
+    known = np.isfinite(after) & np.isfinite(clean.ai[documents])
+    documents, after = documents[known], after[known]
+    before, weights = clean.ai[documents], design.ai[:, documents]
+    human = np.isfinite(clean.human)
+    humans, human_weights = clean.human[human], design.human[:, human]
+    rest = frozenset(documents.tolist())
+
+    def area(scores: FloatArray) -> Figure:
+        value = auroc(humans, scores) if humans.size and scores.size else np.nan
+        return Figure(value, weighted_auroc(humans, scores, human_weights, weights), rest, is_share=False)
+
+    def share(rows: FloatArray, resampled: FloatArray) -> Figure:
+        counted = frozenset(documents[np.isfinite(rows)].tolist())
+        return Figure(known_mean(rows), weighted_mean(resampled, weights), counted)
+
+    points = {}
+    for target, thresholds in clean.thresholds.items():
+        threshold = clean.calibration.point(target).threshold
+        fixed = np.array([threshold])
+        flags = [(flagged(scores, fixed), flagged(scores, thresholds)) for scores in (before, after)]
+        points[target] = PointFigures(
+            threshold=threshold,
+            tpr_before=share(flags[0][0][0], flags[0][1]),
+            tpr_after=share(flags[1][0][0], flags[1][1]),
+            attack_success_rate=share(evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])),
+        )
+    return CellFigures(int(known.sum()), area(before), area(after), points)
+
+
+def cell(rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]) -> Cell:
+    """A cell as it is written down.
+
+    Args:
+        rewriter: its label.
+        detector: its name.
+        figures: of :func:`cell_figures`.
+        texts: rewrites that there should be.
+        reasons: why, one for each that does not count.
+    """
+    return Cell(
+        rewriter=rewriter,
+        detector=detector,
+        auroc_before=figures.auroc_before.estimate,
+        auroc_after=figures.auroc_after.estimate,
+        points=tuple(
+            Point(
+                target_fpr=target,
+                threshold=point.threshold,
+                tpr_before=point.tpr_before.estimate,
+                tpr_after=point.tpr_after.estimate,
+                attack_success_rate=point.attack_success_rate.estimate,
+            )
+            for target, point in figures.points.items()
+            if figures.rows
+        ),
+        texts=texts,
+        failed=texts - figures.rows,
+        failure=Counter(reasons).most_common(1)[0][0] if reasons else None,
+    )
+
+
+def empty_cell(rewriter: str, detector: str, texts: int, failure: str) -> Cell:
+    """A cell without figures, and why."""
+    nothing = Estimate(value=None, n=0)
+    return Cell(
+        rewriter=rewriter,
+        detector=detector,
+        auroc_before=nothing,
+        auroc_after=nothing,
+        texts=texts,
+        failed=texts,
+        failure=failure,
+    )
+
+
+def transfer(
+    rewriter: str,
+    family: str,
+    trained_against: bool,
+    cells: Mapping[str, CellFigures],
+) -> list[Transfer]:
+    """How a rewriter fares against one family of detectors: the mean of their cells, one row a target rate.
+
+    Args:
+        rewriter: its label.
+        family: of the detectors.
+        trained_against: whether these are in the ensemble of the recipe.
+        cells: figures by detector, of those that have any.
+    """
+    targets = list(dict.fromkeys(target for figures in cells.values() for target in figures.points))
+    rows = []
+    for target in targets:
+        points = [figures.points[target] for figures in cells.values()]
+        rows.append(
+            Transfer(
+                rewriter=rewriter,
+                family=family,
+                trained_against=trained_against,
+                detectors=tuple(cells),
+                target_fpr=target,
+                tpr_before=_mean([point.tpr_before for point in points]),
+                tpr_after=_mean([point.tpr_after for point in points]),
+                attack_success_rate=_mean([point.attack_success_rate for point in points]),
+            )
+        )
+    return rows
+
+
+def _mean(figures: Sequence[Figure]) -> Estimate:
+    """The mean over the detectors that have the figure, the same ones in each resample."""
+    known = [figure for figure in figures if np.isfinite(figure.value)]
+    if not known:
+        return Estimate(value=None, n=0)
+    table = np.stack([figure.resampled for figure in known], axis=1)
+    documents = frozenset[int]().union(*(figure.documents for figure in known))
+    mean = float(np.mean([figure.value for figure in known]))
+    return Figure(mean, weighted_mean(table, np.ones_like(table)), documents).estimate

@@ -1,0 +1,165 @@
+"""The quality of the rewrites of an evaluation: measured chunk by chunk, remembered, averaged by document."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from paraphrase_rl import __version__
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.evaluation.detection_rates import Indices
+from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
+from paraphrase_rl.evaluation.results import Quality
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.plugin.discovery import one_line
+from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.progress import Report
+from paraphrase_rl.statistics.bootstrap import estimate_mean
+from paraphrase_rl.types import Document, FloatArray, Rewrite
+
+CHUNK = 64
+
+Metrics = dict[str, float | None]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of one rewrite.
+
+    Attributes:
+        metrics: by name, ``None`` where one is not known or does not apply; empty where there was nothing to measure.
+        failed: names of those that could not be computed.
+    """
+
+    metrics: Metrics = field(default_factory=dict)
+    failed: frozenset[str] = frozenset()
+
+
+@dataclass
+class Measurer:
+    """Measures rewrites; what measures them is built when the first one is not in the cache.
+
+    Attributes:
+        plan: what is measured with.
+        context: what measures are built with.
+        cache: metrics of rewrites by what they depend on.
+        report: shows a line.
+        notes: why something could not be measured.
+    """
+
+    plan: Plan
+    context: Context
+    cache: Cache
+    report: Report
+    notes: list[str] = field(default_factory=list)
+    _built: QualityMeasures | None = None
+
+    def measure(self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Measured]:
+        """The metrics of each rewrite. Those without a failure are remembered."""
+        keys = [self._key(source, rewrite) for source, rewrite in zip(sources, rewrites, strict=True)]
+        first = {key: i for i, key in reversed(list(enumerate(keys)))}
+        missing = sorted(i for key, i in first.items() if key not in self.cache)
+        if rewrites:
+            self.report(f"quality: {label}: {len(keys)} rewrites, {len(first) - len(missing)} cached")
+        found: dict[str, Measured] = {}
+        for start in range(0, len(missing), CHUNK):
+            chunk = missing[start : start + CHUNK]
+            try:
+                rows = self._measure([sources[i] for i in chunk], [rewrites[i] for i in chunk])
+            except PrlError as error:
+                self._note(f"quality of {label} is not measured: {error.one_line}")
+                break
+            except Exception as error:
+                self._note(f"quality of {label} is not measured: {one_line(error)}")
+                break
+            found |= {keys[i]: row for i, row in zip(chunk, rows, strict=True)}
+            self.cache.add(
+                {keys[i]: row.metrics for i, row in zip(chunk, rows, strict=True) if not row.failed}
+            )
+        return [found.get(key) or Measured(self.cache.get(key, {})) for key in keys]
+
+    def build(self) -> QualityMeasures:
+        """What measures, loaded once.
+
+        Raises:
+            PrlError: the NLI model or the judge that was asked for cannot be used.
+        """
+        if self._built is None:
+            plan = self.plan
+            self._built = build_quality(plan.recipe, self.context, nli=plan.nli, judge=plan.judge)
+        return self._built
+
+    def _key(self, source: Document, rewrite: Rewrite) -> str:
+        plan, judge = self.plan, self.plan.judge
+        return key_of(
+            __version__,
+            sorted(METRICS),
+            plan.nli,
+            [judge.base_url, judge.model, judge.temperature] if judge is not None else None,
+            plan.recipe.prompt.instruction,
+            [reward.model_dump() for reward in plan.recipe.rewards],
+            sha256_text(source.text),
+            sha256_text(rewrite.text),
+            rewrite.finished,
+        )
+
+    def _measure(self, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Measured]:
+        table, failures = self.build()(sources, rewrites, self.plan.recipe.prompt.instruction)
+        failed: defaultdict[int, set[str]] = defaultdict(set)
+        for failure in failures:
+            failed[failure.index].add(failure.owner)
+        for owner in dict.fromkeys(failure.owner for failure in failures):
+            reasons = Counter(failure.message for failure in failures if failure.owner == owner)
+            self._note(f"{owner} is not known of some rewrites: {reasons.most_common(1)[0][0]}")
+        return [
+            Measured(
+                {
+                    name: float(values[i]) if np.isfinite(values[i]) else None
+                    for name, values in table.items()
+                },
+                frozenset(failed[i]),
+            )
+            for i in range(len(rewrites))
+        ]
+
+    def _note(self, message: str) -> None:
+        if message not in self.notes:
+            self.notes.append(message)
+
+
+def quality_table(
+    label: str, measured: Sequence[Measured], documents: Indices, ids: Sequence[str], weights: FloatArray
+) -> list[Quality]:
+    """The mean of each metric with its interval by document.
+
+    A metric that does not apply to a rewrite (numbers kept of a text without numbers) is left out of its mean and is no
+    failure.
+
+    Args:
+        label: of the rewriter.
+        measured: R of them; without metrics where there is no rewrite.
+        documents: shape (R,): which text each is a rewrite of.
+        ids: of the N texts.
+        weights: shape (B, N): how often each text is drawn.
+    """
+    names = list(dict.fromkeys(name for row in measured for name in row.metrics))
+    units = [ids[i] for i in documents.tolist()]
+    return [
+        Quality(
+            rewriter=label,
+            metric=name,
+            estimate=estimate_mean(_column(measured, name), units, weights[:, documents]),
+            failed=sum(name not in row.metrics or name in row.failed for row in measured),
+        )
+        for name in names
+    ]
+
+
+def _column(measured: Sequence[Measured], name: str) -> FloatArray:
+    values = (row.metrics.get(name) for row in measured)
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

@@ -1,0 +1,131 @@
+"""The rewrites of an evaluation: made chunk by chunk, remembered, and where a rewriter fails, why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
+from paraphrase_rl.evaluation.plan import label_of
+from paraphrase_rl.evaluation.results import RewriterInfo
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.plugin.protocols import Rewriter
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.progress import Pace, Report
+from paraphrase_rl.recipe.schema import Attack
+from paraphrase_rl.types import Document, Failure, Rewrite
+
+CHUNK = 32
+"""Texts rewritten between two writes to disk: what a kill costs at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewriting:
+    """What rewriters are run with.
+
+    Attributes:
+        registry: where they come from.
+        context: what they are built with.
+        context_key: digest of what they could read there.
+        seed: of the rewriting.
+        cache: rewrites made before.
+        report: shows a line.
+    """
+
+    registry: Registry
+    context: Context
+    context_key: str
+    seed: int
+    cache: Cache
+    report: Report
+
+    def rewrite_with(
+        self, attack: Attack, *groups: tuple[Sequence[Document], int]
+    ) -> tuple[RewriterInfo, list[list[Rewrites]]]:
+        """All rewrites of one rewriter, which is built only where some are missing.
+
+        Args:
+            attack: the rewriter.
+            groups: documents, and how many rewrites of each are wanted.
+
+        Returns:
+            The rewriter, with its ``failure`` where it made nothing at all of the first group; and for each group
+            and document its rewrites, or why there are none.
+        """
+        info = RewriterInfo(label=label_of(attack), name=attack.name, options=attack.options)
+        try:
+            options = self.registry.options("rewriters", attack.name, attack.options).model_dump(mode="json")
+        except PrlError as error:
+            return _nothing(info, error, groups)
+        made: list[list[Rewrites]] = []
+        rewriter: Rewriter | None = None
+        for documents, n in groups:
+            identity = (attack.name, options, self.context_key, self.seed, n)
+            keys = [key_of(*identity, sha256_text(d.text)) for d in documents]
+            missing = {k: d.text for k, d in zip(keys, documents, strict=True) if k not in self.cache}
+            if documents:
+                cached = sum(key not in missing for key in keys)
+                self.report(f"{info.label}: {len(documents)} texts, {cached} cached")
+            failures: dict[str, Failure] = {}
+            if missing:
+                try:
+                    rewriter = rewriter or self.registry.build(
+                        "rewriters", attack.name, attack.options, self.context
+                    )
+                except PrlError as error:
+                    return _nothing(info, error, groups)
+                failures = self._make(info.label, rewriter, missing, n)
+            made.append([failures.get(key) or [Rewrite(**r) for r in self.cache[key]] for key in keys])
+        failed = [found for found in made[0] if isinstance(found, Failure)]
+        if failed and len(failed) == len(made[0]):
+            info = info.model_copy(update={"failure": failed[0].message})
+        return info, made
+
+    def _make(self, label: str, rewriter: Rewriter, missing: Mapping[str, str], n: int) -> dict[str, Failure]:
+        """Rewrite chunk by chunk into the cache; returns the failures by key."""
+        keys = list(missing)
+        failures: dict[str, Failure] = {}
+        pace = Pace(self.report)
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            answers = _rewritten(label, rewriter, [missing[key] for key in chunk], n, self.seed)
+            made = dict(zip(chunk, answers, strict=True))
+            failures |= {key: answer for key, answer in made.items() if isinstance(answer, Failure)}
+            self.cache.add(
+                {
+                    key: [{"text": r.text, "finished": r.finished} for r in answer]
+                    for key, answer in made.items()
+                    if not isinstance(answer, Failure)
+                }
+            )
+            done = start + len(chunk)
+            pace.at(done, len(keys), f"{label}: {done} of {len(keys)} texts rewritten")
+        return failures
+
+
+def _nothing(
+    info: RewriterInfo, error: PrlError, groups: Sequence[tuple[Sequence[Document], int]]
+) -> tuple[RewriterInfo, list[list[Rewrites]]]:
+    failure = Failure(index=0, owner=info.name, kind="failed", message=error.one_line)
+    found: list[list[Rewrites]] = [[failure for _ in documents] for documents, _ in groups]
+    return info.model_copy(update={"failure": failure.message}), found
+
+
+def _rewritten(label: str, rewriter: Rewriter, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
+    """``n`` rewrites of each text; what the rewriter has to say about the whole call fails all of its texts."""
+    try:
+        answers = rewrite_contained(label, rewriter.rewrite, texts, n, seed)
+    except PrlError as error:
+        failure = Failure(index=0, owner=label, kind="failed", message=error.one_line)
+        return [replace(failure, index=i) for i in range(len(texts))]
+    return [_unicode(label, i, answer) for i, answer in enumerate(answers)]
+
+
+def _unicode(label: str, index: int, answer: Rewrites) -> Rewrites:
+    if isinstance(answer, list) and any("\ud800" <= c <= "\udfff" for r in answer for c in r.text):
+        message = "the rewrite holds half a surrogate pair"
+        return Failure(index=index, owner=label, kind="not-text", message=message)
+    return answer

@@ -1,0 +1,1 @@
+"""A detector trained on rewritten texts too, compared with the one before."""

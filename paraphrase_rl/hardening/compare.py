@@ -1,0 +1,163 @@
+"""One detector before and after hardening: what it catches, and whom it accuses.
+
+Both are judged on the same texts and in the same resamples, so that their difference is a paired one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from paraphrase_rl.detection.ensemble import Member
+from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.evaluation.detection_rates import Design
+from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.evaluation.results import CLEAN, Estimate, FairnessGap, FalsePositives
+from paraphrase_rl.hardening.records import Accused, Defence, Detection, Met
+from paraphrase_rl.plugin.isolation import score_contained
+from paraphrase_rl.statistics.bootstrap import (
+    estimate_share,
+    flagged,
+    interval,
+    weighted_auroc,
+    weighted_mean,
+    weighted_thresholds,
+)
+from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables, share_difference
+from paraphrase_rl.text.excerpts import passage
+from paraphrase_rl.types import Failure, FloatArray
+
+Text = str | Failure
+"""A text to be judged, or why there is none."""
+
+
+class Tables:
+    """Figures of the detector before and after.
+
+    Args:
+        plan: the test texts and calibration humans.
+        before: the detector trained without rewrites, calibrated.
+        after: the one trained with them.
+    """
+
+    def __init__(self, plan: Plan, before: Member, after: Member) -> None:
+        self._plan = plan
+        self._members = (before, after)
+        self._design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
+        self._human = [_scores(member, [d.text for d in plan.human])[0] for member in self._members]
+        self._calibration = [
+            _scores(member, [d.text for d in plan.calibration])[0] for member in self._members
+        ]
+
+    def defence(self, rewriter: str, met: Met, texts: Sequence[Text]) -> Defence:
+        """How the two fare on one rewriter's rewrites of the AI test texts, in their order.
+
+        A text counts that both could score.
+        """
+        (before, reasons), (after, more) = (_scores(member, texts) for member in self._members)
+        known = np.isfinite(before) & np.isfinite(after)
+        pair = (np.where(known, before, np.nan), np.where(known, after, np.nan))
+        areas = self._areas(pair, known)
+        why = reasons or more
+        return Defence(
+            rewriter=rewriter,
+            met=met,
+            points=tuple(self._detection(target, pair) for target in self._plan.target_fprs),
+            auroc_before=areas[0],
+            auroc_after=areas[1],
+            auroc_change=areas[2],
+            texts=len(texts),
+            failed=int(np.count_nonzero(~known)),
+            failure=Counter(why).most_common(1)[0][0] if why else None,
+        )
+
+    def accused(self, humans: Mapping[str, Sequence[Text]]) -> tuple[Accused, Accused]:
+        """False positives of the two, before and after.
+
+        Args:
+            humans: by rewriter, the first of the human test texts as it left them; under ``none`` all of them as
+                they are, which are compared at equal length too.
+        """
+        words = equal_length_words(self._plan.human)
+        compared: list[tuple[str, int | None]] = [(CLEAN, None)]
+        if words is not None:
+            compared.append((CLEAN, words))
+        compared += [(rewriter, None) for rewriter in humans if rewriter != CLEAN]
+        found = []
+        for member, calibration in zip(self._members, self._calibration, strict=True):
+            by_length: dict[int | None, FloatArray] = {None: calibration}
+            if words is not None:
+                by_length[words] = _scores(member, _cut([d.text for d in self._plan.calibration], words))[0]
+            tables = [
+                self._fairness(member, by_length[length], rewriter, humans[rewriter], length)
+                for rewriter, length in compared
+            ]
+            found.append(
+                Accused(
+                    false_positives=tuple(row for rates, _ in tables for row in rates),
+                    fairness=tuple(row for _, gaps in tables for row in gaps),
+                )
+            )
+        return found[0], found[1]
+
+    def _fairness(
+        self,
+        member: Member,
+        calibration: FloatArray,
+        rewriter: str,
+        texts: Sequence[Text],
+        words: int | None,
+    ) -> tuple[list[FalsePositives], list[FairnessGap]]:
+        """False positives of one of the two on the first human texts as a rewriter left them, cut to ``words``."""
+        return fairness_tables(
+            self._plan.human[: len(texts)],
+            _scores(member, _cut(texts, words))[0],
+            calibration,
+            detector=member.name,
+            rewriter=rewriter,
+            target_fprs=self._plan.target_fprs,
+            words=words,
+            reference=self._plan.recipe.acceptance.reference_group,
+            weights=self._design.human[:, : len(texts)],
+            calibration_weights=self._design.calibration,
+        )
+
+    def _detection(self, target: float, pair: tuple[FloatArray, FloatArray]) -> Detection:
+        shares, draws = [], []
+        for member, calibration, scores in zip(self._members, self._calibration, pair, strict=True):
+            threshold = np.array([member.calibration.point(target).threshold])
+            flags = flagged(scores, threshold)[0]
+            thresholds = weighted_thresholds(calibration, target, self._design.calibration)
+            draws.append(weighted_mean(flagged(scores, thresholds), self._design.ai))
+            shares.append(estimate_share(flags, draws[-1]))
+        change = share_difference(shares[1], shares[0], draws[1] - draws[0], shares[0].n)
+        return Detection(target_fpr=target, before=shares[0], after=shares[1], change=change)
+
+    def _areas(self, pair: tuple[FloatArray, FloatArray], known: np.ndarray) -> list[Estimate]:
+        """AUROC before, after, and its change."""
+        n = int(known.sum())
+        values, draws = [], []
+        for scores, human in zip(pair, self._human, strict=True):
+            scored = np.isfinite(human)
+            values.append(auroc(human[scored], scores[known]) if n and scored.any() else np.nan)
+            weights = self._design.human[:, scored], self._design.ai[:, known]
+            draws.append(weighted_auroc(human[scored], scores[known], *weights))
+        values.append(values[1] - values[0])
+        draws.append(draws[1] - draws[0])
+        return [interval(value, draw, n) for value, draw in zip(values, draws, strict=True)]
+
+
+def _cut(texts: Sequence[Text], words: int | None) -> list[Text]:
+    return [t if words is None or isinstance(t, Failure) else passage(t, words) for t in texts]
+
+
+def _scores(member: Member, texts: Sequence[Text]) -> tuple[FloatArray, list[str]]:
+    """Scores of shape (N,), NaN where there is no text or no score; and why, for each of these."""
+    there = [(i, text) for i, text in enumerate(texts) if isinstance(text, str)]
+    scores = score_contained(member.name, member.detector, [text for _, text in there])
+    values = np.full(len(texts), np.nan)
+    values[[i for i, _ in there]] = scores.values
+    lost = [*(text for text in texts if isinstance(text, Failure)), *scores.failures]
+    return values, [f"{failure.owner}: {failure.message}" for failure in lost]

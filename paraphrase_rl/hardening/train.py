@@ -1,0 +1,279 @@
+"""The defender's half: a detector trained on texts with their rewrites, and what that changes, for whom.
+
+Two detectors are compared, both trained on the same texts of the train split: one without rewrites (before), one with
+them (after). Each has thresholds of its own, set on the same calibration humans, which are never rewritten. Both are
+judged on test texts: untouched, rewritten in ways seen in training, and in ways not seen.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.data.splits import units
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member, calibrate_ensemble
+from paraphrase_rl.detection.trainable import trainer_of
+from paraphrase_rl.errors import EvaluationError, UsageError
+from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
+from paraphrase_rl.evaluation.plan import Plan, label_of, rewriters_in, versions
+from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
+from paraphrase_rl.evaluation.rewrites import Rewriting
+from paraphrase_rl.hardening.compare import Tables, Text
+from paraphrase_rl.hardening.records import Accused, Defence, Hardening, Met, TrainedOn
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.progress import Report
+from paraphrase_rl.recipe.schema import Attack, Weighted
+from paraphrase_rl.types import Document, Failure
+
+BEFORE, AFTER = "before", "detector"
+"""Folders of the two detectors."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacks:
+    """Which rewriters a detector is trained on, and which it meets in the comparison only."""
+
+    seen: Sequence[Attack]
+    unseen: Sequence[Attack]
+
+    def check(self, registry: Registry) -> None:
+        """Refuse what would not show how the detector fares on attacks it has not seen.
+
+        Options do not make a rewriter another one: the same attack, a little stronger or inside another, is no unseen
+        one.
+
+        Raises:
+            UsageError: there is none to train on, one is named twice, or one is on both sides.
+            PluginError: there is no such rewriter.
+        """
+        if not self.seen:
+            known = ", ".join(sorted(e.spec.name for e in registry.entries("rewriters")))
+            raise UsageError("hardening needs a rewriter to train on", f"name one with --on: {known}")
+        trained_on, others = (
+            {
+                registry.get("rewriters", name).full_name: name
+                for attack in side
+                for name in rewriters_in(attack)
+            }
+            for side in (self.seen, self.unseen)
+        )
+        if both := sorted(trained_on[name] for name in trained_on.keys() & others.keys()):
+            raise UsageError(
+                f"{', '.join(both)} cannot be both trained on and unseen",
+                "leave it out of --on or of --against",
+            )
+        labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
+        if twice := sorted({label for label in labels if labels.count(label) > 1 or label == CLEAN}):
+            raise UsageError(f"rewriters: {', '.join(twice)} named twice", "give each a label of its own")
+
+    def __iter__(self) -> Iterator[tuple[Attack, Met]]:
+        yield from ((attack, "seen") for attack in self.seen)
+        yield from ((attack, "unseen") for attack in self.unseen)
+
+
+def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, report: Report) -> Hardening:
+    """Train, recalibrate and compare. One that was interrupted goes on in its folder with the rewrites it has.
+
+    AI texts of the train split are rewritten for training, those of the test split for the comparison, and human test
+    texts to see whom the traces of a rewriter alone accuse. Rewriters that consult detectors consult the one before.
+
+    Args:
+        plan: the data, the detector's options, the folder. ``plan.texts`` limits the texts of each kind that are
+            rewritten.
+        registry: where components come from.
+        detector: a trainable detector.
+        attacks: the rewriters.
+        report: shows a line.
+
+    Raises:
+        UsageError: the detector cannot be trained; see also :meth:`Attacks.check`.
+        EvaluationError: too few texts, no rewrites to train on, or the folder holds something else.
+        PrlError: what a component has to say. A rewriter that fails in the comparison is a row that says why.
+    """
+    started = time.monotonic()
+    trainer_of(registry, detector)
+    attacks.check(registry)
+    plan.check()
+    _check_folder(plan.out)
+    with claimed(plan.out):
+        clean, left_out = training_texts(plan.corpus.documents)
+        if {d.label for d in clean} != {"human", "ai"}:
+            raise EvaluationError(
+                f"{plan.corpus.source} lacks texts of both labels in its train split",
+                "harden on data with both",
+            )
+        before = _trained(plan, registry, detector, BEFORE, clean, report)
+        rewriter = _Rewriter(plan, registry, before, report)
+        sources = [d for d in clean if d.label == "ai"][: plan.texts]
+        taught, trained_on = with_rewrites(
+            clean, sources, {label_of(a): rewriter.for_training(a, sources) for a in attacks.seen}, left_out
+        )
+        after = _trained(plan, registry, detector, AFTER, taught, report)
+        after.to_file(plan.out / "calibration.json")
+        defence, (accused_before, accused_after) = _compared(
+            plan, attacks, rewriter, before.members[0], after.members[0]
+        )
+        found = Hardening(
+            detector=detector,
+            options=_options(plan, detector),
+            rewriters=tuple(rewriter.infos.values()),
+            run=str(plan.run) if plan.run else None,
+            source=plan.corpus.source,
+            digest=plan.corpus.digest,
+            passage_words=plan.recipe.data.passage_words,
+            seed=plan.seed,
+            resamples=plan.resamples,
+            target_fpr=plan.recipe.calibration.target_fpr,
+            trained_on=trained_on,
+            provenance_before=dict(before.members[0].calibration.provenance),
+            provenance_after=dict(after.members[0].calibration.provenance),
+            defence=tuple(defence),
+            accused_before=accused_before,
+            accused_after=accused_after,
+            seconds=time.monotonic() - started,
+            versions=dict(versions()),
+        )
+        found.write(plan.out)
+    return found
+
+
+def training_texts(documents: Sequence[Document]) -> tuple[list[Document], int]:
+    """The labelled texts of the train split, and how many of it are left out.
+
+    Left out is a text that belongs together with one of another split (of one pair, or a duplicate): data that bring
+    splits of their own may have cut between them, and the detector would be tested on what it was trained on.
+    """
+    mixed = {
+        i
+        for unit in units(documents)
+        if {documents[i].split for i in unit} != {"train"}
+        for i in unit
+        if documents[i].split == "train"
+    }
+    texts = [d for i, d in enumerate(documents) if d.split == "train" and d.label and i not in mixed]
+    return texts, len(mixed)
+
+
+def with_rewrites(
+    clean: Sequence[Document],
+    sources: Sequence[Document],
+    rewrites: Mapping[str, Sequence[Text]],
+    left_out: int,
+) -> tuple[list[Document], TrainedOn]:
+    """The training texts with the rewrites beside them, and what they are.
+
+    AI texts then outnumber human ones. The score of a classifier shifts by that, and thresholds and P(AI), which are
+    fitted anew, shift with it; for tfidf, human texts repeated to even the numbers made no better detector.
+
+    Args:
+        clean: labelled texts.
+        sources: the AI texts among them that were rewritten.
+        rewrites: of each source, in order, by label of the rewriter.
+        left_out: texts of the train split that are not in ``clean``.
+    """
+    added = [
+        replace(source, id=f"{source.id} {label}", text=text)
+        for label, texts in rewrites.items()
+        for source, text in zip(sources, texts, strict=True)
+        if isinstance(text, str)
+    ]
+    made = {label: sum(isinstance(t, str) for t in texts) for label, texts in rewrites.items()}
+    return [*clean, *added], TrainedOn(
+        human=sum(d.label == "human" for d in clean),
+        ai=sum(d.label == "ai" for d in clean),
+        rewrites=made,
+        failed={label: len(sources) - n for label, n in made.items()},
+        left_out=left_out,
+    )
+
+
+class _Rewriter:
+    """Rewrites of any documents, remembered in the folder of the hardening.
+
+    Attributes:
+        infos: what was run, by label.
+    """
+
+    def __init__(self, plan: Plan, registry: Registry, before: CalibratedEnsemble, report: Report) -> None:
+        self._rewriting = Rewriting(
+            registry=registry,
+            context=Context(device=plan.device, run=plan.run, ensemble=before if before.voting else None),
+            context_key=key_of(plan.run_digest, before.members[0].calibration.provenance),
+            seed=plan.seed,
+            cache=Cache(plan.out / FOLDER / "rewrites.jsonl"),
+            report=report,
+        )
+        self.infos: dict[str, RewriterInfo] = {}
+
+    def texts(self, attack: Attack, documents: Sequence[Document], what: str) -> list[Text]:
+        """The rewrite of each document, or why there is none."""
+        report = self._rewriting.report
+        rewriting = replace(self._rewriting, report=lambda line: report(f"{what} texts, {line}"))
+        info, (made,) = rewriting.rewrite_with(attack, (documents, 1))
+        if info.label not in self.infos or info.failure:
+            self.infos[info.label] = info
+        return [r if isinstance(r, Failure) else r[0].text for r in made]
+
+    def for_training(self, attack: Attack, documents: Sequence[Document]) -> list[Text]:
+        """Likewise; an empty rewrite is none.
+
+        Raises:
+            EvaluationError: there is not one.
+        """
+        texts = self.texts(attack, documents, "train")
+        why = self.infos[label_of(attack)].failure
+        if why is not None:
+            raise EvaluationError(
+                f"no text could be rewritten with {label_of(attack)}: {why}", "train on others"
+            )
+        nothing = Failure(index=0, owner=attack.name, kind="empty", message="the rewrite is empty")
+        return [replace(nothing, index=i) if t == "" else t for i, t in enumerate(texts)]
+
+
+def _compared(
+    plan: Plan, attacks: Attacks, rewriter: _Rewriter, before: Member, after: Member
+) -> tuple[list[Defence], tuple[Accused, Accused]]:
+    """What the two detectors catch, untouched and by rewriter, and whom they accuse."""
+    tables = Tables(plan, before, after)
+    defence = [tables.defence(CLEAN, "untouched", [d.text for d in plan.ai])]
+    humans: dict[str, list[Text]] = {CLEAN: [d.text for d in plan.human]}
+    for attack, met in attacks:
+        label = label_of(attack)
+        defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
+        humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")
+    return defence, tables.accused(humans)
+
+
+def _trained(
+    plan: Plan, registry: Registry, detector: str, folder: str, texts: Sequence[Document], report: Report
+) -> CalibratedEnsemble:
+    """The detector alone as an ensemble, trained on ``texts`` and calibrated on the calibration split."""
+    placed = {**_options(plan, detector), "folder": str((plan.out / folder).resolve())}
+    report(f"training {detector} on {len(texts)} texts: {plan.out / folder}")
+    trainer_of(registry, detector)(registry.options("detectors", detector, placed), texts, plan.out / folder)
+    recipe = plan.recipe.model_copy(update={"detectors": [Weighted(name=detector, options=placed)]})
+    context = Context(device=plan.device)
+    return calibrate_ensemble(recipe, registry, plan.corpus, context, needs_probability=False)
+
+
+def _options(plan: Plan, detector: str) -> dict[str, Any]:
+    """The recipe's options of the detector, but where it is."""
+    listed = next((d.options for d in plan.recipe.detectors if d.name == detector), {})
+    return {key: value for key, value in listed.items() if key != "folder"}
+
+
+def _check_folder(out: Path) -> None:
+    """Refuse a folder that holds a whole hardening, or something else.
+
+    Raises:
+        EvaluationError: it does.
+    """
+    if (out / "results.json").exists():
+        raise EvaluationError(f"{out} holds results already", "choose another --out")
+    there = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
+    if there - {BEFORE, AFTER, FOLDER, ".lock", "calibration.json"}:
+        raise EvaluationError(f"{out} is not empty and holds no hardening", "choose another --out")

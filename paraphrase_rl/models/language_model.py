@@ -1,0 +1,237 @@
+"""One pass of a language model over a text: a few numbers per token, from which all zero-shot scores follow.
+
+Length-sorted batches with a true attention mask; the unembedding sees no padding and a bounded number of
+positions at a time; results are remembered by text, so that a second detector costs nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from paraphrase_rl import files
+from paraphrase_rl.errors import ModelError
+from paraphrase_rl.models.folders import first_line
+from paraphrase_rl.models.references import load_tokenizer, resolve, shared_causal_lm
+from paraphrase_rl.models.token_statistics import Memory, TokenStatistics, reduce_logits
+from paraphrase_rl.types import Failure
+
+if TYPE_CHECKING:
+    import torch
+
+Result = TokenStatistics | Failure
+Array = NDArray[np.float32]
+
+OWNER = "language-model"
+CPU_BATCH_TOKENS = 1024
+ACCELERATOR_BATCH_TOKENS = 65_536
+"""Padded tokens a batch. On a CPU larger ones only fault more pages; an accelerator takes what it can, by halving."""
+HEAD_POSITIONS = 512
+"""Positions the unembedding sees at once: 100 MB of fp32 logits at a vocabulary of 49,152."""
+CPU_ROWS = 16
+"""Positions reduced at once on a CPU, so that their logits stay in its cache from first to last look."""
+_ONE_AT_A_TIME = threading.RLock()
+
+
+def shared_language_model(reference: str, device: str = "cpu", max_tokens: int = 512) -> LanguageModel:
+    """The process's one :class:`LanguageModel` of a reference, device and limit, with what it remembers."""
+    with _ONE_AT_A_TIME:
+        return _shared(reference, resolve(reference).revision, device, max_tokens)
+
+
+@cache
+def _shared(reference: str, revision: str, device: str, max_tokens: int) -> LanguageModel:  # noqa: ARG001
+    return LanguageModel(reference, device, max_tokens)
+
+
+class LanguageModel:
+    """A frozen causal language model that scores texts.
+
+    Args:
+        reference: model reference.
+        device: torch device.
+        max_tokens: texts are cut to so many tokens, and never beyond the model's own context.
+
+    Attributes:
+        reference: as given.
+        revision: commit or digest of the model.
+        max_tokens: the limit in force.
+
+    Raises:
+        ModelError: the model cannot be loaded, or computes its logits in a way that is not supported.
+    """
+
+    def __init__(self, reference: str, device: str = "cpu", max_tokens: int = 512) -> None:
+        self.reference = reference
+        self.revision = resolve(reference).revision
+        self._device = device
+        self._model = shared_causal_lm(reference, device)
+        self._head = self._model.get_output_embeddings()
+        self._tokenizer = load_tokenizer(reference)
+        # the limit is ours: no warning about texts that are longer than the context
+        self._tokenizer.model_max_length = int(1e30)
+        context = getattr(self._model.config, "max_position_embeddings", None) or max_tokens
+        self.max_tokens = max(2, min(max_tokens, context))
+        # a text of max_tokens tokens has at most so many characters
+        self._max_characters = self.max_tokens * max(map(len, self._tokenizer.get_vocab()))
+        self._batch_tokens = CPU_BATCH_TOKENS if device == "cpu" else ACCELERATOR_BATCH_TOKENS
+        self._memory = Memory()
+        self._lock = threading.Lock()
+        self._check_head()
+
+    def statistics(self, texts: Sequence[str]) -> list[TokenStatistics | Failure]:
+        """Per-token statistics of each text, in order, or a Failure (owner ``language-model``).
+
+        Special tokens written out in a text are ordinary characters, none is added, and the first token has
+        no score. A text's result depends on that text alone: not on batch mates, order or padding (to 1e-4
+        in fp32; half precision on an accelerator rounds differently with the shape of the batch).
+
+        Kinds of failure: ``not-text``, ``empty``, ``too-short`` (fewer than two tokens), ``not-finite`` and
+        ``crashed`` (such as out of memory with a batch of one).
+        """
+        keys = [files.sha256_text(text) if isinstance(text, str) else "" for text in texts]
+        results: dict[str, Result] = {}
+        with self._lock:
+            fresh: dict[str, str] = {}
+            for key, text in zip(keys, texts, strict=True):
+                known = self._memory.get(key)
+                if known is not None:
+                    results[key] = known
+                elif not isinstance(text, str):
+                    results[key] = _failure("not-text", f"{type(text).__name__} is not a text")
+                elif not text.strip():
+                    results[key] = _failure("empty", "the text is empty or only white space")
+                else:
+                    fresh[key] = text
+            for key, result in self._computed(fresh).items():
+                results[key] = result
+                if isinstance(result, TokenStatistics):
+                    self._memory.put(key, result)
+        found = [results[key] for key in keys]
+        return [replace(r, index=i) if isinstance(r, Failure) else r for i, r in enumerate(found)]
+
+    def _computed(self, texts: dict[str, str]) -> dict[str, Result]:
+        """Results of texts that are not remembered, by key; texts of similar length share a batch."""
+        results: dict[str, Result] = {}
+        items = []
+        for key, ids, truncated in self._tokenised(texts):
+            if len(ids) < 2:
+                results[key] = _failure("too-short", f"{len(ids)} token; the first has no score")
+            else:
+                items.append(_Item(key, ids, truncated))
+        items.sort(key=lambda item: len(item.ids))
+        while items:
+            count = max(1, self._batch_tokens // len(items[-1].ids))
+            batch = items[-count:]
+            del items[-count:]
+            results.update(self._contained(batch))
+        return results
+
+    def _tokenised(self, texts: dict[str, str]) -> Iterator[tuple[str, list[int], bool]]:
+        """Key, token ids cut to the limit, and whether something was cut."""
+        if not texts:
+            return
+        # cut before tokenising: 1 MB must not cost more than the tokens that count; lone surrogates become ?
+        cut = [t[: self._max_characters].encode("utf-8", "replace").decode() for t in texts.values()]
+        rows = self._tokenizer(
+            cut, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
+        )["input_ids"]
+        for (key, text), ids in zip(texts.items(), rows, strict=True):
+            longer = len(ids) > self.max_tokens or len(text) > self._max_characters
+            yield key, ids[: self.max_tokens], longer
+
+    def _contained(self, batch: list[_Item]) -> dict[str, Result]:
+        """One batch; when it crashes its halves, and a Failure for a text that crashes alone."""
+        try:
+            rows = self._forward([item.ids for item in batch])
+        except Exception as error:  # out of memory has several types; whatever it is costs only its text
+            if len(batch) == 1:
+                return {batch[0].key: _failure("crashed", f"the language model failed: {first_line(error)}")}
+        else:
+            return {item.key: _result(row, item) for item, row in zip(batch, rows, strict=True)}
+        if self._device != "cpu":
+            # batches to come are as large: do not run into the same wall again
+            self._batch_tokens = max(self.max_tokens, self._batch_tokens // 2)
+        half = len(batch) // 2
+        return self._contained(batch[:half]) | self._contained(batch[half:])
+
+    def _forward(self, rows: list[list[int]]) -> list[list[Array]]:
+        """The four arrays of each row of token ids."""
+        import torch
+
+        width = max(map(len, rows))
+        lengths = torch.tensor([len(row) for row in rows], device=self._device)
+        ids = torch.tensor([row + [0] * (width - len(row)) for row in rows], device=self._device)
+        mask = torch.arange(width, device=self._device) < lengths[:, None]
+        with torch.inference_mode():
+            hidden = self._hidden(ids, mask)[:, :-1][mask[:, 1:]]
+            parts = self._reduced(hidden, ids[:, 1:][mask[:, 1:]])
+        ends = np.cumsum([len(row) - 1 for row in rows])[:-1]
+        split = [np.split(part.cpu().numpy(), ends) for part in parts]
+        return [[column[i].copy() for column in split] for i in range(len(rows))]
+
+    def _hidden(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Last hidden states of shape (B, T, D)."""
+        decoder = self._model.base_model
+        return decoder(input_ids=ids, attention_mask=mask.long(), use_cache=False).last_hidden_state
+
+    def _reduced(self, hidden: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+        """Statistics of shape (P,) of P positions without padding, a bounded number of logits at a time."""
+        import torch
+
+        rows = CPU_ROWS if self._device == "cpu" else HEAD_POSITIONS
+        parts = []
+        for start in range(0, len(hidden), HEAD_POSITIONS):
+            logits = self._logits(hidden[start : start + HEAD_POSITIONS])
+            blocks = zip(logits.split(rows), targets[start : start + HEAD_POSITIONS].split(rows), strict=True)
+            parts += [reduce_logits(block, wanted) for block, wanted in blocks]
+        return [torch.cat(column) for column in zip(*parts, strict=True)]
+
+    def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
+        """float32 of shape (P, V)."""
+        import torch
+
+        if hidden.dtype == torch.float32 or hidden.device.type != "cuda":
+            return self._head(hidden).float()
+        # fp32 accumulators kept: logits rounded to half precision tie, and ties falsify ranks
+        logits = torch.mm(hidden, self._head.weight.T, out_dtype=torch.float32)
+        return logits if self._head.bias is None else logits + self._head.bias
+
+    def _check_head(self) -> None:
+        """Refuse a model that does more to its logits than unembed its hidden states (soft caps, scales)."""
+        import torch
+
+        ids = torch.arange(4, device=self._device)[None]
+        with torch.inference_mode():
+            ours = self._logits(self._hidden(ids, torch.ones_like(ids))[0])
+            theirs = self._model(input_ids=ids, use_cache=False).logits[0].float()
+        tolerance = 1e-3 if self._model.dtype == torch.float32 else 3e-2
+        if not torch.allclose(ours, theirs, atol=tolerance * float(theirs.abs().max()), rtol=0):
+            raise ModelError(
+                f"{self.reference} transforms its logits in a way that scoring does not support",
+                "choose a model whose logits are its unembedding of the last hidden states",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    key: str
+    ids: list[int]
+    truncated: bool
+
+
+def _result(row: list[Array], item: _Item) -> Result:
+    if not all(np.isfinite(array).all() for array in row):
+        return _failure("not-finite", "the language model gave values that are not finite")
+    logprob, rank, entropy, variance = row
+    return TokenStatistics(logprob, rank.astype(np.int32), entropy, variance, item.truncated)
+
+
+def _failure(kind: str, message: str) -> Failure:
+    return Failure(index=0, owner=OWNER, kind=kind, message=message)

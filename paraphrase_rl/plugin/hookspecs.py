@@ -1,0 +1,135 @@
+"""Every hook on one page. A plug-in is a module with some of these, named in the entry-point group `paraphrase_rl`.
+
+Hooks return specs and take no callbacks; a hook that is not implemented costs nothing. Arguments of observers may
+grow: accept those you need, in any order, without defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import pluggy
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from paraphrase_rl.plugin.specs import (
+        BackendSpec,
+        CommandSpec,
+        DatasetSpec,
+        DetectorSpec,
+        RewardSpec,
+        RewriterSpec,
+    )
+    from paraphrase_rl.types import StepRecord
+
+hookspec = pluggy.HookspecMarker("paraphrase_rl")
+
+
+@hookspec
+def register_detectors() -> Iterable[DetectorSpec]:  # type: ignore[empty-body]
+    """Detectors: scores of texts, higher = more likely AI.
+
+    Example::
+
+        @hookimpl
+        def register_detectors():
+            return [DetectorSpec(name="vowels", summary="Share of vowels", family="toy", factory=Vowels)]
+    """
+
+
+@hookspec
+def register_rewards() -> Iterable[RewardSpec]:  # type: ignore[empty-body]
+    """Reward terms in [0, 1], higher is better.
+
+    Example::
+
+        @hookimpl
+        def register_rewards():
+            return [RewardSpec(name="brevity", summary="Shorter is better", factory=Brevity)]
+    """
+
+
+@hookspec
+def register_rewriters() -> Iterable[RewriterSpec]:  # type: ignore[empty-body]
+    """Rewriters: attacks, baselines and defences.
+
+    Example::
+
+        @hookimpl
+        def register_rewriters():
+            return [RewriterSpec(name="upper", summary="Upper case", factory=Upper)]
+    """
+
+
+@hookspec
+def register_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Sources of documents.
+
+    Example::
+
+        @hookimpl
+        def register_datasets():
+            return [DatasetSpec(name="essays", summary="Our essays", factory=Essays)]
+    """
+
+
+@hookspec
+def register_backends() -> Iterable[BackendSpec]:  # type: ignore[empty-body]
+    """Training backends.
+
+    Example::
+
+        @hookimpl
+        def register_backends():
+            return [BackendSpec(name="cluster", summary="Our cluster", factory=Cluster)]
+    """
+
+
+@hookspec
+def register_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
+    """Subcommands of ``prl``.
+
+    Example::
+
+        @hookimpl
+        def register_commands():
+            return [CommandSpec(name="hello", summary="Say hello", factory=lambda options, context: hello)]
+    """
+
+
+@hookspec
+def on_run_start(folder: Path, recipe: Mapping[str, object]) -> None:
+    """A training run starts (or resumes) in ``folder`` with the resolved ``recipe``.
+
+    Example::
+
+        @hookimpl
+        def on_run_start(folder):
+            print("watching", folder)
+    """
+
+
+@hookspec
+def on_step_end(folder: Path, record: StepRecord) -> None:
+    """A step ended; ``record`` is its row of ``metrics.jsonl``.
+
+    Example::
+
+        @hookimpl
+        def on_step_end(record):
+            push(record.step, record.metrics["reward_mean"])
+    """
+
+
+@hookspec
+def on_run_end(folder: Path, status: str) -> None:
+    """The run ended: ``completed``, ``interrupted`` or ``failed``.
+
+    Example::
+
+        @hookimpl
+        def on_run_end(folder, status):
+            notify(f"{folder}: {status}")
+    """

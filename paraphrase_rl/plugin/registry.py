@@ -1,0 +1,301 @@
+"""Kind and name to component: look up, validate options, check dependencies, build."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from pydantic import ValidationError
+
+from paraphrase_rl.errors import MissingDependencyError, PluginError, PrlError, RecipeError
+from paraphrase_rl.names import nearest, suggestion
+from paraphrase_rl.plugin.discovery import Plugin, PluginFailure, Plugins, one_line
+from paraphrase_rl.plugin.specs import (
+    BackendSpec,
+    CommandSpec,
+    ComponentSpec,
+    Context,
+    DatasetSpec,
+    DetectorSpec,
+    Options,
+    RewardSpec,
+    RewriterSpec,
+)
+
+if TYPE_CHECKING:
+    from paraphrase_rl.plugin.protocols import Backend, DatasetSource, Detector, Reward, Rewriter
+
+Kind = Literal["detectors", "rewards", "rewriters", "datasets", "backends", "commands"]
+
+SPECS: Mapping[Kind, type[ComponentSpec]] = {
+    "detectors": DetectorSpec,
+    "rewards": RewardSpec,
+    "rewriters": RewriterSpec,
+    "datasets": DatasetSpec,
+    "backends": BackendSpec,
+    "commands": CommandSpec,
+}
+NO_OPTIONS: Mapping[str, object] = {}
+DEFAULT_CONTEXT = Context()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One component and the plug-in it comes from."""
+
+    kind: Kind
+    plugin: Plugin
+    spec: ComponentSpec
+
+    @property
+    def full_name(self) -> str:
+        """``plugin/name``, which is never ambiguous."""
+        return f"{self.plugin.name}/{self.spec.name}"
+
+    def missing_modules(self) -> list[str]:
+        """The modules it needs that cannot be found. Imports nothing."""
+        return [module for module in self.spec.modules if not _importable(module)]
+
+    def install_line(self) -> str:
+        """The command that brings what it needs."""
+        if self.spec.extra:
+            return f"pip install 'paraphrase-rl[{self.spec.extra}]'"
+        if self.plugin.bundled:
+            return f"pip install {' '.join(self.missing_modules())}"
+        return f"pip install --upgrade --force-reinstall {self.plugin.distribution}"
+
+
+class Registry:
+    """All components of the loaded plug-ins."""
+
+    def __init__(self, plugins: Plugins) -> None:
+        self.plugins = plugins
+        self._entries: list[Entry] = []
+        for kind, spec_type in SPECS.items():
+            check = functools.partial(_checked, spec_type)
+            for plugin, specs in plugins.collect(f"register_{kind}", check):
+                self._entries += [
+                    Entry(kind=kind, plugin=plugin, spec=spec)
+                    for spec in specs
+                    if isinstance(spec, ComponentSpec)
+                ]
+
+    @property
+    def failures(self) -> list[PluginFailure]:
+        """What went wrong with plug-ins so far."""
+        return self.plugins.failures
+
+    def entries(self, kind: Kind | None = None) -> list[Entry]:
+        """Components of a kind (of all kinds), by kind and name."""
+        chosen = [entry for entry in self._entries if kind in (None, entry.kind)]
+        order = list(SPECS)
+        return sorted(chosen, key=lambda e: (order.index(e.kind), e.spec.name, e.plugin.name))
+
+    def get(self, kind: Kind, name: str) -> Entry:
+        """The component called ``name`` or ``plugin/name``.
+
+        Raises:
+            PluginError: there is none, or a bare name fits several.
+        """
+        entries = self.entries(kind)
+        matches = [e for e in entries if name == e.full_name]
+        if "/" not in name:
+            matches = [e for e in entries if name == e.spec.name]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            sources = "; ".join(f"{e.full_name} of {e.plugin.source}" for e in matches)
+            raise PluginError(
+                f"the {_one(kind)} name {name!r} is ambiguous: {sources}",
+                f"write {' or '.join(e.full_name for e in matches)}",
+            )
+        raise self._unknown(kind, name, entries)
+
+    def _unknown(self, kind: Kind, name: str, entries: list[Entry]) -> PluginError:
+        known = [e.full_name if "/" in name else e.spec.name for e in entries]
+        for plugin in self.plugins.found:
+            if plugin.status != "loaded" and plugin.name in (name, name.partition("/")[0]):
+                state = "failed" if plugin.status == "failed" else "is blocked"
+                return PluginError(
+                    f"no {_one(kind)} {name!r}: plug-in {plugin.source} {state}: {plugin.reason}",
+                    "see: prl plugins failures" if plugin.status == "failed" else "",
+                )
+        hint = suggestion(name, known)
+        if broken := sorted({failure.plugin for failure in self.failures}):
+            hint += f"; plug-ins that failed: {', '.join(broken)} (prl plugins failures)"
+        return PluginError(f"no {_one(kind)} is called {name!r}", hint)
+
+    @overload
+    def spec(self, kind: Literal["detectors"], name: str) -> DetectorSpec: ...
+    @overload
+    def spec(self, kind: Literal["rewards"], name: str) -> RewardSpec: ...
+    @overload
+    def spec(self, kind: Literal["rewriters"], name: str) -> RewriterSpec: ...
+    @overload
+    def spec(self, kind: Literal["datasets"], name: str) -> DatasetSpec: ...
+    @overload
+    def spec(self, kind: Literal["backends"], name: str) -> BackendSpec: ...
+    @overload
+    def spec(self, kind: Literal["commands"], name: str) -> CommandSpec: ...
+    def spec(self, kind: Kind, name: str) -> Any:
+        """What the component says about itself.
+
+        Raises:
+            PluginError: unknown or ambiguous name.
+        """
+        return self.get(kind, name).spec
+
+    def options(self, kind: Kind, name: str, options: Mapping[str, object] = NO_OPTIONS) -> Options:
+        """Validated options of a component. Builds and imports nothing.
+
+        Raises:
+            PluginError: unknown or ambiguous name.
+            RecipeError: an unknown or ill-typed option.
+        """
+        spec = self.get(kind, name).spec
+        try:
+            return spec.options.model_validate(dict(options))
+        except ValidationError as error:
+            raise _explain(error, f"{_one(kind)} {name}", spec.options) from error
+
+    def require(self, kind: Kind, name: str) -> None:
+        """Check that what a component needs is installed. Imports nothing.
+
+        Raises:
+            PluginError: unknown or ambiguous name.
+            MissingDependencyError: with the line that installs it.
+        """
+        entry = self.get(kind, name)
+        if missing := entry.missing_modules():
+            raise MissingDependencyError(
+                f"{_one(kind)} {name} needs {', '.join(missing)}, which is not installed",
+                entry.install_line(),
+            )
+
+    @overload
+    def build(
+        self,
+        kind: Literal["detectors"],
+        name: str,
+        options: Mapping[str, object] = ...,
+        context: Context = ...,
+    ) -> Detector: ...
+    @overload
+    def build(
+        self, kind: Literal["rewards"], name: str, options: Mapping[str, object] = ..., context: Context = ...
+    ) -> Reward: ...
+    @overload
+    def build(
+        self,
+        kind: Literal["rewriters"],
+        name: str,
+        options: Mapping[str, object] = ...,
+        context: Context = ...,
+    ) -> Rewriter: ...
+    @overload
+    def build(
+        self,
+        kind: Literal["datasets"],
+        name: str,
+        options: Mapping[str, object] = ...,
+        context: Context = ...,
+    ) -> DatasetSource: ...
+    @overload
+    def build(
+        self,
+        kind: Literal["backends"],
+        name: str,
+        options: Mapping[str, object] = ...,
+        context: Context = ...,
+    ) -> Backend: ...
+    @overload
+    def build(
+        self,
+        kind: Literal["commands"],
+        name: str,
+        options: Mapping[str, object] = ...,
+        context: Context = ...,
+    ) -> Any: ...
+    def build(
+        self,
+        kind: Kind,
+        name: str,
+        options: Mapping[str, object] = NO_OPTIONS,
+        context: Context = DEFAULT_CONTEXT,
+    ) -> Any:
+        """Build a component.
+
+        Raises:
+            PluginError: unknown or ambiguous name, or its factory crashed.
+            RecipeError: an unknown or ill-typed option.
+            MissingDependencyError: with the line that installs what it needs.
+            PrlError: whatever else the factory has to say, such as a model that is not there.
+        """
+        entry = self.get(kind, name)
+        validated = self.options(kind, name, options)
+        self.require(kind, name)
+        try:
+            return entry.spec.factory(validated, context)
+        except PrlError:
+            raise
+        except Exception as error:
+            raise PluginError(
+                f"{_one(kind)} {name} of plug-in {entry.plugin.source} cannot be built: {one_line(error)}",
+                "run again as `prl --debug ...` for the traceback",
+            ) from error
+
+
+@functools.cache
+def default_registry() -> Registry:
+    """The registry of this process: every installed plug-in, loaded once."""
+    return Registry(Plugins.load())
+
+
+def _one(kind: Kind) -> str:
+    return "data set" if kind == "datasets" else kind.removesuffix("s")
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _checked(spec_type: type[ComponentSpec], answer: object) -> list[object]:
+    """The specs of a hook's answer; anything else is the plug-in's mistake."""
+    if isinstance(answer, (str, Mapping)) or not isinstance(answer, Iterable):
+        raise PluginError(f"returned {type(answer).__name__}, not a list of {spec_type.__name__}")
+    specs = list(answer)
+    names = set()
+    for spec in specs:
+        if not isinstance(spec, spec_type):
+            raise PluginError(f"returned a {type(spec).__name__} where a {spec_type.__name__} belongs")
+        if not (isinstance(spec.options, type) and issubclass(spec.options, Options)):
+            raise PluginError(
+                f"{spec.name}: options must be a subclass of paraphrase_rl.plugin.specs.Options"
+            )
+        if spec.name in names:
+            raise PluginError(f"returned {spec.name!r} twice")
+        names.add(spec.name)
+    return specs
+
+
+def _explain(error: ValidationError, owner: str, model: type[Options]) -> RecipeError:
+    """The first of pydantic's complaints, on one line; the rest counted."""
+    problems = error.errors()
+    first, more = problems[0], len(problems) - 1
+    path = ".".join(str(part) for part in first["loc"])
+    also = f" (and {more} more)" if more else ""
+    known = sorted(model.model_fields)
+    if first["type"] == "extra_forbidden":
+        close = nearest(path, known)
+        hint = f"options: {', '.join(known)}" if known else f"{owner} takes no options"
+        return RecipeError(
+            f"{owner}: unknown option {path!r}{also}", f"did you mean {close[0]}? {hint}" if close else hint
+        )
+    where = f"option {path}" if path else "options"
+    return RecipeError(f"{owner}: {where}: {first['msg']}, got {first['input']!r}{also}")

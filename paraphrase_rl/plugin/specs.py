@@ -1,0 +1,175 @@
+"""Frozen records that plug-ins return from hooks: plain data plus a factory, so listing builds nothing.
+
+A factory is called as ``factory(config, context)`` with the validated config model of the spec and a
+:class:`Context`. It imports what it needs inside; ``extra`` and ``modules`` let the registry say which
+``pip install`` is missing before the factory is called.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import click
+
+    from paraphrase_rl.plugin.protocols import (
+        Backend,
+        DatasetSource,
+        Detector,
+        ProbabilityModel,
+        Reward,
+        Rewriter,
+    )
+    from paraphrase_rl.recipe.schema import Recipe
+
+NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Options(BaseModel):
+    """Base of every component's config model: unknown keys are refused, values are frozen."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoOptions(Options):
+    """For components that take none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a factory is given beside its options.
+
+    Attributes:
+        device: torch device for models, such as ``cpu`` or ``cuda``.
+        ensemble: the recipe's calibrated detectors, for rewards that judge by them; ``None`` where there are
+            none, and a reward or rewriter that needs them must say so.
+        run: directory of the run that is evaluated, for rewriters that are about a run unless told otherwise.
+    """
+
+    device: str = "cpu"
+    ensemble: ProbabilityModel | None = None
+    run: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComponentSpec:
+    """What every plug-in component states about itself.
+
+    Attributes:
+        name: kebab-case, unique among components of its kind; ``plugin/name`` is always valid.
+        summary: one line.
+        factory: builds the component.
+        options: config model, a subclass of :class:`Options`.
+        extra: the extra of ``paraphrase-rl`` that brings what it needs, such as ``models``; third parties
+            leave it empty and declare dependencies of their own.
+        modules: top-level modules that must be importable before the factory is called.
+        models: model references it loads by default.
+        paper: where the method was published.
+        licence: of the method's code or weights, where they differ from ours.
+        cost: per text, in words, such as ``one language-model pass (shared)``.
+    """
+
+    name: str
+    summary: str
+    factory: Callable[[Any, Context], Any]
+    options: type[Options] = NoOptions
+    extra: str = ""
+    modules: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    paper: str = ""
+    licence: str = ""
+    cost: str = ""
+
+    def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name):
+            raise ValueError(f"component name {self.name!r} is not kebab-case (a-z, 0-9, single hyphens)")
+        if not self.summary or "\n" in self.summary:
+            raise ValueError(f"component {self.name!r} needs a summary of one line")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorSpec(ComponentSpec):
+    """A detector.
+
+    Attributes:
+        family: ``zero-shot``, ``supervised`` …; transfer is reported family by family.
+        direction: of the score as published. Scores returned are always higher = more likely AI: a detector
+            published as ``lower`` negates its score.
+        fit: for trainable detectors: ``fit(options, documents, folder) -> None`` trains on labelled documents
+            and writes what the factory loads; no pickle. Its options have a field ``folder``: where to load
+            from, ``None`` = :func:`paraphrase_rl.files.fitted_folder`.
+    """
+
+    factory: Callable[[Any, Context], Detector]
+    family: str
+    direction: Literal["higher", "lower"] = "higher"
+    fit: Callable[[Any, Any, Path], None] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewardSpec(ComponentSpec):
+    """A reward term in [0, 1], higher is better.
+
+    Attributes:
+        default_weight: weight in the total when the recipe gives none.
+        gate: a value of 0 makes the total 0, whatever the other terms say.
+        needs_groups: has nothing to say about texts without ``Document.group``: left out of the total where
+            no text has one.
+        metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); the name
+            with underscores when empty.
+    """
+
+    factory: Callable[[Any, Context], Reward]
+    default_weight: float = 1.0
+    gate: bool = False
+    needs_groups: bool = False
+    metric: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewriterSpec(ComponentSpec):
+    """A rewriter: an attack, a baseline, or a defence."""
+
+    factory: Callable[[Any, Context], Rewriter]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec(ComponentSpec):
+    """A source of documents."""
+
+    factory: Callable[[Any, Context], DatasetSource]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendSpec(ComponentSpec):
+    """A training backend.
+
+    Attributes:
+        ignores: recipe keys (dotted) that reach nothing on this backend, each with what happens instead;
+            preflight announces them.
+        check: ``check(recipe)`` raises a :class:`paraphrase_rl.errors.PrlError` where a recipe, or what is around
+            it, cannot run on this backend, and returns what it does with keys it understands less finely, for
+            preflight to announce: key -> one line.
+        remote: the policy's weights are elsewhere; here only its tokenizer is needed.
+        prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
+            ``None`` where nothing is charged.
+    """
+
+    factory: Callable[[Any, Context], Backend]
+    ignores: Mapping[str, str] = field(default_factory=dict)
+    check: Callable[[Recipe], Mapping[str, str]] | None = None
+    remote: bool = False
+    prices: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandSpec(ComponentSpec):
+    """A subcommand of ``prl``; ``factory`` returns the click command and is called only when it is used."""
+
+    factory: Callable[[Any, Context], click.Command]

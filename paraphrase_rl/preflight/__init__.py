@@ -1,0 +1,1 @@
+"""What a recipe will do, need and cost, told before it runs."""

@@ -1,0 +1,396 @@
+"""What a recipe will do, need and cost, and what in it cannot mean what its author thought; nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.names import suggestion
+from paraphrase_rl.plugin.registry import Kind, Registry
+from paraphrase_rl.recipe.arithmetic import (
+    Workload,
+    auto_learning_rate,
+    kept_checkpoints,
+    largest_advantage,
+    total_steps,
+)
+from paraphrase_rl.recipe.components import component_models, components
+from paraphrase_rl.recipe.cost import TOKENS_PER_WORD, Bill, Prices, bill
+from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
+from paraphrase_rl.recipe.model_info import ModelInfo, find_model
+from paraphrase_rl.recipe.schema import Checkpoints, Recipe
+from paraphrase_rl.types import Label, Split
+
+if TYPE_CHECKING:
+    from paraphrase_rl.data.documents import Corpus
+
+LABELS: tuple[Label, Label] = ("human", "ai")
+SPLITS: tuple[Split, Split] = ("train", "test")
+Level = Literal["ok", "note", "warning", "error"]
+MAX_COST = "max cost"
+"""Name of the check on what the run may cost."""
+LOGGED_SECONDS = (30, 250)
+"""A step, in logs of published runs of the recipe; used where nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One finding. An error stops the run before it starts; the other levels are for the reader."""
+
+    name: str
+    level: Level
+    message: str
+
+
+def preflight(
+    loaded: LoadedRecipe,
+    registry: Registry,
+    corpus: Corpus | None = None,
+    backend: str | None = None,
+    model_info: ModelInfo | None = None,
+    seconds_per_step: float | None = None,
+    prices: Prices | None = None,
+    max_cost: float | None = None,
+) -> list[Check]:
+    """Check a recipe.
+
+    Args:
+        corpus: the recipe's data; without it nothing is said about steps and texts.
+        backend: the backend it will run on; without it nothing is said about keys that a backend ignores.
+        model_info: of the policy; read from its ``config.json`` where that is on this machine.
+        seconds_per_step: as measured, for an estimate in hours.
+        prices: of the backend; without them nothing is said about money.
+        max_cost: the most that the run may cost; an error where it could cost more, or where that cannot be told.
+    """
+    recipe = loaded.recipe
+    remote = _is_remote(registry, backend)
+    checks = [*_components(recipe, registry, backend), *_models(recipe, registry, remote)]
+    if model_info is None:
+        model_info = find_model(recipe.model).info
+    checks += [*_learning_rate(recipe, model_info), *_sampling(recipe), *_advantages(recipe)]
+    checks += _rewards(recipe, registry, corpus)
+    if backend is not None:
+        checks += [*_ignored(loaded, registry, backend), *_runs_on(recipe, registry, backend)]
+    if corpus is not None:
+        checks += _schedule(recipe, corpus, remote)
+        if prices is None:
+            checks += _effort(recipe, corpus, seconds_per_step)
+        else:
+            checks += _bill(recipe, corpus, prices, seconds_per_step)
+        checks += _data(recipe, corpus)
+    if max_cost is not None:
+        checks.append(_within(max_cost, recipe, corpus, prices))
+    return checks
+
+
+def _components(recipe: Recipe, registry: Registry, backend: str | None) -> Iterator[Check]:
+    """Every component is known, its options valid and what it needs installed."""
+    wanted: list[tuple[Kind, str, dict[str, object]]] = [
+        (kind, component.name, component.options) for kind, component in components(recipe)
+    ]
+    if backend is not None:
+        wanted.append(("backends", backend, {}))
+    failed = False
+    for kind, name, options in wanted:
+        try:
+            registry.options(kind, name, options)
+            registry.require(kind, name)
+        except PrlError as error:
+            failed = True
+            yield Check(name, "error", error.one_line)
+    if not failed:
+        yield Check("components", "ok", f"{', '.join(name for _, name, _ in wanted)}: known and installed")
+
+
+def _is_remote(registry: Registry, backend: str | None) -> bool:
+    try:
+        return backend is not None and registry.spec("backends", backend).remote
+    except PrlError:
+        return False  # told by _components
+
+
+def _models(recipe: Recipe, registry: Registry, remote: bool) -> Iterator[Check]:
+    users: dict[str, list[str]] = {recipe.model: ["policy"]}
+    for kind, component in components(recipe):
+        try:
+            models = component_models(kind, component.name, component.options, registry)
+        except PrlError:
+            continue  # told by _components
+        for model in models:
+            users.setdefault(model, []).append(component.name)
+    for reference, who in users.items():
+        found = find_model(reference, weights=not remote or who != ["policy"])
+        yield Check("model", found.level, f"{reference} ({', '.join(who)}): {found.message}")
+
+
+def _learning_rate(recipe: Recipe, model: ModelInfo | None) -> Iterator[Check]:
+    rate = recipe.training.learning_rate
+    if model is None:
+        said = "the formula needs the model's config.json, which is not on this machine"
+        yield Check("learning rate", "note", f"{rate}; {said}")
+        return
+    of = f"hidden size {model.hidden_size}, {model.model_type}"
+    try:
+        formula = auto_learning_rate(model.hidden_size, model.model_type)
+    except PrlError as error:
+        level: Level = "error" if rate == "auto" else "note"
+        yield Check("learning rate", level, f"{rate}; {error.message} ({of}); {error.hint}")
+        return
+    basis = "fitted on supervised runs, RL wants less"
+    if rate == "auto":
+        yield Check("learning rate", "note", f"auto = {formula:.3g} by the formula ({of}); {basis}")
+    elif float(rate) > formula:
+        yield Check(
+            "learning rate",
+            "warning",
+            f"{rate:g} is above the formula's {formula:.3g} ({of}), itself {basis}",
+        )
+    else:
+        yield Check(
+            "learning rate",
+            "ok",
+            f"{rate:g}, applied as written; the formula gives {formula:.3g} ({of}), {basis}",
+        )
+
+
+def _sampling(recipe: Recipe) -> Iterator[Check]:
+    top_p = recipe.sampling.top_p
+    if top_p < 1:
+        yield Check(
+            "top_p",
+            "note",
+            f"{top_p:g} samples from a truncated distribution while log-probabilities are of the full one; the "
+            "importance ratios and the KL are off by that much, little at 0.95",
+        )
+
+
+def _advantages(recipe: Recipe) -> Iterator[Check]:
+    grpo, group = recipe.grpo, recipe.training.group_size
+    bound = largest_advantage(group, grpo.normalize_advantages)
+    if grpo.advantage_clip >= bound:
+        yield Check(
+            "advantage clip",
+            "note",
+            f"{grpo.advantage_clip:g} never binds: at group size {group} no advantage exceeds {bound:.2f}",
+        )
+    else:
+        yield Check("advantage clip", "ok", f"{grpo.advantage_clip:g} binds: advantages reach {bound:.2f}")
+
+
+def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Iterator[Check]:
+    """The total must have something to reward, something to protect the meaning, and a gate."""
+    has_groups = corpus is None or any(d.group for d in corpus.select(split="train", label="ai"))
+    weights: dict[str, float] = {}
+    gate = False
+    for entry in recipe.rewards:
+        try:
+            spec = registry.spec("rewards", entry.name)
+        except PrlError:
+            continue  # told by _components
+        if spec.needs_groups and not has_groups:
+            yield Check(
+                f"reward {entry.name}", "note", "off, its weight dropped: no text to train on says its group"
+            )
+            continue
+        weights[entry.name] = spec.default_weight if entry.weight is None else entry.weight
+        gate = gate or spec.gate
+    positive = {name: weight for name, weight in weights.items() if weight > 0}
+    if not positive:
+        yield Check("rewards", "error", "no reward has a positive weight: there is nothing to learn")
+    else:
+        shown = ", ".join(f"{name} {weight:g}" for name, weight in positive.items())
+        few = len(positive) < 3
+        yield Check(
+            "rewards",
+            "warning" if few else "ok",
+            f"{shown}" + ("; fewer than three terms are easily gamed" if few else ""),
+        )
+    if not gate:
+        yield Check("rewards", "warning", "no gate: an invalid output can earn the other terms (add format)")
+    if "semantic-similarity" not in positive:
+        yield Check("rewards", "warning", "nothing keeps the meaning (add semantic-similarity)")
+    if all(detector.weight == 0 for detector in recipe.detectors):
+        yield Check("detectors", "error", "every detector has weight 0: the ensemble is empty")
+
+
+def _ignored(loaded: LoadedRecipe, registry: Registry, backend: str) -> Iterator[Check]:
+    try:
+        ignores = registry.spec("backends", backend).ignores
+    except PrlError:
+        return  # told by _components
+    for key, instead in ignores.items():
+        chosen = any(
+            origin != DEFAULT for known, origin in loaded.origins.items() if f"{known}.".startswith(f"{key}.")
+        )
+        yield Check(key, "warning" if chosen else "note", f"reaches nothing on {backend}: {instead}")
+
+
+def _runs_on(recipe: Recipe, registry: Registry, backend: str) -> Iterator[Check]:
+    """What the backend itself has to say about this recipe."""
+    try:
+        check = registry.spec("backends", backend).check
+        notes = check(recipe) if check is not None else {}
+    except PrlError as error:
+        yield Check(backend, "error", error.one_line)
+        return
+    for key, does in notes.items():
+        yield Check(key, "note", f"on {backend}: {does}")
+
+
+def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
+    training, prompts = recipe.training, len(corpus.select(split="train", label="ai"))
+    steps = total_steps(prompts, training)
+    if not steps:
+        yield Check(
+            "steps",
+            "error",
+            f"{prompts} AI texts in the train split, fewer than training.batch_size {training.batch_size}: no step",
+        )
+        return
+    dropped = prompts % training.batch_size
+    yield Check(
+        "steps",
+        "ok",
+        f"{steps:,} = floor({prompts:,} / {training.batch_size}) x {training.epochs} epochs"
+        + (f", stopped by max_steps {training.max_steps}" if steps == training.max_steps else "")
+        + (
+            f"; the incomplete last batch of an epoch ({dropped} of its prompts) is dropped"
+            if dropped
+            else ""
+        ),
+    )
+    work = _work(recipe, corpus)
+    a_step = training.batch_size * training.group_size
+    yield Check("rollouts", "ok", f"{a_step} a step, {work.rollouts:,} in all")
+    yield Check(
+        "evaluations",
+        "ok",
+        f"{work.evaluations} (every {recipe.evaluation.every} steps), and one before and after; "
+        f"{work.evaluation_rollouts:,} rewrites",
+    )
+    yield Check("checkpoints", "ok", _checkpoints(steps, recipe.checkpoints, remote))
+
+
+def _checkpoints(steps: int, settings: Checkpoints, remote: bool) -> str:
+    """Which checkpoints there will be at the end, and where."""
+    if remote:
+        periodic = f"{steps // settings.every} (every {settings.every} steps)"
+        return f"at the service, none on disk: {periodic} and the final one; prl export brings one here"
+    kept = kept_checkpoints(steps, settings)
+    which = f"steps {', '.join(map(str, kept))} and the final one" if kept else "the final one only"
+    return f"on disk at the end: {which}"
+
+
+def _effort(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) -> Iterator[Check]:
+    """What a run takes where nothing is charged."""
+    work = _work(recipe, corpus)
+    tokens = (work.rollouts + work.evaluation_rollouts) * recipe.sampling.max_tokens
+    message = f"at most {tokens / 1e6:,.1f} million tokens sampled"
+    if seconds_per_step is not None:
+        message += f", {work.steps * seconds_per_step / 3600:.1f} hours at {seconds_per_step:g} s a step"
+    if work.steps:
+        yield Check("cost", "ok", message)
+
+
+def _work(recipe: Recipe, corpus: Corpus) -> Workload:
+    train, test = (len(corpus.select(split=split, label="ai")) for split in SPLITS)
+    return Workload.of(total_steps(train, recipe.training), recipe.training, recipe.evaluation, test)
+
+
+def _billed(recipe: Recipe, corpus: Corpus, prices: Prices) -> Bill:
+    train, test = (corpus.select(split=split, label="ai") for split in SPLITS)
+    return bill(recipe, _work(recipe, corpus), prices.passes, train, test)
+
+
+def _bill(recipe: Recipe, corpus: Corpus, prices: Prices, seconds_per_step: float | None) -> Iterator[Check]:
+    """Tokens, hours and money; each says what it rests on."""
+    counted = _billed(recipe, corpus, prices)
+    for name, of_kind in (("in", "prefill"), ("out", "sample"), ("trained", "train")):
+        expected, most = getattr(counted.expected, of_kind) / 1e6, getattr(counted.most, of_kind) / 1e6
+        yield Check(
+            f"tokens {name}", "ok", f"{expected:,.1f} million expected, at most {most:,.1f} ({of_kind})"
+        )
+    steps = _work(recipe, corpus).steps
+    if seconds_per_step is not None:
+        hours = f"{steps * seconds_per_step / 3600:.1f} at {seconds_per_step:g} s a step"
+    else:
+        low, high = (steps * seconds / 3600 for seconds in LOGGED_SECONDS)
+        hours = (
+            f"{low:.0f} to {high:.0f}, at the {LOGGED_SECONDS[0]} to {LOGGED_SECONDS[1]} s a step that published runs "
+            "logged; time a few steps and give --seconds-per-step"
+        )
+    yield Check("hours", "ok", hours)
+    price = prices.models.get(recipe.model)
+    if price is None:
+        known = suggestion(recipe.model, prices.models)
+        yield Check("price", "warning", f"no price of {recipe.model} is known, so none is guessed; {known}")
+        return
+    yield Check(
+        "price",
+        "warning" if price.note else "ok",
+        f"{price.prefill:g} in, {price.sample:g} out, {price.train:g} trained, {prices.currency} a million tokens of "
+        f"{recipe.model} on {price.date} ({price.source})" + (f"; {price.note}" if price.note else ""),
+    )
+    yield Check(
+        "cost",
+        "ok",
+        f"{counted.expected.cost(price):,.2f} {prices.currency} expected, at most {counted.most.cost(price):,.2f}",
+    )
+    yield Check(
+        "assumptions",
+        "note",
+        f"a rewrite is expected to be as long as its source, and is at most {recipe.sampling.max_tokens} tokens; "
+        f"{TOKENS_PER_WORD} tokens a word; {prices.assumptions}",
+    )
+
+
+def _within(limit: float, recipe: Recipe, corpus: Corpus | None, prices: Prices | None) -> Check:
+    """Whether a run keeps to what it may cost, by the most that it could cost."""
+    price = prices.models.get(recipe.model) if prices is not None else None
+    if prices is None or price is None or corpus is None:
+        why = "its data" if corpus is None else f"a price of {recipe.model} (--prices FILE brings one)"
+        return Check(MAX_COST, "error", f"cannot hold the run to {limit:g}: that needs {why}")
+    most = _billed(recipe, corpus, prices).most.cost(price)
+    said = f"at most {most:,.2f} {prices.currency}, {limit:,.2f} allowed"
+    if most <= limit:
+        return Check(MAX_COST, "ok", said)
+    less = "lower training.max_steps, training.epochs or sampling.max_tokens, or allow more"
+    return Check(MAX_COST, "error", f"{said}: {less}")
+
+
+def _data(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
+    test = corpus.select(split="test", label="ai")
+    if not test:
+        yield Check("data", "error", "no AI texts in the test split: nothing to evaluate on")
+    elif len(test) < recipe.evaluation.prompts:
+        yield Check(
+            "data", "note", f"evaluation.prompts {recipe.evaluation.prompts}: there are only {len(test)}"
+        )
+    human, ai = (len(corpus.select(split="calibration", label=label)) for label in LABELS)
+    target = recipe.calibration.target_fpr
+    if human < 2 or not ai:
+        message = (
+            f"{human} human and {ai} AI texts in the calibration split: P(AI) needs two and one at least"
+        )
+        yield Check("data", "error", message)
+    elif human * target < 1:
+        yield Check(
+            "data",
+            "warning",
+            f"{human} human texts to calibrate on resolve no false positive rate below 1/{human}; "
+            f"calibration.target_fpr is {target:g}",
+        )
+    limit = recipe.sampling.max_tokens / TOKENS_PER_WORD
+    train = corpus.select(split="train", label="ai")
+    long = sum(len(d.text.split()) > limit for d in train)
+    if long:
+        yield Check(
+            "data",
+            "warning",
+            f"{long} of {len(train)} texts to train on are longer than sampling.max_tokens "
+            f"{recipe.sampling.max_tokens} (at {TOKENS_PER_WORD} tokens a word): rewrites will be cut, and invalid",
+        )
+    yield from (Check("data", "warning", line) for line in corpus.audit.warnings)
+    yield from (Check("data", "note", line) for line in corpus.audit.notes)

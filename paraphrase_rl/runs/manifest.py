@@ -1,0 +1,104 @@
+"""What a run depends on, written before its first step: enough to run it again and to compare it with another."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl import __version__
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.models.references import is_hub_id, resolve
+from paraphrase_rl.plugin.registry import NO_OPTIONS, Registry
+from paraphrase_rl.recipe.components import component_models, components, model_references
+from paraphrase_rl.recipe.schema import Recipe
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "accelerate",
+    "datasets",
+    "numpy",
+    "scikit-learn",
+    "tinker",
+)
+
+
+def manifest(
+    recipe: Recipe,
+    registry: Registry,
+    corpus: Corpus,
+    *,
+    backend: str,
+    device: str,
+    options: Mapping[str, Any] = NO_OPTIONS,
+) -> dict[str, Any]:
+    """Versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data.
+
+    The policy of a backend that trains elsewhere is not brought here for its revision.
+    """
+    elsewhere = _elsewhere(recipe, registry) if registry.spec("backends", backend).remote else set()
+    return {
+        "paraphrase_rl": __version__,
+        "backend": backend,
+        "backend_options": dict(options),
+        "device": device,
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": _versions(),
+        "plugins": sorted({entry.plugin.source for entry in registry.entries()}),
+        "models": {
+            reference: None if reference in elsewhere else resolve(reference).revision
+            for reference in model_references(recipe, registry)
+        },
+        "seeds": {"training": recipe.training.seed, "split": recipe.data.split_seed},
+        "data": {
+            "source": corpus.source,
+            "digest": corpus.digest,
+            "documents": len(corpus.documents),
+        },
+        "git": _git(),
+    }
+
+
+def _elsewhere(recipe: Recipe, registry: Registry) -> set[str]:
+    used = {
+        model
+        for kind, component in components(recipe)
+        for model in component_models(kind, component.name, component.options, registry)
+    }
+    return {recipe.model} - used if is_hub_id(recipe.model) else set()
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _git() -> dict[str, Any] | None:
+    """Commit and cleanliness of the working folder, ``None`` outside a checkout."""
+    try:
+        commit = _output("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_output("status", "--porcelain", "--untracked-files=no"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _output(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], capture_output=True, text=True, check=True, timeout=10, cwd=Path.cwd()
+    ).stdout.strip()

@@ -1,0 +1,259 @@
+"""A run as its directory tells it: manifest, recipe, metrics by step, checkpoints. Nothing is computed again."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.runs.directory import has_expired, is_running, is_there
+from paraphrase_rl.types import FloatArray
+
+_Row = TypeVar("_Row")
+
+
+def manifest_of(run: Path) -> dict[str, Any]:
+    """What a run was when it began.
+
+    Raises:
+        RunError: there is no run, or its manifest is damaged.
+    """
+    path = run / "manifest.json"
+    if not path.exists():
+        raise RunError(f"{run} holds no run", "name the directory of a run: it has a manifest.json")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}", "the run is damaged: start a new one") from error
+    return found
+
+
+def recipe_file(run: Path) -> Path:
+    """Where the recipe of a run is.
+
+    Raises:
+        RunError: there is no run.
+    """
+    path = run / "recipe.yaml"
+    if not path.is_file():
+        raise RunError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
+    return path
+
+
+def recipe_of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a run.
+
+    Args:
+        run: its directory.
+        overrides: ``KEY=VALUE``, as for :func:`paraphrase_rl.recipe.loading.load_recipe`.
+
+    Raises:
+        RunError: there is no run.
+        RecipeError: its recipe cannot be read by this version, or an override is wrong.
+    """
+    return load_recipe(recipe_file(run), overrides).recipe
+
+
+def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -> dict[str, Any]:
+    """The row of a run's ledger that is meant, of those that are still there.
+
+    Args:
+        wanted: a step; ``final`` = of a run that came to its end; ``last`` = the newest, the final one where
+            there is one.
+
+    Raises:
+        RunError: there is none, or it is gone.
+    """
+    ledger = _rows(run, "checkpoints.jsonl", lambda row: ((int(row["step"]), row["kind"] == "final"), row))
+    rows = [row for _, row in sorted(ledger, key=lambda entry: entry[0])]
+    there = [row for row in rows if is_there(run, row)]
+    meant = [row for row in there if wanted in ("last", row["step"], row["kind"])]
+    if meant:
+        return meant[-1]
+    what = {"last": "no checkpoint", "final": "no final checkpoint"}.get(
+        str(wanted), f"no checkpoint of step {wanted}"
+    )
+    steps = ", ".join(dict.fromkeys(str(row["step"]) for row in there)) or "none"
+    expired = [row for row in rows if has_expired(row)]
+    gone = f"; the last of {len(expired)} expired on {expired[-1]['expires']}" if expired else ""
+    raise RunError(f"{run} has {what}", f"there is: {steps}{gone}")
+
+
+def adapter_of(run: Path, row: Mapping[str, Any]) -> Path | str:
+    """What a backend's ``policy`` loads for a row of the ledger: a folder, or the service's sampler weights."""
+    return str(row.get("sampler") or row["reference"]) if "reference" in row else run / row["path"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A row of the ledger.
+
+    Attributes:
+        final: the one at the end of the run.
+        damage: why it cannot be used; ``None`` where it is whole.
+        expires: when the service lets go of it; ``None`` = never, or it is on disk.
+    """
+
+    step: int
+    final: bool
+    damage: str | None
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """What a run directory holds.
+
+    Attributes:
+        status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without a word.
+        steps: of the whole run; ``None`` where it never began.
+        ended: when the last process ended; ``None`` where it did not say.
+        metrics: step -> metrics of that step, in order; NaN where there was nothing to measure.
+        evaluations: step -> metrics of the evaluation there.
+    """
+
+    folder: Path
+    recipe: Recipe
+    status: str
+    steps: int | None
+    ended: datetime | None
+    metrics: Mapping[int, Mapping[str, float]]
+    evaluations: Mapping[int, Mapping[str, float]]
+    checkpoints: tuple[Checkpoint, ...]
+
+    @property
+    def last_step(self) -> int:
+        """The last step done; 0 before the first."""
+        return max(self.metrics, default=0)
+
+    def series(self, metric: str, until: int) -> FloatArray:
+        """Shape (until,): a metric at the steps 1 to ``until``; NaN where it is not known."""
+        return np.array(
+            [self.metrics.get(step, {}).get(metric, math.nan) for step in range(1, until + 1)],
+            dtype=np.float64,
+        )
+
+
+def read_history(folder: Path) -> History:
+    """What the directory of a run says.
+
+    Raises:
+        RunError: there is no run, or one of its files is damaged.
+        RecipeError: its recipe cannot be read.
+    """
+    recipe = recipe_of_run(folder)
+    events = [event for event in _rows(folder, "events.jsonl", _event) if event["event"] in ("start", "end")]
+    ended = bool(events) and events[-1]["event"] == "end"
+    return History(
+        folder=folder,
+        recipe=recipe,
+        status="running" if is_running(folder) else events[-1]["status"] if ended else "killed",
+        steps=next((event["steps"] for event in reversed(events) if event["event"] == "start"), None),
+        ended=moment(events[-1]["time"]) if ended else None,
+        metrics=_by_step(folder, "metrics.jsonl"),
+        evaluations=_by_step(folder, "evaluations.jsonl"),
+        checkpoints=tuple(_rows(folder, "checkpoints.jsonl", lambda row: _checkpoint(folder, row))),
+    )
+
+
+def moment(text: object) -> datetime | None:
+    """An ISO 8601 time, UTC unless it says otherwise; ``None`` where it is none."""
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
+
+
+def _rows(folder: Path, name: str, parse: Callable[[dict[str, Any]], _Row]) -> list[_Row]:
+    found = []
+    for number, row in enumerate(read_jsonl(folder / name), start=1):
+        try:
+            found.append(parse(row))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RunError(
+                f"{folder / name}, row {number}: not what a run writes ({type(error).__name__}: {error})",
+                "the file was edited or damaged",
+            ) from error
+    return found
+
+
+def _event(row: dict[str, Any]) -> dict[str, Any]:
+    match row["event"]:
+        case "start":
+            return {**row, "steps": int(row["steps"])}
+        case "end":
+            return {**row, "status": str(row["status"]), "time": str(row["time"])}
+    return row
+
+
+def _by_step(folder: Path, name: str) -> dict[int, dict[str, float]]:
+    rows = _rows(
+        folder,
+        name,
+        lambda row: (int(row["step"]), {metric: _number(value) for metric, value in row["metrics"].items()}),
+    )
+    steps = [step for step, _ in rows]
+    if steps != sorted(set(steps)):
+        raise RunError(
+            f"{folder / name}: its steps are not in order, each once", "the file was edited or damaged"
+        )
+    return dict(rows)
+
+
+def _number(value: object) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _checkpoint(folder: Path, row: dict[str, Any]) -> Checkpoint:
+    if "reference" in row:
+        damage = f"expired at {row['expires']}" if has_expired(row) else None
+    else:
+        damage = _damage(folder / row["path"])
+    return Checkpoint(
+        step=int(row["step"]),
+        final=row["kind"] == "final",
+        damage=damage,
+        expires=moment(row.get("expires")) if row.get("expires") else None,
+    )
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint on disk, as far as names and lengths can tell."""
+    if not folder.is_dir():
+        return "its folder is gone"
+    names = {path.name for path in folder.iterdir()}
+    if not names:
+        return "its folder is empty"
+    if ("adapter_config.json" in names) != any(name.startswith("adapter_model.") for name in names):
+        return "half of its adapter is missing"
+    cut = [path.name for path in sorted(folder.glob("*.safetensors")) if not _is_whole(path)]
+    return f"{cut[0]} is cut off" if cut else None
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a safetensors file is as long as its header says: 8 bytes of length, the header, the tensors."""
+    with path.open("rb") as stream:
+        length = int.from_bytes(stream.read(8), "little")
+        if length + 8 > path.stat().st_size:
+            return False
+        try:
+            header = json.loads(stream.read(length))
+            ends = [entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"]
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError):
+            return False
+    return 8 + length + max(ends, default=0) == path.stat().st_size

@@ -1,1 +1,0 @@
-"""Scores of texts, and what they mean: token statistics, calibration, ensemble, metrics."""

@@ -1,0 +1,1 @@
+"""Intervals: bootstrap by document, and false positive rates by group of writers."""

@@ -1,0 +1,1 @@
+"""Text as every component gets it: sentences and excerpts."""

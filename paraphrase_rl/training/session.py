@@ -1,0 +1,280 @@
+"""What the core hands a backend: prompts in their order, judging, advantages, records, evaluation.
+
+A backend samples, computes log-probabilities and updates weights; everything here is the same on all of them.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+import numpy as np
+
+from paraphrase_rl.plugin.protocols import Policy
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.runs.directory import RunDirectory
+from paraphrase_rl.training.grpo import TokenAdvantages, token_advantages
+from paraphrase_rl.training.monitors import RULES, alarms
+from paraphrase_rl.training.prompts import messages, prompt_order
+from paraphrase_rl.training.reward import ComposedReward, RewardOutcome
+from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout, StepRecord
+
+EVALUATION_KEY = 1
+"""Distinguishes the noise of evaluations from that of training steps; the same at every evaluation."""
+
+
+class Observer(Protocol):
+    """Hears of every step; the hook ``on_step_end`` of the plug-ins."""
+
+    def __call__(self, folder: Path, record: StepRecord) -> None: ...
+
+
+@dataclass(kw_only=True)
+class Judged:
+    """Rollouts with their rewards, groups one after the other.
+
+    Attributes:
+        documents: the source of each rollout.
+        base_logprobs: set by the backend: shape (T_i,) for each rollout, under the frozen base model.
+        advantages: kept by :meth:`TrainingRun.advantages`, so that the update and the metrics share one result.
+    """
+
+    documents: list[Document]
+    rollouts: list[Rollout]
+    outcome: RewardOutcome
+    base_logprobs: list[FloatArray] = field(default_factory=list)
+    advantages: TokenAdvantages | None = None
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """The batch of all processes, in their order."""
+        return cls(
+            documents=[d for part in parts for d in part.documents],
+            rollouts=[r for part in parts for r in part.rollouts],
+            outcome=RewardOutcome.join([part.outcome for part in parts]),
+            base_logprobs=[b for part in parts for b in part.base_logprobs],
+        )
+
+
+@dataclass(kw_only=True)
+class TrainingRun:
+    """One training, from the backend's side.
+
+    Attributes:
+        train: documents whose rewrites are trained, AI texts of the train split.
+        test: held-out documents for evaluation.
+        report: shows one line to the person who waits.
+        observe: called after every step.
+        stop_requested: whether the person asked to stop after the current step.
+        resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
+    """
+
+    recipe: Recipe
+    directory: RunDirectory
+    train: Sequence[Document]
+    test: Sequence[Document]
+    reward: ComposedReward
+    report: Callable[[str], None]
+    observe: Observer
+    stop_requested: Callable[[], bool] = lambda: False
+    resume_from: tuple[int, Path | str] | None = None
+
+    def __post_init__(self) -> None:
+        self.order = prompt_order(len(self.train), self.recipe.training)
+        self._rows: list[Mapping[str, float]] = [
+            row["metrics"] for row in self.directory.rows("metrics.jsonl")
+        ]
+        self._alarmed: set[str] = set(alarms(self._rows))
+        self._durations: deque[float] = deque(maxlen=10)
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        return self.directory.folder
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        return len(self.order)
+
+    def conversation(self, document: Document) -> list[dict[str, str]]:
+        """The messages that ask for a rewrite of a document."""
+        return messages(self.recipe.prompt, document.text)
+
+    def noise_key(self, step: int, index: int) -> tuple[int, int, int]:
+        """Integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
+        return (self.recipe.training.seed, step, index)
+
+    # ---- one step
+
+    def judge(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> Judged:
+        """Rewards of rollouts; ``indices`` says which training document each was made from."""
+        return self._judge([self.train[index] for index in indices], rollouts)
+
+    def _judge(self, documents: list[Document], rollouts: Sequence[Rollout]) -> Judged:
+        outcome = self.reward(
+            RewardBatch(
+                sources=documents,
+                rewrites=[rollout.text for rollout in rollouts],
+                finished=[rollout.finished for rollout in rollouts],
+                instruction=f"{self.recipe.prompt.system}\n{self.recipe.prompt.instruction}",
+            )
+        )
+        return Judged(
+            documents=documents,
+            rollouts=list(rollouts),
+            outcome=outcome,
+        )
+
+    def advantages(self, judged: Judged) -> TokenAdvantages:
+        """Per-token advantages of a whole batch, as RECIPE section 5 defines them."""
+        if judged.advantages is None:
+            grpo = self.recipe.grpo
+            judged.advantages = token_advantages(
+                judged.outcome.total.reshape(-1, self.recipe.training.group_size),
+                [rollout.logprobs for rollout in judged.rollouts],
+                judged.base_logprobs,
+                normalize=grpo.normalize_advantages,
+                clip=grpo.advantage_clip,
+                kl_coef=self.recipe.kl.penalty_coef,
+            )
+        return judged.advantages
+
+    def end_step(
+        self, step: int, judged: Judged, measured: Mapping[str, float], seconds: Mapping[str, float]
+    ) -> None:
+        """Record a step. Call it once a step, on every process.
+
+        Args:
+            measured: the backend's own: ``kl_sample_train``, ``kl_post_train``, ``learning_rate`` …
+            seconds: wall seconds by part of the step, ``total`` among them.
+        """
+        tokens = sum(len(rollout.completion_ids) for rollout in judged.rollouts)
+        metrics = {
+            **judged.outcome.metrics(),
+            **self.advantages(judged).metrics(),
+            **measured,
+            "completion_tokens": float(tokens),
+            "tokens_per_second": tokens / seconds["total"],
+            **{f"seconds_{part}": value for part, value in seconds.items()},
+        }
+        record = StepRecord(step=step, metrics=metrics)
+        self.directory.append("metrics.jsonl", {"step": step, "metrics": metrics})
+        for row in _samples(judged, range(self.recipe.training.group_size)):
+            self.directory.append("samples.jsonl", {"step": step, "kind": "training", **row})
+        self._rows.append(metrics)
+        self._durations.append(seconds["total"])
+        self._watch(step)
+        if self.directory.writes:
+            self.report(self._progress(step, metrics, judged.outcome.metric_names.values()))
+            self.observe(self.folder, record)
+
+    def _watch(self, step: int) -> None:
+        found = alarms(self._rows[-max(rule.window for rule in RULES) :])
+        for name in found.keys() - self._alarmed:
+            self.directory.event("monitor", step=step, rule=name, message=found[name])
+            if self.directory.writes:
+                self.report(f"monitor {name}: {found[name]}")
+        self._alarmed = set(found)
+
+    def _progress(self, step: int, metrics: Mapping[str, float], terms: Iterable[str]) -> str:
+        left = (self.steps - step) * sum(self._durations) / len(self._durations)
+        shown = " ".join(
+            f"{name.removesuffix('_reward').removesuffix('_rate')} {metrics[name]:.2f}"
+            for name in terms
+            if math.isfinite(metrics[name])
+        )
+        return (
+            f"step {step}/{self.steps}  reward {metrics['reward_mean']:.3f}  {shown}"
+            f"  KL {metrics['kl_reference']:.4f}  {metrics['tokens_per_second']:.0f} tokens/s"
+            f"  {_duration(left)} left"
+        )
+
+    # ---- checkpoints and evaluation
+
+    def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
+        """Enter a checkpoint that is whole into the ledger, and drop those no longer kept.
+
+        Args:
+            where: its folder in the run directory, or a service's reference to it.
+            details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
+        """
+        kept = self.recipe.checkpoints
+        self.directory.add_checkpoint(step, where, kind, every=kept.every, keep=kept.keep, **details)
+
+    def evaluation_due(self, step: int) -> bool:
+        """Before the first step, every ``evaluation.every`` steps, and after the last."""
+        due = step % self.recipe.evaluation.every == 0 or step == self.steps
+        return due and all(row["step"] != step for row in self.directory.rows("evaluations.jsonl"))
+
+    def evaluate(self, policy: Policy, step: int) -> None:
+        """Rewrite the held-out prompts with the same noise at every evaluation, and record the reward terms.
+
+        ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first).
+        """
+        settings, sampling = self.recipe.evaluation, self.recipe.sampling
+        documents = list(self.test[: settings.prompts])
+        started = time.perf_counter()
+        groups = policy.sample(
+            [self.conversation(document) for document in documents],
+            n=settings.samples,
+            keys=[(self.recipe.training.seed, EVALUATION_KEY, 0, index) for index in range(len(documents))],
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
+            max_tokens=sampling.max_tokens,
+        )
+        judged = self._judge(
+            [document for document in documents for _ in range(settings.samples)],
+            [rollout for group in groups for rollout in group],
+        )
+        totals = judged.outcome.total.reshape(len(documents), settings.samples)
+        means = np.array(
+            [row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in totals]
+        )
+        known = means[np.isfinite(means)]
+        metrics = judged.outcome.metrics()
+        metrics["reward_se"] = (
+            float(known.std(ddof=1) / math.sqrt(known.size)) if known.size > 1 else math.nan
+        )
+        self.directory.append(
+            "evaluations.jsonl",
+            {
+                "step": step,
+                "metrics": metrics,
+                "prompts": {d.id: mean for d, mean in zip(documents, means.tolist(), strict=True)},
+                "seconds": time.perf_counter() - started,
+            },
+        )
+        for row in _samples(judged, range(len(judged.rollouts))):
+            self.directory.append("samples.jsonl", {"step": step, "kind": "evaluation", **row})
+        self.report(
+            f"evaluation at step {step}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"
+            f" on {len(documents)} held-out prompts"
+        )
+
+
+def _samples(judged: Judged, rows: range) -> list[dict[str, object]]:
+    outcome = judged.outcome
+    return [
+        {
+            "id": judged.documents[row].id,
+            "source": judged.documents[row].text,
+            "rewrite": judged.rollouts[row].text,
+            "finished": judged.rollouts[row].finished,
+            "total": float(outcome.total[row]),
+            "terms": {name: float(values[row]) for name, values in outcome.terms.items()},
+            "details": {name: float(values[row]) for name, values in outcome.details.items()},
+        }
+        for row in rows
+    ]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

@@ -1,0 +1,127 @@
+"""A calibration: what it keeps, what it refuses, what it warns of, and its file."""
+
+import json
+
+import numpy as np
+import pytest
+
+from paraphrase_rl.detection.calibration import (
+    CalibrationSet,
+    CalibrationTexts,
+    check_provenance,
+    fit_calibration,
+)
+from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.types import Failure, Scores
+
+TEXTS = CalibrationTexts(source="essays", digest="d", median_words=120, passage_words=100)
+
+
+def scores(*values):
+    array = np.array(values, dtype=np.float64)
+    missing = np.flatnonzero(np.isnan(array)).tolist()
+    return Scores(
+        array, tuple(Failure(index=i, owner="x", kind="short", message="too short") for i in missing)
+    )
+
+
+def fitted(human=None, ai=None, rates=(0.1, 0.01), **more):
+    human = scores(*range(20)) if human is None else human
+    return fit_calibration(human, ai, rates, detector="toy", texts=TEXTS, **more)
+
+
+def test_failures_are_left_out_and_counted():
+    nan = float("nan")
+    record = fitted(scores(nan, 1.0, nan, 2.0, 3.0), scores(4.0, nan))
+    assert (record.n_human, record.failed_human, record.n_ai, record.failed_ai) == (3, 2, 1, 1)
+    assert record.probability == fitted(scores(1.0, 2.0, 3.0), scores(4.0)).probability
+    assert any("2 human and 1 AI" in line for line in record.warnings())
+
+
+def test_too_few_human_scores_name_the_first_reason():
+    nan = float("nan")
+    with pytest.raises(CalibrationError, match=r"only 1 of 3 .* too short"):
+        fitted(scores(nan, 1.0, nan))
+
+
+def test_without_ai_texts_there_is_a_threshold_but_no_probability():
+    record = fitted(ai=None)
+    assert record.target.threshold == 17.0
+    with pytest.raises(CalibrationError, match="without AI texts"):
+        record.probabilities(np.array([1.0]))
+
+
+def test_only_stored_rates_have_an_operating_point():
+    record = fitted()
+    assert record.point(0.01).threshold == 19.0
+    with pytest.raises(CalibrationError, match=r"0\.1, 0\.01, not 0\.05") as caught:
+        record.point(0.05)
+    assert "--target-fpr 0.05" in caught.value.hint
+
+
+def test_warnings_name_what_n_cannot_show_ties_and_lack_of_power():
+    assert fitted(ai=scores(30.0, 40.0)).warnings() == []
+    assert any("cannot show a rate below 0.05" in line for line in fitted().warnings(0.01))
+    tied = fitted(scores(*[0.0] * 10, *[1.0] * 10))
+    assert any("10 human scores tie" in line for line in tied.warnings())
+    powerless = fitted(ai=scores(-1.0, -2.0))
+    assert any("AUROC 0.000" in line for line in powerless.warnings())
+
+
+def test_the_file_gives_back_the_same_calibration(tmp_path):
+    record = fitted(ai=scores(15.0, 25.5, 30.1), options={"model": "m"}, provenance={"m": "abc"})
+    kept = CalibrationSet(calibrations=(record,), weights=(2.0,), combine="worst-case", combined=fitted())
+    kept.write(tmp_path / "sub" / "c.json")
+    read = CalibrationSet.read(tmp_path / "sub" / "c.json")
+    assert read == kept
+    raw = json.loads((tmp_path / "sub" / "c.json").read_text())
+    assert raw["schema"] == "paraphrase-rl/calibration/1"
+    assert {"paraphrase-rl", "numpy", "python"} <= set(raw["versions"])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda raw: raw.pop("calibrations"),
+        lambda raw: raw.update(calibrations=[]),
+        lambda raw: raw.update(weights=[]),
+        lambda raw: raw.update(schema="other/2"),
+        lambda raw: raw.update(surprise=1),
+        lambda raw: raw["calibrations"][0]["points"][0].update(threshold=None),
+    ],
+)
+def test_a_damaged_file_is_refused_in_one_line(tmp_path, change):
+    path = tmp_path / "c.json"
+    CalibrationSet(calibrations=(fitted(),), weights=(1.0,)).write(path)
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+    with pytest.raises(CalibrationError, match="is not a calibration") as caught:
+        CalibrationSet.read(path)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]"])
+def test_what_is_not_a_calibration_file_is_refused(tmp_path, content):
+    path = tmp_path / "c.json"
+    path.write_bytes(content)
+    with pytest.raises(CalibrationError):
+        CalibrationSet.read(path)
+
+
+def test_a_missing_or_impossible_file_is_refused(tmp_path):
+    with pytest.raises(CalibrationError, match="no calibration at") as caught:
+        CalibrationSet.read(tmp_path / "none.json")
+    assert "prl calibrate" in caught.value.hint
+    with pytest.raises(CalibrationError, match="cannot read"):
+        CalibrationSet.read(tmp_path)
+
+
+@pytest.mark.parametrize("current", [{"m": "2"}, {}, {"m": "1", "n": "1"}, {"n": "1"}])
+def test_another_model_is_refused(current):
+    record = fitted(provenance={"m": "1"})
+    check_provenance(record, {"m": "1"})
+    with pytest.raises(CalibrationError, match="calibrated with another") as caught:
+        check_provenance(record, current)
+    assert "prl calibrate" in caught.value.hint
