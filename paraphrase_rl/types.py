@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 Label = Literal["human", "ai"]
 Split = Literal["calibration", "train", "test"]
+Kind = Literal["detectors", "rewards", "rewriters", "datasets", "backends", "commands"]
+"""Of a component."""
 FloatArray = NDArray[np.float64]
 
 

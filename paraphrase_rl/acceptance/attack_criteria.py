@@ -5,7 +5,8 @@ from __future__ import annotations
 from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most, quoted
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, Estimate, FairnessGap, Results, at_rate
+from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.statistics.records import Estimate, FairnessGap, at_rate
 
 BESIDE = ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio", "format")
 """Quality metrics shown beside the similarity: what it hides."""

@@ -8,8 +8,9 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import Estimate, Record, Results
+from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.runs.reader import History
+from paraphrase_rl.statistics.records import Estimate, Record
 
 SIMILARITY = "semantic_similarity"
 """The quality metric that stands for meaning."""

@@ -10,9 +10,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from paraphrase_rl.evaluation.results import Estimate, Record, Results
+from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.reader import History
+from paraphrase_rl.statistics.records import Estimate, Record
 
 Verdicts = Literal["pass", "fail", "not measured"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most
-from paraphrase_rl.evaluation.results import Estimate
 from paraphrase_rl.recipe.arithmetic import kept_checkpoints
 from paraphrase_rl.runs.reader import History
+from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import FloatArray
 
 WINDOW = 5

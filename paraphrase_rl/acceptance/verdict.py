@@ -18,10 +18,11 @@ from paraphrase_rl.acceptance.criteria import Case, VerdictLine, quoted
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation.plan import POLICY
-from paraphrase_rl.evaluation.results import Record, Results, read_record, write_record
+from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.reader import History, moment, read_history
+from paraphrase_rl.statistics.records import Record, read_record, write_record
 
 BEST, FINAL = "best", "final"
 

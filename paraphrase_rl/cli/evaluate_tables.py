@@ -15,7 +15,8 @@ from paraphrase_rl.cli.output import cell as table_cell
 from paraphrase_rl.cli.output import emit, say
 
 if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.results import Cell, Estimate, Results
+    from paraphrase_rl.evaluation.results import Cell, Results
+    from paraphrase_rl.statistics.records import Estimate
 
 _QUALITY = {
     "semantic_similarity": "similarity",
@@ -128,7 +129,7 @@ def _tables(results: Results) -> None:
 
 
 def _cell_row(cell: Cell, target_fpr: float) -> Mapping[str, object]:
-    from paraphrase_rl.evaluation.results import at_rate
+    from paraphrase_rl.statistics.records import at_rate
 
     point = next(iter(at_rate(cell.points, target_fpr)), None)
     row: dict[str, object] = {"rewriter": _short(cell.rewriter), "detector": _short(cell.detector)}
@@ -160,7 +161,8 @@ def _quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def _transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
-    from paraphrase_rl.evaluation.results import CLEAN, at_rate
+    from paraphrase_rl.evaluation.results import CLEAN
+    from paraphrase_rl.statistics.records import at_rate
 
     for row in at_rate(results.transfer, results.about.target_fpr):
         if row.rewriter != CLEAN:
@@ -176,8 +178,8 @@ def _transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 def _fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
     """Rates of the groups, where there are groups, each with its gap to the reference group."""
-    from paraphrase_rl.evaluation.results import at_rate
     from paraphrase_rl.statistics.fairness import EVERYBODY
+    from paraphrase_rl.statistics.records import at_rate
 
     at = results.about.target_fpr
     gaps = {(g.rewriter, g.detector, g.group, g.words): g for g in at_rate(results.fairness, at)}

@@ -14,11 +14,11 @@ from paraphrase_rl.cli.settings import default_device, device_option, recipe_of,
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.results import Estimate
     from paraphrase_rl.hardening.records import Accused, Hardening
     from paraphrase_rl.hardening.train import Attacks
     from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.schema import Attack, Recipe
+    from paraphrase_rl.statistics.records import Estimate
 
 COLUMNS = ("texts", "met", "n", "before", "after", "change", "low", "high", "auroc_before", "auroc_after")
 
@@ -178,7 +178,7 @@ def _explain(found: Hardening) -> None:
 
 def _rows(found: Hardening) -> list[Row]:
     """AI texts by rewriter, human texts by rewriter and group, gaps between groups; at the rate aimed at."""
-    from paraphrase_rl.evaluation.results import at_rate
+    from paraphrase_rl.statistics.records import at_rate
 
     rows: list[Row] = []
     for row in found.defence:
@@ -205,7 +205,7 @@ def _rows(found: Hardening) -> list[Row]:
 
 def _accused(table: Accused, target_fpr: float) -> list[tuple[str, str, Estimate]]:
     """False positive rates and gaps, each behind its rewriter and what the table calls it."""
-    from paraphrase_rl.evaluation.results import at_rate
+    from paraphrase_rl.statistics.records import at_rate
 
     return [
         (r.rewriter, f"human, {r.rewriter}, {r.group}{_cut(r.words)}", r.rate)

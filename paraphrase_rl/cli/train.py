@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.loading import LoadedRecipe
     from paraphrase_rl.runs.directory import RunDirectory
-    from paraphrase_rl.training.session import TrainingRun
+    from paraphrase_rl.training.session import TrainingSession
     from paraphrase_rl.types import StepRecord
 
 
@@ -193,7 +193,7 @@ def _prepared(
     device: str,
     resume: bool,
     progress: Silence,
-) -> TrainingRun:
+) -> TrainingSession:
     """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
     from paraphrase_rl.detection.ensemble import calibrate_ensemble, load_ensemble
     from paraphrase_rl.detection.trainable import keep_fitted
@@ -202,7 +202,7 @@ def _prepared(
     from paraphrase_rl.recipe.loading import dump_recipe
     from paraphrase_rl.runs.manifest import manifest
     from paraphrase_rl.training.reward import build_reward
-    from paraphrase_rl.training.session import TrainingRun
+    from paraphrase_rl.training.session import TrainingSession
 
     recipe, folder, checkpoint = loaded.recipe, directory.folder, None
     facts = manifest(recipe, registry, corpus, backend=on.name, options=on.options, device=device)
@@ -236,7 +236,7 @@ def _prepared(
         progress.advance(record.step, steps)
         registry.plugins.on_step_end(folder, record)
 
-    return TrainingRun(
+    return TrainingSession(
         recipe=recipe,
         directory=directory,
         train=train,
@@ -248,7 +248,7 @@ def _prepared(
     )
 
 
-def _carry_out(run: TrainingRun, backend: Backend, plugins: Plugins, progress: Silence) -> str:
+def _carry_out(run: TrainingSession, backend: Backend, plugins: Plugins, progress: Silence) -> str:
     """Train; however it ends, say so in the run's events, to the observers, and how to go on to the person."""
     directory, folder = run.directory, run.folder
     resumed_after = run.resume_from[0] if run.resume_from else None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.roc import auroc
-from paraphrase_rl.evaluation.results import Cell, Estimate, Point, Transfer
+from paraphrase_rl.evaluation.results import Cell, Point, Transfer
 from paraphrase_rl.statistics.bootstrap import (
     evaded,
     flagged,
@@ -27,6 +27,7 @@ from paraphrase_rl.statistics.bootstrap import (
     weighted_mean,
     weighted_thresholds,
 )
+from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import Document, FloatArray
 
 Indices = NDArray[np.int64]

@@ -24,16 +24,7 @@ from paraphrase_rl.evaluation.detection_rates import (
 )
 from paraphrase_rl.evaluation.panel import Panel, assemble
 from paraphrase_rl.evaluation.plan import Plan, held_out_of, versions
-from paraphrase_rl.evaluation.results import (
-    CLEAN,
-    About,
-    Cell,
-    FairnessGap,
-    FalsePositives,
-    Results,
-    RewriterInfo,
-    Transfer,
-)
+from paraphrase_rl.evaluation.results import CLEAN, About, Cell, Results, RewriterInfo, Transfer
 from paraphrase_rl.evaluation.rewrite_quality import Measured, Measurer, quality_table
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.scores import Scored, score, untouched, write_rows
@@ -41,6 +32,7 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
+from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
 from paraphrase_rl.text.excerpts import passage
 from paraphrase_rl.types import Document, FloatArray
 

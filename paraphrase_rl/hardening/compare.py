@@ -14,7 +14,7 @@ from paraphrase_rl.detection.ensemble import Member
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.evaluation.detection_rates import Design
 from paraphrase_rl.evaluation.plan import Plan
-from paraphrase_rl.evaluation.results import CLEAN, Estimate, FairnessGap, FalsePositives
+from paraphrase_rl.evaluation.results import CLEAN
 from paraphrase_rl.hardening.records import Accused, Defence, Detection, Met
 from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.statistics.bootstrap import (
@@ -26,6 +26,7 @@ from paraphrase_rl.statistics.bootstrap import (
     weighted_thresholds,
 )
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables, share_difference
+from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
 from paraphrase_rl.text.excerpts import passage
 from paraphrase_rl.types import Failure, FloatArray
 

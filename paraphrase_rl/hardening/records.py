@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from paraphrase_rl.evaluation.results import (
+from paraphrase_rl.evaluation.results import RewriterInfo
+from paraphrase_rl.statistics.records import (
     Estimate,
     FairnessGap,
     FalsePositives,
     Record,
-    RewriterInfo,
     read_record,
     write_record,
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,7 +20,25 @@ from paraphrase_rl.types import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paraphrase_rl.training.session import TrainingRun
+    from paraphrase_rl.plugin.judged import Judged, TokenAdvantages
+    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.types import Kind
+
+
+class Components(Protocol):
+    """What a component may ask of the registry that builds it: :class:`paraphrase_rl.plugin.registry.Registry`."""
+
+    def spec(self, kind: Kind, name: str) -> Any:
+        """What a component says about itself."""
+        ...
+
+    def options(self, kind: Kind, name: str, options: Mapping[str, object] = ...) -> Any:
+        """Its options, validated."""
+        ...
+
+    def build(self, kind: Kind, name: str, options: Mapping[str, object] = ..., context: Any = ...) -> Any:
+        """The component, built."""
+        ...
 
 
 class Detector(Protocol):
@@ -106,11 +124,99 @@ class TrainingResult:
     step: int
 
 
+class Session(Protocol):
+    """One training, from the backend's side: :class:`paraphrase_rl.training.session.TrainingSession`."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """What the run is."""
+        ...
+
+    @property
+    def train(self) -> Sequence[Document]:
+        """Documents whose rewrites are trained."""
+        ...
+
+    @property
+    def test(self) -> Sequence[Document]:
+        """Held-out documents for evaluation."""
+        ...
+
+    @property
+    def order(self) -> list[list[int]]:
+        """For each step the indices of its prompts in ``train``."""
+        ...
+
+    @property
+    def report(self) -> Callable[[str], None]:
+        """Shows one line to the person who waits."""
+        ...
+
+    @property
+    def stop_requested(self) -> Callable[[], bool]:
+        """Whether the person asked to stop after the current step."""
+        ...
+
+    @property
+    def resume_from(self) -> tuple[int, Path | str] | None:
+        """Step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start."""
+        ...
+
+    @property
+    def folder(self) -> Path:
+        """The run directory."""
+        ...
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run."""
+        ...
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the final checkpoint is entered."""
+        ...
+
+    def conversation(self, document: Document) -> list[dict[str, str]]:
+        """The messages that ask for a rewrite of a document."""
+        ...
+
+    def noise_key(self, step: int, index: int) -> tuple[int, int, int]:
+        """Integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
+        ...
+
+    def judge(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> Judged:
+        """Rewards of rollouts; ``indices`` says which training document each was made from."""
+        ...
+
+    def advantages(self, judged: Judged) -> TokenAdvantages:
+        """Advantages of the tokens of a whole batch, whose ``base_logprobs`` the backend has set."""
+        ...
+
+    def end_step(
+        self, step: int, judged: Judged, measured: Mapping[str, float], seconds: Mapping[str, float]
+    ) -> None:
+        """Record a step; ``seconds`` are wall seconds by part of it, ``total`` among them."""
+        ...
+
+    def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
+        """Enter a checkpoint that is whole: its folder in the run directory, or a service's reference to it."""
+        ...
+
+    def evaluation_due(self, step: int) -> bool:
+        """Whether the held-out prompts are to be rewritten after this step."""
+        ...
+
+    def evaluate(self, policy: Policy, step: int) -> None:
+        """Rewrite the held-out prompts and record the reward terms."""
+        ...
+
+
 class Backend(Protocol):
     """Samples, computes log-probabilities and updates weights; nothing else."""
 
-    def train(self, run: TrainingRun) -> TrainingResult:
-        """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``."""
+    def train(self, session: Session) -> TrainingResult:
+        """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``."""
         ...
 
     def policy(self, model: str, adapter: Path | str | None) -> Policy:
@@ -124,6 +230,7 @@ class Backend(Protocol):
 
 __all__ = [
     "Backend",
+    "Components",
     "DatasetSource",
     "Detector",
     "FloatArray",
@@ -131,5 +238,6 @@ __all__ = [
     "ProbabilityModel",
     "Reward",
     "Rewriter",
+    "Session",
     "TrainingResult",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pydantic import ValidationError
@@ -24,11 +24,12 @@ from paraphrase_rl.plugin.specs import (
     RewardSpec,
     RewriterSpec,
 )
+from paraphrase_rl.types import Kind
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin.protocols import Backend, DatasetSource, Detector, Reward, Rewriter
+    from paraphrase_rl.recipe.schema import Recipe
 
-Kind = Literal["detectors", "rewards", "rewriters", "datasets", "backends", "commands"]
 
 SPECS: Mapping[Kind, type[ComponentSpec]] = {
     "detectors": DetectorSpec,
@@ -161,6 +162,23 @@ class Registry:
         except ValidationError as error:
             raise _explain(error, f"{_one(kind)} {name}", spec.options) from error
 
+    def models(self, kind: Kind, name: str, options: Mapping[str, object] = NO_OPTIONS) -> list[str]:
+        """Model references of a component: its option ``model``, else those its spec names.
+
+        Raises:
+            PluginError: unknown or ambiguous name.
+            RecipeError: an unknown or ill-typed option.
+        """
+        chosen = getattr(self.options(kind, name, options), "model", None)
+        return [chosen] if isinstance(chosen, str) else list(self.get(kind, name).spec.models)
+
+    def models_of(self, recipe: Recipe) -> list[str]:
+        """Every model a recipe loads: the policy and those of its components, sorted."""
+        found = {recipe.model}
+        for kind, component in recipe.components():
+            found.update(self.models(kind, component.name, component.options))
+        return sorted(found)
+
     def require(self, kind: Kind, name: str) -> None:
         """Check that what a component needs is installed. Imports nothing.
 
@@ -226,7 +244,7 @@ class Registry:
         options: Mapping[str, object] = NO_OPTIONS,
         context: Context = DEFAULT_CONTEXT,
     ) -> Any:
-        """Build a component.
+        """Build a component. What it builds in turn comes from this registry too.
 
         Raises:
             PluginError: unknown or ambiguous name, or its factory crashed.
@@ -238,7 +256,7 @@ class Registry:
         validated = self.options(kind, name, options)
         self.require(kind, name)
         try:
-            return entry.spec.factory(validated, context)
+            return entry.spec.factory(validated, replace(context, registry=self))
         except PrlError:
             raise
         except Exception as error:

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from paraphrase_rl.errors import PluginError
+
 if TYPE_CHECKING:
     import click
 
     from paraphrase_rl.plugin.protocols import (
         Backend,
+        Components,
         DatasetSource,
         Detector,
         ProbabilityModel,
@@ -50,11 +53,26 @@ class Context:
         ensemble: the recipe's calibrated detectors, for rewards that judge by them; ``None`` where there are
             none, and a reward or rewriter that needs them must say so.
         run: directory of the run that is evaluated, for rewriters that are about a run unless told otherwise.
+        registry: where a component finds those it uses itself; set by the registry that builds it.
     """
 
     device: str = "cpu"
     ensemble: ProbabilityModel | None = None
     run: Path | None = None
+    registry: Components | None = field(default=None, repr=False)
+
+    def components(self) -> Components:
+        """The registry that builds this component.
+
+        Raises:
+            PluginError: the component is built without one.
+        """
+        if self.registry is None:
+            raise PluginError(
+                "a component that uses others is built without a registry",
+                "build it with Registry.build, or give its Context a registry",
+            )
+        return self.registry
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.plugin.registry import Kind, Registry
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.arithmetic import (
     Workload,
     auto_learning_rate,
@@ -16,12 +16,11 @@ from paraphrase_rl.recipe.arithmetic import (
     largest_advantage,
     total_steps,
 )
-from paraphrase_rl.recipe.components import component_models, components
 from paraphrase_rl.recipe.cost import TOKENS_PER_WORD, Bill, Prices, bill
 from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
 from paraphrase_rl.recipe.schema import Checkpoints, Recipe
-from paraphrase_rl.types import Label, Split
+from paraphrase_rl.types import Kind, Label, Split
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.documents import Corpus
@@ -88,7 +87,7 @@ def preflight(
 def _components(recipe: Recipe, registry: Registry, backend: str | None) -> Iterator[Check]:
     """Every component is known, its options valid and what it needs installed."""
     wanted: list[tuple[Kind, str, dict[str, object]]] = [
-        (kind, component.name, component.options) for kind, component in components(recipe)
+        (kind, component.name, component.options) for kind, component in recipe.components()
     ]
     if backend is not None:
         wanted.append(("backends", backend, {}))
@@ -113,9 +112,9 @@ def _is_remote(registry: Registry, backend: str | None) -> bool:
 
 def _models(recipe: Recipe, registry: Registry, remote: bool) -> Iterator[Check]:
     users: dict[str, list[str]] = {recipe.model: ["policy"]}
-    for kind, component in components(recipe):
+    for kind, component in recipe.components():
         try:
-            models = component_models(kind, component.name, component.options, registry)
+            models = registry.models(kind, component.name, component.options)
         except PrlError:
             continue  # told by _components
         for model in models:

@@ -5,9 +5,12 @@ Defaults are those of the published recipe. Unknown keys are refused everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from paraphrase_rl.types import Kind
 
 
 class Section(BaseModel):
@@ -219,6 +222,12 @@ class Recipe(Section):
         None, description="detectors to evaluate beside the ensemble; null = all others that are installed"
     )
     acceptance: Acceptance = Acceptance()
+
+    def components(self) -> Iterator[tuple[Kind, Component]]:
+        """Detectors, rewards and the data set, each with its kind."""
+        yield from (("detectors", component) for component in self.detectors)
+        yield from (("rewards", component) for component in self.rewards)
+        yield "datasets", self.data.source
 
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:

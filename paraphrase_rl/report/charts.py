@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from paraphrase_rl.evaluation.results import Estimate
 from paraphrase_rl.report.figures import minus, share
 from paraphrase_rl.report.svg import Scale, drawing, element, marker, path, span, ticks
+from paraphrase_rl.statistics.records import Estimate
 
 WIDTH = 340
 LETTER = 7.6

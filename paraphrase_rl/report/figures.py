@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from paraphrase_rl.acceptance.criteria import VerdictLine
-from paraphrase_rl.evaluation.results import Estimate
+from paraphrase_rl.statistics.records import Estimate
 
 NOTHING = "–"
 

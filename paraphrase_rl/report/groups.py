@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 
-from paraphrase_rl.evaluation.results import CLEAN, FairnessGap, FalsePositives, Results
+from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.report.charts import Whisker, whiskers
 from paraphrase_rl.report.figures import share
 from paraphrase_rl.report.sections import Figure, family, ordered
 from paraphrase_rl.statistics.fairness import EVERYBODY
+from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
 
 
 def rates_by_group(results: Results) -> list[Figure]:

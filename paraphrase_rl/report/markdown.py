@@ -7,11 +7,12 @@ from collections.abc import Iterable, Sequence
 
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, Estimate, Results
+from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.report import figures, groups, sections
 from paraphrase_rl.report.inputs import Material
 from paraphrase_rl.report.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
+from paraphrase_rl.statistics.records import Estimate
 
 MOST_REWRITERS = 8
 MOST_COLUMNS = 8

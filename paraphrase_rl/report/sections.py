@@ -12,18 +12,11 @@ from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.quality import METRICS
-from paraphrase_rl.evaluation.results import (
-    CLEAN,
-    DetectorInfo,
-    Estimate,
-    Point,
-    Quality,
-    Results,
-    RewriterInfo,
-)
+from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Point, Quality, Results, RewriterInfo
 from paraphrase_rl.report.charts import Spot, Strip, strips, trade_off
 from paraphrase_rl.report.figures import number, share
 from paraphrase_rl.report.inputs import Row
+from paraphrase_rl.statistics.records import Estimate
 
 HEAT_LEVELS = 6
 

@@ -15,7 +15,6 @@ from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.models.references import is_hub_id, resolve
 from paraphrase_rl.plugin.registry import NO_OPTIONS, Registry
-from paraphrase_rl.recipe.components import component_models, components, model_references
 from paraphrase_rl.recipe.schema import Recipe
 
 PACKAGES = (
@@ -58,7 +57,7 @@ def manifest(
         "plugins": sorted({entry.plugin.source for entry in registry.entries()}),
         "models": {
             reference: None if reference in elsewhere else resolve(reference).revision
-            for reference in model_references(recipe, registry)
+            for reference in registry.models_of(recipe)
         },
         "seeds": {"training": recipe.training.seed, "split": recipe.data.split_seed},
         "data": {
@@ -73,8 +72,8 @@ def manifest(
 def _elsewhere(recipe: Recipe, registry: Registry) -> set[str]:
     used = {
         model
-        for kind, component in components(recipe)
-        for model in component_models(kind, component.name, component.options, registry)
+        for kind, component in recipe.components()
+        for model in registry.models(kind, component.name, component.options)
     }
     return {recipe.model} - used if is_hub_id(recipe.model) else set()
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from paraphrase_rl.detection.threshold import clopper_pearson
-from paraphrase_rl.evaluation.results import Estimate
+from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import FloatArray
 
 TAIL = 2.5

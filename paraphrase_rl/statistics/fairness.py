@@ -13,7 +13,6 @@ import numpy as np
 
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.evaluation.results import Estimate, FairnessGap, FalsePositives
 from paraphrase_rl.statistics.bootstrap import (
     estimate_share,
     flagged,
@@ -21,6 +20,7 @@ from paraphrase_rl.statistics.bootstrap import (
     weighted_mean,
     weighted_thresholds,
 )
+from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
 from paraphrase_rl.types import Document, FloatArray
 
 EVERYBODY = "all"

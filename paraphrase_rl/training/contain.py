@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from paraphrase_rl.errors import PluginError, PrlError
 from paraphrase_rl.plugin.discovery import one_line
+from paraphrase_rl.plugin.judged import joined
 from paraphrase_rl.plugin.protocols import Reward
-from paraphrase_rl.types import ContractError, Failure, FloatArray, RewardBatch, Terms
+from paraphrase_rl.types import ContractError, Failure, RewardBatch, Terms
 
 
 def judge_contained(name: str, reward: Reward, batch: RewardBatch) -> Terms:
@@ -88,19 +88,3 @@ def _broken(name: str, what: str) -> PluginError:
         f"reward {name!r} breaks its contract: {what}",
         "it must return Terms of shape (N,) in [0, 1], NaN only with a Failure; report it to its author",
     )
-
-
-def joined(tables: Sequence[Mapping[str, FloatArray]], lengths: Sequence[int]) -> dict[str, FloatArray]:
-    """Columns of several tables one after the other; NaN where a table lacks one.
-
-    Args:
-        tables: arrays of shape (n,) by name.
-        lengths: n of each table.
-    """
-    names = list(dict.fromkeys(name for table in tables for name in table))
-    return {
-        name: np.concatenate(
-            [table.get(name, np.full(n, np.nan)) for table, n in zip(tables, lengths, strict=True)]
-        )
-        for name in names
-    }

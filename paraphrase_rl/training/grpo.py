@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from paraphrase_rl.plugin.judged import TokenAdvantages
 from paraphrase_rl.types import FloatArray
 
 STD_EPSILON = 1e-4
@@ -71,32 +72,6 @@ def group_advantages(totals: FloatArray, *, normalize: bool, clip: float) -> Gro
             advantages = advantages / (present.std(ddof=1) + STD_EPSILON)
         values[group, known[group]] = np.clip(advantages, -clip, clip)
     return GroupAdvantages(values, constant, known & ~constant[:, None])
-
-
-@dataclass(frozen=True, slots=True)
-class TokenAdvantages:
-    """What a backend multiplies the ratios with.
-
-    Attributes:
-        values: one array of shape (T_i,) for each rollout, groups one after the other.
-        kl_reference: mean over all completion tokens of the batch of logp_sampler - logp_base, in nats a token: the
-            policy's distance from the base model (estimator k1 of Schulman's note on approximating KL).
-        constant_groups: share of groups that contribute nothing.
-        unrewarded: share of rollouts without a total.
-    """
-
-    values: list[FloatArray]
-    kl_reference: float
-    constant_groups: float
-    unrewarded: float
-
-    def metrics(self) -> dict[str, float]:
-        """Names as logged on every backend."""
-        return {
-            "kl_reference": self.kl_reference,
-            "frac_constant_groups": self.constant_groups,
-            "frac_unrewarded": self.unrewarded,
-        }
 
 
 def token_advantages(

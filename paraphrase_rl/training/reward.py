@@ -9,17 +9,18 @@ state, no normalisation: "0.5 -> 0.7" means the same at every step of every run.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from paraphrase_rl.errors import PluginError, RecipeError
+from paraphrase_rl.plugin.judged import RewardOutcome
 from paraphrase_rl.plugin.protocols import Reward
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.training.contain import joined, judge_contained
+from paraphrase_rl.training.contain import judge_contained
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 
@@ -50,63 +51,6 @@ class WeightedReward:
     def prefix(self) -> str:
         """Of the names of its details."""
         return self.stem or self.name.rpartition("/")[2].replace("-", "_")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RewardOutcome:
-    """What N rewrites are worth.
-
-    Attributes:
-        total: shape (N,), in [0, 1]; 0 for an invalid output, NaN where a failure leaves it without a total:
-            such a rollout takes no part in the update.
-        terms: by reward, shape (N,); NaN where the term failed or was not computed because a gate said 0.
-        valid: shape (N,): whether every gate let it pass.
-        failures: of all terms, indices into the batch.
-        details: further numbers by metric name, shape (N,); NaN where not computed.
-        metric_names: reward -> its name in the metrics.
-    """
-
-    total: FloatArray
-    terms: Mapping[str, FloatArray]
-    valid: NDArray[np.bool_]
-    failures: tuple[Failure, ...] = ()
-    details: Mapping[str, FloatArray] = field(default_factory=dict)
-    metric_names: Mapping[str, str] = field(default_factory=dict)
-
-    def metrics(self) -> dict[str, float]:
-        """Names as logged on every backend.
-
-        ``reward_mean`` and ``reward_std`` (n in the denominator) are over all known totals of the batch, the
-        zeros of invalid outputs included. A term and a detail are averaged over the rewrites they were
-        computed for: gates over all, the other terms over valid rewrites only. A mean over none is NaN.
-        ``reward_failures`` counts rollouts without a total.
-        """
-        known = self.total[np.isfinite(self.total)]
-        return {
-            "reward_mean": _mean(known),
-            "reward_std": float(known.std()) if known.size else float("nan"),
-            **{self.metric_names[name]: _mean(values) for name, values in self.terms.items()},
-            "reward_failures": float(np.isnan(self.total).sum()),
-            **{name: _mean(values) for name, values in self.details.items()},
-        }
-
-    @classmethod
-    def join(cls, parts: Sequence[RewardOutcome]) -> RewardOutcome:
-        """Outcomes of the same rewards, one after the other, as that of one batch."""
-        lengths = [len(part.total) for part in parts]
-        starts = np.cumsum([0, *lengths])
-        return cls(
-            total=np.concatenate([part.total for part in parts]),
-            terms=joined([part.terms for part in parts], lengths),
-            valid=np.concatenate([part.valid for part in parts]),
-            failures=tuple(
-                replace(failure, index=failure.index + int(start))
-                for part, start in zip(parts, starts[:-1], strict=True)
-                for failure in part.failures
-            ),
-            details=joined([part.details for part in parts], lengths),
-            metric_names=parts[0].metric_names,
-        )
 
 
 class ComposedReward:
@@ -193,11 +137,6 @@ def _spread(values: FloatArray, where: NDArray[np.intp], length: int) -> FloatAr
     whole = np.full(length, np.nan)
     whole[where] = values
     return whole
-
-
-def _mean(values: FloatArray) -> float:
-    known = values[np.isfinite(values)]
-    return float(known.mean()) if known.size else float("nan")
 
 
 def build_reward(

@@ -9,20 +9,21 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 
+from paraphrase_rl.plugin.judged import Judged, TokenAdvantages
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
-from paraphrase_rl.training.grpo import TokenAdvantages, token_advantages
+from paraphrase_rl.training.grpo import token_advantages
 from paraphrase_rl.training.monitors import RULES, alarms
 from paraphrase_rl.training.prompts import messages, prompt_order
-from paraphrase_rl.training.reward import ComposedReward, RewardOutcome
-from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout, StepRecord
+from paraphrase_rl.training.reward import ComposedReward
+from paraphrase_rl.types import Document, RewardBatch, Rollout, StepRecord
 
 EVALUATION_KEY = 1
 """Distinguishes the noise of evaluations from that of training steps; the same at every evaluation."""
@@ -35,34 +36,7 @@ class Observer(Protocol):
 
 
 @dataclass(kw_only=True)
-class Judged:
-    """Rollouts with their rewards, groups one after the other.
-
-    Attributes:
-        documents: the source of each rollout.
-        base_logprobs: set by the backend: shape (T_i,) for each rollout, under the frozen base model.
-        advantages: kept by :meth:`TrainingRun.advantages`, so that the update and the metrics share one result.
-    """
-
-    documents: list[Document]
-    rollouts: list[Rollout]
-    outcome: RewardOutcome
-    base_logprobs: list[FloatArray] = field(default_factory=list)
-    advantages: TokenAdvantages | None = None
-
-    @classmethod
-    def join(cls, parts: Sequence[Self]) -> Self:
-        """The batch of all processes, in their order."""
-        return cls(
-            documents=[d for part in parts for d in part.documents],
-            rollouts=[r for part in parts for r in part.rollouts],
-            outcome=RewardOutcome.join([part.outcome for part in parts]),
-            base_logprobs=[b for part in parts for b in part.base_logprobs],
-        )
-
-
-@dataclass(kw_only=True)
-class TrainingRun:
+class TrainingSession:
     """One training, from the backend's side.
 
     Attributes:
@@ -101,6 +75,11 @@ class TrainingRun:
     def steps(self) -> int:
         """Steps of the whole run."""
         return len(self.order)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the final checkpoint is entered."""
+        return any(row["kind"] == "final" for row in self.directory.rows("checkpoints.jsonl"))
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
         """The messages that ask for a rewrite of a document."""

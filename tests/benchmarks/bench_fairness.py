@@ -15,11 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.evaluation.results import CLEAN, Estimate
+from paraphrase_rl.evaluation.results import CLEAN
 from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
+from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.text.excerpts import passage
 from paraphrase_rl.types import Document
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict
 from paraphrase_rl.cli.main import cli
-from paraphrase_rl.evaluation.results import Estimate
+from paraphrase_rl.statistics.records import Estimate
 from tests.evaluation.accepted import metrics, results, write_all, write_run
 
 

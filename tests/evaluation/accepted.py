@@ -12,15 +12,13 @@ from paraphrase_rl.evaluation.results import (
     About,
     Cell,
     DetectorInfo,
-    Estimate,
-    FairnessGap,
-    FalsePositives,
     Point,
     Quality,
     Results,
     RewriterInfo,
 )
 from paraphrase_rl.files import write_jsonl
+from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
 
 STEPS = 12
 ENDED = "2026-01-01T10:00:00+00:00"

@@ -12,9 +12,9 @@ from scipy import stats
 
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import CalibrationError, DataError
-from paraphrase_rl.evaluation.results import Estimate
 from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables, square_and_add
+from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import Document
 
 TENS = np.arange(10.0)

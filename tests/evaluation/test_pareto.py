@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraphrase_rl.acceptance.checkpoint_choice import Candidate, candidates, choose, front
-from paraphrase_rl.evaluation.results import Estimate, Quality
+from paraphrase_rl.evaluation.results import Quality
 from paraphrase_rl.runs.reader import read_history
+from paraphrase_rl.statistics.records import Estimate
 from tests.evaluation import accepted
 
 # few values, so that equal figures and equal points come up

@@ -20,10 +20,11 @@ from paraphrase_rl.acceptance.run_criteria import largest_drop
 from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, judge_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.quality import METRICS
-from paraphrase_rl.evaluation.results import DetectorInfo, Estimate, RewriterInfo
+from paraphrase_rl.evaluation.results import DetectorInfo, RewriterInfo
 from paraphrase_rl.files import append_jsonl, write_jsonl
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.directory import RunDirectory
+from paraphrase_rl.statistics.records import Estimate
 from tests.evaluation import accepted
 from tests.evaluation.accepted import metrics, results, write_all, write_run
 

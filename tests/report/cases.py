@@ -11,9 +11,6 @@ from paraphrase_rl.evaluation.results import (
     About,
     Cell,
     DetectorInfo,
-    Estimate,
-    FairnessGap,
-    FalsePositives,
     Point,
     Quality,
     Results,
@@ -21,6 +18,7 @@ from paraphrase_rl.evaluation.results import (
     Transfer,
 )
 from paraphrase_rl.files import write_jsonl, write_text
+from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
 
 HOSTILE = (
     "<script>alert(\"x\")</script> & 'quoted' \x00\x1b[31m\u202eevil\u202c \u200b שלום"

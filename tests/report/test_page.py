@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Estimate, Quality, RewriterInfo
+from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.report.figures import number, points, share
 from paraphrase_rl.report.groups import gaps, rates_by_group
@@ -22,6 +22,7 @@ from paraphrase_rl.report.page import headline_rewriter, render
 from paraphrase_rl.report.samples import MOST_DOCUMENTS, browser, spread
 from paraphrase_rl.report.sections import QualityRow, heat_map
 from paraphrase_rl.report.terms import CRITERIA
+from paraphrase_rl.statistics.records import Estimate
 from tests.report import cases
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

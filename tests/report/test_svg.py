@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.evaluation.results import Estimate
 from paraphrase_rl.report.charts import (
     Series,
     Spot,
@@ -22,6 +21,7 @@ from paraphrase_rl.report.charts import (
     whiskers,
 )
 from paraphrase_rl.report.svg import Scale, element, marker, path, span, ticks
+from paraphrase_rl.statistics.records import Estimate
 
 
 def test_scale_maps_ends_and_middle() -> None:

@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from paraphrase_rl.errors import CalibrationError, PluginError, RecipeError
 from paraphrase_rl.files import dumps
+from paraphrase_rl.plugin.judged import RewardOutcome
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.training.reward import ComposedReward, RewardOutcome, WeightedReward, build_reward
+from paraphrase_rl.training.reward import ComposedReward, WeightedReward, build_reward
 from paraphrase_rl.types import Failure, RewardBatch, Terms
 from tests.rewards.samples import PARAPHRASE, SOURCE, TableEnsemble, make_batch
 

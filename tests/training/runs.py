@@ -10,7 +10,7 @@ from paraphrase_rl.plugin.specs import Context, NoOptions
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
-from paraphrase_rl.training.session import TrainingRun
+from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.types import Document, RewardBatch, Terms
 
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this have".split()  # noqa: SIM905
@@ -52,7 +52,7 @@ def documents(n: int) -> list[Document]:
 
 def training_run(
     folder: Path, settings: Recipe, *, prompts: int = 8, resume: bool = False, **changes: object
-) -> TrainingRun:
+) -> TrainingSession:
     """A run in a new directory, or the rest of the one that is there."""
     directory = RunDirectory.resume(folder) if resume else RunDirectory.create(folder)
     if not resume:
@@ -60,7 +60,7 @@ def training_run(
     checkpoint = directory.last_checkpoint() if resume else None
     if resume:
         directory.rewind(checkpoint[0] if checkpoint else -1)
-    return TrainingRun(
+    return TrainingSession(
         recipe=settings,
         directory=directory,
         train=documents(prompts),

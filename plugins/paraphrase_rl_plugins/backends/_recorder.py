@@ -11,7 +11,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from paraphrase_rl.training.session import TrainingRun
+from paraphrase_rl.plugin.protocols import Session
 from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
@@ -19,8 +19,8 @@ from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 class Recorder(TrainerCallback):
     """Evaluates, records each step, enters checkpoints, and stops after a step when interrupted."""
 
-    def __init__(self, run: TrainingRun, trainer: RecipeTrainer) -> None:
-        self.run, self.trainer = run, trainer
+    def __init__(self, session: Session, trainer: RecipeTrainer) -> None:
+        self.session, self.trainer = session, trainer
         self.interrupted = False
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
@@ -39,37 +39,39 @@ class Recorder(TrainerCallback):
             "learning_rate": args.learning_rate,
         }
         seconds = {**self.trainer.take_seconds(), "total": time.perf_counter() - self.started}
-        self.run.end_step(state.global_step, self.trainer.current, measured, seconds)
+        self.session.end_step(state.global_step, self.trainer.current, measured, seconds)
         self._evaluate(state.global_step)
         # Ctrl-C reaches the processes at different times; they must stop after the same step.
-        stop = any(gather_object([self.run.stop_requested()]))
-        self.interrupted = stop and state.global_step < self.run.steps
+        stop = any(gather_object([self.session.stop_requested()]))
+        self.interrupted = stop and state.global_step < self.session.steps
         control.should_training_stop |= stop
         # The Trainer would also save at the last step, beside the final adapter.
-        control.should_save = self.interrupted or state.global_step % self.run.recipe.checkpoints.every == 0
+        control.should_save = (
+            self.interrupted or state.global_step % self.session.recipe.checkpoints.every == 0
+        )
         self.started = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.trainer.accelerator.wait_for_everyone()  # each process writes its own part of a checkpoint
-        self.run.add_checkpoint(
+        self.session.add_checkpoint(
             state.global_step, Path(args.output_dir) / f"checkpoint-{state.global_step}", "periodic"
         )
 
     def _evaluate(self, step: int) -> None:
-        if self.run.evaluation_due(step) and self.trainer.accelerator.is_main_process:
+        if self.session.evaluation_due(step) and self.trainer.accelerator.is_main_process:
             unwrapped = self.trainer.accelerator.unwrap_model(self.trainer.model)
-            self.run.evaluate(TrlPolicy(unwrapped, self.trainer.processing_class), step)
+            self.session.evaluate(TrlPolicy(unwrapped, self.trainer.processing_class), step)
         self.trainer.accelerator.wait_for_everyone()
 
 
-def save_adapter(run: TrainingRun, trainer: RecipeTrainer) -> None:
+def save_adapter(session: Session, trainer: RecipeTrainer) -> None:
     """Write the final adapter whole or not at all."""
     if not trainer.accelerator.is_main_process:
         return
-    adapter, unfinished = run.folder / "adapter", run.folder / ".adapter"
+    adapter, unfinished = session.folder / "adapter", session.folder / ".adapter"
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
     trainer.processing_class.save_pretrained(unfinished)
     if adapter.exists():
         shutil.rmtree(adapter)
     unfinished.rename(adapter)
-    run.add_checkpoint(trainer.state.global_step, adapter, "final")
+    session.add_checkpoint(trainer.state.global_step, adapter, "final")

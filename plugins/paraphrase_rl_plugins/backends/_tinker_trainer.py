@@ -18,9 +18,9 @@ import numpy as np
 from tinker import types
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.plugin.protocols import TrainingResult
+from paraphrase_rl.plugin.judged import Judged
+from paraphrase_rl.plugin.protocols import Session, TrainingResult
 from paraphrase_rl.training.grpo import mean_over_tokens
-from paraphrase_rl.training.session import Judged, TrainingRun
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy, scores
 from paraphrase_rl_plugins.backends._tinker_service import Service
@@ -55,7 +55,7 @@ class TinkerTrainer:
 
     def __init__(
         self,
-        run: TrainingRun,
+        session: Session,
         service: Service,
         training: Any,
         base: TinkerPolicy,
@@ -64,7 +64,7 @@ class TinkerTrainer:
         ttl: int | None,
         ahead: int = 0,
     ) -> None:
-        self.run, self.service, self.training, self.base = run, service, training, base
+        self.session, self.service, self.training, self.base = session, service, training, base
         self.ttl, self.ahead = ttl, ahead
         self.pending: deque[Asked] = deque()
         self.adam = types.AdamParams(
@@ -78,11 +78,11 @@ class TinkerTrainer:
 
     def train(self) -> TrainingResult:
         """Train to the end of the run or to the first interrupt."""
-        run = self.run
-        step = run.resume_from[0] if run.resume_from else 0
+        session = self.session
+        step = session.resume_from[0] if session.resume_from else 0
         policy = self._policy(self._next_sampler())
-        if run.evaluation_due(step):
-            run.evaluate(policy, step)
+        if session.evaluation_due(step):
+            session.evaluate(policy, step)
         self._ask_on(step, policy)
         started = time.perf_counter()
         self.service.take_idle()
@@ -94,8 +94,8 @@ class TinkerTrainer:
             gradient, optimizer = self.update(data)
             sampler = self._next_sampler()
             after = self.service.submit(self.training.forward(data, LOSS))
-            stopping = run.stop_requested()
-            due = stopping or step % run.recipe.checkpoints.every == 0
+            stopping = session.stop_requested()
+            due = stopping or step % session.recipe.checkpoints.every == 0
             saving = self._save(f"step-{step:06d}", self.ttl) if due else None
             policy = self._policy(sampler)
             if stopping:
@@ -112,31 +112,35 @@ class TinkerTrainer:
                 "service_waits": self.service.take_idle(),
             }
             started = now
-            run.end_step(step, judged, measured, seconds)
+            session.end_step(step, judged, measured, seconds)
             if saving is not None:
                 self._enter(step, saving, "periodic", self.ttl)
-            if run.evaluation_due(step):
-                run.evaluate(policy, step)
-        if step == run.steps:
+            if session.evaluation_due(step):
+                session.evaluate(policy, step)
+        if step == session.steps:
             self._finish(step)
-        return TrainingResult(status="completed" if step == run.steps else "interrupted", step=step)
+        return TrainingResult(status="completed" if step == session.steps else "interrupted", step=step)
 
     # ---- one step
 
     def _ask_on(self, step: int, policy: TinkerPolicy) -> None:
         """After a step, keep as many batches in the air as may be."""
-        while len(self.pending) <= self.ahead and (coming := step + len(self.pending) + 1) <= self.run.steps:
+        while (
+            len(self.pending) <= self.ahead and (coming := step + len(self.pending) + 1) <= self.session.steps
+        ):
             self.pending.append(self.ask(coming, policy, step))
 
     def ask(self, step: int, policy: TinkerPolicy, version: int) -> Asked:
         """Send all groups of a step for sampling; the policy has been trained ``version`` steps."""
-        sampling, indices = self.run.recipe.sampling, self.run.order[step - 1]
-        prompts = [self.chat.prompt(self.run.conversation(self.run.train[index])) for index in indices]
+        sampling, indices = self.session.recipe.sampling, self.session.order[step - 1]
+        prompts = [
+            self.chat.prompt(self.session.conversation(self.session.train[index])) for index in indices
+        ]
         futures = [
             policy.ask(
                 prompt,
-                self.run.noise_key(step, index),
-                n=self.run.recipe.training.group_size,
+                self.session.noise_key(step, index),
+                n=self.session.recipe.training.group_size,
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
@@ -160,7 +164,7 @@ class TinkerTrainer:
             for group in arrived:
                 began = time.perf_counter()
                 indices = [asked.indices[group]] * len(rollouts[group])
-                judged[group] = self.run.judge(indices, rollouts[group])
+                judged[group] = self.session.judge(indices, rollouts[group])
                 judging += time.perf_counter() - began
         sampled = time.perf_counter()
         for group, futures in scoring.items():
@@ -178,7 +182,7 @@ class TinkerTrainer:
     def _rollouts(self, asked: Asked, group: int) -> list[Rollout]:
         answer = self.service.wait(asked.futures[group], "sampling")
         rollouts = self.chat.rollouts(group, asked.prompts[group], answer)
-        if len(rollouts) != self.run.recipe.training.group_size or not all(
+        if len(rollouts) != self.session.recipe.training.group_size or not all(
             r.completion_ids for r in rollouts
         ):
             raise RunError("sampling: the service sent fewer samples than asked for", self.service.remedy)
@@ -186,7 +190,7 @@ class TinkerTrainer:
 
     def data(self, judged: Judged) -> list[Any]:
         """The batch as the service wants it: targets shifted by one, zero advantages at prompts."""
-        advantages = self.run.advantages(judged).values
+        advantages = self.session.advantages(judged).values
         return [datum(r, a) for r, a in zip(judged.rollouts, advantages, strict=True)]
 
     def update(self, data: list[Any]) -> tuple[Any, Any]:
@@ -236,11 +240,10 @@ class TinkerTrainer:
             if ttl is None
             else (datetime.now(UTC) + timedelta(seconds=ttl)).isoformat(timespec="seconds")
         )
-        self.run.add_checkpoint(step, state, kind, sampler=sampler, expires=expires)
+        self.session.add_checkpoint(step, state, kind, sampler=sampler, expires=expires)
 
     def _finish(self, step: int) -> None:
-        rows = self.run.directory.rows("checkpoints.jsonl")
-        if not any(row["kind"] == "final" for row in rows):
+        if not self.session.is_complete:
             self._enter(step, self._save("final", None), "final", None)
 
 

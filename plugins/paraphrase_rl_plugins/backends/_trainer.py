@@ -18,9 +18,10 @@ from trl.trainer.utils import split_tensor_dict, use_adapter
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.discovery import one_line
+from paraphrase_rl.plugin.judged import Judged
+from paraphrase_rl.plugin.protocols import Session
 from paraphrase_rl.training.grpo import mean_over_tokens
 from paraphrase_rl.training.prompts import prompt_ids
-from paraphrase_rl.training.session import Judged, TrainingRun
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._forward import completion_logprobs
 from paraphrase_rl_plugins.backends._sampler import (
@@ -62,8 +63,8 @@ class RecipeTrainer(GRPOTrainer):
             to TRL, for weights that are served by vLLM.
     """
 
-    def __init__(self, *, run: TrainingRun, own_sampler: bool, **arguments: Any) -> None:
-        self.run = run
+    def __init__(self, *, session: Session, own_sampler: bool, **arguments: Any) -> None:
+        self.session = session
         self.own_sampler = own_sampler
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.current: Judged  # set by the first step
@@ -72,7 +73,7 @@ class RecipeTrainer(GRPOTrainer):
         super().__init__(**arguments)
 
     def _get_train_sampler(self, dataset: Any = None) -> StepSampler:  # noqa: ARG002
-        return StepSampler(self.run.order, self.num_generations, self.args.steps_per_generation)
+        return StepSampler(self.session.order, self.num_generations, self.args.steps_per_generation)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """No card: a run describes itself in its own files."""
@@ -148,10 +149,10 @@ class RecipeTrainer(GRPOTrainer):
             )
             for row, completion in enumerate(sampled)
         ]
-        local = self.run.judge([i for i in indices for _ in range(size)], rollouts)
+        local = self.session.judge([i for i in indices for _ in range(size)], rollouts)
         local.base_logprobs = [_ragged(base[row], mask[row]) for row in range(len(rollouts))]
         self.current = Judged.join(gather_object([local]))
-        advantages = self.run.advantages(self.current).values
+        advantages = self.session.advantages(self.current).values
         first = self.accelerator.process_index * len(rollouts)
         values, _ = right_pad(
             [a.tolist() for a in advantages[first : first + len(rollouts)]], 0.0, torch.float32, device
@@ -167,7 +168,7 @@ class RecipeTrainer(GRPOTrainer):
                 return sample_groups(
                     model,
                     prompts,
-                    [self.run.noise_key(step, index) for index in indices],
+                    [self.session.noise_key(step, index) for index in indices],
                     group_size=self.num_generations,
                     max_tokens=self.max_completion_length,
                     temperature=self.temperature,

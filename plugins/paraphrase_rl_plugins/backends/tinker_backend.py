@@ -16,8 +16,8 @@ from paraphrase_rl.plugin.protocols import Policy, TrainingResult
 from paraphrase_rl.plugin.specs import BackendSpec, Context, Options
 
 if TYPE_CHECKING:
+    from paraphrase_rl.plugin.protocols import Session
     from paraphrase_rl.recipe.schema import Lora, Recipe
-    from paraphrase_rl.training.session import TrainingRun
     from paraphrase_rl_plugins.backends._tinker_service import Service
 
 PARTS = {
@@ -119,8 +119,8 @@ class TinkerBackend:
     def __init__(self, options: TinkerOptions, context: Context) -> None:  # noqa: ARG002
         self.options = options
 
-    def train(self, run: TrainingRun) -> TrainingResult:
-        """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``.
+    def train(self, session: Session) -> TrainingResult:
+        """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``.
 
         Raises:
             RecipeError: no key, or a recipe that the service cannot run.
@@ -129,15 +129,15 @@ class TinkerBackend:
         from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
         from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
 
-        recipe, days = run.recipe, self.options.ttl_days
+        recipe, days = session.recipe, self.options.ttl_days
         check(recipe)
-        with self._service(f"continue with: prl train --resume {run.folder}") as service:
-            chat, training = Chat(recipe.model), self._training(service, run)
+        with self._service(f"continue with: prl train --resume {session.folder}") as service:
+            chat, training = Chat(recipe.model), self._training(service, session)
             base = service.ask(
                 service.connected.create_sampling_client(base_model=recipe.model), "the base model"
             )
             trainer = TinkerTrainer(
-                run,
+                session,
                 service,
                 training,
                 TinkerPolicy(service, base, chat),
@@ -185,11 +185,13 @@ class TinkerBackend:
 
         return Service(self.options.base_url, self.options.timeout_s, remedy)
 
-    def _training(self, service: Service, run: TrainingRun) -> Any:
-        if run.resume_from is not None:
-            restored = service.connected.create_training_client_from_state_with_optimizer(run.resume_from[1])
-            return service.ask(restored, f"checkpoint {run.resume_from[1]}")
-        recipe = run.recipe
+    def _training(self, service: Service, session: Session) -> Any:
+        if session.resume_from is not None:
+            restored = service.connected.create_training_client_from_state_with_optimizer(
+                session.resume_from[1]
+            )
+            return service.ask(restored, f"checkpoint {session.resume_from[1]}")
+        recipe = session.recipe
         created = service.connected.create_lora_training_client(
             recipe.model, rank=recipe.lora.rank, seed=recipe.training.seed, **adapted_parts(recipe.lora)
         )

@@ -21,7 +21,7 @@ from paraphrase_rl.plugin.specs import BackendSpec, Context, NoOptions
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from paraphrase_rl.training.session import TrainingRun
+    from paraphrase_rl.plugin.protocols import Session
 
 
 @hookimpl
@@ -67,27 +67,27 @@ class TrlBackend:
         shutil.copytree(run / checkpoint["path"], unfinished, ignore=shutil.ignore_patterns(*_TRAINING_STATE))
         unfinished.rename(out)
 
-    def train(self, run: TrainingRun) -> TrainingResult:
-        """Train to the end of the run or to the first interrupt; continue from ``run.resume_from``.
+    def train(self, session: Session) -> TrainingResult:
+        """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``.
 
         Raises:
             RecipeError: the batch does not divide over the processes, or names layers the model lacks.
             RunError: a checkpoint cannot be written or read.
         """
-        with _explained(run.folder), _without_deprecations():
+        with _explained(session.folder), _without_deprecations():
             from paraphrase_rl_plugins.backends._recorder import Recorder, save_adapter
 
-            trainer = self.trainer(run)
-            recorder = Recorder(run, trainer)
+            trainer = self.trainer(session)
+            recorder = Recorder(session, trainer)
             trainer.add_callback(recorder)
-            trainer.train(resume_from_checkpoint=str(run.resume_from[1]) if run.resume_from else None)
+            trainer.train(resume_from_checkpoint=str(session.resume_from[1]) if session.resume_from else None)
             if not recorder.interrupted:
-                save_adapter(run, trainer)
+                save_adapter(session, trainer)
         return TrainingResult(
             status="interrupted" if recorder.interrupted else "completed", step=trainer.state.global_step
         )
 
-    def trainer(self, run: TrainingRun) -> Any:
+    def trainer(self, session: Session) -> Any:
         """The trainer of a run, a :class:`trl.GRPOTrainer`, ready to start."""
         from datasets import Dataset
         from transformers import PrinterCallback, set_seed
@@ -95,7 +95,7 @@ class TrlBackend:
 
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
-        recipe = run.recipe
+        recipe = session.recipe
         processes = self._processes(recipe.training.batch_size)
         logging.set_verbosity_error()
         set_seed(recipe.training.seed)
@@ -103,19 +103,19 @@ class TrlBackend:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         model = load_causal_lm(recipe.model, dtype=scoring_dtype(self.device))
-        longest = _longest_prompt(run, tokenizer, model.config)
+        longest = _longest_prompt(session, tokenizer, model.config)
         vllm = self.device != "cpu" and find_spec("vllm") is not None
         trainer = RecipeTrainer(
-            run=run,
+            session=session,
             own_sampler=not vllm,
             model=model,
             reward_funcs=[_judged_by_the_core],
-            args=self._config(run, model, processes, vllm, longest + recipe.sampling.max_tokens),
+            args=self._config(session, model, processes, vllm, longest + recipe.sampling.max_tokens),
             train_dataset=Dataset.from_list(
-                [{"prompt": run.conversation(d), "index": i} for i, d in enumerate(run.train)]
+                [{"prompt": session.conversation(d), "index": i} for i, d in enumerate(session.train)]
             ),
             processing_class=tokenizer,
-            peft_config=_lora(run, model),
+            peft_config=_lora(session, model),
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -144,15 +144,15 @@ class TrlBackend:
             )
         return processes
 
-    def _config(self, run: TrainingRun, model: Any, processes: int, vllm: bool, longest: int) -> Any:
+    def _config(self, session: Session, model: Any, processes: int, vllm: bool, longest: int) -> Any:
         from trl import GRPOConfig
 
-        recipe, on_cpu = run.recipe, self.device == "cpu"
+        recipe, on_cpu = session.recipe, self.device == "cpu"
         training, sampling = recipe.training, recipe.sampling
         dtype = str(model.dtype).removeprefix("torch.")
         return GRPOConfig(
-            output_dir=str(run.folder / "checkpoints"),
-            max_steps=run.steps,
+            output_dir=str(session.folder / "checkpoints"),
+            max_steps=session.steps,
             per_device_train_batch_size=training.group_size,
             gradient_accumulation_steps=training.batch_size // processes,
             num_generations=training.group_size,
@@ -165,7 +165,7 @@ class TrlBackend:
             vllm_importance_sampling_correction=False,
             vllm_max_model_length=longest,
             beta=0.0,
-            learning_rate=_rate(run, model),
+            learning_rate=_rate(session, model),
             lr_scheduler_type="constant",
             adam_beta1=0.9,
             adam_beta2=0.95,
@@ -189,16 +189,16 @@ class TrlBackend:
         )
 
 
-def _lora(run: TrainingRun, model: Any) -> Any:
+def _lora(session: Session, model: Any) -> Any:
     from peft import LoraConfig
 
-    lora = run.recipe.lora
+    lora = session.recipe.lora
     layers = {name.rpartition(".")[2]: layer for name, layer in model.named_modules()}
     for target in lora.target_modules or ():
         # peft passes over a name that fits nothing as long as another one fits
         if layers.get(target.rpartition(".")[2]) in (None, model.get_output_embeddings()):
             raise RecipeError(
-                f"lora.target_modules: {run.recipe.model} has no layer {target} that can be adapted",
+                f"lora.target_modules: {session.recipe.model} has no layer {target} that can be adapted",
                 suggestion(target, sorted(layers)) or "null adapts every linear layer but the unembedding",
             )
     return LoraConfig(
@@ -210,7 +210,7 @@ def _lora(run: TrainingRun, model: Any) -> Any:
     )
 
 
-def _longest_prompt(run: TrainingRun, tokenizer: Any, config: Any) -> int:
+def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:
     """Tokens of the longest prompt; TRL cuts none, so one that leaves no room for its answer is refused."""
     from jinja2 import TemplateError
 
@@ -218,26 +218,26 @@ def _longest_prompt(run: TrainingRun, tokenizer: Any, config: Any) -> int:
 
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = 0
-    for document in (*run.train, *run.test[: run.recipe.evaluation.prompts]):
+    for document in (*session.train, *session.test[: session.recipe.evaluation.prompts]):
         try:
-            length = len(prompt_ids(tokenizer, run.conversation(document)))
+            length = len(prompt_ids(tokenizer, session.conversation(document)))
         except (ValueError, TemplateError) as error:
             raise ModelError(
-                f"the tokenizer of {run.recipe.model} cannot write a chat with a system message: {error}",
+                f"the tokenizer of {session.recipe.model} cannot write a chat with a system message: {error}",
                 "name an instruction-tuned model whose tokenizer has a chat template",
             ) from error
-        if limit is not None and length + run.recipe.sampling.max_tokens > limit:
+        if limit is not None and length + session.recipe.sampling.max_tokens > limit:
             raise DataError(
                 f"text {document.id} makes a prompt of {length} tokens: with sampling.max_tokens "
-                f"{run.recipe.sampling.max_tokens} that is beyond the {limit} of {run.recipe.model}",
+                f"{session.recipe.sampling.max_tokens} that is beyond the {limit} of {session.recipe.model}",
                 "leave it out, or cut texts with data.passage_words",
             )
         longest = max(longest, length)
     return longest
 
 
-def _rate(run: TrainingRun, model: Any) -> float:
-    rate = run.recipe.training.learning_rate
+def _rate(session: Session, model: Any) -> float:
+    rate = session.recipe.training.learning_rate
     if rate != "auto":
         return rate
     from paraphrase_rl.recipe.arithmetic import auto_learning_rate

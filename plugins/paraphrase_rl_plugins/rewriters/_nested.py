@@ -18,11 +18,10 @@ class Nested:
     """The rewriter a component names, contained; by default the run's policy, else ``prompted``."""
 
     def __init__(self, component: Component | None, context: Context) -> None:
-        from paraphrase_rl.plugin.registry import default_registry
 
         chosen = component or Component(name="prompted" if context.run is None else "policy")
         self.name = chosen.name
-        self._rewriter = default_registry().build("rewriters", chosen.name, chosen.options, context)
+        self._rewriter = context.components().build("rewriters", chosen.name, chosen.options, context)
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""

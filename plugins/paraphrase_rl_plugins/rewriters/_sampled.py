@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.evaluation.contain import Rewrites
-from paraphrase_rl.plugin.protocols import Policy
+from paraphrase_rl.plugin.protocols import Backend, Policy
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
 from paraphrase_rl.types import Rewrite
@@ -87,6 +87,6 @@ def load_policy(
     Raises:
         PrlError: there is no such backend, or it cannot load the model.
     """
-    from paraphrase_rl.plugin.registry import default_registry
 
-    return default_registry().build("backends", backend, options, context).policy(model, adapter)
+    built: Backend = context.components().build("backends", backend, options, context)
+    return built.policy(model, adapter)

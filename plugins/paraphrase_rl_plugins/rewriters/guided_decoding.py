@@ -94,10 +94,9 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
 
 def _detector(chosen: Component | None, context: Context) -> tuple[str, Detector]:
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
-    from paraphrase_rl.plugin.registry import default_registry
 
     if chosen is not None:
-        return chosen.name, default_registry().build("detectors", chosen.name, chosen.options, context)
+        return chosen.name, context.components().build("detectors", chosen.name, chosen.options, context)
     if not isinstance(context.ensemble, CalibratedEnsemble):
         raise UsageError(
             "guided-decoding needs a detector to follow, and there is no ensemble",

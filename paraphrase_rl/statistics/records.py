@@ -1,0 +1,100 @@
+"""What results are made of, as kept in files: records, figures with their intervals, rates by group of writers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from paraphrase_rl.errors import EvaluationError
+from paraphrase_rl.files import write_text
+
+
+class Record(BaseModel):
+    """Base of the records: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+_Record = TypeVar("_Record", bound=Record)
+
+
+def write_record(record: Record, path: Path) -> None:
+    """Keep a record as JSON, whole or not at all."""
+    write_text(path, record.model_dump_json(indent=1) + "\n")
+
+
+def read_record(kind: type[_Record], path: Path, missing: str, command: str) -> _Record:
+    """What :func:`write_record` wrote.
+
+    Args:
+        kind: of the record.
+        path: its file.
+        missing: what its folder lacks where there is no file, such as "holds no evaluation".
+        command: what makes it.
+
+    Raises:
+        EvaluationError: there is none, or it is damaged.
+    """
+    try:
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise EvaluationError(f"{path.parent} {missing}", f"make one: {command}") from None
+    except (OSError, ValueError) as error:
+        why = str(error)
+        if isinstance(error, ValidationError):
+            first = error.errors()[0]
+            why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+        raise EvaluationError(f"cannot read {path}: {why}", f"make it anew: {command}") from error
+
+
+class _HasRate(Protocol):
+    @property
+    def target_fpr(self) -> float: ...
+
+
+_Row = TypeVar("_Row", bound=_HasRate)
+
+
+def at_rate(rows: Iterable[_Row], target_fpr: float) -> list[_Row]:
+    """The rows of one operating point; rates that only rounding tells apart are the same."""
+    return [row for row in rows if math.isclose(row.target_fpr, target_fpr)]
+
+
+class Estimate(Record):
+    """A figure with its 95 % interval.
+
+    ``value`` is ``None`` where there was nothing to measure, and then so are the bounds. Bounds are ``None`` beside a
+    value where too few documents leave no interval.
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = Field(ge=0, description="documents it rests on")
+
+
+class FalsePositives(Record):
+    """False positive rate of a detector on the human texts of one group, at the threshold of everybody."""
+
+    rewriter: str = Field(description="what was done to the human texts; none = nothing")
+    detector: str
+    group: str = Field(description="a group of writers; 'all' = every human text")
+    target_fpr: float
+    words: int | None = Field(description="texts cut to so many words; None = as they are")
+    rate: Estimate
+
+
+class FairnessGap(Record):
+    """False positive rate of ``group`` minus that of ``reference``, same threshold, same length."""
+
+    rewriter: str
+    detector: str
+    group: str
+    reference: str
+    target_fpr: float
+    words: int | None
+    gap: Estimate
