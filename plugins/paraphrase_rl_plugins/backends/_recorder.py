@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -66,10 +65,7 @@ def save_adapter(run: TrainingRun, trainer: RecipeTrainer) -> None:
     """Write the final adapter whole or not at all."""
     if not trainer.accelerator.is_main_process:
         return
-    adapter, unfinished = run.folder / "adapter", run.folder / ".adapter"
+    unfinished = run.directory.unfinished / "adapter"
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
     trainer.processing_class.save_pretrained(unfinished)
-    if adapter.exists():
-        shutil.rmtree(adapter)
-    unfinished.rename(adapter)
-    run.add_checkpoint(trainer.state.global_step, adapter, "final")
+    run.add_checkpoint(trainer.state.global_step, unfinished, "final")
