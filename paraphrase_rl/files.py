@@ -7,10 +7,12 @@ import hashlib
 import json
 import math
 import os
+import shutil
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from paraphrase_rl.errors import PrlError, RunError
 
@@ -49,7 +51,8 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR, 0o644)
+        # a link would make and lock a file of somebody else
+        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
     except OSError as why:
         raise error(f"cannot write {folder}: {why.strerror}", "choose another --out") from why
     try:
@@ -58,6 +61,35 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
         os.close(lock)
         raise error(f"{taken} in {folder}", "wait for it to end, or choose another --out") from why
     return lock
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path that a file of a folder names, relative to that folder; links are followed to where they lead.
+
+    Raises:
+        ValueError: it leads out of the folder, or is the folder itself, or holds a link that leads out.
+    """
+    home, path = folder.resolve(), folder / name
+    try:
+        found = path.resolve()
+        if home not in found.parents:
+            raise ValueError(f"{name!r} leads out of {folder}")
+        for root, folders, files in os.walk(found):
+            for entry in (*folders, *files):
+                held = Path(root, entry)
+                if held.is_symlink() and home not in held.resolve().parents:
+                    raise ValueError(f"{name!r} holds {entry!r}, a link that leads out of {folder}")
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        raise ValueError(f"{name!r} cannot be followed: {error}") from error
+    return path
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all it holds, or a link, but nothing that a link leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def sha256_text(text: str) -> str:
@@ -107,18 +139,15 @@ def _explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all (temporary file beside it, then rename).
-
-    Raises:
-        RunError: the disk is full or the folder not writable; an earlier version of the file is untouched.
-    """
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary.unlink(missing_ok=True)  # of a killed process with the same number, as in a container
         try:
-            with temporary.open("w", encoding="utf-8") as stream:
-                stream.write(text)
+            with temporary.open("xb") as stream:
+                yield stream
                 stream.flush()
                 os.fsync(stream.fileno())
             temporary.replace(path)
@@ -127,9 +156,65 @@ def write_text(path: Path, text: str) -> None:
             raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all (temporary file beside it, then rename).
+
+    Raises:
+        RunError: the disk is full or the folder not writable; an earlier version of the file is untouched.
+    """
+    with _whole(path) as stream:
+        stream.write(text.encode())
+
+
+def copy_file(source: Path, path: Path) -> None:
+    """Copy a file whole or not at all.
+
+    Raises:
+        RunError: as :func:`write_text`, or the source cannot be read.
+    """
+    with _whole(path) as stream, source.open("rb") as held:
+        shutil.copyfileobj(held, stream)
+
+
+def copy_folder(source: Path, folder: Path) -> None:
+    """Copy a folder to a new place.
+
+    Raises:
+        RunError: something is there already, or it cannot be copied.
+    """
+    with new_folder(folder) as unfinished:
+        shutil.copytree(source, unfinished)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A place, not there yet, for a folder that is to appear whole or not at all: at the end it gets its name.
+
+    Raises:
+        RunError: something of that name is there already, or it cannot be written.
+    """
+    taken = RunError(f"{folder} is there already", "choose another folder; nothing in it was changed")
+    if os.path.lexists(folder):
+        raise taken
+    with _explained(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # a name that nobody has: what lies beside the folder may be somebody's
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
+            unfinished = Path(beside) / folder.name
+            yield unfinished
+            if os.path.lexists(folder):
+                raise taken
+            unfinished.rename(folder)
+
+
+def json_text(value: object) -> str:
+    """Indented JSON."""
+    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
 def write_json(path: Path, value: object) -> None:
     """Write indented JSON, whole or not at all."""
-    write_text(path, json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+    write_text(path, json_text(value))
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
@@ -35,9 +36,8 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
     backend = chosen(None, options, run)
     row = checkpoint_row(run, "last" if step is None else step)
     out = out or run / f"adapter-{row['step']}"
-    if out.exists():
+    if os.path.lexists(out):
         raise RunError(f"{out} is there already", "choose another --out")
-    out.parent.mkdir(parents=True, exist_ok=True)
     say(f"exporting step {row['step']} of {run}")
     default_registry().build("backends", backend.name, backend.options).export(run, row, out)
     click.echo(out)

@@ -228,7 +228,8 @@ def _prepared(
         )
     else:
         if directory.writes:
-            keep_fitted(ensemble, registry, folder / "detectors").to_file(folder / "calibration.json")
+            kept = keep_fitted(ensemble, registry, folder / "detectors", directory.keep_folder)
+            kept.to_file(folder / "calibration.json", directory.keep)
         directory.begin(dump_recipe(loaded), facts)
     steps = total_steps(len(train), recipe.training)
 

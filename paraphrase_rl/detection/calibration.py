@@ -203,11 +203,11 @@ class CalibrationSet(_Record):
     combine: Literal["mean", "worst-case"] = "mean"
     combined: Calibration | None = None
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path, write: Callable[[Path, str], None] = files.write_text) -> None:
         """Write the file, whole or not at all; trained detectors are named from here, so that both may move."""
         home = path.parent.resolve()
         kept = self._placed(lambda folder: os.path.relpath(folder, home))
-        files.write_json(path, kept.model_dump(mode="json", by_alias=True))
+        write(path, files.json_text(kept.model_dump(mode="json", by_alias=True)))
 
     def _placed(self, place: Callable[[str], str]) -> CalibrationSet:
         """The same with ``fitted`` of each calibration put elsewhere."""
@@ -243,7 +243,20 @@ class CalibrationSet(_Record):
                 f"{path} is not a calibration: weights do not match detectors", RECALIBRATE
             )
         home = path.parent.resolve()
+        if (home / "recipe.yaml").exists():  # of a run, which may come from elsewhere
+            found._stays_in(path)
         return found._placed(lambda folder: str((home / folder).resolve()))
+
+    def _stays_in(self, path: Path) -> None:
+        for calibration in self.calibrations:
+            try:
+                if calibration.fitted is not None:
+                    files.inside(path.parent, calibration.fitted)
+            except ValueError as error:
+                raise CalibrationError(
+                    f"{path}, detector {calibration.detector}: {error}",
+                    "a run keeps its trained detectors in itself: copy the folder into it and name that",
+                ) from error
 
 
 def check_provenance(calibration: Calibration, current: Mapping[str, str]) -> None:

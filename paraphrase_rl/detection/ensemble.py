@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -18,7 +18,7 @@ from paraphrase_rl.detection.calibration import (
     fit_calibration,
 )
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.files import sha256_texts
+from paraphrase_rl.files import sha256_texts, write_text
 from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.plugin.specs import Context
@@ -116,14 +116,19 @@ class CalibratedEnsemble:
         records = [m.calibration for m in self.members] + ([self.combined] if self.combined else [])
         return [line for record in records for line in record.warnings()]
 
-    def to_file(self, path: Path) -> None:
-        """Keep the calibrations; detectors are built anew from their options."""
+    def to_file(self, path: Path, write: Callable[[Path, str], None] = write_text) -> None:
+        """Keep the calibrations; detectors are built anew from their options.
+
+        Args:
+            path: the file.
+            write: what writes it.
+        """
         CalibrationSet(
             calibrations=tuple(m.calibration for m in self.members),
             weights=tuple(m.weight for m in self.members),
             combine=self.combine,
             combined=self.combined,
-        ).write(path)
+        ).write(path, write)
 
 
 def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) -> FloatArray:

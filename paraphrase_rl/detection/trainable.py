@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.files import fitted_folder
+from paraphrase_rl.files import copy_folder, fitted_folder
 from paraphrase_rl.plugin.registry import Registry
 
 Fit = Callable[[Any, Any, Path], None]
@@ -34,8 +33,19 @@ def trainer_of(registry: Registry, detector: str) -> Fit:
     return fit
 
 
-def keep_fitted(ensemble: CalibratedEnsemble, registry: Registry, folder: Path) -> CalibratedEnsemble:
+def keep_fitted(
+    ensemble: CalibratedEnsemble,
+    registry: Registry,
+    folder: Path,
+    copy_folder: Callable[[Path, Path], None] = copy_folder,
+) -> CalibratedEnsemble:
     """Copy the trained detectors of an ensemble into ``folder``, so that training them anew leaves this one as it is.
+
+    Args:
+        ensemble: the ensemble.
+        registry: where its detectors come from.
+        folder: where a copy of each goes.
+        copy_folder: what copies a folder to a new place.
 
     Returns:
         The same ensemble; its calibrations say where the copies are.
@@ -47,7 +57,7 @@ def keep_fitted(ensemble: CalibratedEnsemble, registry: Registry, folder: Path) 
         name = member.name.rpartition("/")[2]
         source = fitted_folder(name, member.calibration.options.get("folder"))
         copy = folder.resolve() / name
-        shutil.copytree(source, copy, dirs_exist_ok=True)
+        copy_folder(source, copy)
         return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
 
     return CalibratedEnsemble([kept(m) for m in ensemble.members], ensemble.combine, ensemble.combined)

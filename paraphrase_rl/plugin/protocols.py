@@ -168,6 +168,11 @@ class Session(Protocol):
         ...
 
     @property
+    def unfinished(self) -> Path:
+        """Where a checkpoint is written until it is whole and entered."""
+        ...
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run."""
         ...

@@ -9,27 +9,47 @@
 ``samples.jsonl``      rewrites beside their sources, with their terms
 ``events.jsonl``       starts, monitors, retries, adjustments, the end
 ``checkpoints.jsonl``  what the backend really holds
+``checkpoints/``       training states; what is half written lies in its folder ``.unfinished``
 ``adapter/``           the final adapter, in PEFT's format
+``.lock``              held while a process works here; says what a start has written, until there is a run
+
+Nothing is deleted or written over that no run wrote, and no path that a run's files name leads out of the run: a
+directory may hold what somebody else put there, and may come from somebody else.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.files import append_jsonl, lock_folder, read_jsonl, write_json, write_jsonl, write_text
+from paraphrase_rl.files import (
+    append_jsonl,
+    copy_file,
+    inside,
+    json_text,
+    lock_folder,
+    read_jsonl,
+    remove,
+    sha256_file,
+    sha256_text,
+    write_jsonl,
+    write_text,
+)
 
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
 """Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
-_TRACES = {".lock", "manifest.json", "calibration.json", "detectors"}
-"""Written before ``recipe.yaml`` makes a run of the directory: a new start writes over what a kill left of them."""
+LEDGER = "checkpoints.jsonl"
+_LOCK = ".lock"
+_WRITTEN_TO = (_LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
+_MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
+"""A start that has a row in one of these is worth resuming."""
+_DAMAGED = "the file was edited or damaged, or comes from elsewhere: bring back the one of this run"
 
 
 class RunDirectory:
@@ -44,7 +64,8 @@ class RunDirectory:
         self.folder = folder
         self.writes = writes
         self._lock: int | None = None
-        self._new = self._made = False
+        self._new = self._made = self._made_lock = False
+        self._wrote: dict[str, str | None] = {}
 
     @classmethod
     def create(cls, folder: Path, *, writes: bool = True) -> Self:
@@ -63,62 +84,161 @@ class RunDirectory:
                 f"{folder} holds a run already",
                 f"continue it with --resume {folder}, or choose another --out",
             )
+        run._refuse_foreign()  # before there is a lock, which would be a change already
         run._made = not folder.exists()
-        foreign = set() if run._made else {entry.name for entry in folder.iterdir()} - _TRACES
-        if foreign:
-            raise RunError(f"{folder} is not empty and holds no run", "choose another --out")
         run._acquire()
         run._new = True
+        try:
+            run._refuse_foreign()
+            run._remove_written(_noted(folder) or {})
+            os.truncate(folder / _LOCK, 0)
+        except BaseException:
+            run.close()
+            raise
         return run
 
     def begin(self, recipe_yaml: str, manifest: Mapping[str, Any]) -> None:
         """Say what the run is; from here on it can be resumed."""
         if self.writes:
-            write_json(self.folder / "manifest.json", manifest)
-            write_text(self.folder / "recipe.yaml", recipe_yaml)
+            self.keep(self.folder / "manifest.json", json_text(manifest))
+            self.keep(self.folder / "recipe.yaml", recipe_yaml)
+
+    def keep(self, path: Path, text: str) -> None:
+        """Write a file of the start; should the start come to nothing, it goes again.
+
+        Raises:
+            RunError: somebody put something there meanwhile, or it cannot be written.
+        """
+        self._claim(path, sha256_text(text))
+        write_text(path, text)
+
+    def keep_folder(self, source: Path, folder: Path) -> None:
+        """Copy a folder into the run; as :meth:`keep`, file by file."""
+        for parent in reversed(folder.parents):
+            if self._name(parent) not in {None, ".", *self._wrote}:
+                self._make(parent)
+        self._make(folder)
+        for path in sorted(source.rglob("*")):  # a folder before what it holds
+            copy = folder / path.relative_to(source)
+            if path.is_dir():
+                self._make(copy)
+            else:
+                self._claim(copy, sha256_file(path))
+                copy_file(path, copy)
+
+    def _make(self, folder: Path) -> None:
+        self._claim(folder, None)
+        folder.mkdir()
+
+    def _claim(self, path: Path, digest: str | None) -> None:
+        """Note what is about to be written, so that a later start can tell it from what a user put there.
+
+        Args:
+            path: where.
+            digest: SHA-256 of the file; ``None`` = a folder.
+        """
+        name = self._name(path)
+        assert name is not None
+        self._refuse_if_there(path)
+        append_jsonl(self.folder / _LOCK, {"path": name, "sha256": digest})
+        self._wrote[name] = digest
+
+    def _refuse_if_there(self, path: Path) -> None:
+        if os.path.lexists(path):
+            raise RunError(
+                f"{path} was put there while the run was starting",
+                "choose another --out; that file is as it was",
+            )
+
+    def _name(self, path: Path) -> str | None:
+        for home in (self.folder, self.folder.resolve()):
+            if path.is_relative_to(home):
+                return path.relative_to(home).as_posix()
+        return None
 
     @classmethod
     def resume(cls, folder: Path, *, writes: bool = True) -> Self:
         """Open a run to continue it.
 
         Raises:
-            RunError: there is no run, or another process is working in it.
+            RunError: there is no run, another process is working in it, or a link of it leads elsewhere.
         """
         if not (folder / "recipe.yaml").is_file():
             raise RunError(
                 f"{folder} holds no run", "start one with prl train --out; a run has a recipe.yaml"
             )
+        for name in _WRITTEN_TO:
+            try:
+                if os.path.lexists(folder / name):
+                    inside(folder, name)
+            except ValueError as error:
+                raise RunError(
+                    f"{error}: nothing is written there",
+                    "put a copy of what it leads to in its place; a run keeps everything in its own folder",
+                ) from error
         run = cls(folder, writes=writes)
-        run._acquire()
+        if writes:
+            run._acquire()
         return run
 
     def _acquire(self) -> None:
-        if self.writes:
-            self._lock = lock_folder(self.folder, RunError, "another run is working")
+        self._made_lock = not os.path.lexists(self.folder / _LOCK)
+        self._lock = lock_folder(self.folder, RunError, "another run is working")
+
+    def _refuse_foreign(self) -> None:
+        noted = _noted(self.folder)
+        for name in _entries(self.folder):
+            if name == _LOCK and noted is not None:
+                continue
+            if not _is_as_noted(self.folder, name, noted or {}):
+                raise RunError(
+                    f"{self.folder} is not empty and holds no run: {name} is there",
+                    "choose another --out; nothing in it was changed",
+                )
 
     def close(self) -> None:
         """Let go of the directory; a new run that measured nothing leaves nothing behind."""
         if self._lock is None:
             return
-        if self._new and not self.rows("evaluations.jsonl"):
+        if self._new:
             self._discard()
         os.close(self._lock)
         self._lock = None
 
     def _discard(self) -> None:
-        for name in ("recipe.yaml", "checkpoints", *STEP_FILES, *_TRACES):
-            if (self.folder / name).is_dir():
-                shutil.rmtree(self.folder / name, ignore_errors=True)
-            else:
-                (self.folder / name).unlink(missing_ok=True)
+        remove(self.unfinished)
+        with suppress(OSError):  # not made, or it holds something
+            self.unfinished.parent.rmdir()
+        self._remove_written(self._wrote)
+        if self._made_lock or self._wrote:
+            (self.folder / _LOCK).unlink(missing_ok=True)
         if self._made:
             with suppress(OSError):  # somebody put a file there meanwhile
                 self.folder.rmdir()
 
+    def _remove_written(self, wrote: Mapping[str, str | None]) -> None:
+        for name in reversed(list(_entries(self.folder))):  # what a folder holds before the folder
+            if _is_as_noted(self.folder, name, wrote):
+                if wrote[name] is None:
+                    with suppress(OSError):  # it holds something of somebody else
+                        (self.folder / name).rmdir()
+                else:
+                    (self.folder / name).unlink()
+
     def append(self, name: str, row: Mapping[str, object]) -> None:
         """Add a row to one of the JSON-lines files."""
-        if self.writes:
-            append_jsonl(self.folder / name, row)
+        if not self.writes:
+            return
+        path = self.folder / name
+        if self._new and name not in self._wrote:
+            self._refuse_if_there(path)
+        try:
+            append_jsonl(path, row)
+        finally:
+            if self._new and path.is_file():
+                self._wrote[name] = sha256_file(path)
+        if name in _MEASURED:
+            self._new = False
 
     def rows(self, name: str) -> list[dict[str, Any]]:
         """Rows of one of the JSON-lines files, empty when there is none."""
@@ -132,11 +252,14 @@ class RunDirectory:
         )
 
     @property
+    def unfinished(self) -> Path:
+        """Where a backend writes a checkpoint before it enters it; emptied when the run goes on."""
+        return self.folder / "checkpoints" / ".unfinished"
+
+    @property
     def finished(self) -> bool:
         """Whether the run came to its end: its final adapter is there, or at the service."""
-        return any(
-            row["kind"] == "final" and is_there(self.folder, row) for row in self.rows("checkpoints.jsonl")
-        )
+        return any(row["kind"] == "final" and is_there(self.folder, row) for row in ledger(self.folder))
 
     def add_checkpoint(
         self, step: int, where: Path | str, kind: str, *, every: int, keep: int, **details: str | None
@@ -147,35 +270,79 @@ class RunDirectory:
         them), and the final one. References all stay: the service lets go of its own when their time is over.
 
         Args:
-            where: its folder in this directory, or a service's reference to it.
+            where: its folder in this directory, or a service's reference to it. From :attr:`unfinished` it moves
+                to where it stays: ``adapter`` for the final one, else its own name in ``checkpoints``.
             details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
+
+        Raises:
+            RunError: something is there already that the ledger does not list.
         """
         if not self.writes:
             return
-        place = (
-            {"reference": where} if isinstance(where, str) else {"path": str(where.relative_to(self.folder))}
+        before, place = ledger(self.folder), where
+        if isinstance(where, Path) and where.parent == self.unfinished:
+            place = self.folder / ("adapter" if kind == "final" else f"checkpoints/{where.name}")
+        named = (
+            {"reference": place} if isinstance(place, str) else {"path": str(place.relative_to(self.folder))}
         )
-        rows = [row for row in self.rows("checkpoints.jsonl") if not place.items() <= row.items()]
-        rows.append({"step": step, "kind": kind, **place, **details})
+        rows = [row for row in before if not named.items() <= row.items()]
+        if isinstance(place, Path) and place != where and os.path.lexists(place):
+            if rows == before:
+                raise _unlisted(self.folder, str(place.relative_to(self.folder)))
+            self._put_aside(named["path"])
+        rows.append({"step": step, "kind": kind, **named, **details})
+        # Listed before it is in its place, and out of its place before it is unlisted: whatever moment a kill
+        # comes at, what lies in a checkpoint's place and is not listed was never a run's.
+        write_jsonl(self.folder / LEDGER, rows)
+        if isinstance(place, Path) and isinstance(where, Path) and place != where:
+            where.rename(place)
+        self._new = False
         periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
         kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
-        stays = [row for row in rows if row["kind"] == "final" or "reference" in row or row["step"] in kept]
-        write_jsonl(self.folder / "checkpoints.jsonl", stays)
-        for row in rows:
-            if row not in stays:
-                shutil.rmtree(self.folder / row["path"], ignore_errors=True)
+        self._keep_rows(
+            rows, [r for r in rows if r["kind"] == "final" or "reference" in r or r["step"] in kept]
+        )
+        with suppress(OSError):  # there is none, or a backend is writing there
+            self.unfinished.rmdir()
+
+    def _keep_rows(self, rows: Sequence[dict[str, Any]], kept: Sequence[dict[str, Any]]) -> None:
+        """Shorten the ledger, and delete the checkpoints that leave it."""
+        if len(kept) == len(rows):
+            return
+        stay = {row.get("path") for row in kept}
+        aside = [self._put_aside(r["path"]) for r in rows if "path" in r and r["path"] not in stay]
+        if kept:
+            write_jsonl(self.folder / LEDGER, kept)
+        else:
+            (self.folder / LEDGER).unlink()  # an empty one is how a damaged one looks
+        for path in aside:
+            remove(path)
+
+    def _put_aside(self, name: str) -> Path:
+        """Move a checkpoint out of its place; what else a ledger may name in the run is not ours to delete."""
+        path = place_of(self.folder, {"path": name})
+        aside = self.unfinished / f"{path.name}.old"
+        is_checkpoint = path.parts[:-1] == self.unfinished.parent.parts and path != self.unfinished
+        if (is_checkpoint or name == "adapter") and os.path.lexists(path):
+            self.unfinished.mkdir(parents=True, exist_ok=True)
+            remove(aside)
+            path.rename(aside)
+        return aside
 
     def last_checkpoint(self) -> tuple[int, Path | str] | None:
         """Step of the newest checkpoint to continue from, and where it is: a folder that was written whole and is
         still there, or a service's reference that has not expired.
 
         Raises:
-            RunError: there were references, and all have expired.
+            RunError: there were references, and all have expired; or checkpoints are there that the ledger does not
+                list.
         """
-        periodic = [row for row in self.rows("checkpoints.jsonl") if row["kind"] == "periodic"]
+        rows = ledger(self.folder)
+        self._refuse_unlisted(rows)
+        periodic = [row for row in rows if row["kind"] == "periodic"]
         for row in reversed(periodic):
             if is_there(self.folder, row):
-                return int(row["step"]), row.get("reference") or self.folder / row["path"]
+                return int(row["step"]), row.get("reference") or place_of(self.folder, row)
         expired = [row for row in periodic if has_expired(row)]
         if expired:
             raise RunError(
@@ -183,6 +350,17 @@ class RunDirectory:
                 "start a new run; prl train -o ttl_days=... keeps them longer",
             )
         return None
+
+    def _refuse_unlisted(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Going on writes where they are."""
+        listed = {"/".join(Path(row["path"]).parts[:2]) for row in rows if "path" in row}
+        checkpoints = self.unfinished.parent
+        there = [path for path in (self.folder / "adapter",) if os.path.lexists(path)]
+        there += sorted(path for path in checkpoints.glob("*") if path.is_dir() and path != self.unfinished)
+        for path in there:
+            name = path.relative_to(self.folder).as_posix()
+            if name not in listed:
+                raise _unlisted(self.folder, name)
 
     def rewind(self, step: int) -> None:
         """Forget everything after ``step``: rows of later steps, and checkpoints a kill left half written.
@@ -192,20 +370,103 @@ class RunDirectory:
         """
         if not self.writes:
             return
+        rows = ledger(self.folder)
+        self._keep_rows(
+            rows, [r for r in rows if r["step"] <= step and ("reference" in r or is_there(self.folder, r))]
+        )
         for name in STEP_FILES:
-            rows = self.rows(name)
-            write_jsonl(self.folder / name, [row for row in rows if row.get("step", step) <= step])
-        ledger = [
-            row
-            for row in self.rows("checkpoints.jsonl")
-            if row["step"] <= step and ("reference" in row or (self.folder / row["path"]).is_dir())
-        ]
-        write_jsonl(self.folder / "checkpoints.jsonl", ledger)
-        whole = {self.folder / row["path"] for row in ledger if "path" in row}
-        checkpoints = self.folder / "checkpoints"
-        for entry in checkpoints.iterdir() if checkpoints.is_dir() else ():
-            if entry.is_dir() and entry not in whole:
-                shutil.rmtree(entry)
+            if (self.folder / name).exists():
+                write_jsonl(
+                    self.folder / name, [row for row in self.rows(name) if row.get("step", step) <= step]
+                )
+        remove(self.unfinished)
+
+
+def ledger(folder: Path) -> list[dict[str, Any]]:
+    """The checkpoints that a run lists, each where it says inside the run or at a service.
+
+    Raises:
+        RunError: a row is none of a run's, or names a place outside of the run.
+    """
+    rows = read_jsonl(folder / LEDGER)
+    for number, row in enumerate(rows, start=1):
+        try:
+            _check(folder, row)
+        except (KeyError, TypeError, ValueError) as error:
+            why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise RunError(
+                f"{folder / LEDGER}, row {number}: not what a run writes: {why}", _DAMAGED
+            ) from error
+    return rows
+
+
+def _check(folder: Path, row: Mapping[str, Any]) -> None:
+    if "reference" not in row:
+        inside(folder, row["path"])
+    has_expired(row)
+    for key, kind in (("step", int), ("kind", str), ("reference", str), ("sampler", str)):
+        value = row[key] if key in ("step", "kind") else row.get(key, "")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f"{key} is {value!r}")
+
+
+def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
+    """The folder of a checkpoint on disk, by its row of the ledger.
+
+    Raises:
+        RunError: it is not inside the run.
+    """
+    try:
+        return inside(folder, row["path"])
+    except ValueError as error:
+        raise RunError(f"{folder / LEDGER}: {error}", _DAMAGED) from error
+
+
+def _unlisted(folder: Path, name: str) -> RunError:
+    return RunError(
+        f"{folder / name} is there, and {LEDGER} does not list it",
+        f"if {LEDGER} was damaged bring it back; else move {name} away: going on would write there",
+    )
+
+
+def _noted(folder: Path) -> dict[str, str | None] | None:
+    """What a start wrote into a folder, as its lock says: name -> SHA-256, ``None`` = a folder. ``None`` where the
+    lock is not one of ours."""
+    lock = folder / _LOCK
+    if not os.path.lexists(lock):
+        return {}
+    if lock.is_symlink() or not lock.is_file():
+        return None
+    try:
+        rows = read_jsonl(lock)
+    except (RunError, OSError):
+        return None
+    if any(row.keys() != {"path", "sha256"} for row in rows) or (not rows and lock.stat().st_size):
+        return None
+    return {str(row["path"]): row["sha256"] for row in rows}
+
+
+def _entries(folder: Path) -> Iterator[str]:
+    """Names of all that a folder holds, a folder before what it holds; links are not followed."""
+
+    def fail(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise RunError(
+                f"cannot read {error.filename}: {error.strerror}", "choose another --out"
+            ) from error
+
+    for root, folders, files in os.walk(folder, onerror=fail):
+        for name in (*folders, *files):
+            yield Path(root, name).relative_to(folder).as_posix()
+
+
+def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bool:
+    """Whether an entry of a folder is what was noted, unchanged since."""
+    path = folder / name
+    if name not in noted or path.is_symlink():
+        return False
+    digest = noted[name]
+    return path.is_dir() if digest is None else path.is_file() and sha256_file(path) == digest
 
 
 def is_running(folder: Path) -> bool:
@@ -226,9 +487,12 @@ def is_running(folder: Path) -> bool:
 def has_expired(row: Mapping[str, Any]) -> bool:
     """Whether a row of the ledger names a reference whose time at the service is over."""
     expires = row.get("expires")
-    return expires is not None and datetime.fromisoformat(expires) <= datetime.now(UTC)
+    if expires is None:
+        return False
+    end = datetime.fromisoformat(expires)
+    return (end if end.tzinfo else end.replace(tzinfo=UTC)) <= datetime.now(UTC)
 
 
 def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
     """Whether the checkpoint of a row of the ledger can still be had: its folder is there, or it has not expired."""
-    return not has_expired(row) if "reference" in row else (folder / row["path"]).is_dir()
+    return not has_expired(row) if "reference" in row else place_of(folder, row).is_dir()

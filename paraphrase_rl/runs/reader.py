@@ -16,7 +16,7 @@ from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.runs.directory import has_expired, is_running, is_there
+from paraphrase_rl.runs.directory import has_expired, is_running, is_there, ledger, place_of
 from paraphrase_rl.types import FloatArray
 
 _Row = TypeVar("_Row")
@@ -74,8 +74,7 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
     Raises:
         RunError: there is none, or it is gone.
     """
-    ledger = _rows(run, "checkpoints.jsonl", lambda row: ((int(row["step"]), row["kind"] == "final"), row))
-    rows = [row for _, row in sorted(ledger, key=lambda entry: entry[0])]
+    rows = sorted(ledger(run), key=lambda row: (row["step"], row["kind"] == "final"))
     there = [row for row in rows if is_there(run, row)]
     meant = [row for row in there if wanted in ("last", row["step"], row["kind"])]
     if meant:
@@ -91,7 +90,7 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
 
 def adapter_of(run: Path, row: Mapping[str, Any]) -> Path | str:
     """What a backend's ``policy`` loads for a row of the ledger: a folder, or the service's sampler weights."""
-    return str(row.get("sampler") or row["reference"]) if "reference" in row else run / row["path"]
+    return str(row.get("sampler") or row["reference"]) if "reference" in row else place_of(run, row)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +161,7 @@ def read_history(folder: Path) -> History:
         ended=moment(events[-1]["time"]) if ended else None,
         metrics=_by_step(folder, "metrics.jsonl"),
         evaluations=_by_step(folder, "evaluations.jsonl"),
-        checkpoints=tuple(_rows(folder, "checkpoints.jsonl", lambda row: _checkpoint(folder, row))),
+        checkpoints=tuple(_checkpoint(folder, row) for row in ledger(folder)),
     )
 
 
@@ -223,7 +222,7 @@ def _checkpoint(folder: Path, row: dict[str, Any]) -> Checkpoint:
     if "reference" in row:
         damage = f"expired at {row['expires']}" if has_expired(row) else None
     else:
-        damage = _damage(folder / row["path"])
+        damage = _damage(place_of(folder, row))
     return Checkpoint(
         step=int(row["step"]),
         final=row["kind"] == "final",

@@ -72,6 +72,11 @@ class TrainingSession:
         return self.directory.folder
 
     @property
+    def unfinished(self) -> Path:
+        """Where a checkpoint is written until it is whole and entered."""
+        return self.directory.unfinished
+
+    @property
     def steps(self) -> int:
         """Steps of the whole run."""
         return len(self.order)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import append_jsonl, read_jsonl
 from tests.training.cases import Case, Prl, contents, numbers, write_texts
 
 
@@ -57,14 +57,18 @@ def test_killed(
 
 
 def test_killed_twice_and_while_it_wrote(launch: Prl, broken: Path, unbroken: Path) -> None:
-    """At an epoch's end; torn last lines, a checkpoint half written, one written whole but not entered."""
+    """At an epoch's end; torn last lines, a checkpoint half written, one entered but not yet in its place."""
     assert steps(broken) == [1, 2, 3, 4, 5, 6]
+    unfinished = broken / "checkpoints" / ".unfinished"
+    append_jsonl(
+        broken / "checkpoints.jsonl", {"step": 8, "kind": "periodic", "path": "checkpoints/checkpoint-8"}
+    )
     for name in ("metrics", "samples", "events", "evaluations", "checkpoints"):
         with (broken / f"{name}.jsonl").open("a") as stream:
             stream.write('{"step": 7, "metr')
-    (broken / "checkpoints" / "checkpoint-7").mkdir()
-    (broken / "checkpoints" / "checkpoint-7" / "adapter_model.safetensors").write_bytes(b"half")
-    shutil.copytree(broken / "checkpoints" / "checkpoint-6", broken / "checkpoints" / "checkpoint-8")
+    shutil.copytree(broken / "checkpoints" / "checkpoint-6", unfinished / "checkpoint-8")
+    (unfinished / "checkpoint-7").mkdir()
+    (unfinished / "checkpoint-7" / "adapter_model.safetensors").write_bytes(b"half")
     faults = {"ACME_SIGNAL": "SIGKILL:2"}
     launch("train", "--resume", "run", cwd=broken.parent, environment=faults, code=-9)
     assert steps(broken) == [1, 2, 3, 4, 5, 6, 7]

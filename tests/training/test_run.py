@@ -60,26 +60,6 @@ def test_a_start_that_fails_leaves_nothing(tmp_path: Path, existed: bool) -> Non
     assert not existed or not list(folder.iterdir())
 
 
-def test_a_start_that_was_killed_does_not_block_the_next(tmp_path: Path) -> None:
-    (tmp_path / ".lock").touch()
-    (tmp_path / "manifest.json").write_text("{}")
-    (tmp_path / "calibration.json").write_text("{}")
-    run = RunDirectory.create(tmp_path)
-    run.begin("model: tiny\n", {"new": 1})
-    assert json.loads((tmp_path / "manifest.json").read_text()) == {"new": 1}
-
-
-def test_other_peoples_files_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").write_text("x")
-    with pytest.raises(RunError, match="not empty and holds no run"):
-        RunDirectory.create(tmp_path)
-    with pytest.raises(RunError, match=r"thesis\.tex is a file"):
-        RunDirectory.create(tmp_path / "thesis.tex")
-    with pytest.raises(RunError, match="cannot write"):
-        RunDirectory.create(tmp_path / "thesis.tex" / "run")
-    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
-
-
 def test_two_processes_do_not_work_in_one_directory(tmp_path: Path) -> None:
     begun(tmp_path / "run").close()
     code = (
@@ -137,7 +117,7 @@ def test_rewind_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
         run.event("monitor", step=step)
     checkpoint(run, 2, every=2)
     checkpoint(run, 4, every=2)
-    (run.folder / "checkpoints" / "checkpoint-6").mkdir()
+    (run.unfinished / "checkpoint-6").mkdir(parents=True)
     with (run.folder / "events.jsonl").open("a") as stream:
         stream.write('{"event": "moni')
     assert run.last_checkpoint() == (4, run.folder / "checkpoints" / "checkpoint-4")

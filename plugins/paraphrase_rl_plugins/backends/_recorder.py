@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -68,10 +67,7 @@ def save_adapter(session: Session, trainer: RecipeTrainer) -> None:
     """Write the final adapter whole or not at all."""
     if not trainer.accelerator.is_main_process:
         return
-    adapter, unfinished = session.folder / "adapter", session.folder / ".adapter"
+    unfinished = session.unfinished / "adapter"
     trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
     trainer.processing_class.save_pretrained(unfinished)
-    if adapter.exists():
-        shutil.rmtree(adapter)
-    unfinished.rename(adapter)
-    session.add_checkpoint(trainer.state.global_step, adapter, "final")
+    session.add_checkpoint(trainer.state.global_step, unfinished, "final")

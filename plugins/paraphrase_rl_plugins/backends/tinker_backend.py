@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import RecipeError, RunError
+from paraphrase_rl.files import new_folder
 from paraphrase_rl.plugin.protocols import Policy, TrainingResult
 from paraphrase_rl.plugin.specs import BackendSpec, Context, Options
 
@@ -172,13 +172,10 @@ class TinkerBackend:
         """
         from paraphrase_rl_plugins.backends._tinker_export import download
 
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        with self._service("try again") as service:
-            download(service, str(checkpoint["reference"]), unfinished)
-        _complete(unfinished)
-        unfinished.rename(out)
+        with new_folder(out) as unfinished:
+            with self._service("try again") as service:
+                download(service, str(checkpoint["reference"]), unfinished)
+            _complete(unfinished)
 
     def _service(self, remedy: str) -> Service:
         from paraphrase_rl_plugins.backends._tinker_service import Service

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import DataError, ModelError, RecipeError, RunError
+from paraphrase_rl.files import new_folder
 from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, scoring_dtype
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.plugin.protocols import Policy, TrainingResult
@@ -61,11 +62,11 @@ class TrlBackend:
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
         """Copy the adapter of a checkpoint, without what only a resumed training needs."""
-        unfinished = out.with_name(f".{out.name}.unfinished")
-        if unfinished.exists():
-            shutil.rmtree(unfinished)
-        shutil.copytree(run / checkpoint["path"], unfinished, ignore=shutil.ignore_patterns(*_TRAINING_STATE))
-        unfinished.rename(out)
+        from paraphrase_rl.runs.directory import place_of
+
+        held = place_of(run, checkpoint)
+        with new_folder(out) as unfinished:
+            shutil.copytree(held, unfinished, ignore=shutil.ignore_patterns(*_TRAINING_STATE))
 
     def train(self, session: Session) -> TrainingResult:
         """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``.
@@ -151,7 +152,7 @@ class TrlBackend:
         training, sampling = recipe.training, recipe.sampling
         dtype = str(model.dtype).removeprefix("torch.")
         return GRPOConfig(
-            output_dir=str(session.folder / "checkpoints"),
+            output_dir=str(session.unfinished),
             max_steps=session.steps,
             per_device_train_batch_size=training.group_size,
             gradient_accumulation_steps=training.batch_size // processes,
