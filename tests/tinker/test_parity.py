@@ -212,9 +212,9 @@ def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
     """Rollouts that TRL sampled, as if the service had."""
     from concurrent.futures import Future
 
-    size = trainer.run.recipe.training.group_size
-    indices = trainer.run.order[0]
-    prompts = [trainer.chat.prompt(trainer.run.conversation(trainer.run.train[i])) for i in indices]
+    size = trainer.session.recipe.training.group_size
+    indices = trainer.session.order[0]
+    prompts = [trainer.chat.prompt(trainer.session.conversation(trainer.session.train[i])) for i in indices]
     futures = []
     for group, prompt in enumerate(prompts):
         rollouts = judged.rollouts[group * size : (group + 1) * size]
