@@ -39,11 +39,11 @@ class CalibrationTexts(_Record):
     split: str = "calibration"
     digest: str = Field(description="SHA-256 of the texts with their labels, in order")
     median_words: int = Field(ge=0, description="of the human texts")
-    passage_words: int | None = Field(None, description="every text cut to so many words at most")
+    excerpt_words: int | None = Field(None, description="every text cut to so many words at most")
 
     def describe(self) -> str:
         """One phrase for a person."""
-        cut = f", cut to at most {self.passage_words} words" if self.passage_words else ""
+        cut = f", cut to at most {self.excerpt_words} words" if self.excerpt_words else ""
         return f"{self.source} ({self.split} split, median {self.median_words} words{cut})"
 
 

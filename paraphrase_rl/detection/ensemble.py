@@ -202,7 +202,7 @@ def calibrate_built(
             f"{corpus.source} has no AI texts in its calibration split: P(AI) cannot be fitted",
             "use data with texts of both labels",
         )
-    texts = describe_texts(corpus, recipe.data.passage_words)
+    texts = describe_texts(corpus, recipe.data.excerpt_words)
     rates = (recipe.calibration.target_fpr, *STANDARD_FPRS)
     members: list[Member] = []
     human_scores: dict[str, Scores] = {}
@@ -263,7 +263,7 @@ def load_ensemble(
     return CalibratedEnsemble(members, kept.combine, kept.combined if whole else None)
 
 
-def describe_texts(corpus: Corpus, passage_words: int | None) -> CalibrationTexts:
+def describe_texts(corpus: Corpus, excerpt_words: int | None) -> CalibrationTexts:
     """What the calibration texts are."""
     documents = corpus.select(split="calibration")
     lengths = [len(d.text.split()) for d in documents if d.label == "human"]
@@ -271,7 +271,7 @@ def describe_texts(corpus: Corpus, passage_words: int | None) -> CalibrationText
         source=corpus.source,
         digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),
         median_words=round(median(lengths)) if lengths else 0,
-        passage_words=passage_words,
+        excerpt_words=excerpt_words,
     )
 
 

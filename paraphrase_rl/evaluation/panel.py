@@ -259,7 +259,7 @@ def _ensemble(
 
 
 def _same_texts(plan: Plan, kept: CalibrationSet) -> None:
-    now = describe_texts(plan.corpus, plan.recipe.data.passage_words).digest
+    now = describe_texts(plan.corpus, plan.recipe.data.excerpt_words).digest
     then = kept.calibrations[0].texts.digest
     if now != then:
         raise EvaluationError(

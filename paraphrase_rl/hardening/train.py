@@ -124,7 +124,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             run=str(plan.run) if plan.run else None,
             source=plan.corpus.source,
             digest=plan.corpus.digest,
-            passage_words=plan.recipe.data.passage_words,
+            excerpt_words=plan.recipe.data.excerpt_words,
             seed=plan.seed,
             resamples=plan.resamples,
             target_fpr=plan.recipe.calibration.target_fpr,

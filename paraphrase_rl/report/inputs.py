@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.acceptance.verdict import Verdict, judge_run
+from paraphrase_rl.acceptance.verdict import Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import dumps, read_jsonl
@@ -135,7 +135,7 @@ def _verdict(run: Path, evaluation: Path | None) -> Verdict:
             places = [None if p is None else Path(p).resolve() for p in (verdict.evaluation, evaluation)]
             if places[0] == places[1]:
                 return verdict
-    return judge_run(run, evaluation=evaluation)
+    return validate_run(run, evaluation=evaluation)
 
 
 def _json(file: Path) -> dict[str, Any]:

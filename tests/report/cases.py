@@ -116,7 +116,7 @@ def results(**changes: Any) -> Results:
     return Results(
         **{
             "about": About(
-                run="runs/x", source="starter", digest="d" * 64, passage_words=48, ai_texts=8, human_texts=10,
+                run="runs/x", source="starter", digest="d" * 64, excerpt_words=48, ai_texts=8, human_texts=10,
                 groups={"native": 6, "non-native": 4}, samples=1, seed=0, resamples=1000, target_fpr=0.05,
                 started="2026-01-01T12:00:00+00:00", seconds=61.0, versions={"numpy": "2"}, notes=("no NLI model",),
             ),

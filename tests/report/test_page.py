@@ -287,9 +287,9 @@ def test_damaged_or_missing_input_is_an_error(run: Path, tmp_path: Path) -> None
 
 
 def test_the_kept_verdict_serves_until_what_it_judged_changes(full: Path) -> None:
-    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import validate_run
 
-    judged = judge_run(full)
+    judged = validate_run(full)
     kept = judged.model_copy(update={"checkpoint": 7})
     kept.write(full)
     assert read_material(full).verdict == kept
@@ -314,23 +314,23 @@ def test_the_policy_of_the_step_judged_is_in_the_headline() -> None:
 
 def test_checkpoints_the_best_was_chosen_from(full: Path) -> None:
     from paraphrase_rl.acceptance.checkpoint_choice import Candidate
-    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import validate_run
 
     one = Candidate(step=6, evasion=0.4, similarity=None, source="evaluation", on_front=True, chosen=True)
-    judge_run(full).model_copy(update={"candidates": (one,)}).write(full)
+    validate_run(full).model_copy(update={"candidates": (one,)}).write(full)
     document = page(full)
     check_document(document)
     assert "6, chosen" in document.text
 
 
 def test_groups_from_another_evaluation(full: Path, tmp_path: Path) -> None:
-    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import validate_run
 
     about = cases.results().about.model_copy(
         update={"source": "essays", "digest": "other", "human_texts": 77}
     )
     elsewhere = cases.write_evaluation(tmp_path / "essays", cases.results(about=about))
-    judge_run(full).model_copy(update={"fairness": str(elsewhere)}).write(full)
+    validate_run(full).model_copy(update={"fairness": str(elsewhere)}).write(full)
     assert "77 of essays" in page(full).text
     for file in elsewhere.iterdir():
         file.unlink()
@@ -338,9 +338,9 @@ def test_groups_from_another_evaluation(full: Path, tmp_path: Path) -> None:
 
 
 def test_the_headline_names_the_criteria_that_decide(full: Path) -> None:
-    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import validate_run
 
-    verdict = judge_run(full)
+    verdict = validate_run(full)
     failed = [line.criterion.replace("_", " ") for line in verdict.lines if line.verdict == "fail"]
     assert failed
     many = f"{len(failed)} of {len(verdict.lines)} criteria failed: {', '.join(failed)}."
@@ -348,9 +348,9 @@ def test_the_headline_names_the_criteria_that_decide(full: Path) -> None:
 
 
 def test_every_criterion_is_said_in_plain_words(full: Path) -> None:
-    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import validate_run
 
-    assert [line.criterion for line in judge_run(full).lines] == list(CRITERIA)
+    assert [line.criterion for line in validate_run(full).lines] == list(CRITERIA)
 
 
 def test_detectors_that_see_nothing_before_the_attack_are_named() -> None:

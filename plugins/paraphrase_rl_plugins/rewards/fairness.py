@@ -63,7 +63,7 @@ class Fairness:
         values = np.ones(len(batch))
         if not where.size:
             return Terms(values, details={"protected": protected})
-        judged = self.evasion(batch.subset(where.tolist()))
-        values[where] = judged.values
-        failures = tuple(replace(failure, index=int(where[failure.index])) for failure in judged.failures)
+        rated = self.evasion(batch.subset(where.tolist()))
+        values[where] = rated.values
+        failures = tuple(replace(failure, index=int(where[failure.index])) for failure in rated.failures)
         return Terms(values, failures, {"protected": protected})

@@ -2,7 +2,7 @@
 
 The default band is the 5th to 95th percentile (rounded) of the perplexities of human news under the default
 model: the 350 stories of the Lee corpus (gensim's ``lee_background.cor`` and ``lee.cor``), each cut to its
-first sentences, at most 48 words, read by the starter data's ``passage``. Perplexity falls as texts get
+first sentences, at most 48 words, cut as ``data.excerpt_words`` cuts. Perplexity falls as texts get
 longer, so measure the band anew for other lengths, texts or models (exp of minus the mean log-probability of
 human texts):
 

@@ -96,7 +96,7 @@ class TokenAdvantages:
 
 
 @dataclass(kw_only=True)
-class Judged:
+class RatedRollouts:
     """Rollouts with their rewards, groups one after the other.
 
     Attributes:
