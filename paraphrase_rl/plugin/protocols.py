@@ -10,6 +10,7 @@ from paraphrase_rl.types import (
     Document,
     Failure,
     FloatArray,
+    Measurements,
     RewardBatch,
     Rewrite,
     Rollout,
@@ -71,6 +72,14 @@ class Reward(Protocol):
 
     def __call__(self, batch: RewardBatch) -> Terms:
         """Values of shape (N,) in [0, 1], higher is better."""
+        ...
+
+
+class Metric(Protocol):
+    """Measures a rewrite against its source. No running state: a value depends on its own item alone (to 1e-4)."""
+
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        """For each rewrite a value, NaN where the metric does not apply, or NaN and a Failure."""
         ...
 
 
@@ -234,6 +243,7 @@ __all__ = [
     "DatasetSource",
     "Detector",
     "FloatArray",
+    "Metric",
     "Policy",
     "ProbabilityModel",
     "Reward",

@@ -30,6 +30,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             name=NAME,
             summary="1 - P(AI) on texts by second-language writers, 1 elsewhere; off if the data has no groups",
             factory=build,
+            role="fairness",
             options=FairnessOptions,
             default_weight=0.2,
             needs_groups=True,

@@ -63,6 +63,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             name=NAME,
             summary="perplexity under a reference model: 1 inside a human band, falling smoothly outside",
             factory=build,
+            role="fluency",
             options=FluencyOptions,
             default_weight=0.5,
             extra="models",
