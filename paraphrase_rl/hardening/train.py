@@ -212,7 +212,11 @@ class _Rewriter:
     def texts(self, attack: Attack, documents: Sequence[Document], what: str) -> list[Text]:
         """The rewrite of each document, or why there is none."""
         report = self._rewriting.report
-        rewriting = replace(self._rewriting, report=lambda line: report(f"{what} texts, {line}"))
+
+        def of_these(message: str, done: int | None = None, total: int | None = None) -> None:
+            report(f"{what} texts, {message}", done, total)
+
+        rewriting = replace(self._rewriting, report=of_these)
         info, (made,) = rewriting.rewrite_with(attack, (documents, 1))
         if info.label not in self.infos or info.failure:
             self.infos[info.label] = info

@@ -24,6 +24,7 @@ from paraphrase_rl.files import append_jsonl, read_jsonl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options, RewriterSpec
+from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe, Weighted
 from paraphrase_rl.testing import FakeDetector, FakeRewriter
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
@@ -208,7 +209,7 @@ def run(registry, tmp_path) -> Evaluate:
             resamples=50,
             **{"texts": 64, **changes},
         )
-        return evaluate(plan, registry, lambda line: None)
+        return evaluate(plan, registry, reporter(None))
 
     return run
 
