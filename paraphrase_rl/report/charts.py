@@ -1,4 +1,4 @@
-"""The four forms of chart a report uses. Each is drawn narrow enough for a phone and scales up from there."""
+"""The four kinds of chart in a report. Each is narrow enough for a phone and scales up from there."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from paraphrase_rl.report.figures import minus, share
+from paraphrase_rl.report.formatting import minus, share
 from paraphrase_rl.report.svg import Scale, drawing, element, marker, path, span, ticks
 from paraphrase_rl.statistics.records import Estimate
 
@@ -20,8 +20,17 @@ _BINS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Chart:
+    """A drawing with its name and a note."""
+
+    name: str
+    drawing: Markup
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Values over steps: ``raw`` as measured, ``smooth`` as the rule of its monitor sees them (equal lengths)."""
+    """Values over steps: ``raw`` as measured, ``smooth`` averaged over the window of the monitor (equal lengths)."""
 
     steps: Sequence[float]
     raw: Sequence[float]
@@ -32,7 +41,7 @@ class Series:
 
 
 def curve(key: str, title: str, description: str, series: Series) -> Markup:
-    """A metric over the steps of a run, with hatching where its monitor would raise the alarm."""
+    """Draw a metric over the steps of a run, with hatching where its monitor raises an alarm."""
     height, left, right, top, bottom = 190, 46, 10, 12, 30
     bounds = [bound for bound in (series.low, series.high) if math.isfinite(bound)]
     low, high = span([*series.raw, *(y for _, y in series.held_out), *bounds], margin=0.08)
@@ -104,10 +113,10 @@ class Strip:
 
 
 def strips(key: str, title: str, description: str, rows: Sequence[Strip], threshold: float | None) -> Markup:
-    """Histograms of scores one above the other on one axis, each with the threshold through it.
+    """Draw histograms of scores one above the other on one axis, each crossed by the threshold.
 
-    Every histogram is as high as the others whatever its number of texts: shapes are compared, not counts. The axis
-    spans the middle 99 % of all scores; what lies beyond is counted at its ends.
+    All histograms have the same height, whatever their number of texts: shapes are compared, not counts. The axis
+    spans the middle 99 % of all scores; scores beyond it are counted at its ends.
     """
     row, top, bottom, left, right = 46, 22, 30, 10, 10
     height = top + row * len(rows) + bottom
@@ -139,7 +148,7 @@ def strips(key: str, title: str, description: str, rows: Sequence[Strip], thresh
 
 
 def _dashed(x: float, top: float, bottom: float) -> Markup:
-    """A piece of an upright line; whoever draws it leaves out the rows of labels."""
+    """A piece of a dashed vertical line; the caller leaves out the rows of labels."""
     return element("line", x1=x, x2=x, y1=top, y2=bottom, class_="bound")
 
 
@@ -155,7 +164,7 @@ def _histogram(scores: Sequence[float], x: Scale, base: float, height: float) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spot:
-    """A labelled point of two estimates; ``own`` for the one the report is about."""
+    """A labelled point of two estimates; ``own`` marks the trained policy."""
 
     label: str
     x: Estimate
@@ -163,10 +172,8 @@ class Spot:
     own: bool = False
 
 
-def trade_off(
-    key: str, title: str, description: str, spots: Sequence[Spot], names: tuple[str, str]
-) -> Markup:
-    """Points with intervals both ways; each has its label beside it and a shape of its own.
+def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names: tuple[str, str]) -> Markup:
+    """Draw points with intervals in both directions; each has a label and its own shape.
 
     Args:
         names: of the axes; x is a share from 0 to 1.
@@ -216,7 +223,7 @@ def _free(
     across: tuple[float, float],
     down: tuple[float, float],
 ) -> tuple[float, float]:
-    """Left end and baseline of a label near a point, where no other label stands; the last resort overlaps."""
+    """Left end and baseline of a label near a point, free of other labels where there is room."""
     shifts = (-8, 17, -24, 33, -40, 49)
     rights = [(x + 12, y + shift) for shift in shifts]
     lefts = [(x - 12 - length, y + shift) for shift in shifts]
@@ -244,7 +251,7 @@ class Whisker:
 def whiskers(
     key: str, title: str, description: str, rows: Sequence[Whisker], reference: float, name: str, most: float
 ) -> Markup:
-    """Shares with their intervals, one below the other, and a dashed line at what was aimed at.
+    """Draw shares with their intervals, one below the other, and a dashed line at the target.
 
     Args:
         name: what the reference line is called.
@@ -279,5 +286,5 @@ def whiskers(
 
 
 def shortened(text: str, length: int) -> str:
-    """Cut at ``length`` characters, with a sign that it was."""
+    """Cut a text at ``length`` characters; an ellipsis shows that it was cut."""
     return text if len(text) <= length else text[: length - 1] + "…"

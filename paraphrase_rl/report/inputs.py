@@ -1,4 +1,4 @@
-"""What a report is made of, read from a run, an evaluation, or both; whatever is absent stays absent."""
+"""Inputs of a report, read from a run, an evaluation, or both. A file that is absent leaves its part empty."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _OF_EVALUATION: Mapping[str, Collection[str]] = {
     "rewrites": ("id", "rewriter"),
     "scores": ("id", "rewriter", "detector"),
 }
-"""Tables, with the keys that the page cannot do without."""
+"""Tables, with the keys that the page needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,11 +47,11 @@ class RecipeKey:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Material:
+class ReportInputs:
     """Everything a report shows.
 
     Attributes:
-        name: of what was reported on, as the user called it.
+        name: of the run or evaluation, as the user gave it.
         run: directory of the run, ``None`` for an evaluation alone.
         evaluation: its folder, ``None`` where there is none.
         verdict: acceptance line by line; ``None`` without a run, or where none could be given.
@@ -79,7 +79,7 @@ class Material:
     scores: list[Row] = field(default_factory=list)
 
 
-def read_material(folder: Path, evaluation: Path | None = None) -> Material:
+def read_inputs(folder: Path, evaluation: Path | None = None) -> ReportInputs:
     """Read a run with its evaluation, or an evaluation alone.
 
     Args:
@@ -93,8 +93,8 @@ def read_material(folder: Path, evaluation: Path | None = None) -> Material:
     is_run = (folder / "recipe.yaml").is_file()
     if not is_run and not (folder / "results.json").is_file():
         raise RunError(
-            f"{folder} holds neither a run nor an evaluation",
-            "name the directory of prl train --out, or of prl evaluate --out",
+            f"{folder} is neither a run nor an evaluation",
+            "give the directory that prl train --out or prl evaluate --out wrote",
         )
     if not is_run:
         evaluation = folder
@@ -118,7 +118,7 @@ def read_material(folder: Path, evaluation: Path | None = None) -> Material:
     if evaluation is not None:
         read["results"] = Results.read(evaluation)
         read |= _tables(evaluation, _OF_EVALUATION)
-    return Material(name=str(folder), run=folder if is_run else None, evaluation=evaluation, **read)
+    return ReportInputs(name=str(folder), run=folder if is_run else None, evaluation=evaluation, **read)
 
 
 def _tables(folder: Path, names: Mapping[str, Collection[str]]) -> dict[str, list[Row]]:
@@ -126,10 +126,10 @@ def _tables(folder: Path, names: Mapping[str, Collection[str]]) -> dict[str, lis
 
 
 def _verdict(run: Path, evaluation: Path | None) -> Verdict:
-    """The one that ``prl validate`` kept, unless what it judged has changed since."""
-    kept = run / "verdict.json"
-    judged = [run / "metrics.jsonl", *([evaluation / "results.json"] if evaluation else [])]
-    if kept.is_file() and all(f.stat().st_mtime <= kept.stat().st_mtime for f in judged if f.is_file()):
+    """The verdict that ``prl validate`` saved, unless the files it rests on have changed since."""
+    saved = run / "verdict.json"
+    sources = [run / "metrics.jsonl", *([evaluation / "results.json"] if evaluation else [])]
+    if saved.is_file() and all(f.stat().st_mtime <= saved.stat().st_mtime for f in sources if f.is_file()):
         with suppress(EvaluationError):
             verdict = Verdict.read(run)
             places = [None if p is None else Path(p).resolve() for p in (verdict.evaluation, evaluation)]

@@ -1,4 +1,4 @@
-"""The short form for pull requests, in GitHub's Markdown."""
+"""The short report for pull requests, in GitHub's Markdown."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report import figures, groups, sections
-from paraphrase_rl.report.inputs import Material
+from paraphrase_rl.report import fairness_charts, formatting, heat_map, quality_table
+from paraphrase_rl.report.inputs import ReportInputs
 from paraphrase_rl.report.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
 from paraphrase_rl.statistics.records import Estimate
 
 MOST_REWRITERS = 8
 MOST_COLUMNS = 8
-MOST_TROUBLES = 2
+MOST_FAILURES = 2
 MOST_GROUPS = 4
 _FIRST = (
     "semantic_similarity",
@@ -32,30 +32,30 @@ _FIRST = (
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measured"}
 
 
-def summary(material: Material) -> str:
-    """Verdict, cells, quality and fairness as tables; under 60 lines whatever was measured."""
-    name = "RUN" if material.run is None else quoted(material.run)
-    lines = [f"## {_text(material.name)}", "", *_verdict(material, name)]
-    if material.results is None:
+def markdown_summary(inputs: ReportInputs) -> str:
+    """Verdict, heat map, quality and fairness as tables; under 60 lines whatever was measured."""
+    name = "RUN" if inputs.run is None else quoted(inputs.run)
+    lines = [f"## {_text(inputs.name)}", "", *_verdict(inputs, name)]
+    if inputs.results is None:
         lines += ["", f"Not evaluated: `prl evaluate {name}`"]
     else:
         lines += [
-            *_cells(material.results),
-            *_quality(material.results),
-            *_fairness(material.fairness or material.results),
+            *_cells(inputs.results),
+            *_quality(inputs.results),
+            *_fairness(inputs.fairness or inputs.results),
         ]
     return "\n".join(lines) + "\n"
 
 
-def _verdict(material: Material, name: str) -> list[str]:
-    verdict = material.verdict
+def _verdict(inputs: ReportInputs, name: str) -> list[str]:
+    verdict = inputs.verdict
     if verdict is None:
-        return [_text(material.verdict_problem) or f"No verdict: an evaluation alone. `prl validate {name}`"]
+        return [_text(inputs.verdict_problem) or f"No verdict: an evaluation alone. `prl validate {name}`"]
     rows = [
         (
             line.criterion.replace("_", " "),
             _SIGNS[line.verdict] + (" (not certain)" if line.certain is False else ""),
-            figures.criterion_value(line)
+            formatting.criterion_value(line)
             + _bracketed(Estimate(value=line.value, low=line.low, high=line.high, n=0)),
             line.bound.replace(">=", "≥").replace("<=", "≤"),
         )
@@ -70,48 +70,48 @@ def _verdict(material: Material, name: str) -> list[str]:
 
 
 def _cells(results: Results) -> list[str]:
-    heat = sections.heat_map(results)
+    heat = heat_map.heat_map(results)
     detectors = list(heat.detectors)[:MOST_COLUMNS]
     rows = []
     for rewriter, cells in list(heat.rows)[:MOST_REWRITERS]:
         shown = []
         for cell in cells[:MOST_COLUMNS]:
-            value = figures.NOTHING if cell.point is None else figures.share(cell.point.tpr_after.value)
+            value = formatting.NOTHING if cell.point is None else formatting.share(cell.point.tpr_after.value)
             shown.append("failed" if cell.level is None and cell.failure else value)
         rows.append((rewriter.label, *shown))
-    target = figures.share(results.about.target_fpr)
+    target = formatting.share(results.about.target_fpr)
     about = results.about
     title = (
-        f"AI texts flagged after rewriting, at {target} false positives ({CLEAN}: untouched; "
+        f"AI texts flagged after rewriting, at a target false positive rate of {target} ({CLEAN}: the original texts; "
         f"{about.ai_texts} texts of {_text(about.source)})"
     )
     heads = ["rewriter", *(d.name if d.trained_against else f"{d.name} (held out)" for d in detectors)]
     lines = _titled(title, heads, rows, len(heat.rows) - len(rows), len(heat.detectors) - len(detectors))
-    if heat.troubles:
+    if heat.failures:
         more = (
-            f" And {len(heat.troubles) - MOST_TROUBLES} more." if len(heat.troubles) > MOST_TROUBLES else ""
+            f" And {len(heat.failures) - MOST_FAILURES} more." if len(heat.failures) > MOST_FAILURES else ""
         )
-        lines += ["", f"Failed: {_text(' · '.join(heat.troubles[:MOST_TROUBLES]))}.{more}"]
+        lines += ["", f"Failed: {_text(' · '.join(heat.failures[:MOST_FAILURES]))}.{more}"]
     return lines
 
 
 def _quality(results: Results) -> list[str]:
-    metrics = sections.metrics_of(results)
+    metrics = quality_table.metrics_of(results)
     shown = [m for m in metrics if m in _FIRST]
     shown = (shown + [m for m in metrics if m not in _FIRST])[:MOST_COLUMNS]
     labels = [r.label for r in results.rewriters if any(q.rewriter == r.label for q in results.quality)]
     rows = []
     for label in labels[:MOST_REWRITERS]:
         found = [results.mean_quality(label, metric) for metric in shown]
-        rows.append((label, *(figures.number(q.estimate.value if q else None) for q in found)))
+        rows.append((label, *(formatting.number(q.estimate.value if q else None) for q in found)))
     heads = ["rewriter", *(metric.replace("_", " ") for metric in shown)]
     return _titled("Quality", heads, rows, len(labels) - len(rows), len(metrics) - len(shown))
 
 
 def _fairness(results: Results) -> list[str]:
     rates = [
-        (r.group, str(r.rate.n), figures.share(r.rate.value), figures.share_interval(r.rate))
-        for r in groups.at_target(results)
+        (r.group, str(r.rate.n), formatting.share(r.rate.value), formatting.share_interval_text(r.rate))
+        for r in fairness_charts.at_target(results)
         if (r.detector, r.rewriter, r.words) == (COMBINED, CLEAN, None)
     ]
     rates.sort(key=lambda row: row[0] != EVERYBODY)
@@ -125,7 +125,7 @@ def _fairness(results: Results) -> list[str]:
     )
     gaps = [
         f"{_text(g.group)} − {_text(g.reference)}{'' if g.words is None else f' at {g.words} words'}: "
-        f"{figures.points(g.gap)}"
+        f"{formatting.points(g.gap)}"
         for g in results.fairness
         if (g.detector, g.rewriter) == (COMBINED, CLEAN)
         and math.isclose(g.target_fpr, results.about.target_fpr)
@@ -148,14 +148,14 @@ def _titled(
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> list[str]:
-    """The first columns, ``words`` of them, to the left; figures to the right."""
+    """Align the first ``words`` columns to the left, the others, which hold figures, to the right."""
     align = "|" + " --- |" * words + " --: |" * (len(heads) - words)
     head, *body = ("| " + " | ".join(map(_text, line)) + " |" for line in (heads, *rows))
     return [head, align, *body]
 
 
 def _bracketed(estimate: Estimate) -> str:
-    interval = figures.number_interval(estimate)
+    interval = formatting.number_interval_text(estimate)
     return f" ({interval})" if interval else ""
 
 
@@ -165,5 +165,5 @@ _SPECIAL = str.maketrans(
 
 
 def _text(text: str) -> str:
-    """On one line, with nothing in it that Markdown or HTML would take for its own."""
+    """Escape a text for Markdown and HTML, on one line."""
     return " ".join(printable(text).translate(_SPECIAL).split())

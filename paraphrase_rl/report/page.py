@@ -1,4 +1,4 @@
-"""The page: material in, one HTML file out that needs nothing else."""
+"""The page of a report: one HTML file that needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -22,8 +22,17 @@ from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.recipe.loading import DEFAULT
-from paraphrase_rl.report import curves, figures, groups, samples, sections
-from paraphrase_rl.report.inputs import Material
+from paraphrase_rl.report import (
+    fairness_charts,
+    formatting,
+    heat_map,
+    quality_table,
+    samples,
+    score_distributions,
+    trade_off,
+    training_curves,
+)
+from paraphrase_rl.report.inputs import ReportInputs
 from paraphrase_rl.report.terms import CRITERIA, TERMS
 from paraphrase_rl.report.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
@@ -34,23 +43,23 @@ LONG_LIST = 12
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFigure:
-    """One of the few figures at the top."""
+    """One of the few figures at the top of the page."""
 
     name: str
     value: str
-    beside: str
+    detail: str
 
 
-def render(material: Material) -> str:
-    """The whole page. It refers to nothing outside itself, and its security policy forbids it to."""
+def render_page(inputs: ReportInputs) -> str:
+    """The page as HTML. It refers to nothing outside itself, and its security policy forbids it to."""
     style, script = _asset("report.css"), _asset("report.js")
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
     )
     return _template().render(
-        material=material,
-        results=material.results,
-        run=None if material.run is None else quoted(material.run),
+        inputs=inputs,
+        results=inputs.results,
+        run=None if inputs.run is None else quoted(inputs.run),
         style=Markup(style),
         script=Markup(script),
         policy=policy,
@@ -60,14 +69,14 @@ def render(material: Material) -> str:
         CRITERIA=CRITERIA,
         TERMS=TERMS,
         EVERYBODY=EVERYBODY,
-        alarms=[row for row in material.events if row.get("event") == "monitor"],
-        verdict=_verdict(material),
-        key_figures=key_figures(material),
-        training=curves.training(material.metrics, material.evaluations),
-        browser=samples.browser(material),
-        facts=_facts(material.manifest),
-        recipe=[(name, list(keys)) for name, keys in groupby(material.recipe, lambda key: key.section)],
-        **_evaluated(material),
+        alarms=[row for row in inputs.events if row.get("event") == "monitor"],
+        verdict=_verdict(inputs),
+        key_figures=key_figures(inputs),
+        training=training_curves.training_curves(inputs.metrics, inputs.evaluations),
+        browser=samples.sample_browser(inputs),
+        facts=_facts(inputs.manifest),
+        recipe=[(name, list(keys)) for name, keys in groupby(inputs.recipe, lambda key: key.section)],
+        **_evaluated(inputs),
     )
 
 
@@ -82,40 +91,40 @@ def _template() -> Template:
         finalize=_shown,
     )
     environment.filters |= {
-        "share": figures.share,
-        "number": figures.number,
-        "share_interval": figures.share_interval,
-        "number_interval": figures.number_interval,
-        "points": figures.points,
-        "score": figures.score,
-        "criterion_value": figures.criterion_value,
+        "share": formatting.share,
+        "number": formatting.number,
+        "share_interval": formatting.share_interval_text,
+        "number_interval": formatting.number_interval_text,
+        "points": formatting.points,
+        "score": formatting.score_text,
+        "criterion_value": formatting.criterion_value,
         "commands": _commands,
-        "family": sections.family,
+        "family": heat_map.family_name,
     }
     return environment.get_template("page.html.j2")
 
 
-def _evaluated(material: Material) -> dict[str, Any]:
-    results = material.results
+def _evaluated(inputs: ReportInputs) -> dict[str, Any]:
+    results = inputs.results
     if results is None:
         return {"heat": None}
-    fairness = material.fairness or results
+    fairness = inputs.fairness or results
     return {
-        "heat": sections.heat_map(results),
-        "distributions": sections.distributions(results, material.documents, material.scores),
-        "trade_off": sections.trade_offs(results),
+        "heat": heat_map.heat_map(results),
+        "distributions": score_distributions.distributions(results, inputs.documents, inputs.scores),
+        "trade_off": trade_off.trade_off(results),
         "no_trade_off": _no_trade_off(results),
-        "quality": sections.quality_table(results),
+        "quality": quality_table.quality_table(results),
         "fairness": fairness,
-        "groups": groups.rates_by_group(fairness),
-        "gaps": groups.gaps(fairness),
-        "false_positives": groups.at_target(fairness),
+        "groups": fairness_charts.rates_by_group(fairness),
+        "gaps": fairness_charts.gaps(fairness),
+        "false_positives": fairness_charts.at_target(fairness),
         "about": _facts(results.about.model_dump(exclude={"notes"})),
     }
 
 
 def _no_trade_off(results: Results) -> str:
-    """Why there is nothing to draw."""
+    """The reason why there is no chart."""
     if all(r.label == CLEAN for r in results.rewriters):
         return "no rewriter was evaluated"
     ensemble = next((d for d in results.detectors if d.name == COMBINED), None)
@@ -125,7 +134,7 @@ def _no_trade_off(results: Results) -> str:
 
 
 def _commands(text: str) -> Markup:
-    """What stands between backticks as code."""
+    """Text between backticks becomes code."""
     pieces = [escape(printable(piece)) for piece in text.split("`")]
     if len(pieces) % 2 == 0:
         return escape(printable(text))
@@ -135,7 +144,7 @@ def _commands(text: str) -> Markup:
 
 
 def _shown(value: Any) -> Any:
-    """Every text on the page has its invisible characters written out; what is markup already stays as it is."""
+    """Invisible characters of every text on the page are written out; what is markup already stays as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
@@ -147,17 +156,17 @@ def _digest(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _verdict(material: Material) -> dict[str, str]:
+def _verdict(inputs: ReportInputs) -> dict[str, str]:
     """The headline: a word for the style sheet, what it says, and why."""
-    verdict = material.verdict
-    if material.run is None:
+    verdict = inputs.verdict
+    if inputs.run is None:
         return {
             "kind": "none",
             "title": "An evaluation without a run",
-            "why": "Nothing was trained, so nothing is accepted or not. prl validate RUN judges a training run.",
+            "why": "Nothing was trained, so nothing is accepted or not. To decide on a training run: prl validate RUN.",
         }
     if verdict is None:
-        return {"kind": "none", "title": "No verdict", "why": material.verdict_problem}
+        return {"kind": "none", "title": "No verdict", "why": inputs.verdict_problem}
     found = {kind: verdict.criteria(kind) for kind in ("pass", "fail", "not measured")}
     many = len(verdict.lines)
     if verdict.accepted:
@@ -173,26 +182,24 @@ def _verdict(material: Material) -> dict[str, str]:
     return {"kind": "none", "title": "Not decided", "why": why}
 
 
-def key_figures(material: Material) -> list[KeyFigure]:
-    """The few that say most; fewer where less was measured."""
-    judged = material.verdict.checkpoint if material.verdict else None
-    found = [] if material.results is None else _measured(material.results, judged)
+def key_figures(inputs: ReportInputs) -> list[KeyFigure]:
+    """Figures that say most; fewer where less was measured."""
+    checkpoint = inputs.verdict.checkpoint if inputs.verdict else None
+    found = [] if inputs.results is None else _measured(inputs.results, checkpoint)
     rewards = [
         row["metrics"]["reward_mean"]
-        for row in material.evaluations
+        for row in inputs.evaluations
         if row["metrics"].get("reward_mean") is not None
     ]
     if len(rewards) > 1:
-        steps = (
-            f"held-out prompts, step {material.evaluations[0]['step']} to {material.evaluations[-1]['step']}"
-        )
+        steps = f"held-out prompts, step {inputs.evaluations[0]['step']} to {inputs.evaluations[-1]['step']}"
         value = f"{rewards[0]:.2f} → {rewards[-1]:.2f}"
-        found.append(KeyFigure(name="Mean reward", value=value, beside=steps))
+        found.append(KeyFigure(name="Mean reward", value=value, detail=steps))
     return found
 
 
 def headline_rewriter(results: Results, checkpoint: int | None) -> str | None:
-    """The trained policy, of the step judged if it is there by itself, else the rewriter that evades most."""
+    """The trained policy, at the step of the verdict where that was evaluated; else the rewriter that evades most."""
     evading = {
         r.label: point.attack_success_rate.value
         for r in results.rewriters
@@ -214,9 +221,9 @@ def _measured(results: Results, checkpoint: int | None) -> list[KeyFigure]:
         found.append(
             KeyFigure(
                 name=f"Attack success of {rewriter}",
-                value=figures.share(success.value),
-                beside=_joined(
-                    _interval(figures.share_interval(success)),
+                value=formatting.share(success.value),
+                detail=_joined(
+                    _interval(formatting.share_interval_text(success)),
                     f"of {success.n} AI texts the ensemble flagged, the share it no longer flags",
                 ),
             )
@@ -224,26 +231,29 @@ def _measured(results: Results, checkpoint: int | None) -> list[KeyFigure]:
         found.append(
             KeyFigure(
                 name="AI texts flagged",
-                value=f"{figures.share(point.tpr_before.value)} → {figures.share(point.tpr_after.value)}",
-                beside=f"by the ensemble, before and after the rewrite; it aims to flag {figures.share(target)} of "
-                "human texts",
+                value=f"{formatting.share(point.tpr_before.value)} → {formatting.share(point.tpr_after.value)}",
+                detail="by the ensemble, before and after the rewrite; its target false positive rate is "
+                + formatting.share(target),
             )
         )
         if (meaning := results.mean_quality(rewriter, SIMILARITY)) and meaning.estimate.value is not None:
-            beside = _joined(
-                _interval(figures.number_interval(meaning.estimate)), "similarity to the source, at most 1"
+            detail = _joined(
+                _interval(formatting.number_interval_text(meaning.estimate)),
+                "similarity to the source, at most 1",
             )
             found.append(
-                KeyFigure(name="Meaning kept", value=figures.number(meaning.estimate.value), beside=beside)
+                KeyFigure(
+                    name="Meaning preserved", value=formatting.number(meaning.estimate.value), detail=detail
+                )
             )
-    for rate in groups.at_target(results):
+    for rate in fairness_charts.at_target(results):
         if (rate.rewriter, rate.detector, rate.group, rate.words) == (CLEAN, COMBINED, EVERYBODY, None):
-            beside = _joined(
-                _interval(figures.share_interval(rate.rate)),
-                f"of {rate.rate.n} human texts, aimed at {figures.share(target)}",
+            detail = _joined(
+                _interval(formatting.share_interval_text(rate.rate)),
+                f"of {rate.rate.n} human texts; target {formatting.share(target)}",
             )
             found.append(
-                KeyFigure(name="Humans falsely flagged", value=figures.share(rate.rate.value), beside=beside)
+                KeyFigure(name="False positive rate", value=formatting.share(rate.rate.value), detail=detail)
             )
     return found
 
@@ -270,11 +280,11 @@ def _facts(values: Mapping[str, Any]) -> list[tuple[str, Sequence[str]]]:
             lines = [_plain(value)]
         if len(lines) > LONG_LIST:
             lines = [", ".join(lines)]
-        found.append((name.replace("_", " "), lines or [figures.NOTHING]))
+        found.append((name.replace("_", " "), lines or [formatting.NOTHING]))
     return found
 
 
 def _plain(value: Any) -> str:
     if value is None:
-        return figures.NOTHING
+        return formatting.NOTHING
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

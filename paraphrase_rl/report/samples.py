@@ -1,4 +1,4 @@
-"""The browser of samples: sources beside their rewrites, changed words marked, each detector's word on both."""
+"""The sample browser of a report: sources with their rewrites, changed words marked, scores before and after."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report.inputs import Material, Row
-from paraphrase_rl.report.sections import ordered, thresholds
-from paraphrase_rl.report.word_changes import changed_share, marked, marks, visible
+from paraphrase_rl.report.heat_map import detectors_in_order
+from paraphrase_rl.report.inputs import ReportInputs, Row
+from paraphrase_rl.report.score_distributions import thresholds
+from paraphrase_rl.report.word_changes import changed_share, changes_as_html, visible, word_changes
 from paraphrase_rl.runs.summary import P_AI
 
 MOST_DOCUMENTS = 40
 MOST_CHARACTERS = 500_000
-"""Of all texts shown, so that long documents do not make a file nobody can open."""
+"""Limit over all texts shown, so that long documents do not make a file nobody can open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """One detector on one text before and after; ``None`` where it gave no score or has no threshold."""
+class ScoreChange:
+    """One detector's scores of a text before and after; ``None`` where it gave no score or has no threshold."""
 
     detector: str
     before: float | None
@@ -30,7 +31,7 @@ class Judgement:
 
     @property
     def change(self) -> str:
-        """A word for the filter: evaded, caught, flagged, missed, or unknown."""
+        """One of evaded, caught (newly flagged), flagged, missed (never flagged) and unknown."""
         if self.flagged_before is None or self.flagged_after is None:
             return "unknown"
         words = {
@@ -43,13 +44,13 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rewriting:
-    """What one rewriter made of a text, or why it made nothing."""
+class SampleRewrite:
+    """One rewriter's rewrite of a text, or why there is none."""
 
     rewriter: str
     text: Markup
     changed: float
-    judgements: Sequence[Judgement] = ()
+    score_changes: Sequence[ScoreChange] = ()
     note: str = ""
     failure: str = ""
 
@@ -62,11 +63,11 @@ class Sample:
     facts: str
     source: Markup
     start: str
-    rewritings: Sequence[Rewriting]
+    rewrites: Sequence[SampleRewrite]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Browser:
+class SampleBrowser:
     """The samples shown, how many there are in all, and where they come from."""
 
     samples: Sequence[Sample]
@@ -78,15 +79,15 @@ class Browser:
 
     @property
     def has_foreign(self) -> bool:
-        """Whether a rewrite has letters of a script that its source lacks."""
-        return any('class="foreign"' in one.text for sample in self.samples for one in sample.rewritings)
+        """True where a rewrite has letters of a script that its source lacks."""
+        return any('class="foreign"' in one.text for sample in self.samples for one in sample.rewrites)
 
 
-def browser(material: Material) -> Browser | None:
-    """Samples of the evaluation, else of the run's own held-out prompts; ``None`` where there are neither."""
-    if material.results is not None and material.rewrites:
-        return _evaluated(material, material.results)
-    return _while_training(material.samples)
+def sample_browser(inputs: ReportInputs) -> SampleBrowser | None:
+    """Samples of the evaluation, else of the run's held-out prompts; ``None`` where there are neither."""
+    if inputs.results is not None and inputs.rewrites:
+        return _evaluated(inputs, inputs.results)
+    return _while_training(inputs.samples)
 
 
 def spread(total: int, most: int) -> list[int]:
@@ -96,17 +97,17 @@ def spread(total: int, most: int) -> list[int]:
     return [i * total // most for i in range(most)]
 
 
-def _evaluated(material: Material, results: Results) -> Browser | None:
+def _evaluated(inputs: ReportInputs, results: Results) -> SampleBrowser | None:
     first: dict[tuple[str, str], Row] = {}
-    for row in material.rewrites:
+    for row in inputs.rewrites:
         first.setdefault((row["id"], row["rewriter"]), row)
     scores: dict[tuple[str, str, str], float | None] = {}
-    for row in material.scores:
+    for row in inputs.scores:
         scores.setdefault((row["id"], row["rewriter"], row["detector"]), row.get("score"))
     labels = [r.label for r in results.rewriters if r.label != CLEAN]
     rewritten = {key for key, _ in first}
-    documents = [row for row in material.documents if row["id"] in rewritten and row.get("label") != "human"]
-    detectors = [d.name for d in ordered(results)]
+    documents = [row for row in inputs.documents if row["id"] in rewritten and row.get("label") != "human"]
+    detectors = [d.name for d in detectors_in_order(results)]
     at = thresholds(results)
     samples: list[Sample] = []
     characters = 0
@@ -116,16 +117,16 @@ def _evaluated(material: Material, results: Results) -> Browser | None:
         characters += sum(len(document["text"]) + len((row or {}).get("text") or "") for row in texts)
         if samples and characters > MOST_CHARACTERS:
             break
-        rewritings = [
+        rewrites = [
             _rewriting(document, label, row, detectors, scores, at)
             for label, row in zip(labels, texts, strict=True)
             if row is not None
         ]
         facts = ", ".join(str(document[key]) for key in ("domain", "group") if document.get(key))
-        samples.append(_sample(document["id"], facts, document["text"], rewritings))
+        samples.append(_sample(document["id"], facts, document["text"], rewrites))
     if not samples:
         return None
-    return Browser(
+    return SampleBrowser(
         samples=samples,
         total=len(documents),
         origin="evaluation",
@@ -135,13 +136,13 @@ def _evaluated(material: Material, results: Results) -> Browser | None:
     )
 
 
-def _sample(name: str, facts: str, source: str, rewritings: Sequence[Rewriting]) -> Sample:
+def _sample(name: str, facts: str, source: str, rewrites: Sequence[SampleRewrite]) -> Sample:
     return Sample(
         id=name,
         facts=facts,
         source=visible(source),
         start=" ".join(source.split())[:160],
-        rewritings=rewritings,
+        rewrites=rewrites,
     )
 
 
@@ -152,17 +153,17 @@ def _rewriting(
     detectors: Sequence[str],
     scores: Mapping[tuple[str, str, str], float | None],
     at: Mapping[str, float],
-) -> Rewriting:
+) -> SampleRewrite:
     if row.get("text") is None:
-        return Rewriting(rewriter=label, text=Markup(""), changed=0.0, failure=_reason(row))
-    judgements = []
+        return SampleRewrite(rewriter=label, text=Markup(""), changed=0.0, failure=_reason(row))
+    score_changes = []
     for detector in detectors:
         before = scores.get((document["id"], CLEAN, detector))
         after = scores.get((document["id"], label, detector))
         if before is None and after is None:
             continue
-        judgements.append(
-            Judgement(
+        score_changes.append(
+            ScoreChange(
                 detector=detector,
                 before=before,
                 after=after,
@@ -170,10 +171,14 @@ def _rewriting(
                 flagged_after=_flagged(after, at.get(detector)),
             )
         )
-    found = marks(document["text"], row["text"])
+    found = word_changes(document["text"], row["text"])
     note = "" if row.get("finished", True) else "cut at the token limit"
-    return Rewriting(
-        rewriter=label, text=marked(found), changed=changed_share(found), judgements=judgements, note=note
+    return SampleRewrite(
+        rewriter=label,
+        text=changes_as_html(found),
+        changed=changed_share(found),
+        score_changes=score_changes,
+        note=note,
     )
 
 
@@ -186,7 +191,7 @@ def _reason(row: Row) -> str:
     return str(failure.get("message", failure)) if isinstance(failure, dict) else str(failure or "no rewrite")
 
 
-def _while_training(rows: Sequence[Row]) -> Browser | None:
+def _while_training(rows: Sequence[Row]) -> SampleBrowser | None:
     """Held-out prompts as the policy rewrote them at the first and at the last evaluation."""
     held_out = [row for row in rows if row.get("kind") == "evaluation"]
     if not held_out:
@@ -203,21 +208,21 @@ def _while_training(rows: Sequence[Row]) -> Browser | None:
         found = [first[names[i], step] for step in steps if (names[i], step) in first]
         if not found:
             continue
-        rewritings = []
+        rewrites = []
         for row in found:
             p_ai = {
                 key.removeprefix(P_AI): value for key, value in row["details"].items() if key.startswith(P_AI)
             }
             detectors |= dict.fromkeys(p_ai)
-            changes = marks(row["source"], row["rewrite"])
+            changes = word_changes(row["source"], row["rewrite"])
             total = row["total"]
-            rewritings.append(
-                Rewriting(
+            rewrites.append(
+                SampleRewrite(
                     rewriter=f"policy, step {row['step']}",
-                    text=marked(changes),
+                    text=changes_as_html(changes),
                     changed=changed_share(changes),
-                    judgements=[
-                        Judgement(
+                    score_changes=[
+                        ScoreChange(
                             detector=name, before=None, after=value, flagged_before=None, flagged_after=None
                         )
                         for name, value in p_ai.items()
@@ -225,8 +230,8 @@ def _while_training(rows: Sequence[Row]) -> Browser | None:
                     note="" if total is None else f"total reward {total:.2f}",
                 )
             )
-        samples.append(_sample(names[i], "", found[0]["source"], rewritings))
-    return Browser(
+        samples.append(_sample(names[i], "", found[0]["source"], rewrites))
+    return SampleBrowser(
         samples=samples,
         total=len(names),
         origin="training",

@@ -18,7 +18,7 @@ Attribute = str | float | None
 
 
 def element(name: str, *content: str, **attributes: Attribute) -> Markup:
-    """An element with escaped text and attributes; Markup passes through.
+    """Write an element with escaped text and attributes; Markup passes through.
 
     Args:
         name: such as ``circle``.
@@ -44,7 +44,7 @@ def _value(value: str | float) -> str:
 def drawing(
     parts: Iterable[Markup], *, key: str, title: str, description: str, width: float, height: float
 ) -> Markup:
-    """A whole picture with its name and what it shows in words, for those who do not see it.
+    """Write a whole picture, with its title and a description for those who cannot see it.
 
     Args:
         key: unique in the page; starts the ids in it.
@@ -63,7 +63,7 @@ def drawing(
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Linear, from figures (``low`` to ``high``) to places (``start`` to ``end``); a span of zero to the middle."""
+    """Linear map of figures (``low`` to ``high``) to places (``start`` to ``end``); where low = high, the middle."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ class Scale:
 
 
 def span(values: Iterable[float], *, margin: float = 0.05) -> tuple[float, float]:
-    """Lowest and highest of the finite values with a share of room on both sides; never of width zero."""
+    """Lowest and highest of the finite values, widened by a share on both sides; never of width zero."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return 0.0, 1.0
@@ -87,7 +87,7 @@ def span(values: Iterable[float], *, margin: float = 0.05) -> tuple[float, float
 
 
 def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> list[float]:
-    """About ``count`` round figures between low and high: multiples of 1, 2 or 5 times a power of ten.
+    """Choose about ``count`` round figures between low and high: multiples of 1, 2 or 5 times a power of ten.
 
     Args:
         whole: integers only.
@@ -105,7 +105,7 @@ def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> li
 
 
 def path(points: Sequence[tuple[float, float]]) -> str:
-    """``d`` of a polyline; a point with NaN breaks it."""
+    """Attribute ``d`` of a polyline; a point with NaN breaks the line."""
     parts, pen_down = [], False
     for x, y in points:
         if math.isfinite(x) and math.isfinite(y):
@@ -117,11 +117,11 @@ def path(points: Sequence[tuple[float, float]]) -> str:
 
 
 SHAPES = 6
-"""How many kinds of markers there are before they repeat."""
+"""Number of marker shapes before they repeat."""
 
 
 def marker(kind: int, x: float, y: float, size: float, class_: str) -> Markup:
-    """A shape of about ``2 size`` across: circle, square, triangle, diamond, cross, triangle upside down."""
+    """Draw a shape about ``2 size`` wide: circle, square, triangle, diamond, cross, triangle upside down."""
     if kind % SHAPES == 0:
         return element("circle", cx=x, cy=y, r=size, class_=class_)
     corners = (

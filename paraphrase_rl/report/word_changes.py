@@ -1,4 +1,4 @@
-"""Which words a rewrite changed, and text made safe to look at."""
+"""Words that a rewrite changed, marked in HTML, with invisible characters shown."""
 
 from __future__ import annotations
 
@@ -15,59 +15,59 @@ from markupsafe import Markup, escape
 _TOKEN = re.compile(r"\w+\s*|[^\w\s]\s*|\s+")
 """A word or a sign with the space after it, so that spaces alone never match."""
 _LONG = 2000
-"""From so many tokens on frequent ones no longer anchor a match: a comparison is quadratic in them."""
+"""Above this many tokens, frequent tokens no longer anchor a match: comparing takes quadratic time in them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A piece of text and what became of it: in both texts, only in the source, or only in the rewrite."""
+class WordChange:
+    """A piece of text that is in both texts (same), only in the source (removed) or only in the rewrite (added)."""
 
     kind: Literal["same", "removed", "added"]
     text: str
 
 
-def marks(source: str, rewrite: str) -> list[Mark]:
-    """Source and rewrite as one sequence.
+def word_changes(source: str, rewrite: str) -> list[WordChange]:
+    """Compare source and rewrite word by word, and merge them into one sequence.
 
     ``same`` and ``removed`` joined are the source, ``same`` and ``added`` joined the rewrite, to the character.
     """
     before, after = _TOKEN.findall(source), _TOKEN.findall(rewrite)
-    found: list[Mark] = []
+    found: list[WordChange] = []
     matcher = SequenceMatcher(None, before, after, autojunk=len(after) > _LONG)
     for operation, i, j, k, m in matcher.get_opcodes():
         if operation == "equal":
-            found.append(Mark("same", "".join(before[i:j])))
+            found.append(WordChange("same", "".join(before[i:j])))
             continue
-        found += [Mark("removed", "".join(before[i:j]))] if j > i else []
-        found += [Mark("added", "".join(after[k:m]))] if m > k else []
+        found += [WordChange("removed", "".join(before[i:j]))] if j > i else []
+        found += [WordChange("added", "".join(after[k:m]))] if m > k else []
     return found
 
 
-def changed_share(found: Sequence[Mark]) -> float:
+def changed_share(found: Sequence[WordChange]) -> float:
     """Characters removed or added, of all characters shown: 0 = the same text, 1 = nothing in common."""
-    total = sum(len(mark.text) for mark in found)
-    return sum(len(mark.text) for mark in found if mark.kind != "same") / total if total else 0.0
+    total = sum(len(change.text) for change in found)
+    return sum(len(change.text) for change in found if change.kind != "same") / total if total else 0.0
 
 
 _TAGS = {"removed": "del", "added": "ins"}
 
 
-def marked(found: Sequence[Mark]) -> Markup:
-    """HTML: words removed in ``<del>``, words added in ``<ins>``; letters of a script that the source lacks stand out.
+def changes_as_html(found: Sequence[WordChange]) -> Markup:
+    """HTML with removed words in ``<del>``, added ones in ``<ins>``, and letters of scripts that the source lacks boxed.
 
-    A Cyrillic letter in an English word looks like the Latin one, so that the change would be seen by its mark alone.
+    A Cyrillic letter in an English word looks like the Latin one, so only a mark shows that it was changed.
     """
-    scripts = {_script(c) for mark in found if mark.kind != "added" for c in mark.text} - {""}
-    return Markup("").join(_tagged(mark, scripts) for mark in found)
+    scripts = {_script(c) for change in found if change.kind != "added" for c in change.text} - {""}
+    return Markup("").join(_tagged(change, scripts) for change in found)
 
 
-def _tagged(mark: Mark, scripts: set[str]) -> Markup:
-    if mark.kind not in _TAGS:
-        return visible(mark.text)
-    words = mark.text.rstrip() or mark.text  # no line under the space that follows
-    shown = _foreign(words, scripts) if mark.kind == "added" else visible(words)
+def _tagged(change: WordChange, scripts: set[str]) -> Markup:
+    if change.kind not in _TAGS:
+        return visible(change.text)
+    words = change.text.rstrip() or change.text  # no line under the space that follows
+    shown = _foreign(words, scripts) if change.kind == "added" else visible(words)
     return Markup("<{0}>{1}</{0}>{2}").format(
-        Markup(_TAGS[mark.kind]), shown, visible(mark.text[len(words) :])
+        Markup(_TAGS[change.kind]), shown, visible(change.text[len(words) :])
     )
 
 
@@ -82,12 +82,12 @@ def _foreign(text: str, scripts: set[str]) -> Markup:
 
 
 def _script(character: str) -> str:
-    """The first word of a letter's name in Unicode, such as LATIN or CYRILLIC; empty for what is no letter."""
+    """First word of a letter's Unicode name, such as LATIN or CYRILLIC; empty for anything but a letter."""
     return unicodedata.name(character, "").partition(" ")[0] if character.isalpha() else ""
 
 
 def visible(text: str) -> Markup:
-    """The text escaped, with each invisible or direction-changing character shown as its code point.
+    """Escape a text for HTML, and show each invisible or direction-changing character as its code point.
 
     Zero-width characters are how some attacks work, and a bidirectional override would reorder the page.
     """
@@ -98,7 +98,7 @@ def visible(text: str) -> Markup:
 
 
 def printable(text: str) -> str:
-    """The same as plain text, for attributes and titles."""
+    """Show invisible characters as code points in plain text, for attributes and titles."""
     return "".join(f"[{part}]" if is_code else part for is_code, part in _parts(text))
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paraphrase_rl.report.inputs import read_material
-from paraphrase_rl.report.page import render
+from paraphrase_rl.report.inputs import read_inputs
+from paraphrase_rl.report.page import render_page
 from tests.report import cases
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Page, SampleBrowser
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator[SampleBrowser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -54,12 +54,12 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         run = cases.write_run(root / name)
         if name != "run":
             cases.write_evaluation(run / "evaluation", hostile=name == "hostile")
-        (root / f"{name}.html").write_text(render(read_material(run)), encoding="utf-8")
+        (root / f"{name}.html").write_text(render_page(read_inputs(run)), encoding="utf-8")
     return {path.stem: path for path in root.glob("*.html")}
 
 
 def opened(
-    browser: Browser, path: Path, width: int = 1280, scheme: str = "light", script: bool = True
+    browser: SampleBrowser, path: Path, width: int = 1280, scheme: str = "light", script: bool = True
 ) -> Page:
     """A page in a context of its own; what it complains of or asks for is kept in ``page.trouble``."""
     context = browser.new_context(

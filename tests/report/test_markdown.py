@@ -8,8 +8,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 from paraphrase_rl.evaluation.results import DetectorInfo, Quality, RewriterInfo
-from paraphrase_rl.report.inputs import read_material
-from paraphrase_rl.report.markdown import summary
+from paraphrase_rl.report.inputs import read_inputs
+from paraphrase_rl.report.markdown import markdown_summary
 from tests.report import cases
 
 
@@ -33,7 +33,7 @@ def tables(text: str) -> list[list[list[str]]]:
 
 def test_verdict_cells_quality_and_fairness(run: Path) -> None:
     cases.write_evaluation(run / "evaluation")
-    text = summary(read_material(run))
+    text = markdown_summary(read_inputs(run))
     verdict, cells, quality, fairness = tables(text)
     assert verdict[1] == ["attack success rate", "✅ pass", "0.750 (0.650 to 0.850)", "≥ 0.6"]
     assert cells[3] == ["policy", "20%", "20%", "20%", "20%", "failed"]
@@ -47,13 +47,13 @@ def test_verdict_cells_quality_and_fairness(run: Path) -> None:
 
 
 def test_a_run_without_evaluation(run: Path) -> None:
-    text = summary(read_material(run))
+    text = markdown_summary(read_inputs(run))
     assert len(tables(text)) == 1
     assert f"`prl evaluate {run}`" in text
 
 
 def test_an_evaluation_alone(tmp_path: Path) -> None:
-    text = summary(read_material(cases.write_evaluation(tmp_path / "evaluation")))
+    text = markdown_summary(read_inputs(cases.write_evaluation(tmp_path / "evaluation")))
     assert "No verdict" in text
     assert len(tables(text)) == 3
 
@@ -80,7 +80,7 @@ def test_under_sixty_lines_whatever_was_measured(run: Path) -> None:
         }
     )
     cases.write_evaluation(run / "evaluation", many)
-    text = summary(read_material(run))
+    text = markdown_summary(read_inputs(run))
     assert len(text.splitlines()) < 60
     assert "more rows" in text
 
@@ -91,7 +91,7 @@ def test_metrics_that_say_whether_the_meaning_is_kept_come_first(run: Path) -> N
         Quality(rewriter="policy", metric=name, estimate=cases.estimate(0.5, 0.1)) for name in names
     )
     cases.write_evaluation(run / "evaluation", cases.results(quality=quality))
-    head = tables(summary(read_material(run)))[2][0]
+    head = tables(markdown_summary(read_inputs(run)))[2][0]
     assert head[1:4] == ["format", "semantic similarity", "other 0"]
 
 
@@ -100,7 +100,7 @@ def test_names_cannot_break_a_table(run: Path) -> None:
     cases.write_evaluation(
         run / "evaluation", cases.results(rewriters=(RewriterInfo(label=label, name="x", failure="f"),))
     )
-    text = summary(read_material(run))
+    text = markdown_summary(read_inputs(run))
     cells = tables(text)[1]
     assert all(len(row) == 6 for row in cells)
     assert "<script>" not in text

@@ -15,12 +15,13 @@ import pytest
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
-from paraphrase_rl.report.figures import number, points, share
-from paraphrase_rl.report.groups import gaps, rates_by_group
-from paraphrase_rl.report.inputs import read_material
-from paraphrase_rl.report.page import headline_rewriter, render
-from paraphrase_rl.report.samples import MOST_DOCUMENTS, browser, spread
-from paraphrase_rl.report.sections import QualityRow, heat_map
+from paraphrase_rl.report.fairness_charts import gaps, rates_by_group
+from paraphrase_rl.report.formatting import number, points, share
+from paraphrase_rl.report.heat_map import heat_map
+from paraphrase_rl.report.inputs import read_inputs
+from paraphrase_rl.report.page import headline_rewriter, render_page
+from paraphrase_rl.report.quality_table import QualityRow
+from paraphrase_rl.report.samples import MOST_DOCUMENTS, sample_browser, spread
 from paraphrase_rl.report.terms import CRITERIA
 from paraphrase_rl.statistics.records import Estimate
 from tests.report import cases
@@ -56,7 +57,7 @@ class Document(HTMLParser):
 
 
 def page(folder: Path, evaluation: Path | None = None) -> Document:
-    html = render(read_material(folder, evaluation))
+    html = render_page(read_inputs(folder, evaluation))
     html.encode("utf-8")
     return Document(html)
 
@@ -232,7 +233,7 @@ def test_a_recipe_that_no_longer_loads_leaves_the_page(full: Path) -> None:
 
 
 def test_recipe_keys_with_their_origins(run: Path) -> None:
-    keys = {key.key: (key.value, key.origin) for key in read_material(run).recipe}
+    keys = {key.key: (key.value, key.origin) for key in read_inputs(run).recipe}
     assert keys["training.learning_rate"] == ("0.0006", "file configs/quickstart.yaml:12")
     assert keys["rewards.fluency.weight"] == ("null", "default")
     assert keys["prompt.instruction"] == ('"Rewrite: keep # of facts"', "default")
@@ -254,11 +255,11 @@ def test_samples_are_capped_evenly_and_say_so(full: Path) -> None:
             for s in (0, 1)
         ],
     )
-    found = browser(read_material(full))
+    found = sample_browser(read_inputs(full))
     assert found is not None
     assert (len(found.samples), found.total) == (MOST_DOCUMENTS, 100)
     assert found.samples[1].id == "ai-2"
-    assert all("<ins>0</ins>" in s.rewritings[0].text for s in found.samples)
+    assert all("<ins>0</ins>" in s.rewrites[0].text for s in found.samples)
     assert f"{MOST_DOCUMENTS} of 100 texts" in page(full).text
 
 
@@ -273,32 +274,32 @@ def test_flags_of_a_sample_are_strictly_above_the_threshold(full: Path) -> None:
         if (row["id"], row["rewriter"], row["detector"]) == ("ai-0", "policy", "tfidf"):
             row["score"] = 0.0
     write_jsonl(full / "evaluation" / "scores.jsonl", scores)
-    found = browser(read_material(full))
+    found = sample_browser(read_inputs(full))
     assert found is not None
-    policy = next(r for r in found.samples[0].rewritings if r.rewriter == "policy")
-    assert next(j.change for j in policy.judgements if j.detector == "tfidf") == "evaded"
+    policy = next(r for r in found.samples[0].rewrites if r.rewriter == "policy")
+    assert next(j.change for j in policy.score_changes if j.detector == "tfidf") == "evaded"
 
 
 def test_damaged_or_missing_input_is_an_error(run: Path, tmp_path: Path) -> None:
     with pytest.raises(RunError, match="neither a run nor an evaluation"):
-        read_material(tmp_path)
+        read_inputs(tmp_path)
     with pytest.raises(EvaluationError, match="holds no evaluation"):
-        read_material(run, tmp_path / "nowhere")
+        read_inputs(run, tmp_path / "nowhere")
 
 
-def test_the_kept_verdict_serves_until_what_it_judged_changes(full: Path) -> None:
+def test_the_saved_verdict_serves_until_its_files_change(full: Path) -> None:
     from paraphrase_rl.acceptance.verdict import validate_run
 
-    judged = validate_run(full)
-    kept = judged.model_copy(update={"checkpoint": 7})
+    decided = validate_run(full)
+    kept = decided.model_copy(update={"checkpoint": 7})
     kept.write(full)
-    assert read_material(full).verdict == kept
+    assert read_inputs(full).verdict == kept
     later = (full / "verdict.json").stat().st_mtime + 1  # a clock of files may be coarse
     os.utime(full / "metrics.jsonl", (later, later))
-    assert read_material(full).verdict == judged
+    assert read_inputs(full).verdict == decided
 
 
-def test_the_policy_of_the_step_judged_is_in_the_headline() -> None:
+def test_the_policy_of_the_verdicts_step_is_in_the_headline() -> None:
     labels = ("policy@6", "policy", "policy@9")
     results = cases.results(
         rewriters=tuple(RewriterInfo(label=label, name="policy") for label in labels),
@@ -363,9 +364,9 @@ def test_detectors_that_see_nothing_before_the_attack_are_named() -> None:
         c.model_copy(update={"points": weak}) if (c.rewriter, c.detector) == (CLEAN, "log-rank") else c
         for c in cases.results().cells
     )
-    assert heat_map(cases.results(cells=cells)).blind == ["log-rank"]
-    assert heat_map(cases.results()).blind == []
-    assert heat_map(cases.results(rewriters=())).blind == []
+    assert heat_map(cases.results(cells=cells)).without_power == ["log-rank"]
+    assert heat_map(cases.results()).without_power == []
+    assert heat_map(cases.results(rewriters=())).without_power == []
 
 
 def test_a_metric_says_on_how_many_texts_it_rests(full: Path) -> None:
@@ -396,7 +397,7 @@ def test_why_nothing_is_drawn_where_the_ensemble_failed(full: Path) -> None:
     )
     cells = tuple(c for c in results.cells if c.detector != "ensemble")
     cases.write_evaluation(full / "evaluation", cases.results(detectors=detectors, cells=cells))
-    html = render(read_material(full))
+    html = render_page(read_inputs(full))
     assert "similarity: run <code>prl calibrate</code>." in html
 
 

@@ -16,8 +16,8 @@ from paraphrase_rl.report.charts import (
     Strip,
     Whisker,
     curve,
+    scatter,
     strips,
-    trade_off,
     whiskers,
 )
 from paraphrase_rl.report.svg import Scale, element, marker, path, span, ticks
@@ -134,7 +134,7 @@ def test_whiskers_put_a_share_where_the_axis_says() -> None:
 def test_labels_of_near_points_do_not_overlap() -> None:
     at = Estimate(value=0.5, n=9)
     spots = [Spot(label=f"rewriter-{i}", x=at, y=Estimate(value=0.9 + i / 1000, n=9)) for i in range(5)]
-    root = _parsed(trade_off("k", "t", "d", spots, ("x", "y")))
+    root = _parsed(scatter("k", "t", "d", spots, ("x", "y")))
     labels = [e for e in root.iter("text") if (e.text or "").startswith("rewriter")]
     boxes = [(float(e.get("x", "nan")), float(e.get("y", "nan"))) for e in labels]
     assert len(boxes) == 5
@@ -148,7 +148,7 @@ def test_labels_keep_clear_of_the_name_of_the_axis_and_of_every_marker() -> None
         Spot(label="synonym", x=Estimate(value=0.1, n=9), y=Estimate(value=0.99, n=9)),
         Spot(label="homoglyph", x=Estimate(value=1.0, n=9), y=Estimate(value=0.6, n=9)),
     ]
-    root = _parsed(trade_off("k", "t", "d", spots, ("evasion", "semantic similarity")))
+    root = _parsed(scatter("k", "t", "d", spots, ("evasion", "semantic similarity")))
     texts = {e.text: e for e in root.iter("text")}
     name = float(texts["semantic similarity"].get("y", "nan"))
     circle = next(root.iter("circle"))

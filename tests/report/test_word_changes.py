@@ -7,7 +7,14 @@ from html.parser import HTMLParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paraphrase_rl.report.word_changes import Mark, changed_share, marked, marks, printable, visible
+from paraphrase_rl.report.word_changes import (
+    WordChange,
+    changed_share,
+    changes_as_html,
+    printable,
+    visible,
+    word_changes,
+)
 
 texts = st.text(alphabet=st.one_of(st.sampled_from("ab .,\n\t"), st.characters()), max_size=80)
 
@@ -17,38 +24,38 @@ texts = st.text(alphabet=st.one_of(st.sampled_from("ab .,\n\t"), st.characters()
 @example("", "new")
 @example("a\u200bb \u0430", "ab a")
 def test_marks_hold_both_texts_to_the_character(source: str, rewrite: str) -> None:
-    found = marks(source, rewrite)
+    found = word_changes(source, rewrite)
     assert "".join(m.text for m in found if m.kind != "added") == source
     assert "".join(m.text for m in found if m.kind != "removed") == rewrite
 
 
 @given(texts)
 def test_the_same_text_has_no_marks(text: str) -> None:
-    assert all(mark.kind == "same" for mark in marks(text, text))
-    assert changed_share(marks(text, text)) == 0.0
+    assert all(mark.kind == "same" for mark in word_changes(text, text))
+    assert changed_share(word_changes(text, text)) == 0.0
 
 
 def test_a_replaced_word_is_removed_and_added() -> None:
-    assert marks("The cat sat.", "The dog sat.") == [
-        Mark("same", "The "),
-        Mark("removed", "cat "),
-        Mark("added", "dog "),
-        Mark("same", "sat."),
+    assert word_changes("The cat sat.", "The dog sat.") == [
+        WordChange("same", "The "),
+        WordChange("removed", "cat "),
+        WordChange("added", "dog "),
+        WordChange("same", "sat."),
     ]
 
 
 def test_markup_of_a_replaced_word() -> None:
-    assert marked(marks("a <b> c", "a <i> c")) == "a &lt;<del>b</del><ins>i</ins>&gt; c"
-    assert marked(marks("cat sat", "dog sat")) == "<del>cat</del> <ins>dog</ins> sat"
+    assert changes_as_html(word_changes("a <b> c", "a <i> c")) == "a &lt;<del>b</del><ins>i</ins>&gt; c"
+    assert changes_as_html(word_changes("cat sat", "dog sat")) == "<del>cat</del> <ins>dog</ins> sat"
 
 
 def test_half_the_characters_changed() -> None:
-    assert changed_share(marks("aa bb", "aa cc")) == 4 / 7
+    assert changed_share(word_changes("aa bb", "aa cc")) == 4 / 7
 
 
 def test_a_long_text_is_compared_in_time() -> None:
     source = "one two three four five " * 3000
-    found = marks(source, source.replace("three", "3"))
+    found = word_changes(source, source.replace("three", "3"))
     assert "".join(m.text for m in found if m.kind != "added") == source
 
 
@@ -86,11 +93,11 @@ def test_invisible_characters_are_named() -> None:
 
 def test_letters_of_another_script_stand_out() -> None:
     source, rewrite = "the west is a cafe", "the w\u0435st is a caf\u00e9"
-    text = marked(marks(source, rewrite))
+    text = changes_as_html(word_changes(source, rewrite))
     assert '<ins>w<span class="foreign">\u0435</span>st</ins>' in text
     assert text.count("foreign") == 1
 
 
 def test_a_source_in_that_script_has_nothing_foreign() -> None:
-    assert "foreign" not in marked(marks("\u043d\u0435\u0442", "\u0434\u0430"))
-    assert "foreign" not in marked(marks("12 34", "\u0434\u0430 5"))
+    assert "foreign" not in changes_as_html(word_changes("\u043d\u0435\u0442", "\u0434\u0430"))
+    assert "foreign" not in changes_as_html(word_changes("12 34", "\u0434\u0430 5"))

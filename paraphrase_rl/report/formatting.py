@@ -1,4 +1,4 @@
-"""How figures are written: shares as percentages, estimates with their intervals, nothing as a dash."""
+"""Figures as text: shares as percentages, estimates with their intervals, a missing figure as a dash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ NOTHING = "–"
 
 
 def share(value: float | None) -> str:
-    """0.623 as 62%, 0.054 as 5.4%, 0.05 as 5%."""
+    """Write a share as a percentage: 0.623 as 62%, 0.054 as 5.4%, 0.05 as 5%."""
     if value is None or not math.isfinite(value):
         return NOTHING
     percent = 100 * value
@@ -20,7 +20,7 @@ def share(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Three decimals, fewer for large figures, three digits for tiny ones."""
+    """Write a figure with three decimals, fewer where it is large, two digits where it is tiny."""
     if value is None or not math.isfinite(value):
         return NOTHING
     size = abs(value)
@@ -37,38 +37,38 @@ def number(value: float | None) -> str:
 
 
 def minus(text: str) -> str:
-    """With the true minus sign, as wide as a plus."""
+    """Replace hyphens by the true minus sign, as wide as a plus."""
     return text.replace("-", "−")
 
 
-def share_interval(estimate: Estimate) -> str:
-    """The interval of a share, empty where there is none."""
+def share_interval_text(estimate: Estimate) -> str:
+    """Write the interval of a share; empty where there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{share(estimate.low).removesuffix('%')}–{share(estimate.high)}"
 
 
-def number_interval(estimate: Estimate) -> str:
-    """The interval of a figure, empty where there is none or it has no width."""
+def number_interval_text(estimate: Estimate) -> str:
+    """Write the interval of a figure; empty where there is none or it has no width."""
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
     return f"{number(estimate.low)} to {number(estimate.high)}"
 
 
-def score(value: float | None) -> str:
-    """A detector's score, to be compared with another: two decimals."""
+def score_text(value: float | None) -> str:
+    """Write a detector's score with two decimals."""
     return NOTHING if value is None else minus(f"{value:.2f}")
 
 
 def criterion_value(line: VerdictLine) -> str:
-    """What a criterion came to; a count without decimals where its bound is one."""
+    """Write the value of a criterion; without decimals where it is a count."""
     if line.value is not None and line.value.is_integer() and float(line.bound.split()[-1]).is_integer():
         return minus(f"{line.value:g}")
     return number(line.value)
 
 
 def points(estimate: Estimate) -> str:
-    """A difference of shares in percentage points, with its interval."""
+    """Write a difference of shares in percentage points, with its interval."""
     if estimate.value is None:
         return NOTHING
     text = _signed(estimate.value)

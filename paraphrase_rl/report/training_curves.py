@@ -1,4 +1,4 @@
-"""The training of a run: its metrics over the steps, with the bands of the monitors."""
+"""Training curves of a run: metrics over the steps, with the bounds of the monitors."""
 
 from __future__ import annotations
 
@@ -6,47 +6,51 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paraphrase_rl.report.charts import Series, curve
-from paraphrase_rl.report.figures import number
+from paraphrase_rl.report.charts import Chart, Series, curve
+from paraphrase_rl.report.formatting import number
 from paraphrase_rl.report.inputs import Row
-from paraphrase_rl.report.sections import Figure
 from paraphrase_rl.training.monitors import RULES, Rule
 
 SHOWN_STEPS = 300
-"""A longer run is drawn by means of equally many steps each."""
+"""In a longer run, each point drawn is the mean of several steps."""
 TABLE_STEPS = 50
 MEANING = {
     "reward_mean": "total reward, 0 to 1",
-    "reward_std": "spread of the total reward; none = mode collapse",
+    "reward_std": "standard deviation of the total reward; 0 = mode collapse",
     "detector_reward": "1 − P(AI) of the ensemble",
     "semantic_reward": "cosine of source and rewrite",
     "fluency_reward": "perplexity inside the human band",
     "fairness_reward": "1 − P(AI) on second-language writers",
     "format_rate": "share of valid outputs",
-    "kl_sample_train": "sampler against trainer, nats a token",
-    "kl_post_train": "change by one update, nats a token",
-    "kl_reference": "distance from the base model, nats a token",
-    "frac_constant_groups": "share of prompts whose rollouts all score the same",
+    "kl_sample_train": "sampler against trainer, nats per token",
+    "kl_post_train": "change by one update, nats per token",
+    "kl_reference": "distance from the base model, nats per token",
+    "frac_constant_groups": "share of prompts whose rollouts all have the same reward",
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """Charts, the same figures as a table (first column: steps), and what is left out of it."""
+class TrainingCurves:
+    """Charts of the metrics, and the same figures as a table whose first column is the step.
 
-    figures: Sequence[Figure]
+    Attributes:
+        steps: of the run; the table may show fewer.
+        averaged: steps behind each point of a chart.
+    """
+
+    figures: Sequence[Chart]
     columns: Sequence[str]
     rows: Sequence[tuple[int, Sequence[str]]]
     steps: int
     averaged: int
 
 
-def training(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Training | None:
-    """``None`` where no step was recorded.
+def training_curves(metrics: Sequence[Row], evaluations: Sequence[Row]) -> TrainingCurves | None:
+    """Draw the metrics of a run; ``None`` where no step was recorded.
 
     Args:
         metrics: rows of ``metrics.jsonl``.
-        evaluations: rows of ``evaluations.jsonl``; a metric of theirs is drawn into the panel of the same name.
+        evaluations: rows of ``evaluations.jsonl``; their metrics are drawn into the chart of the same name.
     """
     if not metrics:
         return None
@@ -67,10 +71,10 @@ def training(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Training | N
         )
         told = f"{name} by step. First {_shown(values[0])}, last {_shown(values[-1])}. {_band(rule)}"
         drawing = curve(f"curve-{i}", f"{name} over training", told, series)
-        figures.append(Figure(name=name, drawing=drawing, note=MEANING.get(name, "")))
+        figures.append(Chart(name=name, drawing=drawing, note=MEANING.get(name, "")))
     every = math.ceil(len(metrics) / TABLE_STEPS)
     chosen = [row for i, row in enumerate(metrics) if i % every == 0 or i == len(metrics) - 1]
-    return Training(
+    return TrainingCurves(
         figures=figures,
         columns=names,
         rows=[(row["step"], [_shown(_value(row, name)) for name in names]) for row in chosen],
