@@ -53,7 +53,7 @@ _TAGS = {"removed": "del", "added": "ins"}
 
 
 def changes_as_html(found: Sequence[WordChange]) -> Markup:
-    """HTML with removed words in ``<del>``, added ones in ``<ins>``, and letters of other scripts than the source boxed.
+    """HTML with removed words in ``<del>``, added ones in ``<ins>``, and letters of scripts not in the source boxed.
 
     A Cyrillic letter in an English word looks like the Latin one, so only a mark shows that it was changed.
     """
