@@ -35,18 +35,18 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
       prl report runs/first --evaluation runs/first-on-essays --out essays.html
       prl report runs/first --markdown
     """
-    from paraphrase_rl.report.inputs import read_inputs
+    from paraphrase_rl.reporting.inputs import read_inputs
 
     if markdown and out:
         raise UsageError("--markdown prints on stdout, --out is of the page", "choose one of them")
     inputs = read_inputs(run, evaluation)
     if markdown:
-        from paraphrase_rl.report.markdown import markdown_summary
+        from paraphrase_rl.reporting.markdown import markdown_summary
 
         click.echo(markdown_summary(inputs), nl=False)
         return
     from paraphrase_rl.files import write_text
-    from paraphrase_rl.report.page import render_page
+    from paraphrase_rl.reporting.page import render_page
 
     out = out or run / "report.html"
     write_text(out, render_page(inputs))

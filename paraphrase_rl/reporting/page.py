@@ -22,7 +22,7 @@ from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.recipe.loading import DEFAULT
-from paraphrase_rl.report import (
+from paraphrase_rl.reporting import (
     fairness_charts,
     formatting,
     heat_map,
@@ -32,9 +32,9 @@ from paraphrase_rl.report import (
     trade_off,
     training_curves,
 )
-from paraphrase_rl.report.inputs import ReportInputs
-from paraphrase_rl.report.terms import CRITERIA, TERMS
-from paraphrase_rl.report.word_changes import printable
+from paraphrase_rl.reporting.inputs import ReportInputs
+from paraphrase_rl.reporting.terms import CRITERIA, TERMS
+from paraphrase_rl.reporting.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
 
 LONG_LIST = 12
@@ -83,7 +83,7 @@ def render_page(inputs: ReportInputs) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("paraphrase_rl.report"),
+        loader=PackageLoader("paraphrase_rl.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -149,7 +149,7 @@ def _shown(value: Any) -> Any:
 
 
 def _asset(name: str) -> str:
-    return (files("paraphrase_rl.report") / name).read_text(encoding="utf-8")
+    return (files("paraphrase_rl.reporting") / name).read_text(encoding="utf-8")
 
 
 def _digest(text: str) -> str:

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report import fairness_charts, formatting, heat_map, quality_table
-from paraphrase_rl.report.inputs import ReportInputs
-from paraphrase_rl.report.word_changes import printable
+from paraphrase_rl.reporting import fairness_charts, formatting, heat_map, quality_table
+from paraphrase_rl.reporting.inputs import ReportInputs
+from paraphrase_rl.reporting.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
 from paraphrase_rl.statistics.records import Estimate
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from markupsafe import Markup
 
-from paraphrase_rl.report.formatting import minus, share
-from paraphrase_rl.report.svg import Scale, drawing, element, marker, path, span, ticks
+from paraphrase_rl.reporting.formatting import minus, share
+from paraphrase_rl.reporting.svg import Scale, drawing, element, marker, path, span, ticks
 from paraphrase_rl.statistics.records import Estimate
 
 WIDTH = 340

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paraphrase_rl.report.charts import Chart, Series, curve
-from paraphrase_rl.report.formatting import number
-from paraphrase_rl.report.inputs import Row
+from paraphrase_rl.reporting.charts import Chart, Series, curve
+from paraphrase_rl.reporting.formatting import number
+from paraphrase_rl.reporting.inputs import Row
 from paraphrase_rl.training.monitors import RULES, Rule
 
 SHOWN_STEPS = 300

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report.heat_map import detectors_in_order
-from paraphrase_rl.report.inputs import ReportInputs, Row
-from paraphrase_rl.report.score_distributions import thresholds
-from paraphrase_rl.report.word_changes import changed_share, changes_as_html, visible, word_changes
+from paraphrase_rl.reporting.heat_map import detectors_in_order
+from paraphrase_rl.reporting.inputs import ReportInputs, Row
+from paraphrase_rl.reporting.score_distributions import thresholds
+from paraphrase_rl.reporting.word_changes import changed_share, changes_as_html, visible, word_changes
 from paraphrase_rl.runs.summary import P_AI
 
 MOST_DOCUMENTS = 40

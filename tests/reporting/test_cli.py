@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from paraphrase_rl.cli.main import cli
-from tests.report import cases
+from tests.reporting import cases
 
 
 @pytest.fixture

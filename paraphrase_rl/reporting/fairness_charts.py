@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report.charts import Chart, Whisker, whiskers
-from paraphrase_rl.report.formatting import share
-from paraphrase_rl.report.heat_map import detectors_in_order, family_name
+from paraphrase_rl.reporting.charts import Chart, Whisker, whiskers
+from paraphrase_rl.reporting.formatting import share
+from paraphrase_rl.reporting.heat_map import detectors_in_order, family_name
 from paraphrase_rl.statistics.fairness import EVERYBODY
 from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.report.charts import (
+from paraphrase_rl.reporting.charts import (
     Series,
     Spot,
     Strip,
@@ -20,7 +20,7 @@ from paraphrase_rl.report.charts import (
     strips,
     whiskers,
 )
-from paraphrase_rl.report.svg import Scale, element, marker, path, span, ticks
+from paraphrase_rl.reporting.svg import Scale, element, marker, path, span, ticks
 from paraphrase_rl.statistics.records import Estimate
 
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from paraphrase_rl.report.word_changes import (
+from paraphrase_rl.reporting.word_changes import (
     WordChange,
     changed_share,
     changes_as_html,

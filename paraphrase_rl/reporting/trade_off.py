@@ -9,8 +9,8 @@ from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report.charts import Chart, Spot, scatter
-from paraphrase_rl.report.formatting import number, share
+from paraphrase_rl.reporting.charts import Chart, Spot, scatter
+from paraphrase_rl.reporting.formatting import number, share
 from paraphrase_rl.statistics.records import Estimate
 
 

@@ -8,9 +8,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from paraphrase_rl.evaluation.results import DetectorInfo, Quality, RewriterInfo
-from paraphrase_rl.report.inputs import read_inputs
-from paraphrase_rl.report.markdown import markdown_summary
-from tests.report import cases
+from paraphrase_rl.reporting.inputs import read_inputs
+from paraphrase_rl.reporting.markdown import markdown_summary
+from tests.reporting import cases
 
 
 @pytest.fixture

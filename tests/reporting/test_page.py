@@ -15,16 +15,16 @@ import pytest
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
-from paraphrase_rl.report.fairness_charts import gaps, rates_by_group
-from paraphrase_rl.report.formatting import number, points, share
-from paraphrase_rl.report.heat_map import heat_map
-from paraphrase_rl.report.inputs import read_inputs
-from paraphrase_rl.report.page import headline_rewriter, render_page
-from paraphrase_rl.report.quality_table import QualityRow
-from paraphrase_rl.report.samples import MOST_DOCUMENTS, sample_browser, spread
-from paraphrase_rl.report.terms import CRITERIA
+from paraphrase_rl.reporting.fairness_charts import gaps, rates_by_group
+from paraphrase_rl.reporting.formatting import number, points, share
+from paraphrase_rl.reporting.heat_map import heat_map
+from paraphrase_rl.reporting.inputs import read_inputs
+from paraphrase_rl.reporting.page import headline_rewriter, render_page
+from paraphrase_rl.reporting.quality_table import QualityRow
+from paraphrase_rl.reporting.samples import MOST_DOCUMENTS, sample_browser, spread
+from paraphrase_rl.reporting.terms import CRITERIA
 from paraphrase_rl.statistics.records import Estimate
-from tests.report import cases
+from tests.reporting import cases
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
 
@@ -127,7 +127,7 @@ def test_a_whole_report(full: Path) -> None:
 
 
 def test_styles_and_scripts_fetch_nothing() -> None:
-    folder = Path(cases.__file__).parents[2] / "paraphrase_rl" / "report"
+    folder = Path(cases.__file__).parents[2] / "paraphrase_rl" / "reporting"
     for name in ("report.css", "report.js"):
         text = (folder / name).read_text(encoding="utf-8")
         assert not re.search(r"https?:|//[a-z]|@import|url\(|fetch|XMLHttp|innerHTML|eval\(", text), name

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from paraphrase_rl.report.word_changes import printable
+from paraphrase_rl.reporting.word_changes import printable
 
 Attribute = str | float | None
 

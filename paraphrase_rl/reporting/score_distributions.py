@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from paraphrase_rl.evaluation.results import CLEAN, Results
-from paraphrase_rl.report.charts import Chart, Strip, strips
-from paraphrase_rl.report.formatting import number
-from paraphrase_rl.report.heat_map import detectors_in_order, family_name
-from paraphrase_rl.report.inputs import Row
+from paraphrase_rl.reporting.charts import Chart, Strip, strips
+from paraphrase_rl.reporting.formatting import number
+from paraphrase_rl.reporting.heat_map import detectors_in_order, family_name
+from paraphrase_rl.reporting.inputs import Row
 
 
 def thresholds(results: Results) -> dict[str, float]:

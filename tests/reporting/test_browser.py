@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from paraphrase_rl.report.inputs import read_inputs
-from paraphrase_rl.report.page import render_page
-from tests.report import cases
+from paraphrase_rl.reporting.inputs import read_inputs
+from paraphrase_rl.reporting.page import render_page
+from tests.reporting import cases
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, SampleBrowser
