@@ -1,6 +1,6 @@
 """Measure how detectors of AI-written text hold up under adversarial rewriting, and train the rewriter.
 
-Importing this package is cheap: public names are resolved on first use.
+Importing this package is cheap: public names are resolved on first use; ``__init__.pyi`` declares them.
 """
 
 from importlib import import_module
@@ -13,30 +13,40 @@ hookimpl = pluggy.HookimplMarker("paraphrase_rl")
 """Marks a plug-in's implementation of a hook of :mod:`paraphrase_rl.plugin.hookspecs`."""
 
 _PUBLIC = {
-    "PrlError": "paraphrase_rl.errors",
-    "Context": "paraphrase_rl.plugin.specs",
-    "DetectorSpec": "paraphrase_rl.plugin.specs",
-    "RewardSpec": "paraphrase_rl.plugin.specs",
-    "RewriterSpec": "paraphrase_rl.plugin.specs",
-    "DatasetSpec": "paraphrase_rl.plugin.specs",
-    "BackendSpec": "paraphrase_rl.plugin.specs",
-    "CommandSpec": "paraphrase_rl.plugin.specs",
-    "Document": "paraphrase_rl.types",
-    "Failure": "paraphrase_rl.types",
-    "RewardBatch": "paraphrase_rl.types",
-    "Rewrite": "paraphrase_rl.types",
-    "Rollout": "paraphrase_rl.types",
-    "Scores": "paraphrase_rl.types",
-    "StepRecord": "paraphrase_rl.types",
-    "Terms": "paraphrase_rl.types",
+    "paraphrase_rl.errors": ("PrlError",),
+    "paraphrase_rl.progress": ("Progress",),
+    "paraphrase_rl.plugin.specs": (
+        "BackendSpec",
+        "CommandSpec",
+        "Context",
+        "DatasetSpec",
+        "DetectorSpec",
+        "MetricSpec",
+        "RewardSpec",
+        "RewriterSpec",
+    ),
+    "paraphrase_rl.tables": ("Table",),
+    "paraphrase_rl.types": (
+        "Document",
+        "Failure",
+        "Measurements",
+        "RewardBatch",
+        "Rewrite",
+        "Rollout",
+        "Scores",
+        "StepRecord",
+        "Terms",
+    ),
 }
+"""Module -> the public names it holds."""
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = ["__version__", "hookimpl", *sorted(_PUBLIC)]
+__all__ = ["__version__", "hookimpl", *sorted(_MODULE_OF)]
 
 
 def __getattr__(name: str) -> object:
-    if name in _PUBLIC:
-        return getattr(import_module(_PUBLIC[name]), name)
+    if name in _MODULE_OF:
+        return getattr(import_module(_MODULE_OF[name]), name)
     raise AttributeError(f"module 'paraphrase_rl' has no attribute {name!r}")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 Label = Literal["human", "ai"]
 Split = Literal["calibration", "train", "test"]
-Kind = Literal["detectors", "rewards", "rewriters", "datasets", "backends", "commands"]
+Kind = Literal["detectors", "rewards", "rewriters", "metrics", "datasets", "backends", "commands"]
 """Of a component."""
 FloatArray = NDArray[np.float64]
 
@@ -119,9 +119,37 @@ class Terms:
             raise ContractError(f"Terms.values must lie in [0, 1], got {known.min():g} to {known.max():g}")
 
 
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """Values of one metric, or of several that are computed together, for N rewrites.
+
+    Attributes:
+        values: by the metric's name, float64 of shape (N,) in its own unit. NaN with a Failure: it could not be
+            computed; NaN without one: it does not apply (a source without numbers has none to preserve).
+        failures: one for each value that could not be computed; ``owner`` is the metric.
+    """
+
+    values: Mapping[str, FloatArray]
+    failures: tuple[Failure, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, values in self.values.items():
+            if values.ndim != 1 or values.dtype != np.float64:
+                raise ContractError(
+                    f"Measurements.values of {name} must be float64 of shape (N,), "
+                    f"got {values.dtype} of shape {values.shape}"
+                )
+        for failure in self.failures:
+            values = self.values.get(failure.owner, np.empty(0))
+            if not (0 <= failure.index < len(values) and np.isnan(values[failure.index])):
+                raise ContractError(
+                    f"a Failure of {failure.owner!r} at {failure.index} belongs to no missing value (NaN)"
+                )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardBatch:
-    """What a reward judges: N rewrites, aligned lists of length N.
+    """What a reward rates and a metric measures: N rewrites, aligned lists of length N.
 
     Attributes:
         sources: the document each rewrite was made from.

@@ -101,8 +101,8 @@ def fairness_gap(case: Case) -> VerdictLine:
 def _length(gap: FairnessGap, results: Results) -> str:
     if gap.words is not None:
         return f"all cut to {gap.words} words"
-    words = results.about.passage_words
-    return "whole texts, whose lengths may differ" if words is None else f"passages of at most {words} words"
+    words = results.about.excerpt_words
+    return "whole texts, whose lengths may differ" if words is None else f"excerpts of at most {words} words"
 
 
 def _rates(gap: FairnessGap, results: Results) -> str:

@@ -71,7 +71,7 @@ class Verdict(Record):
         return read_record(cls, run / "verdict.json", "has no verdict", f"prl validate {quoted(run)}")
 
 
-def judge_run(
+def validate_run(
     run: Path,
     evaluation: Path | None = None,
     acceptance: Acceptance | None = None,

@@ -66,7 +66,8 @@ def command(
     """
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.detection.calibration import default_path
-    from paraphrase_rl.detection.ensemble import calibrate_ensemble
+    from paraphrase_rl.detection.ensemble import build_detector, calibrate
+    from paraphrase_rl.detection.threshold import usual_rates
     from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.plugin.specs import Context
 
@@ -81,7 +82,15 @@ def command(
         f"scoring {len(corpus.select(split='calibration'))} calibration texts of {corpus.source} "
         f"with {', '.join(names)}"
     )
-    ensemble = calibrate_ensemble(recipe, registry, corpus, context, needs_probability=False)
+    ensemble = calibrate(
+        [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
+        corpus.select(split="calibration"),
+        usual_rates(recipe.calibration.target_fpr),
+        source=corpus.source,
+        excerpt_words=recipe.data.excerpt_words,
+        combine=recipe.ensemble.combine,
+        needs_probability=False,
+    )
     path = out or default_path()
     ensemble.to_file(path)
     emit(

@@ -47,7 +47,7 @@ def command(
     Examples:
       prl data
       prl data jsonl -o path=essays.jsonl -o 'columns={text: essay}'
-      prl data starter --set data.passage_words=48 --sample 5
+      prl data starter --set data.excerpt_words=48 --sample 5
       prl data build --help
     """
     from paraphrase_rl.data.documents import load_documents

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.evaluate_tables import show
-from paraphrase_rl.cli.output import format_option, say, this_command
+from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
 from paraphrase_rl.cli.settings import default_device, device_option, only, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
@@ -110,6 +110,7 @@ def command(
     from paraphrase_rl.evaluation.pipeline import evaluate
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
     from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.progress import reporter
 
     judge = _judge(judge_url, judge_model, judge_key_env)
     registry = default_registry()
@@ -138,7 +139,7 @@ def command(
         f"{len(plan.human)} human test texts of {plan.corpus.source} into {folder}"
     )
     try:
-        results = evaluate(plan, registry, say)
+        results = evaluate(plan, registry, reporter(show_progress))
     except KeyboardInterrupt:
         say(f"what was computed is kept; continue with: {this_command()}")
         raise

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import cell as table_cell
 from paraphrase_rl.cli.output import emit, say
+from paraphrase_rl.tables import cell as table_cell
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.results import Cell, Results

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import Row, emit, format_option, say, this_command
+from paraphrase_rl.cli.output import Row, emit, format_option, say, show_progress, this_command
 from paraphrase_rl.cli.settings import default_device, device_option, recipe_of, recipe_options
 from paraphrase_rl.errors import UsageError
 
@@ -77,6 +77,7 @@ def command(
     from paraphrase_rl.evaluation.plan import Plan
     from paraphrase_rl.hardening.train import Attacks, harden
     from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.progress import reporter
     from paraphrase_rl.runs.reader import recipe_file
 
     registry = default_registry()
@@ -101,7 +102,7 @@ def command(
         texts=texts or len(corpus.documents),
     )
     try:
-        found = harden(plan, registry, detector, attacks, say)
+        found = harden(plan, registry, detector, attacks, reporter(show_progress))
     except KeyboardInterrupt:
         say(f"the rewrites made so far are kept; continue with: {this_command()}")
         raise

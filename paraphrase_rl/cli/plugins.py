@@ -10,6 +10,11 @@ from paraphrase_rl.names import suggestion
 from paraphrase_rl.plugin.discovery import Plugin
 from paraphrase_rl.plugin.registry import Entry, Registry, default_registry
 
+_SPECIAL = (
+    *("family", "direction", "role", "default_weight", "better", "range", "needs", "needs_run", "baseline"),
+    "ignores",
+)
+"""What only some kinds of component say about themselves."""
 _COLUMNS = ("kind", "name", "plugin", "distribution", "version", "status", "summary")
 
 
@@ -111,11 +116,7 @@ def _plugin_row(plugin: Plugin) -> dict[str, object]:
 
 def _details(entry: Entry) -> dict[str, object]:
     spec = entry.spec
-    special = {
-        key: getattr(spec, key)
-        for key in ("family", "direction", "default_weight", "gate", "ignores")
-        if hasattr(spec, key)
-    }
+    special = {key: getattr(spec, key) for key in _SPECIAL if hasattr(spec, key)}
     schema = spec.options.model_json_schema()
     return {
         "target": entry.plugin.target,

@@ -15,7 +15,7 @@ from paraphrase_rl.errors import EXIT_NO, CalibrationError
 
 if TYPE_CHECKING:
     from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
-    from paraphrase_rl.detection.decision import Judgement
+    from paraphrase_rl.detection.decision import Decision
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
     from paraphrase_rl.plugin.protocols import Detector
     from paraphrase_rl.plugin.registry import Registry
@@ -74,8 +74,8 @@ def command(
             f"no calibration of {', '.join(uncalibrated)} at {path}: --fpr has no threshold",
             "run `prl calibrate` with these detectors, or leave out --fpr",
         )
-    passage_words = kept.calibrations[0].texts.passage_words if kept is not None else None
-    items = _cut(items, passage_words)
+    excerpt_words = kept.calibrations[0].texts.excerpt_words if kept is not None else None
+    items = _cut(items, excerpt_words)
     rows = _rows(items, ensemble, uncalibrated, fpr)
     used = ensemble.members[0].calibration if ensemble is not None else None
     if ensemble is not None and used is not None:
@@ -133,16 +133,16 @@ def _detectors(
     }
 
 
-def _cut(items: list[Item], passage_words: int | None) -> list[Item]:
+def _cut(items: list[Item], excerpt_words: int | None) -> list[Item]:
     """Texts cut as the calibration's were: a score depends on length, so a threshold holds for such texts only."""
     from dataclasses import replace
 
-    from paraphrase_rl.text.excerpts import passage
+    from paraphrase_rl.text.excerpts import excerpt
 
-    if passage_words is None:
+    if excerpt_words is None:
         return items
-    say(f"note: texts are cut to their first sentences, at most {passage_words} words, as in the calibration")
-    return [item if item.kind else replace(item, text=passage(item.text, passage_words)) for item in items]
+    say(f"note: texts are cut to their first sentences, at most {excerpt_words} words, as in the calibration")
+    return [item if item.kind else replace(item, text=excerpt(item.text, excerpt_words)) for item in items]
 
 
 def _rows(
@@ -151,30 +151,30 @@ def _rows(
     uncalibrated: dict[str, Detector],
     fpr: float | None,
 ) -> list[dict[str, object]]:
-    from paraphrase_rl.detection.decision import judge
+    from paraphrase_rl.detection.decision import decide
 
     readable = [position for position, item in enumerate(items) if not item.kind]
-    by_position: list[list[Judgement]] = [[] for _ in items]
-    for judgement in judge([items[i].text for i in readable], ensemble, uncalibrated, fpr):
-        by_position[readable[judgement.index]].append(judgement)
+    by_position: list[list[Decision]] = [[] for _ in items]
+    for decision in decide([items[i].text for i in readable], ensemble, uncalibrated, fpr):
+        by_position[readable[decision.index]].append(decision)
     rows: list[dict[str, object]] = []
-    for item, judgements in zip(items, by_position, strict=True):
+    for item, decisions in zip(items, by_position, strict=True):
         if item.kind:
             rows.append(_row(item.id, failure=f"{item.kind}: {item.problem}"))
-        rows += [_judged(item.id, judgement) for judgement in judgements]
+        rows += [_decided(item.id, decision) for decision in decisions]
     return rows
 
 
-def _judged(id: str, judgement: Judgement) -> dict[str, object]:
+def _decided(id: str, decision: Decision) -> dict[str, object]:
     verdicts = {True: "flagged", False: "not flagged", None: None}
-    failure = judgement.failure
+    failure = decision.failure
     return _row(
         id,
-        detector=judgement.detector,
-        score=judgement.score,
-        p_ai=judgement.p_ai,
-        threshold=judgement.threshold,
-        verdict=verdicts[judgement.flagged],
+        detector=decision.detector,
+        score=decision.score,
+        p_ai=decision.p_ai,
+        threshold=decision.threshold,
+        verdict=verdicts[decision.flagged],
         failure=f"{failure.kind}: {failure.message}" if failure is not None else None,
     )
 

@@ -195,7 +195,8 @@ def _prepared(
     progress: Silence,
 ) -> TrainingSession:
     """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
-    from paraphrase_rl.detection.ensemble import calibrate_ensemble, load_ensemble
+    from paraphrase_rl.detection.ensemble import build_detector, calibrate, load_ensemble
+    from paraphrase_rl.detection.threshold import usual_rates
     from paraphrase_rl.detection.trainable import keep_fitted
     from paraphrase_rl.plugin.specs import Context
     from paraphrase_rl.recipe.arithmetic import total_steps
@@ -214,7 +215,15 @@ def _prepared(
         progress.line(
             f"calibrating {', '.join(d.name for d in recipe.detectors)} on held-out texts of {corpus.source}"
         )
-        ensemble = calibrate_ensemble(recipe, registry, corpus, Context(device=device))
+        context = Context(device=device)
+        ensemble = calibrate(
+            [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
+            corpus.select(split="calibration"),
+            usual_rates(recipe.calibration.target_fpr),
+            source=corpus.source,
+            excerpt_words=recipe.data.excerpt_words,
+            combine=recipe.ensemble.combine,
+        )
     train = corpus.select(split="train", label="ai")
     reward = build_reward(
         recipe, registry, Context(device=device, ensemble=ensemble), any(d.group for d in train)

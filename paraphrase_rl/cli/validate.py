@@ -65,7 +65,7 @@ def command(
       prl validate runs/first --checkpoint best
       prl validate runs/first --set acceptance.semantic_similarity=0.8
     """
-    from paraphrase_rl.acceptance.verdict import judge_run
+    from paraphrase_rl.acceptance.verdict import validate_run
     from paraphrase_rl.runs.reader import recipe_of_run
 
     for override in overrides:
@@ -75,7 +75,7 @@ def command(
                 "for example --set acceptance.reward_std=0.05",
             )
     acceptance = recipe_of_run(run, overrides).acceptance
-    verdict = judge_run(run, evaluation, acceptance, checkpoint, fairness)
+    verdict = validate_run(run, evaluation, acceptance, checkpoint, fairness)
     _show(verdict, format_)
     verdict.write(run)
     say(_conclusion(verdict))

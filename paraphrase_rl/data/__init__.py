@@ -1,1 +1,1 @@
-"""Texts: loading, passages, splits and audit."""
+"""Texts: loading, excerpts, splits and audit."""

@@ -1,4 +1,4 @@
-"""From a data set plug-in to a corpus: validated, split, cut to passages, digested."""
+"""From a data set plug-in to a corpus: validated, split, cut to excerpts, digested."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paraphrase_rl.plugin.protocols import DatasetSource
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
-from paraphrase_rl.text.excerpts import passage
+from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Label, Split
 
 
@@ -55,7 +55,7 @@ class Corpus:
 def load_documents(
     source: Component, settings: Data, registry: Registry, context: Context | None = None
 ) -> Corpus:
-    """Build the data set plug-in, read it, validate, split by unit, and cut passages.
+    """Build the data set plug-in, read it, validate, split by unit, and cut excerpts.
 
     Raises:
         DataError: no documents, an empty text, an unknown label or split, an id used twice.
@@ -69,8 +69,8 @@ def load_documents(
         calibration_fraction=settings.calibration_fraction,
         seed=settings.split_seed,
     )
-    if settings.passage_words is not None:
-        split = [replace(d, text=passage(d.text, settings.passage_words)) for d in split]
+    if settings.excerpt_words is not None:
+        split = [replace(d, text=excerpt(d.text, settings.excerpt_words)) for d in split]
     return Corpus(tuple(split), source.name, dataset.description())
 
 

@@ -7,6 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +18,8 @@ from paraphrase_rl import files
 from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
 from paraphrase_rl.detection.threshold import OperatingPoint, operating_points
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.types import FloatArray, Scores
+from paraphrase_rl.files import sha256_texts
+from paraphrase_rl.types import Document, FloatArray, Scores
 
 SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
 RECALIBRATE = "run `prl calibrate` again"
@@ -39,11 +41,24 @@ class CalibrationTexts(_Record):
     split: str = "calibration"
     digest: str = Field(description="SHA-256 of the texts with their labels, in order")
     median_words: int = Field(ge=0, description="of the human texts")
-    passage_words: int | None = Field(None, description="every text cut to so many words at most")
+    excerpt_words: int | None = Field(None, description="every text cut to so many words at most")
+
+    @classmethod
+    def of(
+        cls, documents: Sequence[Document], *, source: str, excerpt_words: int | None = None
+    ) -> CalibrationTexts:
+        """Describe the documents of a calibration, in their order."""
+        lengths = [len(d.text.split()) for d in documents if d.label == "human"]
+        return cls(
+            source=source,
+            digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),
+            median_words=round(median(lengths)) if lengths else 0,
+            excerpt_words=excerpt_words,
+        )
 
     def describe(self) -> str:
         """One phrase for a person."""
-        cut = f", cut to at most {self.passage_words} words" if self.passage_words else ""
+        cut = f", cut to at most {self.excerpt_words} words" if self.excerpt_words else ""
         return f"{self.source} ({self.split} split, median {self.median_words} words{cut})"
 
 

@@ -15,7 +15,7 @@ from paraphrase_rl.types import Failure, FloatArray, Scores
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judgement:
+class Decision:
     """What one detector, or the ensemble, says of one text.
 
     Attributes:
@@ -37,24 +37,24 @@ class Judgement:
     failure: Failure | None = None
 
 
-def judge(
+def decide(
     texts: Sequence[str],
     ensemble: CalibratedEnsemble | None,
     uncalibrated: Mapping[str, Detector],
     target_fpr: float | None = None,
-) -> list[Judgement]:
-    """Judgements in the order of the texts, for each the detectors and then their combination, if several.
+) -> list[Decision]:
+    """Decisions in the order of the texts, for each the detectors and then their combination, if several.
 
     Args:
         texts: N texts.
-        ensemble: calibrated detectors; their combination is judged where it is calibrated too.
+        ensemble: calibrated detectors; their combination is decided where it is calibrated too.
         uncalibrated: detectors of which only the score is known.
         target_fpr: the operating point; ``None`` = the one each calibration aimed at.
 
     Raises:
         CalibrationError: the rate was not calibrated.
     """
-    columns: list[list[Judgement]] = []
+    columns: list[list[Decision]] = []
     if ensemble is not None:
         calibrations = {m.name: m.calibration for m in ensemble.members}
         points = {name: known.point(target_fpr) for name, known in calibrations.items()}
@@ -82,14 +82,14 @@ def _column(
     scores: Scores,
     point: OperatingPoint | None = None,
     p_ai: Callable[[FloatArray], FloatArray] | None = None,
-) -> list[Judgement]:
+) -> list[Decision]:
     failures = {f.index: f for f in scores.failures}
     probabilities = p_ai(scores.values) if p_ai is not None else None
     flags = point.flags(scores.values) if point is not None else [None] * scores.values.size
     return [
-        Judgement(index=i, detector=name, failure=failures[i])
+        Decision(index=i, detector=name, failure=failures[i])
         if i in failures
-        else Judgement(
+        else Decision(
             index=i,
             detector=name,
             score=float(scores.values[i]),

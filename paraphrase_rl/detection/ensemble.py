@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -18,20 +17,18 @@ from paraphrase_rl.detection.calibration import (
     fit_calibration,
 )
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.files import sha256_texts, write_text
+from paraphrase_rl.files import write_text
 from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.types import Failure, FloatArray, Scores
+from paraphrase_rl.types import Document, Failure, FloatArray, Scores
 
 if TYPE_CHECKING:
-    from paraphrase_rl.data.documents import Corpus
     from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.recipe.schema import Recipe, Weighted
+
+Combine = Literal["mean", "worst-case"]
 
 COMBINED = "ensemble"
-STANDARD_FPRS = (0.01, 0.05)
-"""Thresholds are always fitted for these rates too, so that one calibration answers the usual questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +58,7 @@ class CalibratedEnsemble:
     def __init__(
         self,
         members: Sequence[Member],
-        combine: Literal["mean", "worst-case"] = "mean",
+        combine: Combine = "mean",
         combined: Calibration | None = None,
     ) -> None:
         self.members = tuple(members)
@@ -149,98 +146,118 @@ def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) 
     return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
 
 
-def build_detectors(
-    entries: Sequence[Weighted], registry: Registry, context: Context
-) -> list[tuple[str, Detector]]:
-    """The detectors of a recipe, in its order."""
-    return [
-        (entry.name, registry.build("detectors", entry.name, entry.options, context)) for entry in entries
-    ]
+@dataclass(frozen=True, kw_only=True)
+class BuiltDetector:
+    """A detector that is to be calibrated: what it was built from, and its weight in the mean."""
+
+    name: str
+    detector: Detector
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
 
 
-def calibrate_ensemble(
-    recipe: Recipe,
+def build_detector(
     registry: Registry,
-    corpus: Corpus,
     context: Context,
+    name: str,
+    options: Mapping[str, Any],
+    weight: float | None = None,
+) -> BuiltDetector:
+    """Build a detector by name; no weight counts as 1.
+
+    Raises:
+        PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
+        PrlError: what its factory has to say.
+    """
+    detector = registry.build("detectors", name, options, context)
+    return BuiltDetector(
+        name=name, detector=detector, options=options, weight=1.0 if weight is None else weight
+    )
+
+
+def calibrate(
+    detectors: Sequence[BuiltDetector],
+    documents: Sequence[Document],
+    rates: Sequence[float],
     *,
+    source: str,
+    excerpt_words: int | None = None,
+    combine: Combine = "mean",
     needs_probability: bool = True,
 ) -> CalibratedEnsemble:
-    """Build the recipe's detectors and calibrate each, and their combination, on the calibration split.
-
-    Thresholds are fitted for ``recipe.calibration.target_fpr``, and for 1 % and 5 %. Those on the combined
-    P(AI) rest on the same humans as the curves it is made of (two numbers a detector), so their interval
-    is approximate where a detector's own is exact.
+    """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
 
     Args:
-        recipe: its detectors, ensemble, calibration and data sections.
-        registry: where detectors come from.
-        corpus: the texts.
-        context: what factories are given.
+        detectors: at least one, names unique.
+        documents: held-out texts; those without a label count in the digest alone.
+        rates: false positive rates to set thresholds for, the one aimed at first;
+            see :func:`paraphrase_rl.detection.threshold.usual_rates`.
+        source: the data set the texts are of.
+        excerpt_words: what the texts were cut to, if they were.
+        combine: how their P(AI) become one.
         needs_probability: refuse an ensemble without a combined P(AI); off where thresholds suffice.
 
     Raises:
-        CalibrationError: too few human texts, or no P(AI) where it is needed.
+        CalibrationError: too few human texts, a rate outside (0, 1), or no P(AI) where it is needed.
     """
-    detectors = [detector for _, detector in build_detectors(recipe.detectors, registry, context)]
-    return calibrate_built(recipe, detectors, corpus, needs_probability=needs_probability)
-
-
-def calibrate_built(
-    recipe: Recipe, detectors: Sequence[Detector], corpus: Corpus, *, needs_probability: bool = True
-) -> CalibratedEnsemble:
-    """:func:`calibrate_ensemble` of detectors that are built already.
-
-    Args:
-        recipe: as there.
-        detectors: one for each of ``recipe.detectors``, in that order.
-        corpus: as there.
-        needs_probability: as there.
-
-    Raises:
-        CalibrationError: as there.
-    """
-    humans = [d.text for d in corpus.select(split="calibration", label="human")]
-    ais = [d.text for d in corpus.select(split="calibration", label="ai")]
-    if needs_probability and not ais:
+    human, ai = ([d.text for d in documents if d.label == label] for label in ("human", "ai"))
+    if needs_probability and not ai:
         raise CalibrationError(
-            f"{corpus.source} has no AI texts in its calibration split: P(AI) cannot be fitted",
+            f"{source} has no AI texts in its calibration split: P(AI) cannot be fitted",
             "use data with texts of both labels",
         )
-    texts = describe_texts(corpus, recipe.data.passage_words)
-    rates = (recipe.calibration.target_fpr, *STANDARD_FPRS)
-    members: list[Member] = []
-    human_scores: dict[str, Scores] = {}
-    ai_scores: dict[str, Scores] = {}
-    for entry, detector in zip(recipe.detectors, detectors, strict=True):
-        name = entry.name
-        human_scores[name] = score_contained(name, detector, humans)
-        ai_scores[name] = score_contained(name, detector, ais)
+    texts = CalibrationTexts.of(documents, source=source, excerpt_words=excerpt_words)
+    members, human_scores = [], {}
+    for built in detectors:
+        scores = human_scores[built.name] = score_contained(built.name, built.detector, human)
         calibration = fit_calibration(
-            human_scores[name],
-            ai_scores[name],
+            scores,
+            score_contained(built.name, built.detector, ai),
             rates,
-            detector=name,
+            detector=built.name,
             texts=texts,
-            options=entry.options,
-            provenance=detector.provenance(),
+            options=built.options,
+            provenance=built.detector.provenance(),
         )
-        weight = 1.0 if entry.weight is None else entry.weight
-        members.append(Member(name=name, detector=detector, calibration=calibration, weight=weight))
-    ensemble = CalibratedEnsemble(members, recipe.ensemble.combine)
+        members.append(
+            Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
+        )
+    ensemble = calibrate_combined(members, human_scores, combine)
     if needs_probability:
         ensemble.require_probability()
+    return ensemble
+
+
+def calibrate_combined(
+    members: Sequence[Member], human_scores: Mapping[str, Scores], combine: Combine = "mean"
+) -> CalibratedEnsemble:
+    """Combine calibrated detectors, with thresholds on their combined P(AI) where any of them has a vote.
+
+    The thresholds rest on the same humans as the curves the P(AI) is made of (two numbers a detector), so their
+    interval is approximate where a detector's own is exact.
+
+    Args:
+        members: calibrated on the same texts, for the same rates.
+        human_scores: of those texts' humans, by detector, each of shape (n,).
+        combine: how their P(AI) become one.
+
+    Raises:
+        CalibrationError: fewer than two humans have a combined P(AI).
+    """
+    ensemble = CalibratedEnsemble(members, combine)
     if not ensemble.voting:
         return ensemble
     _, human = ensemble.probabilities_of(human_scores)
-    combined = fit_calibration(human, None, rates, detector=COMBINED, texts=texts)
-    return CalibratedEnsemble(members, recipe.ensemble.combine, combined)
+    first = members[0].calibration
+    rates = [point.target_fpr for point in first.points]
+    combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
+    return CalibratedEnsemble(members, combine, combined)
 
 
 def load_ensemble(
     path: Path, registry: Registry, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
-    """The ensemble of a calibration file, its detectors built anew.
+    """The ensemble of a calibration file, its detectors built again.
 
     Args:
         path: what :meth:`CalibratedEnsemble.to_file` wrote.
@@ -251,33 +268,34 @@ def load_ensemble(
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
     """
-    kept = CalibrationSet.read(path)
-    members: list[Member] = []
-    for calibration, weight in zip(kept.calibrations, kept.weights, strict=True):
-        if names is not None and calibration.detector not in names:
-            continue
-        options = dict(calibration.options)
-        if calibration.fitted is not None:
-            options["folder"] = calibration.fitted
-        detector: Detector = registry.build("detectors", calibration.detector, options, context)
-        check_provenance(calibration, detector.provenance())
-        members.append(
-            Member(name=calibration.detector, detector=detector, calibration=calibration, weight=weight)
+    saved = CalibrationSet.read(path)
+    members = [
+        Member(
+            name=calibration.detector,
+            detector=build_calibrated(calibration, registry, context),
+            calibration=calibration,
+            weight=weight,
         )
-    whole = len(members) == len(kept.calibrations)
-    return CalibratedEnsemble(members, kept.combine, kept.combined if whole else None)
+        for calibration, weight in zip(saved.calibrations, saved.weights, strict=True)
+        if names is None or calibration.detector in names
+    ]
+    whole = len(members) == len(saved.calibrations)
+    return CalibratedEnsemble(members, saved.combine, saved.combined if whole else None)
 
 
-def describe_texts(corpus: Corpus, passage_words: int | None) -> CalibrationTexts:
-    """What the calibration texts are."""
-    documents = corpus.select(split="calibration")
-    lengths = [len(d.text.split()) for d in documents if d.label == "human"]
-    return CalibrationTexts(
-        source=corpus.source,
-        digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),
-        median_words=round(median(lengths)) if lengths else 0,
-        passage_words=passage_words,
-    )
+def build_calibrated(calibration: Calibration, registry: Registry, context: Context) -> Detector:
+    """The detector of a calibration, built again from its options.
+
+    Raises:
+        CalibrationError: its model has changed since.
+        PrlError: it cannot be built.
+    """
+    options = dict(calibration.options)
+    if calibration.fitted is not None:
+        options["folder"] = calibration.fitted
+    detector: Detector = registry.build("detectors", calibration.detector, options, context)
+    check_provenance(calibration, detector.provenance())
+    return detector
 
 
 def _has_power(calibration: Calibration) -> bool:

@@ -16,6 +16,8 @@ from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.types import FloatArray
 
 CONFIDENCE = 0.95
+STANDARD_RATES = (0.01, 0.05)
+"""False positive rates that thresholds are always set for too, so that one calibration answers the usual questions."""
 
 
 class OperatingPoint(BaseModel):
@@ -95,6 +97,11 @@ def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoi
         low=beta_quantile(tail, allowed + 1, n - allowed) if tied == 1 else clopper_pearson(above, n)[0],
         high=beta_quantile(1.0 - tail, allowed + 1, n - allowed),
     )
+
+
+def usual_rates(target_fpr: float) -> tuple[float, ...]:
+    """The rate aimed at, then the standard ones, each once."""
+    return tuple(dict.fromkeys((target_fpr, *STANDARD_RATES)))
 
 
 def operating_points(human_scores: FloatArray, target_fprs: Sequence[float]) -> tuple[OperatingPoint, ...]:

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
+from paraphrase_rl.detection.calibration import (
+    Calibration,
+    CalibrationSet,
+    CalibrationTexts,
+    fit_calibration,
+)
 from paraphrase_rl.detection.ensemble import (
     COMBINED,
     CalibratedEnsemble,
     Member,
-    calibrate_built,
-    describe_texts,
-    load_ensemble,
+    build_calibrated,
+    calibrate_combined,
 )
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError
@@ -27,7 +31,7 @@ from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Pace, Report
-from paraphrase_rl.recipe.schema import Component, Weighted
+from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.types import Scores
 
 _WITHOUT_RUN = "without the run an evaluation makes its own calibration: --config and --out"
@@ -151,27 +155,34 @@ def assemble(
         EvaluationError: the texts are not those of the run's calibration.
     """
     context = Context(device=plan.device, run=plan.run)
-    of_run = plan.run / "calibration.json" if plan.run is not None else None
     try:
-        kept = CalibrationSet.read(of_run) if of_run is not None else None
+        kept = CalibrationSet.read(plan.run / "calibration.json") if plan.run is not None else None
     except CalibrationError as error:  # `prl calibrate` would not mend a run
         raise CalibrationError(error.message, _WITHOUT_RUN) from error
+    calibration_texts = CalibrationTexts.of(
+        plan.corpus.select(split="calibration"),
+        source=plan.corpus.source,
+        excerpt_words=plan.recipe.data.excerpt_words,
+    )
     if kept is not None:
-        _same_texts(plan, kept)
+        _same_texts(plan, kept, calibration_texts)
+    of_run = {c.detector: c for c in kept.calibrations} if kept is not None else {}
     columns: list[Column] = []
     detectors: dict[str, CachedDetector] = {}
     trained = len(plan.recipe.detectors)
     for position, entry in enumerate((*plan.recipe.detectors, *held_out)):
         trained_against = position < trained
         try:
-            if of_run is not None and trained_against:
-                built = load_ensemble(of_run, registry, context, [entry.name]).members[0].detector
+            if trained_against and kept is not None:
+                if entry.name not in of_run:
+                    raise CalibrationError(f"{plan.run} has no calibration of {entry.name}")
+                built = build_calibrated(of_run[entry.name], registry, context)
             else:
                 built = registry.build("detectors", entry.name, entry.options, context)
             detectors[entry.name] = CachedDetector(entry.name, built, entry.options, cache)
             failure = None
         except PrlError as error:
-            of_calibration = isinstance(error, CalibrationError) and of_run is not None
+            of_calibration = isinstance(error, CalibrationError) and kept is not None
             failure = f"{error.message}; {_WITHOUT_RUN}" if of_calibration else error.one_line
         except Exception as error:
             failure = one_line(error)
@@ -183,7 +194,7 @@ def assemble(
         f"{cached} of {len(texts) * len(detectors)} scores cached"
     )
     warm(list(detectors.values()), texts, report)
-    columns = [_calibrated(plan, column, detectors, kept) for column in columns]
+    columns = [_calibrated(plan, column, detectors, of_run, calibration_texts) for column in columns]
     notes = [note for column in columns if (note := _disagreement(plan, column, kept))]
     ensemble, failure = _ensemble(plan, columns[:trained], kept)
     combined = DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=failure)
@@ -215,22 +226,35 @@ def _info(
 
 
 def _calibrated(
-    plan: Plan, column: Column, detectors: Mapping[str, CachedDetector], kept: CalibrationSet | None
+    plan: Plan,
+    column: Column,
+    detectors: Mapping[str, CachedDetector],
+    of_run: Mapping[str, Calibration],
+    texts: CalibrationTexts,
 ) -> Column:
     name = column.info.name
     if name not in detectors:
         return column
     entry = next((d for d in plan.recipe.detectors if d.name == name), None)
     weight = 1.0 if entry is None or entry.weight is None else entry.weight
-    try:
-        calibration = next((c for c in kept.calibrations if c.detector == name), None) if kept else None
-        if calibration is None or not column.info.trained_against:
-            alone = Weighted(name=name, options=column.info.options, weight=weight)
-            recipe = plan.recipe.model_copy(update={"detectors": [alone]})
-            fitted = calibrate_built(recipe, [detectors[name]], plan.corpus, needs_probability=False)
-            calibration = fitted.members[0].calibration
-    except CalibrationError as error:
-        return Column(info=column.info.model_copy(update={"failure": error.one_line}))
+    calibration = of_run.get(name) if column.info.trained_against else None
+    if calibration is None:
+        human, ai = (
+            detectors[name].score([d.text for d in plan.corpus.select(split="calibration", label=label)])
+            for label in ("human", "ai")
+        )
+        try:
+            calibration = fit_calibration(
+                human,
+                ai,
+                plan.target_fprs,
+                detector=name,
+                texts=texts,
+                options=column.info.options,
+                provenance=column.info.provenance,
+            )
+        except CalibrationError as error:
+            return Column(info=column.info.model_copy(update={"failure": error.one_line}))
     return Column(
         info=column.info,
         member=Member(name=name, detector=detectors[name], calibration=calibration, weight=weight),
@@ -248,8 +272,9 @@ def _ensemble(
         if kept is not None:
             ensemble = CalibratedEnsemble(members, kept.combine, kept.combined)
         else:
-            built = [member.detector for member in members]
-            ensemble = calibrate_built(plan.recipe, built, plan.corpus, needs_probability=False)
+            humans = [d.text for d in plan.calibration]
+            scores = {member.name: member.detector.score(humans) for member in members}
+            ensemble = calibrate_combined(members, scores, plan.recipe.ensemble.combine)
         ensemble.require_probability()
     except CalibrationError as error:
         return None, error.one_line
@@ -258,10 +283,8 @@ def _ensemble(
     return ensemble, None
 
 
-def _same_texts(plan: Plan, kept: CalibrationSet) -> None:
-    now = describe_texts(plan.corpus, plan.recipe.data.passage_words).digest
-    then = kept.calibrations[0].texts.digest
-    if now != then:
+def _same_texts(plan: Plan, kept: CalibrationSet, texts: CalibrationTexts) -> None:
+    if texts.digest != kept.calibrations[0].texts.digest:
         raise EvaluationError(
             f"the calibration texts of {plan.corpus.source} are not those that {plan.run} was calibrated on",
             f"bring the same texts back; {_WITHOUT_RUN}",

@@ -33,7 +33,7 @@ from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
 from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
-from paraphrase_rl.text.excerpts import passage
+from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, FloatArray
 
 
@@ -250,7 +250,7 @@ def _fairness(
 
 
 def _cut(documents: Sequence[Document], words: int) -> list[Document]:
-    return [replace(d, text=passage(d.text, words)) for d in documents]
+    return [replace(d, text=excerpt(d.text, words)) for d in documents]
 
 
 def _columns(weights: FloatArray, rows: Sequence[int]) -> FloatArray:
@@ -263,7 +263,7 @@ def _about(plan: Plan, started: datetime, seconds: float, notes: Sequence[str]) 
         run=str(plan.run) if plan.run is not None else None,
         source=plan.corpus.source,
         digest=plan.digest,
-        passage_words=plan.recipe.data.passage_words,
+        excerpt_words=plan.recipe.data.excerpt_words,
         ai_texts=len(plan.ai),
         human_texts=len(plan.human),
         calibration_texts=len(plan.calibration),

@@ -14,7 +14,8 @@ import numpy as np
 
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import COMBINED, STANDARD_FPRS
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
 from paraphrase_rl.evaluation.results import CLEAN
@@ -94,7 +95,7 @@ class Plan:
     @property
     def target_fprs(self) -> tuple[float, ...]:
         """The recipe's own rate first."""
-        return tuple(dict.fromkeys((self.recipe.calibration.target_fpr, *STANDARD_FPRS)))
+        return usual_rates(self.recipe.calibration.target_fpr)
 
     @cached_property
     def attacks(self) -> list[Attack]:

@@ -17,7 +17,7 @@ import numpy as np
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.embeddings import has_text
 from paraphrase_rl.models.references import load_sequence_classifier, load_tokenizer, resolve
-from paraphrase_rl.text.excerpts import sentence_ends
+from paraphrase_rl.text.sentences import sentence_ends
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 if TYPE_CHECKING:

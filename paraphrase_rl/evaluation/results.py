@@ -109,7 +109,7 @@ class About(Record):
     run: str | None = Field(description="directory of the run, if one was evaluated")
     source: str
     digest: str = Field(description="of the texts evaluated")
-    passage_words: int | None
+    excerpt_words: int | None
     ai_texts: int
     human_texts: int
     calibration_texts: int = Field(0, ge=0, description="human texts that thresholds were fixed on")

@@ -27,7 +27,7 @@ from paraphrase_rl.statistics.bootstrap import (
 )
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables, share_difference
 from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
-from paraphrase_rl.text.excerpts import passage
+from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Failure, FloatArray
 
 Text = str | Failure
@@ -151,7 +151,7 @@ class Tables:
 
 
 def _cut(texts: Sequence[Text], words: int | None) -> list[Text]:
-    return [t if words is None or isinstance(t, Failure) else passage(t, words) for t in texts]
+    return [t if words is None or isinstance(t, Failure) else excerpt(t, words) for t in texts]
 
 
 def _scores(member: Member, texts: Sequence[Text]) -> tuple[FloatArray, list[str]]:

@@ -80,7 +80,7 @@ class Hardening(Record):
     run: str | None
     source: str
     digest: str = Field(description="of the data set")
-    passage_words: int | None
+    excerpt_words: int | None
     seed: int
     resamples: int
     target_fpr: float

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.splits import units
-from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member, calibrate_ensemble
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member, build_detector, calibrate
 from paraphrase_rl.detection.trainable import trainer_of
 from paraphrase_rl.errors import EvaluationError, UsageError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
@@ -26,7 +26,7 @@ from paraphrase_rl.hardening.records import Accused, Defence, Hardening, Met, Tr
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
-from paraphrase_rl.recipe.schema import Attack, Weighted
+from paraphrase_rl.recipe.schema import Attack
 from paraphrase_rl.types import Document, Failure
 
 BEFORE, AFTER = "before", "detector"
@@ -124,7 +124,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             run=str(plan.run) if plan.run else None,
             source=plan.corpus.source,
             digest=plan.corpus.digest,
-            passage_words=plan.recipe.data.passage_words,
+            excerpt_words=plan.recipe.data.excerpt_words,
             seed=plan.seed,
             resamples=plan.resamples,
             target_fpr=plan.recipe.calibration.target_fpr,
@@ -212,7 +212,11 @@ class _Rewriter:
     def texts(self, attack: Attack, documents: Sequence[Document], what: str) -> list[Text]:
         """The rewrite of each document, or why there is none."""
         report = self._rewriting.report
-        rewriting = replace(self._rewriting, report=lambda line: report(f"{what} texts, {line}"))
+
+        def of_these(message: str, done: int | None = None, total: int | None = None) -> None:
+            report(f"{what} texts, {message}", done, total)
+
+        rewriting = replace(self._rewriting, report=of_these)
         info, (made,) = rewriting.rewrite_with(attack, (documents, 1))
         if info.label not in self.infos or info.failure:
             self.infos[info.label] = info
@@ -255,9 +259,14 @@ def _trained(
     placed = {**_options(plan, detector), "folder": str((plan.out / folder).resolve())}
     report(f"training {detector} on {len(texts)} texts: {plan.out / folder}")
     trainer_of(registry, detector)(registry.options("detectors", detector, placed), texts, plan.out / folder)
-    recipe = plan.recipe.model_copy(update={"detectors": [Weighted(name=detector, options=placed)]})
-    context = Context(device=plan.device)
-    return calibrate_ensemble(recipe, registry, plan.corpus, context, needs_probability=False)
+    return calibrate(
+        [build_detector(registry, Context(device=plan.device), detector, placed)],
+        plan.corpus.select(split="calibration"),
+        plan.target_fprs,
+        source=plan.corpus.source,
+        excerpt_words=plan.recipe.data.excerpt_words,
+        needs_probability=False,
+    )
 
 
 def _options(plan: Plan, detector: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         CommandSpec,
         DatasetSpec,
         DetectorSpec,
+        MetricSpec,
         RewardSpec,
         RewriterSpec,
     )
@@ -60,6 +61,26 @@ def register_rewriters() -> Iterable[RewriterSpec]:  # type: ignore[empty-body]
         @hookimpl
         def register_rewriters():
             return [RewriterSpec(name="upper", summary="Upper case", factory=Upper)]
+    """
+
+
+@hookspec
+def register_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
+    """Quality metrics of a rewrite against its source.
+
+    Example::
+
+        @hookimpl
+        def register_metrics():
+            return [
+                MetricSpec(
+                    name="vowel-shift",
+                    summary="difference of the shares of vowels",
+                    better="lower",
+                    range=(0.0, 1.0),
+                    factory=VowelShift,
+                )
+            ]
     """
 
 

@@ -10,6 +10,7 @@ from paraphrase_rl.types import (
     Document,
     Failure,
     FloatArray,
+    Measurements,
     RewardBatch,
     Rewrite,
     Rollout,
@@ -20,7 +21,7 @@ from paraphrase_rl.types import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paraphrase_rl.plugin.judged import Judged, TokenAdvantages
+    from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
     from paraphrase_rl.recipe.schema import Recipe
     from paraphrase_rl.types import Kind
 
@@ -67,10 +68,18 @@ class ProbabilityModel(Protocol):
 
 
 class Reward(Protocol):
-    """Judges rewrites. No running state: a value depends on its own item alone."""
+    """Rates rewrites. No running state: a value depends on its own item alone."""
 
     def __call__(self, batch: RewardBatch) -> Terms:
         """Values of shape (N,) in [0, 1], higher is better."""
+        ...
+
+
+class Metric(Protocol):
+    """Measures a rewrite against its source. No running state: a value depends on its own item alone (to 1e-4)."""
+
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        """For each rewrite a value, NaN where the metric does not apply, or NaN and a Failure."""
         ...
 
 
@@ -190,16 +199,16 @@ class Session(Protocol):
         """Integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
         ...
 
-    def judge(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> Judged:
+    def rate(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> RatedRollouts:
         """Rewards of rollouts; ``indices`` says which training document each was made from."""
         ...
 
-    def advantages(self, judged: Judged) -> TokenAdvantages:
+    def advantages(self, rated: RatedRollouts) -> TokenAdvantages:
         """Advantages of the tokens of a whole batch, whose ``base_logprobs`` the backend has set."""
         ...
 
     def end_step(
-        self, step: int, judged: Judged, measured: Mapping[str, float], seconds: Mapping[str, float]
+        self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
     ) -> None:
         """Record a step; ``seconds`` are wall seconds by part of it, ``total`` among them."""
         ...
@@ -239,6 +248,7 @@ __all__ = [
     "DatasetSource",
     "Detector",
     "FloatArray",
+    "Metric",
     "Policy",
     "ProbabilityModel",
     "Reward",

@@ -20,6 +20,7 @@ from paraphrase_rl.plugin.specs import (
     Context,
     DatasetSpec,
     DetectorSpec,
+    MetricSpec,
     Options,
     RewardSpec,
     RewriterSpec,
@@ -27,7 +28,7 @@ from paraphrase_rl.plugin.specs import (
 from paraphrase_rl.types import Kind
 
 if TYPE_CHECKING:
-    from paraphrase_rl.plugin.protocols import Backend, DatasetSource, Detector, Reward, Rewriter
+    from paraphrase_rl.plugin.protocols import Backend, DatasetSource, Detector, Metric, Reward, Rewriter
     from paraphrase_rl.recipe.schema import Recipe
 
 
@@ -35,6 +36,7 @@ SPECS: Mapping[Kind, type[ComponentSpec]] = {
     "detectors": DetectorSpec,
     "rewards": RewardSpec,
     "rewriters": RewriterSpec,
+    "metrics": MetricSpec,
     "datasets": DatasetSpec,
     "backends": BackendSpec,
     "commands": CommandSpec,
@@ -136,6 +138,8 @@ class Registry:
     @overload
     def spec(self, kind: Literal["rewriters"], name: str) -> RewriterSpec: ...
     @overload
+    def spec(self, kind: Literal["metrics"], name: str) -> MetricSpec: ...
+    @overload
     def spec(self, kind: Literal["datasets"], name: str) -> DatasetSpec: ...
     @overload
     def spec(self, kind: Literal["backends"], name: str) -> BackendSpec: ...
@@ -213,6 +217,10 @@ class Registry:
         options: Mapping[str, object] = ...,
         context: Context = ...,
     ) -> Rewriter: ...
+    @overload
+    def build(
+        self, kind: Literal["metrics"], name: str, options: Mapping[str, object] = ..., context: Context = ...
+    ) -> Metric: ...
     @overload
     def build(
         self,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Components,
         DatasetSource,
         Detector,
+        Metric,
         ProbabilityModel,
         Reward,
         Rewriter,
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
     from paraphrase_rl.recipe.schema import Recipe
 
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+RewardRole = Literal["evasion", "meaning", "validity", "fluency", "fairness", "other"]
+"""What a reward is for. The core finds rewards by their role, never by name."""
+MetricRole = Literal["meaning", "facts", "length", "fluency", "validity", "entailment", "judge", "other"]
+"""What a metric measures, in the order of the tables. The core finds metrics by their role, never by name."""
 
 
 class Options(BaseModel):
@@ -135,8 +141,9 @@ class RewardSpec(ComponentSpec):
     """A reward term in [0, 1], higher is better.
 
     Attributes:
+        role: what it is for. ``validity`` is a gate, see :attr:`gate`. Acceptance, monitors, curves and summaries find
+            what they show by it.
         default_weight: weight in the total when the recipe gives none.
-        gate: a value of 0 makes the total 0, whatever the other terms say.
         needs_groups: has nothing to say about texts without ``Document.group``: left out of the total where
             no text has one.
         metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); the name
@@ -144,17 +151,60 @@ class RewardSpec(ComponentSpec):
     """
 
     factory: Callable[[Any, Context], Reward]
+    role: RewardRole = "other"
     default_weight: float = 1.0
-    gate: bool = False
     needs_groups: bool = False
     metric: str = ""
+
+    @property
+    def gate(self) -> bool:
+        """Whether a value of 0 makes the total 0, whatever the other terms say."""
+        return self.role == "validity"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricSpec(ComponentSpec):
+    """A quality metric of a rewrite against its source.
+
+    Metrics of one plug-in that share a ``factory`` and have equal options are built once and measured in one call.
+
+    Options that a recipe does not give are taken from its reward of the same role, where that has an option of the
+    same name: a metric of role ``meaning`` with an option ``model`` measures with the model of the similarity reward.
+    An option ``rewards`` is filled with all rewards of that role. A metric is measured only where all its required
+    options are known. Options that change no value (a timeout) are declared with ``Field(exclude=True)``.
+
+    Attributes:
+        role: what it measures; the core finds what it compares with a bound by it.
+        better: ``higher`` or ``lower``; ``None`` where neither is (a rewrite may be longer, and must differ).
+        range: smallest and largest value.
+        needs: what it is computed with beside the texts, in words; empty = nothing.
+    """
+
+    factory: Callable[[Any, Context], Metric]
+    role: MetricRole = "other"
+    better: Literal["higher", "lower"] | None
+    range: tuple[float, float]
+    needs: str = ""
+
+    @property
+    def column(self) -> str:
+        """Its name in results and tables: the name with underscores."""
+        return self.name.replace("-", "_")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RewriterSpec(ComponentSpec):
-    """A rewriter: an attack, a baseline, or a defence."""
+    """A rewriter: an attack, a baseline, or a defence.
+
+    Attributes:
+        needs_run: it is the policy of a run: the run in the Context, unless its option ``run`` names another. Its
+            option ``checkpoint`` chooses the step. Left out of an evaluation without a run.
+        baseline: it returns the texts as they are; every evaluation has these anyway.
+    """
 
     factory: Callable[[Any, Context], Rewriter]
+    needs_run: bool = False
+    baseline: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -111,7 +111,7 @@ class Data(Section):
         0.2, gt=0, lt=1, description="share of pairs for calibration, when the data has no splits"
     )
     split_seed: int = Field(42, ge=0, description="of the split by pair, when the data has no splits")
-    passage_words: int | None = Field(
+    excerpt_words: int | None = Field(
         None,
         ge=10,
         description="cut every text to its first sentences, at most so many words; null = whole texts",

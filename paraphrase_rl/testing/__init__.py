@@ -18,6 +18,7 @@ _PUBLIC = {
     "DetectorContract": "paraphrase_rl.testing.detectors",
     "FakeDetector": "paraphrase_rl.testing.fakes",
     "FakeRewriter": "paraphrase_rl.testing.fakes",
+    "MetricContract": "paraphrase_rl.testing.metrics",
     "RewardContract": "paraphrase_rl.testing.rewards",
     "RewriterContract": "paraphrase_rl.testing.rewriters",
 }

@@ -8,8 +8,8 @@ import numpy as np
 
 from paraphrase_rl.errors import PluginError, PrlError
 from paraphrase_rl.plugin.discovery import one_line
-from paraphrase_rl.plugin.judged import joined
 from paraphrase_rl.plugin.protocols import Reward
+from paraphrase_rl.plugin.rated import joined
 from paraphrase_rl.types import ContractError, Failure, RewardBatch, Terms
 
 

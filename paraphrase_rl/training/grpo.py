@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from paraphrase_rl.plugin.judged import TokenAdvantages
+from paraphrase_rl.plugin.rated import TokenAdvantages
 from paraphrase_rl.types import FloatArray
 
 STD_EPSILON = 1e-4

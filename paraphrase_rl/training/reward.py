@@ -2,7 +2,7 @@
 reward.
 
 total = sum of w * r / sum of w over the recipe's terms. A term with ``gate`` that says 0 makes the total 0.
-Gates are asked first, and only what they let pass is judged by the other terms, which cost more. No running
+Gates are asked first, and only what they let pass is rated by the other terms, which cost more. No running
 state, no normalisation: "0.5 -> 0.7" means the same at every step of every run.
 """
 
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraphrase_rl.errors import PluginError, RecipeError
-from paraphrase_rl.plugin.judged import RewardOutcome
 from paraphrase_rl.plugin.protocols import Reward
+from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
@@ -79,18 +79,18 @@ class ComposedReward:
         self.notes = tuple(notes)
 
     def __call__(self, batch: RewardBatch) -> RewardOutcome:
-        """Judge N rewrites.
+        """Rate N rewrites.
 
         Raises:
             PluginError: see :func:`paraphrase_rl.training.contain.judge_contained`.
         """
         everything = np.arange(len(batch))
-        judged = {t.name: _judge(t, batch, everything) for t in self.terms if t.gate}
-        gates = [terms.values for terms in judged.values()]
+        rated = {t.name: _rate(t, batch, everything) for t in self.terms if t.gate}
+        gates = [terms.values for terms in rated.values()]
         invalid = np.any([values == 0.0 for values in gates], axis=0) if gates else everything < 0
         passed = np.all([values > 0.0 for values in gates], axis=0) if gates else everything >= 0
-        judged |= {t.name: _judge(t, batch, np.flatnonzero(passed)) for t in self.terms if not t.gate}
-        ordered = {t.name: judged[t.name] for t in self.terms}
+        rated |= {t.name: _rate(t, batch, np.flatnonzero(passed)) for t in self.terms if not t.gate}
+        ordered = {t.name: rated[t.name] for t in self.terms}
         return RewardOutcome(
             total=np.where(invalid, 0.0, self._mean(ordered)),
             terms={name: terms.values for name, terms in ordered.items()},
@@ -104,16 +104,16 @@ class ComposedReward:
             metric_names={t.name: t.metric for t in self.terms},
         )
 
-    def _mean(self, judged: Mapping[str, _Judged]) -> FloatArray:
+    def _mean(self, rated: Mapping[str, _Rated]) -> FloatArray:
         """Weighted mean, NaN where a term is; a term of weight 0 is watched only and takes nothing away."""
         counted = [t for t in self.terms if t.weight > 0.0]
-        values = np.stack([judged[t.name].values for t in counted])
+        values = np.stack([rated[t.name].values for t in counted])
         mean: FloatArray = np.average(values, axis=0, weights=[t.weight for t in counted])
         return np.clip(mean, 0.0, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
+class _Rated:
     """Terms of a part of a batch, spread over the whole: NaN elsewhere, without a Failure."""
 
     values: FloatArray
@@ -121,12 +121,12 @@ class _Judged:
     details: Mapping[str, FloatArray]
 
 
-def _judge(term: WeightedReward, batch: RewardBatch, where: NDArray[np.intp]) -> _Judged:
+def _rate(term: WeightedReward, batch: RewardBatch, where: NDArray[np.intp]) -> _Rated:
     """One term's values for the items at ``where``."""
     if not where.size:
-        return _Judged(np.full(len(batch), np.nan), (), {})
+        return _Rated(np.full(len(batch), np.nan), (), {})
     terms = judge_contained(term.name, term.reward, batch.subset(where.tolist()))
-    return _Judged(
+    return _Rated(
         _spread(terms.values, where, len(batch)),
         tuple(replace(failure, index=int(where[failure.index])) for failure in terms.failures),
         {name: _spread(values, where, len(batch)) for name, values in terms.details.items()},

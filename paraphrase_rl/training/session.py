@@ -1,4 +1,4 @@
-"""What the core hands a backend: prompts in their order, judging, advantages, records, evaluation.
+"""What the core hands a backend: prompts in their order, rating, advantages, records, evaluation.
 
 A backend samples, computes log-probabilities and updates weights; everything here is the same on all of them.
 """
@@ -15,8 +15,8 @@ from typing import Protocol
 
 import numpy as np
 
-from paraphrase_rl.plugin.judged import Judged, TokenAdvantages
 from paraphrase_rl.plugin.protocols import Policy
+from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import token_advantages
@@ -96,11 +96,11 @@ class TrainingSession:
 
     # ---- one step
 
-    def judge(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> Judged:
+    def rate(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> RatedRollouts:
         """Rewards of rollouts; ``indices`` says which training document each was made from."""
-        return self._judge([self.train[index] for index in indices], rollouts)
+        return self._rate([self.train[index] for index in indices], rollouts)
 
-    def _judge(self, documents: list[Document], rollouts: Sequence[Rollout]) -> Judged:
+    def _rate(self, documents: list[Document], rollouts: Sequence[Rollout]) -> RatedRollouts:
         outcome = self.reward(
             RewardBatch(
                 sources=documents,
@@ -109,28 +109,28 @@ class TrainingSession:
                 instruction=f"{self.recipe.prompt.system}\n{self.recipe.prompt.instruction}",
             )
         )
-        return Judged(
+        return RatedRollouts(
             documents=documents,
             rollouts=list(rollouts),
             outcome=outcome,
         )
 
-    def advantages(self, judged: Judged) -> TokenAdvantages:
+    def advantages(self, rated: RatedRollouts) -> TokenAdvantages:
         """Per-token advantages of a whole batch, as RECIPE section 5 defines them."""
-        if judged.advantages is None:
+        if rated.advantages is None:
             grpo = self.recipe.grpo
-            judged.advantages = token_advantages(
-                judged.outcome.total.reshape(-1, self.recipe.training.group_size),
-                [rollout.logprobs for rollout in judged.rollouts],
-                judged.base_logprobs,
+            rated.advantages = token_advantages(
+                rated.outcome.total.reshape(-1, self.recipe.training.group_size),
+                [rollout.logprobs for rollout in rated.rollouts],
+                rated.base_logprobs,
                 normalize=grpo.normalize_advantages,
                 clip=grpo.advantage_clip,
                 kl_coef=self.recipe.kl.penalty_coef,
             )
-        return judged.advantages
+        return rated.advantages
 
     def end_step(
-        self, step: int, judged: Judged, measured: Mapping[str, float], seconds: Mapping[str, float]
+        self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
     ) -> None:
         """Record a step. Call it once a step, on every process.
 
@@ -138,10 +138,10 @@ class TrainingSession:
             measured: the backend's own: ``kl_sample_train``, ``kl_post_train``, ``learning_rate`` …
             seconds: wall seconds by part of the step, ``total`` among them.
         """
-        tokens = sum(len(rollout.completion_ids) for rollout in judged.rollouts)
+        tokens = sum(len(rollout.completion_ids) for rollout in rated.rollouts)
         metrics = {
-            **judged.outcome.metrics(),
-            **self.advantages(judged).metrics(),
+            **rated.outcome.metrics(),
+            **self.advantages(rated).metrics(),
             **measured,
             "completion_tokens": float(tokens),
             "tokens_per_second": tokens / seconds["total"],
@@ -149,13 +149,13 @@ class TrainingSession:
         }
         record = StepRecord(step=step, metrics=metrics)
         self.directory.append("metrics.jsonl", {"step": step, "metrics": metrics})
-        for row in _samples(judged, range(self.recipe.training.group_size)):
+        for row in _samples(rated, range(self.recipe.training.group_size)):
             self.directory.append("samples.jsonl", {"step": step, "kind": "training", **row})
         self._rows.append(metrics)
         self._durations.append(seconds["total"])
         self._watch(step)
         if self.directory.writes:
-            self.report(self._progress(step, metrics, judged.outcome.metric_names.values()))
+            self.report(self._progress(step, metrics, rated.outcome.metric_names.values()))
             self.observe(self.folder, record)
 
     def _watch(self, step: int) -> None:
@@ -212,16 +212,16 @@ class TrainingSession:
             top_p=sampling.top_p,
             max_tokens=sampling.max_tokens,
         )
-        judged = self._judge(
+        rated = self._rate(
             [document for document in documents for _ in range(settings.samples)],
             [rollout for group in groups for rollout in group],
         )
-        totals = judged.outcome.total.reshape(len(documents), settings.samples)
+        totals = rated.outcome.total.reshape(len(documents), settings.samples)
         means = np.array(
             [row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in totals]
         )
         known = means[np.isfinite(means)]
-        metrics = judged.outcome.metrics()
+        metrics = rated.outcome.metrics()
         metrics["reward_se"] = (
             float(known.std(ddof=1) / math.sqrt(known.size)) if known.size > 1 else math.nan
         )
@@ -234,7 +234,7 @@ class TrainingSession:
                 "seconds": time.perf_counter() - started,
             },
         )
-        for row in _samples(judged, range(len(judged.rollouts))):
+        for row in _samples(rated, range(len(rated.rollouts))):
             self.directory.append("samples.jsonl", {"step": step, "kind": "evaluation", **row})
         self.report(
             f"evaluation at step {step}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"
@@ -242,14 +242,14 @@ class TrainingSession:
         )
 
 
-def _samples(judged: Judged, rows: range) -> list[dict[str, object]]:
-    outcome = judged.outcome
+def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:
+    outcome = rated.outcome
     return [
         {
-            "id": judged.documents[row].id,
-            "source": judged.documents[row].text,
-            "rewrite": judged.rollouts[row].text,
-            "finished": judged.rollouts[row].finished,
+            "id": rated.documents[row].id,
+            "source": rated.documents[row].text,
+            "rewrite": rated.rollouts[row].text,
+            "finished": rated.rollouts[row].finished,
             "total": float(outcome.total[row]),
             "terms": {name: float(values[row]) for name, values in outcome.terms.items()},
             "details": {name: float(values[row]) for name, values in outcome.details.items()},

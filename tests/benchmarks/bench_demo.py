@@ -57,7 +57,7 @@ def page(runs: Path) -> str:
     packages = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))["packages"]
     return (
         "# The demo, five times\n\n"
-        "`make demo SEED=n`: SmolLM2-135M-Instruct learns to rewrite passages of AI news against Fast-DetectGPT,\n"
+        "`make demo SEED=n`: SmolLM2-135M-Instruct learns to rewrite excerpts of AI news against Fast-DetectGPT,\n"
         f"log-likelihood and tf-idf. {first.last_step} steps of 4 prompts x 8 rollouts, then {first.prompts} held-out\n"
         "prompts, two rewrites each, with the same sampling noise before and after. Made by\n"
         "`tests/benchmarks/bench_demo.py` with "
@@ -69,7 +69,7 @@ def page(runs: Path) -> str:
         + f"\nThe mean total reward rose by more than its standard error in {learned} of {len(folders)} seeds. Terms\n"
         "other than format are means over valid rewrites, so before and after compare different sets.\n"
         "The minutes are wall time; a quiet machine needs less, these runs had company.\n\n"
-        "What it learns in a dozen steps is mostly to rewrite at all: to answer with one passage of the right length\n"
+        "What it learns in a dozen steps is mostly to rewrite at all: to answer with one excerpt of the right length\n"
         "that keeps the meaning. Evasion takes longer. The rewrites of a 135M model after a dozen steps are no attack\n"
         "worth fearing; they show that every part works.\n\n"
         f"Seed 0 ends like this:\n\n```text\n{first.text(Path('runs/demo'))}\n```\n"

@@ -21,7 +21,7 @@ from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
 from paraphrase_rl.statistics.records import Estimate
-from paraphrase_rl.text.excerpts import passage
+from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "liang"
@@ -57,7 +57,7 @@ def main() -> None:
     is_native = np.array([d.group == "native" for d in humans])
     print(f"{is_native.sum()} native, {(~is_native).sum()} second-language essays; threshold at {TARGET:.0%}")
     for words in (None, equal_length_words(humans)):
-        texts = [d.text if words is None else passage(d.text, words) for d in humans]
+        texts = [d.text if words is None else excerpt(d.text, words) for d in humans]
         print("whole texts" if words is None else f"cut to at most {words} words")
         for name in given.detectors:
             options = {"max_tokens": given.max_tokens} if given.max_tokens and name != "tfidf" else {}

@@ -53,7 +53,7 @@ def our_run(folder: Path, count: int) -> Any:
             "model": MODEL,
             "training": {"batch_size": PROMPTS, "group_size": GROUP, "max_steps": count, "epochs": 99},
             "sampling": {"max_tokens": TOKENS},
-            "data": {"passage_words": 48},
+            "data": {"excerpt_words": 48},
             "checkpoints": {"every": 10_000},
         }
     )

@@ -10,7 +10,8 @@ import math
 import numpy as np
 import pytest
 
-from paraphrase_rl.cli.output import FORMATS, cell, emit, emit_records, say
+from paraphrase_rl.cli.output import FORMATS, emit, emit_records, say
+from paraphrase_rl.tables import cell
 
 ROWS = [
     {"id": "a", "score": -1.234567, "n": 3, "ok": True, "tags": ["x", "y"]},

@@ -80,7 +80,7 @@ def test_a_named_calibration_must_exist(prl):
 
 
 def test_texts_are_cut_as_the_calibrations_were(prl, payload):
-    prl("calibrate", "--data", "essays", "--detector", "shout", "--set", "data.passage_words=10")
+    prl("calibrate", "--data", "essays", "--detector", "shout", "--set", "data.excerpt_words=10")
     shown = payload("score", "--text", capitals(10))
     assert one(shown)["score"] == 10 / 50, "the first ten of twenty words"
     assert "at most 10 words" in prl("score", "--text", capitals(10)).stderr

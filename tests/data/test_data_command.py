@@ -41,7 +41,7 @@ def test_options_and_settings_reach_the_data(capsys: pytest.CaptureFixture[str],
         "essay\nOne two. Three four five six seven eight nine ten eleven twelve.\n"
     )
     args = ["jsonl", "-o", f"path={tmp_path}/a.csv", "-o", "columns={text: essay}", "--sample", "2"]
-    code, out, _ = prl(capsys, *args, "--set", "data.passage_words=10", "--format", "jsonl")
+    code, out, _ = prl(capsys, *args, "--set", "data.excerpt_words=10", "--format", "jsonl")
     assert code == 0
     assert [json.loads(line)["text"] for line in out.splitlines()] == ["One two."]
 
@@ -52,7 +52,7 @@ def test_options_and_settings_reach_the_data(capsys: pytest.CaptureFixture[str],
         (["startr"], "did you mean starter"),
         (["jsonl"], "path"),
         (["jsonl", "-o", "path=/nowhere.jsonl"], "no file at /nowhere.jsonl"),
-        (["starter", "--set", "data.pasage_words=9"], "data.passage_words"),
+        (["starter", "--set", "data.excerp_words=9"], "data.excerpt_words"),
     ],
 )
 def test_wrong_use_is_told_on_one_line(

@@ -59,12 +59,12 @@ def test_a_corpus_is_split_and_selected() -> None:
     assert (corpus.source, corpus.description) == ("mine", "made up")
 
 
-def test_passages_are_cut_after_the_split() -> None:
+def test_excerpts_are_cut_after_the_split() -> None:
     long = [
         Document(id=str(i), text=f"Same opening sentence for all of the texts here. And number {i}")
         for i in range(20)
     ]
-    corpus = load(long, passage_words=10)
+    corpus = load(long, excerpt_words=10)
     assert {d.text for d in corpus.documents} == {"Same opening sentence for all of the texts here."}
     assert {d.split for d in corpus.documents} == {"calibration", "train", "test"}
     assert any("stand in more than one split" in warning for warning in corpus.audit.warnings)

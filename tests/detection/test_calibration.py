@@ -14,7 +14,7 @@ from paraphrase_rl.detection.calibration import (
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.types import Failure, Scores
 
-TEXTS = CalibrationTexts(source="essays", digest="d", median_words=120, passage_words=100)
+TEXTS = CalibrationTexts(source="essays", digest="d", median_words=120, excerpt_words=100)
 
 
 def scores(*values):

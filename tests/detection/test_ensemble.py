@@ -7,34 +7,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import calibrate_ensemble, combine_probabilities, load_ensemble
+from paraphrase_rl.detection.ensemble import build_detector, calibrate, combine_probabilities, load_ensemble
+from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.types import Document
 
 
-def corpus(human=range(20), ai=range(15, 35)):
+def documents(human=range(20), ai=range(15, 35)):
     rows = [("human", h) for h in human] + [("ai", a) for a in ai]
-    return Corpus(
-        tuple(
-            Document(id=f"{label}-{i}", text=str(v), label=label, split="calibration")
-            for i, (label, v) in enumerate(rows)
-        ),
-        source="numbers",
-        description="numbers",
-    )
-
-
-def recipe(*detectors, combine="mean", target_fpr=0.1):
-    return Recipe.model_validate(
-        {
-            "detectors": [{"name": n, "weight": w} for n, w in detectors],
-            "ensemble": {"combine": combine},
-            "calibration": {"target_fpr": target_fpr},
-        }
-    )
+    return [
+        Document(id=f"{label}-{i}", text=str(v), label=label, split="calibration")
+        for i, (label, v) in enumerate(rows)
+    ]
 
 
 @pytest.fixture
@@ -48,8 +33,15 @@ def registry(numbers):
     return SimpleNamespace(build=lambda kind, name, options, context: built[name], built=built)
 
 
-def calibrated(registry, *detectors, texts=None, **more):
-    return calibrate_ensemble(recipe(*detectors, **more), registry, texts or corpus(), Context())
+def calibrated(registry, *detectors, texts=None, target_fpr=0.1, **more):
+    texts = texts or documents()
+    return calibrate(
+        [build_detector(registry, Context(), name, {}, weight) for name, weight in detectors],
+        texts,
+        usual_rates(target_fpr),
+        source="numbers",
+        **more,
+    )
 
 
 def test_one_detector_alone_is_the_ensemble(registry):
@@ -112,10 +104,10 @@ def test_no_power_at_all_is_an_error_with_the_aurocs(registry):
 
 
 def test_without_ai_texts_training_is_refused_and_thresholds_are_not(registry):
-    texts = corpus(ai=())
+    texts = documents(ai=())
     with pytest.raises(CalibrationError, match="no AI texts"):
         calibrated(registry, ("up", None), texts=texts)
-    ensemble = calibrate_ensemble(recipe(("up", None)), registry, texts, Context(), needs_probability=False)
+    ensemble = calibrated(registry, ("up", None), texts=texts, needs_probability=False)
     assert ensemble.members[0].calibration.target.threshold == 17.0
     assert ensemble.combined is None
     with pytest.raises(CalibrationError, match="without AI texts"):
@@ -160,6 +152,8 @@ def test_the_data_digest_follows_texts_and_labels(registry):
     def digest(texts):
         return calibrated(registry, ("up", None), texts=texts).members[0].calibration.texts.digest
 
-    assert digest(corpus()) == digest(corpus())
-    assert digest(corpus()) != digest(corpus(human=range(1, 21)))
-    assert digest(corpus(human=(1, 2, 15), ai=(15, 20))) != digest(corpus(human=(1, 2), ai=(15, 15, 20)))
+    assert digest(documents()) == digest(documents())
+    assert digest(documents()) != digest(documents(human=range(1, 21)))
+    assert digest(documents(human=(1, 2, 15), ai=(15, 20))) != digest(
+        documents(human=(1, 2), ai=(15, 15, 20))
+    )

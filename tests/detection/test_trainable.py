@@ -8,13 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import CalibratedEnsemble, calibrate_ensemble, load_ensemble
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, build_detector, calibrate, load_ensemble
 from paraphrase_rl.detection.trainable import keep_fitted, trainer_of
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.registry import Registry, default_registry
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.recipe.schema import Data, Recipe, Weighted
 from paraphrase_rl.types import Document
 
 TEXTS = ["the cat sat on the mat and slept", "we therefore delve into a rich tapestry"]
@@ -41,11 +39,8 @@ def train(registry: Registry, folder: Path, n: int) -> None:
 def ensemble(tmp_path: Path) -> CalibratedEnsemble:
     registry = default_registry()
     train(registry, tmp_path / "trained", 12)
-    recipe = Recipe(
-        detectors=[Weighted(name="tfidf", options={"folder": str(tmp_path / "trained")})], data=Data()
-    )
-    corpus = Corpus(source="here", description="", documents=tuple(documents("calibration")))
-    return calibrate_ensemble(recipe, registry, corpus, Context())
+    built = build_detector(registry, Context(), "tfidf", {"folder": str(tmp_path / "trained")})
+    return calibrate([built], documents("calibration"), [0.05], source="here")
 
 
 def test_a_kept_detector_outlives_a_new_training_and_a_move(

@@ -124,7 +124,7 @@ def results(
         run="runs/x",
         source="toy",
         digest="d",
-        passage_words=None,
+        excerpt_words=None,
         ai_texts=50,
         human_texts=50,
         groups={"native": 30, "non-native": 20},

@@ -13,7 +13,8 @@ import pytest
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import calibrate_ensemble
+from paraphrase_rl.detection.ensemble import build_detector, calibrate
+from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
 from paraphrase_rl.evaluation import rewrite_quality as measuring
 from paraphrase_rl.evaluation.cache import claimed
@@ -24,6 +25,7 @@ from paraphrase_rl.files import append_jsonl, read_jsonl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options, RewriterSpec
+from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe, Weighted
 from paraphrase_rl.testing import FakeDetector, FakeRewriter
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
@@ -208,7 +210,7 @@ def run(registry, tmp_path) -> Evaluate:
             resamples=50,
             **{"texts": 64, **changes},
         )
-        return evaluate(plan, registry, lambda line: None)
+        return evaluate(plan, registry, reporter(None))
 
     return run
 
@@ -498,8 +500,10 @@ def test_without_groups_no_human_text_is_rewritten(run, calls):
 def trained(registry, tmp_path) -> Path:
     """A run directory with a calibration."""
     folder = tmp_path / "run"
-    corpus = Corpus(tuple(texts()), "toy", "Capitals.")
-    calibrate_ensemble(RECIPE, registry, corpus, Context()).to_file(folder / "calibration.json")
+    built = [build_detector(registry, Context(), d.name, d.options, d.weight) for d in RECIPE.detectors]
+    documents = [d for d in texts() if d.split == "calibration"]
+    rates = usual_rates(RECIPE.calibration.target_fpr)
+    calibrate(built, documents, rates, source="toy").to_file(folder / "calibration.json")
     return folder
 
 

@@ -21,6 +21,7 @@ from paraphrase_rl.hardening.train import Attacks, harden, training_texts
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, NoOptions, Options, RewriterSpec
+from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Attack, Recipe, Weighted
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
 
@@ -177,8 +178,7 @@ def attacks(on="", against=""):
 
 
 def run(out, on="shout", against="reverse", known=None, **changes):
-    lines: list[str] = []
-    return harden(plan(out, **changes), known or registry(), "words", attacks(on, against), lines.append)
+    return harden(plan(out, **changes), known or registry(), "words", attacks(on, against), reporter(None))
 
 
 def taught(out, folder="detector"):
@@ -290,7 +290,7 @@ def test_test_texts_are_never_rewritten_for_training(tmp_path, limit):
 
 def test_a_rewriter_consults_the_detector_before_hardening(tmp_path):
     given = replace(plan(tmp_path / "out"), run=tmp_path / "run")
-    harden(given, registry(consults=Consults), "words", attacks("shout", "consults"), print)
+    harden(given, registry(consults=Consults), "words", attacks("shout", "consults"), reporter(None))
     rows = (tmp_path / "out" / "cache" / "rewrites.jsonl").read_text()
     thoughts = {row["value"][0]["text"] for row in map(json.loads, rows.splitlines())}
     said = {text for text in thoughts if text.endswith(str(tmp_path / "run"))}
@@ -368,7 +368,7 @@ def test_another_strength_of_a_seen_rewriter_is_not_unseen():
 
 def test_a_detector_that_is_not_trained_is_refused(tmp_path):
     with pytest.raises(UsageError, match="fixed is not trained") as caught:
-        harden(plan(tmp_path), registry(), "fixed", attacks("shout"), print)
+        harden(plan(tmp_path), registry(), "fixed", attacks("shout"), reporter(None))
     assert caught.value.hint == "trainable: words"
 
 

@@ -17,7 +17,7 @@ from paraphrase_rl.acceptance.attack_criteria import BESIDE
 from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.acceptance.criteria import VerdictLine, at_least, at_most
 from paraphrase_rl.acceptance.run_criteria import largest_drop
-from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, judge_run
+from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.quality import METRICS
 from paraphrase_rl.evaluation.results import DetectorInfo, RewriterInfo
@@ -30,7 +30,7 @@ from tests.evaluation.accepted import metrics, results, write_all, write_run
 
 
 def lines(run: Path, **kwargs: Any) -> dict[str, VerdictLine]:
-    return {line.criterion: line for line in judge_run(run, **kwargs).lines}
+    return {line.criterion: line for line in validate_run(run, **kwargs).lines}
 
 
 def changed(metric: str, values: dict[int, float | None]) -> list[dict[str, Any]]:
@@ -46,7 +46,7 @@ def changed(metric: str, values: dict[int, float | None]) -> list[dict[str, Any]
 
 def test_a_run_that_meets_everything_is_accepted(tmp_path: Path) -> None:
     run = write_all(tmp_path / "run")
-    verdict = judge_run(run)
+    verdict = validate_run(run)
     assert verdict.accepted
     assert [line.criterion for line in verdict.lines] == list(CRITERIA)
     assert {line.verdict for line in verdict.lines} == {"pass"}
@@ -61,7 +61,7 @@ def test_every_criterion_with_a_bound_is_named_as_in_the_recipe() -> None:
 
 def test_without_an_evaluation_its_lines_are_not_measured_and_name_the_command(tmp_path: Path) -> None:
     run = write_run(tmp_path / "my run")
-    verdict = judge_run(run)
+    verdict = validate_run(run)
     assert not verdict.accepted
     assert verdict.criteria("not measured") == ["attack_success_rate", "semantic_similarity", "fairness_gap"]
     assert verdict.criteria("fail") == []
@@ -82,7 +82,7 @@ def test_it_is_kept_and_read_back(tmp_path: Path) -> None:
     run = write_all(tmp_path / "run")
     with pytest.raises(EvaluationError, match="has no verdict"):
         Verdict.read(run)
-    verdict = judge_run(run)
+    verdict = validate_run(run)
     verdict.write(run)
     assert Verdict.read(run) == verdict
     (run / "verdict.json").write_text((run / "verdict.json").read_text()[:-20])
@@ -201,9 +201,9 @@ def test_groups_that_were_not_evaluated(tmp_path: Path) -> None:
 
 def test_lengths_are_told_as_they_were(tmp_path: Path) -> None:
     whole = (accepted.gap(None, Estimate(value=0.01, n=50)),)
-    cut = results().about.model_copy(update={"passage_words": 48})
+    cut = results().about.model_copy(update={"excerpt_words": 48})
     found = lines(write_all(tmp_path / "run", results(fairness=whole, about=cut)))["fairness_gap"]
-    assert "passages of at most 48 words" in found.note
+    assert "excerpts of at most 48 words" in found.note
 
 
 def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
@@ -213,13 +213,13 @@ def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
     (tmp_path / "groups").mkdir()
     a, b = (DetectorInfo(name=name, family="x", trained_against=True) for name in "ab")
     results(detectors=(a, *results().detectors), cells=()).write(tmp_path / "groups")
-    verdict = judge_run(run, fairness=tmp_path / "groups")
+    verdict = validate_run(run, fairness=tmp_path / "groups")
     assert verdict.accepted
     assert verdict.fairness == str(tmp_path / "groups")
     for others in ((b,), (a, b), (a.model_copy(update={"options": {"x": 1}}),), ()):
         results(detectors=others).write(tmp_path / "groups")
         with pytest.raises(EvaluationError, match="evaluates"):
-            judge_run(run, fairness=tmp_path / "groups")
+            validate_run(run, fairness=tmp_path / "groups")
 
 
 def test_what_is_shown_beside_the_similarity_is_measured() -> None:
@@ -429,7 +429,7 @@ def test_references_hold_until_they_expire(tmp_path: Path) -> None:
 def test_a_run_that_stopped_says_so_and_how_to_go_on(tmp_path: Path, status: str | None) -> None:
     ledger = [{"step": 4, "kind": "periodic", "path": "checkpoints/checkpoint-4"}]
     run = write_all(tmp_path / "run", status=status, rows=metrics(7), ledger=ledger)
-    verdict = judge_run(run)
+    verdict = validate_run(run)
     assert verdict.status == (status or "killed")
     assert verdict.criteria("pass") == ["fairness_gap"]
     assert verdict.criteria("fail") == []
@@ -449,23 +449,23 @@ def test_what_is_broken_before_the_end_has_failed(tmp_path: Path) -> None:
 
 def test_a_run_that_goes_on_is_told_from_one_that_was_killed(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", status=None, rows=metrics(3))
-    assert judge_run(run).status == "killed"
+    assert validate_run(run).status == "killed"
     working = RunDirectory.resume(run)
     try:
-        verdict = judge_run(run)
+        verdict = validate_run(run)
         assert verdict.status == "running"
         assert "still going: wait for it" in verdict.lines[-1].note
     finally:
         working.close()
-    assert judge_run(run).status == "killed"
+    assert validate_run(run).status == "killed"
 
 
 def test_a_run_resumed_to_its_end_is_complete(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", status="interrupted")
     append_jsonl(run / "events.jsonl", {"event": "start", "steps": 12, "resumed_after": 8})
-    assert judge_run(run).status == "killed"
+    assert validate_run(run).status == "killed"
     append_jsonl(run / "events.jsonl", {"event": "end", "status": "completed", "time": accepted.ENDED})
-    assert judge_run(run).status == "completed"
+    assert validate_run(run).status == "completed"
 
 
 # ---- a checkpoint
@@ -475,14 +475,14 @@ def test_a_step_is_judged_by_its_own_rows_and_history(tmp_path: Path) -> None:
     rows = changed("reward_std", {10: 0.01})
     policy8 = results(labels=("policy@8",), success=Estimate(value=0.65, low=0.61, high=0.7, n=40))
     run = write_all(tmp_path / "run", policy8, rows=rows)
-    verdict = judge_run(run, checkpoint="8")
+    verdict = validate_run(run, checkpoint="8")
     assert verdict.accepted
     assert verdict.checkpoint == 8
     found = {line.criterion: line for line in verdict.lines}
     assert found["attack_success_rate"].value == 0.65
     assert "chosen among" not in found["attack_success_rate"].note
     assert found["kl_reference"].value == pytest.approx(0.1 + 0.01 * 6)
-    final = judge_run(run)
+    final = validate_run(run)
     assert final.criteria("fail") == ["reward_std"]
     assert final.criteria("not measured") == ["attack_success_rate", "semantic_similarity"]
 
@@ -499,7 +499,7 @@ def test_a_checkpoint_of_a_stopped_run_can_be_accepted_but_for_the_ledger(tmp_pa
     run = write_all(
         tmp_path / "run", results(labels=("policy@4",)), status="interrupted", rows=metrics(7), ledger=ledger
     )
-    verdict = judge_run(run, checkpoint="4")
+    verdict = validate_run(run, checkpoint="4")
     assert verdict.criteria("not measured") == ["reward_drop", "checkpoints"], (
         "4 steps are too few for a drop"
     )
@@ -517,7 +517,7 @@ def test_best_is_chosen_and_validated(tmp_path: Path) -> None:
         for q in both.quality
     )
     run = write_all(tmp_path / "run", both.model_copy(update={"quality": quality}))
-    verdict = judge_run(run, checkpoint="best")
+    verdict = validate_run(run, checkpoint="best")
     assert [(c.step, c.evasion, c.similarity, c.on_front, c.chosen) for c in verdict.candidates] == [
         (8, 0.65, 0.9, True, True),
         (12, 0.9, 0.7, True, False),
@@ -525,16 +525,16 @@ def test_best_is_chosen_and_validated(tmp_path: Path) -> None:
     assert verdict.checkpoint == 8
     assert verdict.accepted
     assert verdict.lines[0].note.endswith("chosen among 2 on these texts, so too good")
-    lenient = judge_run(run, acceptance=Acceptance(semantic_similarity=0.5), checkpoint="best")
+    lenient = validate_run(run, acceptance=Acceptance(semantic_similarity=0.5), checkpoint="best")
     assert lenient.checkpoint == 12
 
 
 def test_best_of_nothing(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no figures of its checkpoints") as caught:
-        judge_run(write_run(tmp_path / "a"), checkpoint="best")
+        validate_run(write_run(tmp_path / "a"), checkpoint="best")
     assert "--checkpoints all" in caught.value.hint
     with pytest.raises(RunError, match="no checkpoint"):
-        judge_run(write_run(tmp_path / "b", ledger=[]), checkpoint="best")
+        validate_run(write_run(tmp_path / "b", ledger=[]), checkpoint="best")
 
 
 @pytest.mark.parametrize(
@@ -547,7 +547,7 @@ def test_best_of_nothing(tmp_path: Path) -> None:
 )
 def test_a_checkpoint_that_is_not_there(tmp_path: Path, checkpoint: str, message: str, hint: str) -> None:
     with pytest.raises(RunError, match=message) as caught:
-        judge_run(write_run(tmp_path / "run"), checkpoint=checkpoint)
+        validate_run(write_run(tmp_path / "run"), checkpoint=checkpoint)
     assert hint in caught.value.hint
 
 
@@ -581,7 +581,7 @@ def test_damaged_files_are_named(
     run = write_all(tmp_path / "run")
     (run / name).write_text(content)
     with pytest.raises(error, match=message) as caught:
-        judge_run(run)
+        validate_run(run)
     assert Path(name).name in str(caught.value)
 
 
@@ -597,11 +597,11 @@ def test_a_torn_last_row_is_only_missing(tmp_path: Path) -> None:
 
 def test_no_run_and_no_evaluation(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="holds no run"):
-        judge_run(tmp_path / "nothing")
+        validate_run(tmp_path / "nothing")
     with pytest.raises(EvaluationError, match="holds no evaluation"):
-        judge_run(write_run(tmp_path / "run"), evaluation=tmp_path / "elsewhere")
+        validate_run(write_run(tmp_path / "run"), evaluation=tmp_path / "elsewhere")
     results().write(tmp_path / "elsewhere")
-    assert judge_run(tmp_path / "run", evaluation=tmp_path / "elsewhere").accepted
+    assert validate_run(tmp_path / "run", evaluation=tmp_path / "elsewhere").accepted
     eighth = lines(tmp_path / "run", evaluation=tmp_path / "elsewhere", checkpoint="8")
     assert eighth["semantic_similarity"].note.endswith(f"--checkpoints all --out {tmp_path}/elsewhere")
 
@@ -609,6 +609,6 @@ def test_no_run_and_no_evaluation(tmp_path: Path) -> None:
 def test_a_run_that_never_began(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", rows=[], ledger=[])
     (run / "events.jsonl").unlink()
-    verdict = judge_run(run)
+    verdict = validate_run(run)
     assert verdict.steps is None
     assert {line.verdict for line in verdict.lines} == {"not measured"}

@@ -12,10 +12,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paraphrase_rl import Context, Document, RewardBatch, Scores, Terms
+from paraphrase_rl import (
+    Context,
+    Document,
+    Failure,
+    Measurements,
+    MetricSpec,
+    RewardBatch,
+    Scores,
+    Terms,
+)
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import NoOptions
-from paraphrase_rl.testing import DatasetContract, DetectorContract, FakeDetector, RewardContract
+from paraphrase_rl.testing import (
+    DatasetContract,
+    DetectorContract,
+    FakeDetector,
+    MetricContract,
+    RewardContract,
+)
 
 VOWEL_PAIRS = [
     ("Our aerial idea: a quiet aurora over Ohio.", "Rhythms fly by, shy myths dry my lynx's crypt.")
@@ -47,6 +62,36 @@ class TestBrevity(RewardContract):
 
     def make(self) -> Any:
         return Brevity()
+
+
+class Growth:
+    """Letters added to the source; a rewrite without a letter fails."""
+
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        lengths = [
+            len(rewrite) - len(source.text) if rewrite.strip() else np.nan
+            for source, rewrite in zip(batch.sources, batch.rewrites, strict=True)
+        ]
+        values = np.array(lengths, dtype=np.float64).clip(0)
+        failures = [
+            Failure(index=i, owner="growth", kind="no-text", message="nothing to measure")
+            for i in np.flatnonzero(np.isnan(values)).tolist()
+        ]
+        return Measurements({"growth": values}, tuple(failures))
+
+
+class TestGrowth(MetricContract):
+    spec = MetricSpec(
+        name="growth",
+        summary="letters added",
+        better="lower",
+        range=(0.0, float("inf")),
+        factory=lambda options, context: Growth(),
+    )
+    rewrites = ("Short.", "long " * 80, "longer " * 80)
+
+    def make(self) -> Any:
+        return Growth()
 
 
 class Letters:
@@ -177,6 +222,64 @@ def test_the_reward_contract_catches(reward: type[Brevity], test: str) -> None:
 
     with pytest.raises(AssertionError):
         getattr(Contract(), test)()
+
+
+class Negative(Growth):
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        found = super().__call__(batch)
+        return Measurements({"growth": -1 - found.values["growth"]}, found.failures)
+
+
+class Upwards(Growth):
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        found = super().__call__(batch)
+        return Measurements({"growth": 1e6 - found.values["growth"]}, found.failures)
+
+
+class Ranked(Growth):
+    """Its place in the batch."""
+
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        values = super().__call__(batch).values["growth"]
+        return Measurements({"growth": values.argsort().argsort().astype(np.float64)})
+
+
+class Misnamed(Growth):
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        return Measurements({"size": super().__call__(batch).values["growth"]})
+
+
+class Crashing(Growth):
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        assert all(rewrite.strip() for rewrite in batch.rewrites), "an empty rewrite"
+        return super().__call__(batch)
+
+
+@pytest.mark.parametrize(
+    ("metric", "test"),
+    [
+        (Negative, "test_ordinary_rewrites_have_values"),
+        (Upwards, "test_the_direction_is_what_the_spec_says"),
+        (Ranked, "test_a_value_depends_on_its_own_rewrite"),
+        (Misnamed, "test_no_rewrites"),
+        (Crashing, "test_odd_rewrites_do_not_crash"),
+    ],
+)
+def test_the_metric_contract_catches(metric: type[Growth], test: str) -> None:
+    class Contract(TestGrowth):
+        def make(self) -> Any:
+            return metric()
+
+    with pytest.raises(AssertionError):
+        getattr(Contract(), test)()
+
+
+def test_a_failure_of_a_metric_belongs_to_a_missing_value() -> None:
+    failure = Failure(index=0, owner="growth", kind="odd", message="why")
+    assert Measurements({"growth": np.array([np.nan])}, (failure,)).failures == (failure,)
+    for values in ({"growth": np.array([1.0])}, {"size": np.array([np.nan])}):
+        with pytest.raises(ValueError, match="belongs to no missing value"):
+            Measurements(values, (failure,))
 
 
 class Shuffled(Letters):

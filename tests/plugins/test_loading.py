@@ -33,7 +33,7 @@ def test_all_hooks_of_the_page_are_known() -> None:
     assert set(HOOKS) == {
         *(
             f"register_{kind}"
-            for kind in ("detectors", "rewards", "rewriters", "datasets", "backends", "commands")
+            for kind in ("detectors", "rewards", "rewriters", "metrics", "datasets", "backends", "commands")
         ),
         *("on_run_start", "on_step_end", "on_run_end"),
     }

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from paraphrase_rl.errors import CalibrationError, PluginError, RecipeError
 from paraphrase_rl.files import dumps
-from paraphrase_rl.plugin.judged import RewardOutcome
+from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
@@ -53,7 +53,7 @@ def composed(**weights: float) -> ComposedReward:
     )
 
 
-def judged(reward: ComposedReward, rows: Sequence[dict[str, Any]]) -> RewardOutcome:
+def rated(reward: ComposedReward, rows: Sequence[dict[str, Any]]) -> RewardOutcome:
     return reward(make_batch([json.dumps(row) for row in rows]))
 
 
@@ -63,7 +63,7 @@ def calls(reward: ComposedReward, name: str) -> list[int]:
 
 
 def test_the_total_is_the_weighted_mean() -> None:
-    outcome = judged(
+    outcome = rated(
         composed(a=1.0, b=1.0, gate=0.5), [{"a": 0.2, "b": 0.9, "gate": 1}, {"a": 1, "b": 1, "gate": 1}]
     )
     np.testing.assert_allclose(outcome.total, [(0.2 + 0.9 + 0.5) / 2.5, 1.0])
@@ -74,7 +74,7 @@ def test_the_total_is_the_weighted_mean() -> None:
 
 def test_an_invalid_output_is_worth_0_and_costs_no_other_term() -> None:
     reward = composed(a=1.0, gate=0.5)
-    outcome = judged(reward, [{"a": 1, "gate": 0}, {"a": 0.4, "gate": 1}, {"a": "crash", "gate": 0}])
+    outcome = rated(reward, [{"a": 1, "gate": 0}, {"a": 0.4, "gate": 1}, {"a": "crash", "gate": 0}])
     np.testing.assert_allclose(outcome.total, [0.0, (0.4 + 0.5) / 1.5, 0.0])
     assert outcome.valid.tolist() == [False, True, False]
     np.testing.assert_array_equal(outcome.terms["a"], [np.nan, 0.4, np.nan])
@@ -84,7 +84,7 @@ def test_an_invalid_output_is_worth_0_and_costs_no_other_term() -> None:
 
 def test_where_nothing_is_valid_no_other_term_is_called() -> None:
     reward = composed(a=1.0, gate=0.5)
-    outcome = judged(reward, [{"a": 1, "gate": 0}] * 3)
+    outcome = rated(reward, [{"a": 1, "gate": 0}] * 3)
     assert outcome.total.tolist() == [0.0] * 3
     assert calls(reward, "a") == []
     metrics = outcome.metrics()
@@ -94,7 +94,7 @@ def test_where_nothing_is_valid_no_other_term_is_called() -> None:
 
 
 def test_a_failed_term_leaves_no_total_and_is_counted() -> None:
-    outcome = judged(composed(a=1.0, b=1.0), [{"a": 0.5, "b": None}, {"a": 0.5, "b": 0.7}])
+    outcome = rated(composed(a=1.0, b=1.0), [{"a": 0.5, "b": None}, {"a": 0.5, "b": 0.7}])
     np.testing.assert_allclose(outcome.total, [np.nan, 0.6])
     assert [(f.index, f.owner) for f in outcome.failures] == [(0, "b")]
     assert outcome.metrics()["reward_failures"] == 1
@@ -103,7 +103,7 @@ def test_a_failed_term_leaves_no_total_and_is_counted() -> None:
 
 def test_failures_keep_their_place_behind_a_gate() -> None:
     rows = [{"a": 1, "gate": 0}, {"a": None, "gate": 1}, {"a": 1, "gate": 1}, {"a": "crash", "gate": 1}]
-    outcome = judged(composed(a=1.0, gate=1.0), rows)
+    outcome = rated(composed(a=1.0, gate=1.0), rows)
     np.testing.assert_array_equal(outcome.total, [0.0, np.nan, 1.0, np.nan])
     assert [(f.index, f.kind) for f in outcome.failures] == [(1, "unscorable"), (3, "crashed")]
 
@@ -111,14 +111,14 @@ def test_failures_keep_their_place_behind_a_gate() -> None:
 def test_a_gate_that_fails_gives_no_total_unless_another_says_0() -> None:
     reward = composed(gate_one=1.0, gate_two=1.0, a=1.0)
     rows = [{"gate_one": None, "gate_two": 1, "a": 1}, {"gate_one": None, "gate_two": 0, "a": 1}]
-    outcome = judged(reward, rows)
+    outcome = rated(reward, rows)
     np.testing.assert_array_equal(outcome.total, [np.nan, 0.0])
     assert outcome.valid.tolist() == [False, False]
     assert calls(reward, "a") == []
 
 
 def test_a_crash_costs_only_the_item_it_crashed_on() -> None:
-    outcome = judged(composed(a=1.0), [{"a": 0.1}, {"a": "crash"}, {"a": 0.3}])
+    outcome = rated(composed(a=1.0), [{"a": 0.1}, {"a": "crash"}, {"a": 0.3}])
     np.testing.assert_allclose(outcome.total, [0.1, np.nan, 0.3])
     assert outcome.failures == (
         Failure(index=1, owner="a", kind="crashed", message="ZeroDivisionError: divided by zero"),
@@ -128,9 +128,9 @@ def test_a_crash_costs_only_the_item_it_crashed_on() -> None:
 
 def test_a_reward_that_crashes_on_every_item_stops_the_run_by_name() -> None:
     with pytest.raises(PluginError, match="reward 'a' crashes on every rewrite: ZeroDivisionError") as caught:
-        judged(composed(a=1.0, b=1.0), [{"a": "crash", "b": 1}] * 3)
+        rated(composed(a=1.0, b=1.0), [{"a": "crash", "b": 1}] * 3)
     assert caught.value.hint
-    lonely = judged(composed(a=1.0), [{"a": "crash"}])
+    lonely = rated(composed(a=1.0), [{"a": "crash"}])
     assert [f.kind for f in lonely.failures] == ["crashed"]
 
 
@@ -162,7 +162,7 @@ def test_a_broken_contract_stops_the_run_by_name(broken: Any) -> None:
 
 
 def test_a_term_of_weight_0_is_watched_and_takes_nothing_away() -> None:
-    outcome = judged(composed(a=1.0, b=0.0), [{"a": 0.5, "b": None}, {"a": 0.5, "b": 0.9}])
+    outcome = rated(composed(a=1.0, b=0.0), [{"a": 0.5, "b": None}, {"a": 0.5, "b": 0.9}])
     assert outcome.total.tolist() == [0.5, 0.5]
     assert len(outcome.failures) == 1
     assert outcome.metrics()["b_reward"] == 0.9
@@ -182,7 +182,7 @@ rows = st.lists(
 def test_totals_lie_in_0_to_1_and_invalid_is_never_better_than_valid(
     items: list[dict[str, float]], a: float, b: float, gate: float
 ) -> None:
-    outcome = judged(composed(a=a, b=b, gate=gate), items)
+    outcome = rated(composed(a=a, b=b, gate=gate), items)
     known = outcome.total[np.isfinite(outcome.total)]
     assert ((known >= 0.0) & (known <= 1.0)).all()
     invalid = [item["gate"] == 0 for item in items]
@@ -196,19 +196,19 @@ def test_each_item_is_worth_the_same_alone_and_in_any_order(
     items: list[dict[str, float]], random: Any
 ) -> None:
     reward = composed(a=1.0, b=0.3, gate=0.5)
-    together = judged(reward, items)
+    together = rated(reward, items)
     order = list(range(len(items)))
     random.shuffle(order)
-    shuffled = judged(reward, [items[i] for i in order])
+    shuffled = rated(reward, [items[i] for i in order])
     np.testing.assert_allclose(shuffled.total, together.total[order], atol=1e-12)
-    alone = RewardOutcome.join([judged(reward, [item]) for item in items])
+    alone = RewardOutcome.join([rated(reward, [item]) for item in items])
     np.testing.assert_allclose(alone.total, together.total, atol=1e-12)
     assert alone.failures == tuple(sorted(together.failures, key=lambda f: f.index))
     assert alone.metrics() == pytest.approx(together.metrics(), nan_ok=True)
 
 
 def test_metrics_by_hand() -> None:
-    outcome = judged(
+    outcome = rated(
         composed(a=1.0, gate=1.0),
         [{"a": 0.2, "gate": 1}, {"a": 0.6, "gate": 1}, {"a": 1, "gate": 0}, {"a": None, "gate": 1}],
     )
@@ -232,7 +232,7 @@ def test_names_in_the_metrics() -> None:
         WeightedReward(name="acme/long-name", reward=Field("a"), weight=1.0),
         WeightedReward(name="b", reward=Field("b"), weight=1.0, stem="bee"),
     ]
-    outcome = judged(ComposedReward(terms), [{"a": 1, "b": 1}])
+    outcome = rated(ComposedReward(terms), [{"a": 1, "b": 1}])
     assert outcome.metric_names == {"acme/long-name": "long_name_reward", "b": "bee_reward"}
     assert set(outcome.details) == {"long_name_twice", "bee_twice"}
     with pytest.raises(PluginError, match="logged as bee_"):
@@ -241,7 +241,7 @@ def test_names_in_the_metrics() -> None:
 
 def test_an_empty_batch_has_an_empty_outcome() -> None:
     reward = composed(a=1.0, gate=1.0)
-    outcome = judged(reward, [])
+    outcome = rated(reward, [])
     assert outcome.total.shape == (0,)
     assert calls(reward, "gate") == []
     assert math.isnan(outcome.metrics()["reward_mean"])

@@ -49,7 +49,7 @@ class Capture(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         trainer = self.trainer
-        self.judged = trainer.current
+        self.rated = trainer.current
         self.advantages, self.change = [], []
         for inputs, before in zip(trainer._buffered_inputs, self.before(), strict=True):
             with torch.no_grad():
@@ -160,14 +160,14 @@ def on_the_service(
     base = service.connected.create_sampling_client(base_model=settings.model).result(30)
     policy = TinkerPolicy(service, base, Chat(settings.model))
     run = training_run(tmp_path_factory.mktemp("service") / "run", settings)
-    same, _ = (trainer := a_trainer(run, service, start, policy)).collect(replayed(trainer, on_trl.judged))
+    same, _ = (trainer := a_trainer(run, service, start, policy)).collect(replayed(trainer, on_trl.rated))
     data = trainer.data(same)
     advantages = [
         d.loss_fn_inputs["advantages"].to_numpy()[-len(r.completion_ids) :]
         for d, r in zip(data, same.rollouts, strict=True)
     ]
     return SimpleNamespace(
-        judged=same,
+        rated=same,
         advantages=advantages,
         as_sent=change(trainer, same.rollouts, data),
         summed=change(
@@ -208,7 +208,7 @@ def summed(one: Any, count: int) -> Any:
     return Datum(model_input=one.model_input, loss_fn_inputs=inputs)
 
 
-def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
+def replayed(trainer: TinkerTrainer, rated: Any) -> Asked:
     """Rollouts that TRL sampled, as if the service had."""
     from concurrent.futures import Future
 
@@ -217,7 +217,7 @@ def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
     prompts = [trainer.chat.prompt(trainer.session.conversation(trainer.session.train[i])) for i in indices]
     futures = []
     for group, prompt in enumerate(prompts):
-        rollouts = judged.rollouts[group * size : (group + 1) * size]
+        rollouts = rated.rollouts[group * size : (group + 1) * size]
         assert [list(r.prompt_ids) for r in rollouts] == [prompt] * size, "both read the same prompt"
         future: Future[Any] = Future()
         sequences = [SimpleNamespace(tokens=list(r.completion_ids), logprobs=r.logprobs) for r in rollouts]
@@ -227,14 +227,14 @@ def replayed(trainer: TinkerTrainer, judged: Any) -> Asked:
 
 
 def test_rewards_and_texts_are_the_same(on_trl: Any, on_the_service: Any) -> None:
-    ours, theirs = on_the_service.judged, on_trl.judged
+    ours, theirs = on_the_service.rated, on_trl.rated
     assert [r.text for r in ours.rollouts] == [r.text for r in theirs.rollouts]
     assert [r.finished for r in ours.rollouts] == [r.finished for r in theirs.rollouts]
     assert ours.outcome.total.tolist() == theirs.outcome.total.tolist()
 
 
 def test_the_base_model_gives_the_same_log_probabilities(on_trl: Any, on_the_service: Any) -> None:
-    ours, theirs = (np.concatenate(side.judged.base_logprobs) for side in (on_the_service, on_trl))
+    ours, theirs = (np.concatenate(side.rated.base_logprobs) for side in (on_the_service, on_trl))
     print(f"\nparity: largest difference of a reference log-probability {np.abs(ours - theirs).max():.2e}")
     assert np.abs(ours - theirs).max() < 1e-5
 

@@ -31,10 +31,10 @@ class Capture(TrainerCallback):
         self.gradients = {name: p.grad.clone() for name, p in named if p.grad is not None}
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.judged = self.trainer.current
+        self.rated = self.trainer.current
 
 
-def reference_gradient(base: Path, adapter: Path, judged: Any) -> dict[str, torch.Tensor]:
+def reference_gradient(base: Path, adapter: Path, rated: Any) -> dict[str, torch.Tensor]:
     """d loss / d adapter with RECIPE section 5 written out in torch, one rollout at a time."""
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), adapter, is_trainable=True)
 
@@ -45,13 +45,13 @@ def reference_gradient(base: Path, adapter: Path, judged: Any) -> dict[str, torc
         return torch.stack([full[at + i - 1, token] for i, token in enumerate(rollout.completion_ids)])
 
     with torch.no_grad():
-        sampler = [logprobs(rollout) for rollout in judged.rollouts]
+        sampler = [logprobs(rollout) for rollout in rated.rollouts]
         with model.disable_adapter():
-            base_ = [logprobs(rollout) for rollout in judged.rollouts]
+            base_ = [logprobs(rollout) for rollout in rated.rollouts]
     distance = torch.cat(sampler) - torch.cat(base_)
-    rewards = [sum(c in "aeiou" for c in r.text) / max(1, len(r.text)) for r in judged.rollouts]
+    rewards = [sum(c in "aeiou" for c in r.text) / max(1, len(r.text)) for r in rated.rollouts]
     loss = torch.zeros((), dtype=torch.double)
-    for i, rollout in enumerate(judged.rollouts):
+    for i, rollout in enumerate(rated.rollouts):
         group = rewards[i // GROUP * GROUP : i // GROUP * GROUP + GROUP]
         if len(set(group)) == 1:
             continue
@@ -74,7 +74,7 @@ def second_step(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> t
     capture = Capture(trainer, folder / "adapter")
     trainer.add_callback(capture)
     trainer.train()
-    return capture, reference_gradient(tiny_model, folder / "adapter", capture.judged)
+    return capture, reference_gradient(tiny_model, folder / "adapter", capture.rated)
 
 
 def test_the_gradient_is_the_recipes(second_step: tuple[Capture, dict[str, torch.Tensor]]) -> None:
@@ -95,10 +95,10 @@ def test_the_policy_had_left_the_base_model(second_step: tuple[Capture, dict[str
     capture, _ = second_step
     distance = [
         np.abs(r.logprobs - b).mean()
-        for r, b in zip(capture.judged.rollouts, capture.judged.base_logprobs, strict=True)
+        for r, b in zip(capture.rated.rollouts, capture.rated.base_logprobs, strict=True)
     ]
     assert np.mean(distance) > 0.01
-    assert len({len(r.completion_ids) for r in capture.judged.rollouts}) > 1, "no padding was exercised"
+    assert len({len(r.completion_ids) for r in capture.rated.rollouts}) > 1, "no padding was exercised"
 
 
 def test_three_kls_have_their_own_names(tiny_model: Path, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """The recipe's loop on the service, as few waits as staying on-policy allows.
 
 One step, from the service's side: all groups sample at once; a group that is done is scored by the base model, and
-judged here, while others still sample; gradient, optimizer step, next sampler, log-probabilities after the step and
+rated here, while others still sample; gradient, optimizer step, next sampler, log-probabilities after the step and
 checkpoint are sent together; the next batch samples while this one is written down and evaluated.
 """
 
@@ -18,8 +18,8 @@ import numpy as np
 from tinker import types
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.plugin.judged import Judged
 from paraphrase_rl.plugin.protocols import Session, TrainingResult
+from paraphrase_rl.plugin.rated import RatedRollouts
 from paraphrase_rl.training.grpo import mean_over_tokens
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy, scores
@@ -89,8 +89,8 @@ class TinkerTrainer:
         while self.pending:
             asked = self.pending.popleft()
             step += 1
-            judged, seconds = self.collect(asked)
-            data = self.data(judged)
+            rated, seconds = self.collect(asked)
+            data = self.data(rated)
             gradient, optimizer = self.update(data)
             sampler = self._next_sampler()
             after = self.service.submit(self.training.forward(data, LOSS))
@@ -103,7 +103,7 @@ class TinkerTrainer:
             else:
                 self._ask_on(step, policy)
             waited = time.perf_counter()
-            measured = self.measured(judged, gradient, optimizer, after)
+            measured = self.measured(rated, gradient, optimizer, after)
             measured["steps_off_policy"] = float(step - 1 - asked.version)
             now = time.perf_counter()
             seconds |= {
@@ -112,7 +112,7 @@ class TinkerTrainer:
                 "service_waits": self.service.take_idle(),
             }
             started = now
-            session.end_step(step, judged, measured, seconds)
+            session.end_step(step, rated, measured, seconds)
             if saving is not None:
                 self._enter(step, saving, "periodic", self.ttl)
             if session.evaluation_due(step):
@@ -149,11 +149,11 @@ class TinkerTrainer:
         ]
         return Asked(indices, prompts, futures, version)
 
-    def collect(self, asked: Asked) -> tuple[Judged, dict[str, float]]:
+    def collect(self, asked: Asked) -> tuple[RatedRollouts, dict[str, float]]:
         """Rollouts with rewards and the base model's log-probabilities, and what took how long."""
-        started, judging = time.perf_counter(), 0.0
+        started, rating = time.perf_counter(), 0.0
         waiting = {id(future): group for group, future in enumerate(asked.futures)}
-        judged: dict[int, Judged] = {}
+        rated: dict[int, RatedRollouts] = {}
         scoring: dict[int, list[Any]] = {}
         while waiting:
             open_ = [asked.futures[group] for group in waiting.values()]
@@ -164,20 +164,20 @@ class TinkerTrainer:
             for group in arrived:
                 began = time.perf_counter()
                 indices = [asked.indices[group]] * len(rollouts[group])
-                judged[group] = self.session.judge(indices, rollouts[group])
-                judging += time.perf_counter() - began
+                rated[group] = self.session.rate(indices, rollouts[group])
+                rating += time.perf_counter() - began
         sampled = time.perf_counter()
         for group, futures in scoring.items():
-            judged[group].base_logprobs = [
+            rated[group].base_logprobs = [
                 scores(rollout, self.service.wait(future, "reference log-probabilities"))
-                for rollout, future in zip(judged[group].rollouts, futures, strict=True)
+                for rollout, future in zip(rated[group].rollouts, futures, strict=True)
             ]
         seconds = {
-            "sample": sampled - started - judging,
-            "reward": judging,
+            "sample": sampled - started - rating,
+            "reward": rating,
             "reference": time.perf_counter() - sampled,
         }
-        return Judged.join([judged[group] for group in sorted(judged)]), seconds
+        return RatedRollouts.join([rated[group] for group in sorted(rated)]), seconds
 
     def _rollouts(self, asked: Asked, group: int) -> list[Rollout]:
         answer = self.service.wait(asked.futures[group], "sampling")
@@ -188,34 +188,34 @@ class TinkerTrainer:
             raise RunError("sampling: the service sent fewer samples than asked for", self.service.remedy)
         return rollouts
 
-    def data(self, judged: Judged) -> list[Any]:
+    def data(self, rated: RatedRollouts) -> list[Any]:
         """The batch as the service wants it: targets shifted by one, zero advantages at prompts."""
-        advantages = self.session.advantages(judged).values
-        return [datum(r, a) for r, a in zip(judged.rollouts, advantages, strict=True)]
+        advantages = self.session.advantages(rated).values
+        return [datum(r, a) for r, a in zip(rated.rollouts, advantages, strict=True)]
 
     def update(self, data: list[Any]) -> tuple[Any, Any]:
         """Send gradient and optimizer step together; returns both futures."""
         gradient = self.service.submit(self.training.forward_backward(data, LOSS))
         return gradient, self.service.submit(self.training.optim_step(self.adam))
 
-    def measured(self, judged: Judged, gradient: Any, optimizer: Any, after: Any) -> dict[str, float]:
+    def measured(self, rated: RatedRollouts, gradient: Any, optimizer: Any, after: Any) -> dict[str, float]:
         """The backend's own metrics of a step, under the names of every backend."""
-        before = self._differences(judged, self.service.wait(gradient, "gradient"))
+        before = self._differences(rated, self.service.wait(gradient, "gradient"))
         extra = self.service.wait(optimizer, "optimizer step").metrics or {}
         return {
             "kl_sample_train": mean_over_tokens(before),
             "kl_post_train": mean_over_tokens(
-                self._differences(judged, self.service.wait(after, "log-probabilities after the step"))
+                self._differences(rated, self.service.wait(after, "log-probabilities after the step"))
             ),
             **grad_norm(extra),
             "learning_rate": float(self.adam.learning_rate),
         }
 
     @staticmethod
-    def _differences(judged: Judged, output: Any) -> list[FloatArray]:
+    def _differences(rated: RatedRollouts, output: Any) -> list[FloatArray]:
         return [
             rollout.logprobs - trained_logprobs(rollout, outputs)
-            for rollout, outputs in zip(judged.rollouts, output.loss_fn_outputs, strict=True)
+            for rollout, outputs in zip(rated.rollouts, output.loss_fn_outputs, strict=True)
         ]
 
     # ---- samplers and checkpoints

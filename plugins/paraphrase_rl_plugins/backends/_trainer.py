@@ -18,8 +18,8 @@ from trl.trainer.utils import split_tensor_dict, use_adapter
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.discovery import one_line
-from paraphrase_rl.plugin.judged import Judged
 from paraphrase_rl.plugin.protocols import Session
+from paraphrase_rl.plugin.rated import RatedRollouts
 from paraphrase_rl.training.grpo import mean_over_tokens
 from paraphrase_rl.training.prompts import prompt_ids
 from paraphrase_rl.types import FloatArray, Rollout
@@ -58,7 +58,7 @@ class RecipeTrainer(GRPOTrainer):
     """One importance-sampling update a batch, per-token advantages from the core.
 
     Args:
-        run: what the core hands a backend; judges rollouts and turns totals into advantages.
+        run: what the core hands a backend; rates rollouts and turns totals into advantages.
         own_sampler: sample with ``_sampler`` (any single device, DistributedDataParallel); False leaves sampling
             to TRL, for weights that are served by vLLM.
     """
@@ -67,7 +67,7 @@ class RecipeTrainer(GRPOTrainer):
         self.session = session
         self.own_sampler = own_sampler
         self.seconds: defaultdict[str, float] = defaultdict(float)
-        self.current: Judged  # set by the first step
+        self.current: RatedRollouts  # set by the first step
         self.mismatch: list[FloatArray] = []
         self._buffered_inputs: list[Batch] = []
         super().__init__(**arguments)
@@ -149,9 +149,9 @@ class RecipeTrainer(GRPOTrainer):
             )
             for row, completion in enumerate(sampled)
         ]
-        local = self.session.judge([i for i in indices for _ in range(size)], rollouts)
+        local = self.session.rate([i for i in indices for _ in range(size)], rollouts)
         local.base_logprobs = [_ragged(base[row], mask[row]) for row in range(len(rollouts))]
-        self.current = Judged.join(gather_object([local]))
+        self.current = RatedRollouts.join(gather_object([local]))
         advantages = self.session.advantages(self.current).values
         first = self.accelerator.process_index * len(rollouts)
         values, _ = right_pad(

@@ -110,7 +110,7 @@ class TrlBackend:
             session=session,
             own_sampler=not vllm,
             model=model,
-            reward_funcs=[_judged_by_the_core],
+            reward_funcs=[_rated_by_the_core],
             args=self._config(session, model, processes, vllm, longest + recipe.sampling.max_tokens),
             train_dataset=Dataset.from_list(
                 [{"prompt": session.conversation(d), "index": i} for i, d in enumerate(session.train)]
@@ -231,7 +231,7 @@ def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:
             raise DataError(
                 f"text {document.id} makes a prompt of {length} tokens: with sampling.max_tokens "
                 f"{session.recipe.sampling.max_tokens} that is beyond the {limit} of {session.recipe.model}",
-                "leave it out, or cut texts with data.passage_words",
+                "leave it out, or cut texts with data.excerpt_words",
             )
         longest = max(longest, length)
     return longest
@@ -250,7 +250,7 @@ def _rate(session: Session, model: Any) -> float:
 _TRAINING_STATE = ("optimizer.*", "scheduler.*", "rng_state*", "trainer_state.json", "training_args.bin")
 
 
-def _judged_by_the_core(**_: Any) -> list[float]:
+def _rated_by_the_core(**_: Any) -> list[float]:
     """TRL insists on a reward function; the overridden step never calls it."""
     raise AssertionError("rewards come from the core")
 

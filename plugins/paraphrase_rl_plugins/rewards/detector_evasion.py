@@ -20,6 +20,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             name=NAME,
             summary="1 - P(AI), combined over the recipe's calibrated detectors",
             factory=build,
+            role="evasion",
             metric="detector",
             cost="whatever the recipe's detectors cost",
         )

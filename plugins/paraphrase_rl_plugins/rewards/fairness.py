@@ -30,6 +30,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             name=NAME,
             summary="1 - P(AI) on texts by second-language writers, 1 elsewhere; off if the data has no groups",
             factory=build,
+            role="fairness",
             options=FairnessOptions,
             default_weight=0.2,
             needs_groups=True,
@@ -63,7 +64,7 @@ class Fairness:
         values = np.ones(len(batch))
         if not where.size:
             return Terms(values, details={"protected": protected})
-        judged = self.evasion(batch.subset(where.tolist()))
-        values[where] = judged.values
-        failures = tuple(replace(failure, index=int(where[failure.index])) for failure in judged.failures)
+        rated = self.evasion(batch.subset(where.tolist()))
+        values[where] = rated.values
+        failures = tuple(replace(failure, index=int(where[failure.index])) for failure in rated.failures)
         return Terms(values, failures, {"protected": protected})

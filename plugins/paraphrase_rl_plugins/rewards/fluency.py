@@ -2,7 +2,7 @@
 
 The default band is the 5th to 95th percentile (rounded) of the perplexities of human news under the default
 model: the 350 stories of the Lee corpus (gensim's ``lee_background.cor`` and ``lee.cor``), each cut to its
-first sentences, at most 48 words, read by the starter data's ``passage``. Perplexity falls as texts get
+first sentences, at most 48 words, cut as ``data.excerpt_words`` cuts. Perplexity falls as texts get
 longer, so measure the band anew for other lengths, texts or models (exp of minus the mean log-probability of
 human texts):
 
@@ -63,6 +63,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             name=NAME,
             summary="perplexity under a reference model: 1 inside a human band, falling smoothly outside",
             factory=build,
+            role="fluency",
             options=FluencyOptions,
             default_weight=0.5,
             extra="models",

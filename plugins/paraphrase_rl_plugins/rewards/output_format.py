@@ -64,7 +64,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             factory=build,
             options=FormatOptions,
             default_weight=0.5,
-            gate=True,
+            role="validity",
             cost="none worth counting",
         )
     ]

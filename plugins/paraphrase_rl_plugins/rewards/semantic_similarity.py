@@ -32,6 +32,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             name=NAME,
             summary="cosine of sentence embeddings of source and rewrite, clipped to [0, 1]",
             factory=build,
+            role="meaning",
             options=SimilarityOptions,
             extra="models",
             modules=("torch", "transformers"),

@@ -111,7 +111,7 @@ def control(options: DipperOptions, context: str, window: str) -> str:
 
 def windows(text: str, sentences: int) -> list[str]:
     """So many sentences each, on one line: the model was trained on text without line breaks."""
-    from paraphrase_rl.text.excerpts import sentence_ends
+    from paraphrase_rl.text.sentences import sentence_ends
 
     line = " ".join(text.split())
     ends = sentence_ends(line)

@@ -33,6 +33,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             name=NAME,
             summary="the policy that a run trained, asked and sampled as in training",
             factory=build,
+            needs_run=True,
             options=PolicyOptions,
             extra="trl",
             modules=("transformers",),

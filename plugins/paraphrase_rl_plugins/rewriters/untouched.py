@@ -17,6 +17,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
         RewriterSpec(
             name=CLEAN,
             summary="the texts untouched: the baseline of every evaluation",
+            baseline=True,
             factory=lambda options, context: OneByOne(  # noqa: ARG005 - the factory's signature
                 CLEAN,
                 lambda text, n, seed: [Rewrite(text=text)] * n,  # noqa: ARG005

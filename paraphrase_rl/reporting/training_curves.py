@@ -1,0 +1,132 @@
+"""Training curves of a run: metrics over the steps, with the bounds of the monitors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paraphrase_rl.reporting.charts import Chart, Series, curve
+from paraphrase_rl.reporting.formatting import number
+from paraphrase_rl.reporting.inputs import Row
+from paraphrase_rl.training.monitors import RULES, Rule
+
+SHOWN_STEPS = 300
+"""In a longer run, each point drawn is the mean of several steps."""
+TABLE_STEPS = 50
+MEANING = {
+    "reward_mean": "total reward, 0 to 1",
+    "reward_std": "standard deviation of the total reward; 0 = mode collapse",
+    "detector_reward": "1 − P(AI) of the ensemble",
+    "semantic_reward": "cosine of source and rewrite",
+    "fluency_reward": "perplexity inside the human band",
+    "fairness_reward": "1 − P(AI) on second-language writers",
+    "format_rate": "share of valid outputs",
+    "kl_sample_train": "sampler against trainer, nats per token",
+    "kl_post_train": "change by one update, nats per token",
+    "kl_reference": "distance from the base model, nats per token",
+    "frac_constant_groups": "share of prompts whose rollouts all have the same reward",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingCurves:
+    """Charts of the metrics, and the same figures as a table whose first column is the step.
+
+    Attributes:
+        steps: of the run; the table may show fewer.
+        averaged: steps behind each point of a chart.
+    """
+
+    figures: Sequence[Chart]
+    columns: Sequence[str]
+    rows: Sequence[tuple[int, Sequence[str]]]
+    steps: int
+    averaged: int
+
+
+def training_curves(metrics: Sequence[Row], evaluations: Sequence[Row]) -> TrainingCurves | None:
+    """Draw the metrics of a run; ``None`` where no step was recorded.
+
+    Args:
+        metrics: rows of ``metrics.jsonl``.
+        evaluations: rows of ``evaluations.jsonl``; their metrics are drawn into the chart of the same name.
+    """
+    if not metrics:
+        return None
+    names = _names(metrics)
+    each = math.ceil(len(metrics) / SHOWN_STEPS)
+    figures = []
+    for i, name in enumerate(names):
+        rule = next((r for r in RULES if r.metric == name), None)
+        values = [_value(row, name) for row in metrics]
+        smooth = _rolling(values, rule.window if rule else 1)
+        series = Series(
+            steps=_averaged([float(row["step"]) for row in metrics], each),
+            raw=_averaged(values, each),
+            smooth=_averaged(smooth, each),
+            held_out=[(float(row["step"]), _value(row, name)) for row in evaluations],
+            low=rule.low if rule else -math.inf,
+            high=rule.high if rule else math.inf,
+        )
+        told = f"{name} by step. First {_shown(values[0])}, last {_shown(values[-1])}. {_band(rule)}"
+        drawing = curve(f"curve-{i}", f"{name} over training", told, series)
+        figures.append(Chart(name=name, drawing=drawing, note=MEANING.get(name, "")))
+    every = math.ceil(len(metrics) / TABLE_STEPS)
+    chosen = [row for i, row in enumerate(metrics) if i % every == 0 or i == len(metrics) - 1]
+    return TrainingCurves(
+        figures=figures,
+        columns=names,
+        rows=[(row["step"], [_shown(_value(row, name)) for name in names]) for row in chosen],
+        steps=len(metrics),
+        averaged=each,
+    )
+
+
+def _names(metrics: Sequence[Row]) -> list[str]:
+    there = {name for row in metrics for name in row["metrics"]}
+    rewards = [
+        "reward_mean",
+        *sorted(n for n in there if n.endswith("_reward") and not n.startswith("seconds_")),
+        "format_rate",
+    ]
+    watched = [rule.metric for rule in RULES]
+    return [name for name in dict.fromkeys([*rewards, *watched]) if name in there]
+
+
+def _band(rule: Rule | None) -> str:
+    if rule is None:
+        return "No monitor watches it."
+    bound = f"below {rule.low:g}" if math.isfinite(rule.low) else f"above {rule.high:g}"
+    return (
+        f"The monitor {rule.name} raises an alarm {bound}, over {rule.window} step{'s' * (rule.window > 1)}."
+    )
+
+
+def _value(row: Row, name: str) -> float:
+    value = row["metrics"].get(name)
+    return math.nan if value is None else float(value)
+
+
+def _shown(value: float) -> str:
+    return number(value)
+
+
+def _rolling(values: Sequence[float], window: int) -> list[float]:
+    """Mean of the last ``window`` values, fewer at the start; NaN where the newest is missing."""
+    means = []
+    for i, value in enumerate(values):
+        recent = [v for v in values[max(0, i + 1 - window) : i + 1] if math.isfinite(v)]
+        means.append(sum(recent) / len(recent) if math.isfinite(value) else math.nan)
+    return means
+
+
+def _averaged(values: Sequence[float], each: int) -> list[float]:
+    """Means of ``each`` values in a row, leaving out NaN."""
+    if each == 1:
+        return list(values)
+    means = []
+    for start in range(0, len(values), each):
+        known = [v for v in values[start : start + each] if math.isfinite(v)]
+        means.append(sum(known) / len(known) if known else math.nan)
+    return means

@@ -1,0 +1,226 @@
+"""Base of what the verbs return: frozen, typed rows that print as a table and convert to pandas."""
+
+from __future__ import annotations
+
+import html
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
+
+from paraphrase_rl.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import pandas
+
+Row = TypeVar("Row", covariant=True)
+WIDTH = 80
+"""Columns of a terminal that a ``repr`` fits."""
+SHOWN_ROWS = 20
+_WIDEST_CELL = 80
+_NARROWEST_CELL = 10
+_GAP = 2
+_HEADER_PADDING = 2
+"""tabulate makes a column so much wider than its header."""
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+
+
+@dataclass(frozen=True, repr=False)
+class Table(Generic[Row]):
+    """Rows of one type, in order. Subclasses are ``@dataclass(frozen=True, repr=False)`` and may add fields.
+
+    Attributes:
+        rows: frozen dataclasses or pydantic records, all of one type.
+        notes: what a reader of the rows must know, one line each.
+    """
+
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Fields of a row that ``repr`` shows, in order; empty = all."""
+
+    @property
+    def title(self) -> str:
+        """First line of ``repr``."""
+        return f"{type(self).__name__}: {len(self.rows)} {'row' if len(self.rows) == 1 else 'rows'}"
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __getitem__(self, index: int) -> Row:
+        return self.rows[index]
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Data frame with one line a row and one column a field; what is ``None`` is missing there.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError:
+            raise MissingDependencyError(
+                "to_pandas needs pandas, which is not installed", "pip install pandas"
+            ) from None
+        records = [record(row) for row in self.rows]
+        return pandas.DataFrame(records, columns=keys(records) or list(self.columns))
+
+    def __repr__(self) -> str:
+        shown, columns = self._shown()
+        lines = [self.title, *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
+        if len(shown) < len(self.rows):
+            lines.append(f"… {len(self.rows) - len(shown)} more")
+        return "\n".join([*lines, *(f"note: {cell(note, None)}" for note in self.notes)])
+
+    def _repr_html_(self) -> str:
+        shown, columns = self._shown()
+        return html_table(self.title, shown, columns, len(self.rows), self.notes)
+
+    def _shown(self) -> tuple[list[Mapping[str, object]], Sequence[str]]:
+        records = [record(row) for row in self.rows[:SHOWN_ROWS]]
+        return records, self.columns or keys(records)
+
+
+def record(row: object) -> Mapping[str, object]:
+    """Fields of a row by name: of a dataclass, a pydantic record or a mapping; values are not copied."""
+    if isinstance(row, Mapping):
+        return row
+    if is_dataclass(row):
+        return {field.name: getattr(row, field.name) for field in fields(row)}
+    names = getattr(type(row), "model_fields", None)
+    if names is None:
+        raise TypeError(f"a row is a dataclass or a pydantic record, not {type(row).__name__}")
+    return {name: getattr(row, name) for name in names}
+
+
+def keys(rows: Sequence[Mapping[str, object]]) -> list[str]:
+    """Keys of all rows, in the order they first occur."""
+    return list(dict.fromkeys(key for row in rows for key in row))
+
+
+def cell(value: object, widest: int | None = _WIDEST_CELL) -> str:
+    """A value as a person reads it in a table: on one line, no control characters, cut at ``widest``."""
+    if hasattr(value, "tolist"):
+        value = value.tolist()
+    if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, (list, tuple)):
+        value = ", ".join(cell(part, None) for part in value) or "-"
+    if isinstance(value, Mapping):
+        value = ", ".join(f"{key} {cell(part, None)}" for key, part in value.items()) or "-"
+    return _cut(" ".join(_CONTROL.sub(" ", str(value)).split()), widest)
+
+
+def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int | None = None) -> str:
+    """Rows as a table of plain text, numbers to the right.
+
+    Args:
+        rows: one mapping a row; a key that a row lacks is empty there.
+        columns: keys to show, in order.
+        width: of the terminal; ``None`` = as wide as it gets. To fit, headers are folded, then long texts cut,
+            then the last columns left out and named below.
+
+    Returns:
+        Lines that each end in a line end.
+    """
+    import tabulate
+
+    cells = {key: [cell(row.get(key)) for row in rows] for key in columns}
+    headers = {key: key for key in columns}
+    left_out: list[str] = []
+    if width is not None:
+        headers = {key: key.replace("_", "_\n") for key in columns}
+        left_out = _fit(headers, cells, width)
+    shown = [key for key in columns if key not in left_out]
+    table = tabulate.tabulate(
+        list(zip(*(cells[key] for key in shown), strict=True)),
+        headers=[headers[key] for key in shown],
+        tablefmt="simple",
+        disable_numparse=True,
+        colalign=["right" if _numeric(rows, key) else "left" for key in shown] if rows else None,
+    )
+    also = f"… also: {', '.join(left_out)}\n" if left_out else ""
+    return f"{table}\n{also}"
+
+
+def text_blocks(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows as blocks of lines, a key a line and nothing cut: for few rows of many or long values."""
+    return "\n".join(_block(row) for row in rows)
+
+
+def html_table(
+    title: str,
+    rows: Sequence[Mapping[str, object]],
+    columns: Sequence[str],
+    total: int,
+    notes: Sequence[str] = (),
+) -> str:
+    """Rows as an HTML table, everything in it escaped; ``total`` counts those not shown too."""
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)
+    body = "".join(
+        f"<tr>{''.join(f'<td>{html.escape(cell(row.get(key)))}</td>' for key in columns)}</tr>"
+        for row in rows
+    )
+    more = f"<p>… {total - len(rows)} more</p>" if total > len(rows) else ""
+    lines = "".join(f"<p>note: {html.escape(note)}</p>" for note in notes)
+    caption = f"<caption>{html.escape(title)}</caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{lines}"
+
+
+def _fit(headers: Mapping[str, str], cells: dict[str, list[str]], width: int) -> list[str]:
+    """Cut ``cells`` in place until the table fits; returns the columns that must be left out."""
+    kept = list(headers)
+
+    def width_of(key: str) -> int:
+        header = max(map(len, headers[key].split("\n"))) + _HEADER_PADDING
+        return max([header, *map(len, cells[key])])
+
+    def excess() -> int:
+        return sum(map(width_of, kept)) + _GAP * (len(kept) - 1) - width
+
+    while excess() > 0:
+        longest = max(kept, key=lambda key: max(map(len, cells[key]), default=0))
+        now = max(map(len, cells[longest]), default=0)
+        if now > _NARROWEST_CELL:
+            target = max(_NARROWEST_CELL, now - max(1, min(excess(), now // 4)))
+            cells[longest] = [_cut(value, target) for value in cells[longest]]
+        elif len(kept) > 1:
+            kept.pop()
+        else:
+            break
+    return [key for key in headers if key not in kept]
+
+
+def _cut(text: str, widest: int | None) -> str:
+    return text if widest is None or len(text) <= widest else text[: widest - 1] + "…"
+
+
+def _numeric(rows: Sequence[Mapping[str, object]], key: str) -> bool:
+    values = [row.get(key) for row in rows if row.get(key) is not None]
+    return bool(values) and all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+
+
+def _block(row: Mapping[str, object]) -> str:
+    width = max(map(len, row), default=0)
+    lines = []
+    for key, value in row.items():
+        first, *more = _lines(value) or ["-"]
+        lines += [f"{key:<{width}}  {first}", *(" " * (width + 2) + line for line in more)]
+    return "".join(_CONTROL.sub(" ", line).rstrip() + "\n" for line in lines)
+
+
+def _lines(value: object) -> list[str]:
+    if isinstance(value, str):
+        return value.splitlines()
+    if isinstance(value, (list, tuple)):
+        return [cell(part, None) for part in value]
+    return [cell(value, None)]

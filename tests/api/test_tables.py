@@ -1,0 +1,114 @@
+"""Results: typed rows that print, convert to pandas, and fit a terminal."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import FrozenInstanceError, dataclass
+from typing import ClassVar
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from paraphrase_rl.errors import MissingDependencyError
+from paraphrase_rl.tables import WIDTH, Table, cell, text_table
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    id: str
+    score: float | None
+    flagged: bool | None = None
+
+
+class Record(BaseModel):
+    name: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, repr=False)
+class Lines(Table[Line]):
+    source: str = ""
+
+    columns: ClassVar[tuple[str, ...]] = ("id", "score")
+
+
+TWO = Lines((Line(id="a", score=1.5, flagged=True), Line(id="b<i>", score=None)), ("mind\nthis",), "here")
+
+
+def test_a_table_is_a_frozen_sequence_of_its_rows() -> None:
+    assert (len(TWO), list(TWO), TWO[1].id, TWO.source) == (2, list(TWO.rows), "b<i>", "here")
+    with pytest.raises(FrozenInstanceError):
+        TWO.rows = ()  # type: ignore[misc]
+
+
+def test_repr_is_title_table_and_notes() -> None:
+    assert repr(TWO).splitlines() == [
+        "Lines: 2 rows",
+        "id      score",
+        "----  -------",
+        "a         1.5",
+        "b<i>        -",
+        "note: mind this",
+    ]
+
+
+def test_repr_of_no_rows() -> None:
+    assert repr(Lines(())).splitlines()[:2] == ["Lines: 0 rows", "id    score"]
+    assert repr(Table(())) == "Table: 0 rows"
+
+
+def test_repr_shows_the_first_rows_and_counts_the_rest() -> None:
+    many = Lines(tuple(Line(id=str(i), score=i / 7) for i in range(100)))
+    assert len(repr(many).splitlines()) == 24
+    assert repr(many).splitlines()[-1] == "… 80 more"
+
+
+def test_html_is_escaped() -> None:
+    shown = Lines((Line(id="<script>", score=1.0),), ("a < b",))._repr_html_()
+    assert "<script>" not in shown
+    assert "&lt;script&gt;" in shown
+    assert "note: a &lt; b" in shown
+
+
+def test_to_pandas_has_every_field_of_every_row() -> None:
+    frame = TWO.to_pandas()
+    assert list(frame.columns) == ["id", "score", "flagged"]
+    assert frame["score"][0] == 1.5
+    assert pd.isna(frame["score"][1])
+    records = Table((Record(name="x", counts={"a": 1}),)).to_pandas()
+    assert records.to_dict("records") == [{"name": "x", "counts": {"a": 1}}]
+    assert list(Lines(()).to_pandas().columns) == ["id", "score"]
+
+
+def test_without_pandas_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(MissingDependencyError, match="to_pandas needs pandas") as raised:
+        TWO.to_pandas()
+    assert raised.value.hint == "pip install pandas"
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.sampled_from([f"column_number_{i}" for i in range(12)]),
+            st.one_of(st.none(), st.floats(), st.integers(), st.text("ab_ \n世", max_size=300)),
+        ),
+        max_size=5,
+    )
+)
+def test_a_table_fits_its_width_and_names_what_it_leaves_out(rows: list[dict[str, object]]) -> None:
+    columns = [f"column_number_{i}" for i in range(12)]
+    lines = text_table(rows, columns, WIDTH).splitlines()
+    also = lines.pop() if lines[-1].startswith("… also") else ""
+    assert max(map(len, lines)) <= WIDTH
+    seen = "".join(lines[:3]).replace("_", "").count("column") + also.count("column_")
+    assert seen >= 12
+
+
+def test_a_wide_table_is_not_cut_without_a_width() -> None:
+    row = {f"k{i}": "x" * 60 for i in range(6)}
+    assert "x" * 60 in text_table([row], list(row))
+    assert cell("x" * 81) == "x" * 79 + "…"
