@@ -12,7 +12,6 @@ from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.recipe.cost import Prices
     from paraphrase_rl.recipe.schema import Component, Recipe
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -114,23 +113,6 @@ def cost_options(function: _Function) -> _Function:
     ):
         function = option(function)
     return function
-
-
-def prices_of(registry: Registry, backend: str, price_file: Path | None) -> Prices | None:
-    """The price table of a file, else the backend's own; ``None`` where nothing is charged.
-
-    Raises:
-        RecipeError: see :func:`paraphrase_rl.recipe.cost.read_prices`.
-    """
-    from paraphrase_rl.errors import PluginError
-    from paraphrase_rl.recipe.cost import read_prices
-
-    if price_file is None:
-        try:
-            price_file = registry.spec("backends", backend).prices
-        except PluginError:
-            return None  # preflight says that there is no such backend
-    return read_prices(price_file) if price_file is not None else None
 
 
 def recipe_of(
