@@ -198,16 +198,14 @@ class TrainingSession:
 
         ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first).
         """
-        settings, sampling = self.recipe.evaluation, self.recipe.sampling
+        settings = self.recipe.evaluation
         documents = list(self.test[: settings.prompts])
         started = time.perf_counter()
         groups = policy.sample(
             [self.conversation(document) for document in documents],
             n=settings.samples,
             keys=[(self.recipe.training.seed, EVALUATION_KEY, 0, index) for index in range(len(documents))],
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
+            sampling=self.recipe.sampling,
         )
         rated = self._rate(
             [document for document in documents for _ in range(settings.samples)],
