@@ -14,7 +14,7 @@ from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.data.reading import Item
+    from paraphrase_rl.data.reading import InputFormat, Item
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
     from paraphrase_rl.plugin.protocols import Rewriter
     from paraphrase_rl.plugin.registry import Registry
@@ -51,7 +51,7 @@ def command(
     name: str,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
-    input_format: str | None,
+    input_format: InputFormat | None,
     column: str,
     options: tuple[str, ...],
     n: int,

@@ -14,7 +14,7 @@ from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, CalibrationError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.data.reading import Item
+    from paraphrase_rl.data.reading import InputFormat, Item
     from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
     from paraphrase_rl.detection.decision import Decision
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
@@ -43,7 +43,7 @@ def command(
     ctx: click.Context,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
-    input_format: str | None,
+    input_format: InputFormat | None,
     column: str,
     calibration: Path | None,
     names: tuple[str, ...],

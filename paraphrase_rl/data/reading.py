@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from paraphrase_rl.errors import DataError, UsageError
 from paraphrase_rl.names import suggestion
@@ -43,8 +43,8 @@ class Item:
 
 
 if TYPE_CHECKING:
-    OneText = str | Document | Path | Item
-    Texts = OneText | Iterable[OneText] | pandas.DataFrame | pandas.Series | datasets.Dataset
+    OneText: TypeAlias = str | Document | Path | Item
+    Texts: TypeAlias = OneText | Iterable[OneText] | pandas.DataFrame | pandas.Series | datasets.Dataset
 
 
 def items_of(texts: Texts, column: str = TEXT_COLUMN) -> list[Item]:
