@@ -22,6 +22,7 @@ from paraphrase_rl.cli.settings import (
 )
 from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
 from paraphrase_rl.progress import OnProgress, Progress, reporter
+from paraphrase_rl.tables import record
 from paraphrase_rl.training.processes import is_first
 
 
@@ -134,4 +135,9 @@ def _show(summary: Any, folder: Path, format_: str) -> None:
     if format_ == "table":
         click.echo(summary.text(folder))
     else:
-        emit(summary.rows, format_=format_, schema="prl.train", meta=summary.meta(folder))
+        emit(
+            [record(row) for row in summary.rows],
+            format_=format_,
+            schema="prl.train",
+            meta=summary.meta(folder),
+        )
