@@ -1,4 +1,4 @@
-"""From a data set plug-in to a corpus: validated, split, cut to excerpts, digested."""
+"""Corpus of a data set plug-in: documents that are validated, split and cut to excerpts."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Corpus:
     description: str
 
     def select(self, *, split: Split | None = None, label: Label | None = None) -> list[Document]:
-        """Documents of a split and label, in order; ``None`` = any."""
+        """Select the documents of a split and label, in order; ``None`` = any."""
         return [
             d
             for d in self.documents
@@ -48,7 +48,7 @@ class Corpus:
 
     @cached_property
     def audit(self) -> Audit:
-        """Counts, and what a reader of results should know about the data."""
+        """Counts, warnings and notes about the data."""
         return audit(self.documents)
 
 
@@ -82,20 +82,21 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
         if not isinstance(document, Document):
             raise DataError(
                 f"{where}: expected a Document, got {type(document).__name__}",
-                "this is a fault of the plug-in",
+                "this is a fault in the plug-in: report it to its author",
             )
         where += f" (id {document.id})"
         if not isinstance(document.text, str) or not document.text.strip():
-            raise DataError(f"{where}: the text is empty", "remove the row or give it a text")
+            raise DataError(f"{where}: the text is empty", "add the text or remove the row")
         if any("\ud800" <= character <= "\udfff" for character in document.text):
             raise DataError(
-                f"{where}: the text holds half a surrogate pair", "it is not valid Unicode: mend the row"
+                f"{where}: the text is not valid Unicode: it contains half a surrogate pair",
+                "repair or remove the row",
             )
         _known(document.label, get_args(Label), where, "label")
         _known(document.split, get_args(Split), where, "split")
         if document.id in rows:
             raise DataError(
-                f"{where}: the id was used before, in row {rows[document.id]}", "ids must be unique"
+                f"{where}: the id is already used in row {rows[document.id]}", "give each row its own id"
             )
         rows[document.id] = row
         read.append(document)

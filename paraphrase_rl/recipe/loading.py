@@ -1,6 +1,6 @@
-"""A recipe from a file and changes to it, with where each key came from.
+"""Loading of recipes from a file and changes to it, with the origin of each key.
 
-Defaults, then the file, then the changes in order; the last word counts. Keys are dotted: ``training.epochs``.
+Defaults come first, then the file, then the changes in order; a later value replaces an earlier one. Keys are dotted: ``training.epochs``.
 A component of a list is addressed by its name: ``rewards.fluency.weight``.
 """
 
@@ -53,7 +53,7 @@ class LoadedRecipe:
 
 
 def packaged_recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name: inside a wheel, else beside the checkout."""
+    """Recipes that come with the package, by name: in the wheel, else in the checkout."""
     for folder in (_PACKAGE / "_configs", _PACKAGE.parent / "configs"):
         if found := sorted(folder.glob("*.yaml")):
             return {path.stem: path for path in found}
@@ -87,7 +87,7 @@ def load_recipe(source: str | Path | Recipe | LoadedRecipe | None, changes: Chan
 
 
 def dump_recipe(loaded: LoadedRecipe) -> str:
-    """The complete recipe as YAML, each key with a comment that says where it came from.
+    """Write the complete recipe as YAML, each key with a comment that states its origin.
 
     Loading the result gives an equal recipe.
     """
@@ -108,7 +108,7 @@ def _start(source: str | Path | Recipe | LoadedRecipe | None) -> tuple[dict[str,
     file = _find(source)
     document = read_yaml(_read(file), str(source))
     if document.value is not None and not isinstance(document.value, dict):
-        raise RecipeError(f"{source}: a recipe is a mapping of keys to values", "see docs/recipe.md")
+        raise RecipeError(f"{source}: a recipe must be a mapping of keys to values", "see docs/recipe.md")
     return document.value or {}, {keys: f"file {file}:{line}" for keys, line in document.lines.items()}
 
 
@@ -120,7 +120,7 @@ def _find(path: str | Path) -> Path:
     if str(path) in packaged:
         return packaged[str(path)]
     raise RecipeError(
-        f"no recipe at {path}", f"a file, or one of the packaged recipes: {', '.join(packaged)}"
+        f"no recipe at {path}", f"give a file, or one of the packaged recipes: {', '.join(packaged)}"
     )
 
 
@@ -204,7 +204,7 @@ def _step(target: Any, part: str, keys: Keys, shown: str) -> str | int:
 
 
 def _default_component(keys: Keys) -> Any:
-    """What a partly set section starts from: default components are completed, not replaced."""
+    """Start value of a section that is set in part: default components are completed, not replaced."""
     value: Any = plain(Recipe())
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -212,12 +212,12 @@ def _default_component(keys: Keys) -> Any:
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as mappings, lists and scalars."""
+    """Convert a recipe to mappings, lists and scalars."""
     return recipe.model_dump(mode="python")
 
 
 def _inside(value: Any) -> Iterator[Keys]:
-    """Where the value itself and everything in it stands."""
+    """Keys of a value and of everything in it."""
     yield ()
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
@@ -226,7 +226,7 @@ def _inside(value: Any) -> Iterator[Keys]:
 
 
 def _is_section(value: Any) -> bool:
-    """Whether its parts are shown one by one: a mapping, or a list of components."""
+    """True where the parts are shown one by one: a mapping, or a list of components."""
     if isinstance(value, dict):
         return bool(value)
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and "name" in v for v in value)
