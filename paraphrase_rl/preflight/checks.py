@@ -279,7 +279,7 @@ def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
 
 
 def _checkpoints(steps: int, settings: CheckpointSettings, remote: bool) -> str:
-    """CheckpointSettings that will exist at the end, and where."""
+    """Checkpoints that will exist at the end, and where."""
     if remote:
         periodic = f"{steps // settings.every} (every {settings.every} steps)"
         return f"at the service, none on disk: {periodic} and the final one; prl export downloads one"
