@@ -1,6 +1,7 @@
 """Loading of recipes from a file and changes to it, with the origin of each key.
 
-Defaults come first, then the file, then the changes in order; a later value replaces an earlier one. Keys are dotted: ``training.epochs``.
+Defaults come first, then the file, then the changes in order; a later value replaces an earlier one.
+Keys are dotted: ``training.epochs``.
 A component of a list is addressed by its name: ``rewards.fluency.weight``.
 """
 
