@@ -6,6 +6,7 @@ import html
 import math
 import re
 from abc import ABC, abstractmethod
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
@@ -76,7 +77,7 @@ class Table(Generic[Row]):
         lines = [self.title, *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
         if len(shown) < len(self.rows):
             lines.append(f"… {len(self.rows) - len(shown)} more")
-        return "\n".join([*lines, *(f"note: {cell(note, None)}" for note in self.notes)])
+        return "\n".join([*lines, *(_wrapped(f"note: {cell(note, None)}") for note in self.notes)])
 
     def _repr_html_(self) -> str:
         shown, columns = self._shown()
@@ -217,6 +218,10 @@ def html_table(
     lines = "".join(f"<p>note: {html.escape(note)}</p>" for note in notes)
     caption = f"<caption>{html.escape(title)}</caption>"
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{lines}"
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _fit(headers: Mapping[str, str], cells: dict[str, list[str]], width: int) -> list[str]:

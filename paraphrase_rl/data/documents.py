@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
-from paraphrase_rl.data.audit import Audit, audit
+from paraphrase_rl.data.audit import Audit, AuditRow, audit
 from paraphrase_rl.data.splits import split_documents
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_texts
@@ -15,11 +15,27 @@ from paraphrase_rl.plugin.protocols import DatasetSource
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
+from paraphrase_rl.tables import Table
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Label, Split
 
+if TYPE_CHECKING:
+    import pandas
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class DocumentCounts(Table[AuditRow]):
+    """Documents by split, label and group: what a :class:`Corpus` shows of itself."""
+
+    source: str
+    documents: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.documents} documents of {self.source}"
+
+
+@dataclass(frozen=True, repr=False)
 class Corpus:
     """A data set ready for use.
 
@@ -27,11 +43,37 @@ class Corpus:
         documents: in the order of the source; ids are unique, every one has a split.
         source: name of the data set plug-in.
         description: what the texts are, where they come from, and their licence.
+        excerpt_words: every text is cut to so many words at most; ``None`` = texts are whole.
     """
 
     documents: tuple[Document, ...]
     source: str
     description: str
+    excerpt_words: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self.documents)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Data frame with one line a document and one column a field.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        return Table(self.documents).to_pandas()
+
+    def __repr__(self) -> str:
+        return repr(self._counts())
+
+    def _repr_html_(self) -> str:
+        return self._counts()._repr_html_()
+
+    def _counts(self) -> DocumentCounts:
+        notes = (*self.audit.warnings, *self.audit.notes)
+        return DocumentCounts(self.audit.rows, notes, source=self.source, documents=len(self.documents))
 
     def select(self, *, split: Split | None = None, label: Label | None = None) -> list[Document]:
         """Select the documents of a split and label, in order; ``None`` = any."""
@@ -62,7 +104,24 @@ def load_documents(
         PluginError, MissingDependencyError: the plug-in is unknown, broken or lacks a package.
     """
     dataset: DatasetSource = registry.build("datasets", source.name, source.options, context or Context())
-    read = _validated(dataset.documents(), source.name)
+    return make_corpus(dataset.documents(), settings, source=source.name, description=dataset.description)
+
+
+def make_corpus(
+    documents: Iterable[Document], settings: Data, *, source: str, description: Callable[[], str]
+) -> Corpus:
+    """Validate documents, split them by unit, and cut excerpts.
+
+    Args:
+        documents: N documents, read once.
+        settings: fractions and seed of the split, length of the excerpts.
+        source: what errors and results call them.
+        description: asked for once they are read.
+
+    Raises:
+        DataError: no documents, an empty text, an unknown label or split, an id used twice.
+    """
+    read = _validated(documents, source)
     split = split_documents(
         read,
         test_fraction=settings.test_fraction,
@@ -71,7 +130,7 @@ def load_documents(
     )
     if settings.excerpt_words is not None:
         split = [replace(d, text=excerpt(d.text, settings.excerpt_words)) for d in split]
-    return Corpus(tuple(split), source.name, dataset.description())
+    return Corpus(tuple(split), source, description(), settings.excerpt_words)
 
 
 def _validated(documents: Iterable[Document], source: str) -> list[Document]:
