@@ -5,8 +5,8 @@ from __future__ import annotations
 import html
 import math
 import re
-from abc import ABC, abstractmethod
 import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar

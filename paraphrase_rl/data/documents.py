@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from paraphrase_rl.data.audit import Audit, AuditRow, audit
 from paraphrase_rl.data.splits import split_documents
@@ -15,12 +15,9 @@ from paraphrase_rl.plugin.protocols import DatasetSource
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
-from paraphrase_rl.tables import Table
+from paraphrase_rl.tables import Table, Tabular, record
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Label, Split
-
-if TYPE_CHECKING:
-    import pandas
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -36,7 +33,7 @@ class DocumentCounts(Table[AuditRow]):
 
 
 @dataclass(frozen=True, repr=False)
-class Corpus:
+class Corpus(Tabular):
     """A data set ready for use.
 
     Attributes:
@@ -57,21 +54,11 @@ class Corpus:
     def __iter__(self) -> Iterator[Document]:
         return iter(self.documents)
 
-    def to_pandas(self) -> pandas.DataFrame:
-        """Data frame with one line a document and one column a field.
+    def flat_rows(self) -> Sequence[Mapping[str, object]]:
+        """One mapping a document."""
+        return [record(document) for document in self.documents]
 
-        Raises:
-            MissingDependencyError: pandas is not installed.
-        """
-        return Table(self.documents).to_pandas()
-
-    def __repr__(self) -> str:
-        return repr(self._counts())
-
-    def _repr_html_(self) -> str:
-        return self._counts()._repr_html_()
-
-    def _counts(self) -> DocumentCounts:
+    def _shown(self) -> Table[object]:
         notes = (*self.audit.warnings, *self.audit.notes)
         return DocumentCounts(self.audit.rows, notes, source=self.source, documents=len(self.documents))
 
