@@ -1,7 +1,7 @@
 """One exception tree. Every error a user can cause carries a message, a hint and an exit code.
 
 The command line prints ``error: MESSAGE`` and ``hint: HINT`` on stderr and exits with ``exit_code``; a traceback
-is shown only with ``--debug``.
+is shown only with ``--debug``. Where several things are wrong at once, each is a note of the error, printed before it.
 """
 
 EXIT_OK = 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import math
 import re
+import textwrap
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
@@ -75,7 +77,7 @@ class Table(Generic[Row]):
         lines = [self.title, *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
         if len(shown) < len(self.rows):
             lines.append(f"… {len(self.rows) - len(shown)} more")
-        return "\n".join([*lines, *(f"note: {cell(note, None)}" for note in self.notes)])
+        return "\n".join([*lines, *(_wrapped(f"note: {cell(note, None)}") for note in self.notes)])
 
     def _repr_html_(self) -> str:
         shown, columns = self._shown()
@@ -84,6 +86,48 @@ class Table(Generic[Row]):
     def _shown(self) -> tuple[list[Mapping[str, object]], Sequence[str]]:
         records = [record(row) for row in self.rows[:SHOWN_ROWS]]
         return records, self.columns or keys(records)
+
+
+@dataclass(frozen=True, repr=False)
+class Titled(Table[Mapping[str, object]]):
+    """Rows of values as they are shown, under a title.
+
+    Attributes:
+        heading: the title.
+    """
+
+    heading: str = ""
+
+    @property
+    def title(self) -> str:
+        """First line of ``repr``."""
+        return self.heading
+
+
+class Tabular(ABC):
+    """Base of results of several tables, of which one stands for the whole in ``repr`` and ``to_pandas``."""
+
+    @abstractmethod
+    def flat_rows(self) -> Sequence[Mapping[str, object]]:
+        """One mapping of names to plain values for each line of the data frame."""
+
+    @abstractmethod
+    def _shown(self) -> Table[object]:
+        """What ``repr`` shows."""
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """Data frame with a line for each of :meth:`flat_rows`; what is ``None`` is missing there.
+
+        Raises:
+            MissingDependencyError: pandas is not installed.
+        """
+        return Table(tuple(self.flat_rows())).to_pandas()
+
+    def __repr__(self) -> str:
+        return repr(self._shown())
+
+    def _repr_html_(self) -> str:
+        return self._shown()._repr_html_()
 
 
 def record(row: object) -> Mapping[str, object]:
@@ -174,6 +218,10 @@ def html_table(
     lines = "".join(f"<p>note: {html.escape(note)}</p>" for note in notes)
     caption = f"<caption>{html.escape(title)}</caption>"
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{lines}"
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _fit(headers: Mapping[str, str], cells: dict[str, list[str]], width: int) -> list[str]:

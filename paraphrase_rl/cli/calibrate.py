@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import device_for, device_option, recipe_of, recipe_options
+from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,6 +64,7 @@ def command(
       prl calibrate --detector fast-detectgpt --detector tfidf --target-fpr 0.02
       prl calibrate --data jsonl -o path=essays.jsonl --out essays.json
     """
+    from paraphrase_rl.api.common import device_for
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.detection.calibration import default_path
     from paraphrase_rl.detection.ensemble import build_detector, calibrate
@@ -76,7 +77,7 @@ def command(
     recipe = recipe_of(config, data, data_options, overrides, detectors)
     registry = default_registry()
     names = [d.name for d in recipe.detectors]
-    context = Context(device=device or device_for(registry, names))
+    context = Context(device=device_for(device, registry, names))
     corpus = load_documents(recipe.data.source, recipe.data, registry)
     say(
         f"scoring {len(corpus.select(split='calibration'))} calibration texts of {corpus.source} "

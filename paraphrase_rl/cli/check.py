@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import cost_options, prices_of, set_option
-from paraphrase_rl.errors import EXIT_NO, PrlError
+from paraphrase_rl.cli.settings import cost_options, set_option
+from paraphrase_rl.errors import EXIT_NO
 
 if TYPE_CHECKING:
     from paraphrase_rl.preflight.checks import Check
@@ -53,30 +53,18 @@ def command(
       prl check --config configs/recipe.yaml --seconds-per-step 30
       prl check --config recipe --backend tinker --max-cost 50
     """
-    from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.preflight import checks as preflight
+    from paraphrase_rl.preflight.inspection import inspect, prices_of
     from paraphrase_rl.recipe.loading import load_recipe
 
     registry = default_registry()
     prices = prices_of(registry, backend, price_file)
     config = config or ("quickstart" if prices is None else "recipe")
     loaded = load_recipe(config, overrides)
-    settings = loaded.recipe.data
-    corpus, failed = None, list[preflight.Check]()
-    try:
-        corpus = load_documents(settings.source, settings, registry)
-    except PrlError as error:
-        failed = [preflight.Check("data", "error", error.one_line)]
-    checks = failed + preflight.preflight(
-        loaded,
-        registry,
-        corpus,
-        backend,
-        seconds_per_step=seconds_per_step,
-        prices=prices,
-        max_cost=max_cost,
+    found = inspect(
+        loaded, registry, backend, seconds_per_step=seconds_per_step, prices=prices, max_cost=max_cost
     )
+    checks = found.all_checks()
     if format_ == "table":
         click.echo("".join(map(_block, checks)), nl=False)
     else:

@@ -10,7 +10,7 @@ import click
 
 from paraphrase_rl.cli.evaluate_tables import show
 from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import default_device, device_option, only, set_option
+from paraphrase_rl.cli.settings import device_option, only, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
 if TYPE_CHECKING:
@@ -109,6 +109,7 @@ def command(
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.evaluation.pipeline import evaluate
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
+    from paraphrase_rl.models.devices import default_device
     from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.progress import reporter
 

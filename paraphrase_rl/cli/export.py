@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from paraphrase_rl.cli.output import say
-from paraphrase_rl.cli.settings import component_option
+from paraphrase_rl.cli.settings import component_option, option_values
 from paraphrase_rl.errors import RunError
 
 
@@ -29,11 +29,11 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
       prl export runs/first
       prl export runs/first --step 1500 --out adapters/1500
     """
-    from paraphrase_rl.cli.backends import chosen
     from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.runs.backend import backend_of_run
     from paraphrase_rl.runs.reader import checkpoint_row
 
-    backend = chosen(None, options, run)
+    backend = backend_of_run(run, option_values(options, "timeout_s=120"))
     row = checkpoint_row(run, "last" if step is None else step)
     out = out or run / f"adapter-{row['step']}"
     if os.path.lexists(out):

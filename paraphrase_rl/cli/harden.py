@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import Row, emit, format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import default_device, device_option, recipe_of, recipe_options
+from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
@@ -154,6 +154,8 @@ def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attac
 
 
 def _device(registry: Registry, detector: str, attacks: Attacks) -> str:
+    from paraphrase_rl.models.devices import default_device
+
     return default_device(
         "torch" in registry.spec("detectors", detector).modules
         or any(registry.spec("rewriters", attack.name).extra for attack, _ in attacks)

@@ -135,6 +135,9 @@ class PrlGroup(click.Group):
 def _report(error: Exception, message: str, hint: str, code: int, session: Session) -> int:
     if session.debug:
         say("".join(traceback.format_exception(error)).rstrip())
+    else:
+        for note in getattr(error, "__notes__", ()):
+            say(note)
     say(f"error: {message}")
     if hint:
         say(f"hint: {hint}")

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
-from paraphrase_rl.cli.settings import component_option, default_device, device_option, option_values
-from paraphrase_rl.cli.texts import Item, read_items, text_options
+from paraphrase_rl.cli.settings import component_option, device_option, option_values
+from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, PrlError
 
 if TYPE_CHECKING:
+    from paraphrase_rl.data.reading import InputFormat, Item
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
     from paraphrase_rl.plugin.protocols import Rewriter
     from paraphrase_rl.plugin.registry import Registry
@@ -50,7 +51,7 @@ def command(
     name: str,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
-    input_format: str | None,
+    input_format: InputFormat | None,
     column: str,
     options: tuple[str, ...],
     n: int,
@@ -75,6 +76,7 @@ def command(
       prl rewrite best-of-n --run runs/first essay.txt -o candidates=8
       prl rewrite guided-decoding essay.txt -o 'detector={name: fast-detectgpt}' -o top_k=20
     """
+    from paraphrase_rl.models.devices import default_device
     from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.plugin.specs import Context
     from paraphrase_rl.runs.reader import recipe_file

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
-from paraphrase_rl.cli.settings import device_for, device_option
-from paraphrase_rl.cli.texts import Item, read_items, text_options
+from paraphrase_rl.cli.settings import device_option
+from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO, CalibrationError
 
 if TYPE_CHECKING:
+    from paraphrase_rl.data.reading import InputFormat, Item
     from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
     from paraphrase_rl.detection.decision import Decision
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
@@ -42,7 +43,7 @@ def command(
     ctx: click.Context,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
-    input_format: str | None,
+    input_format: InputFormat | None,
     column: str,
     calibration: Path | None,
     names: tuple[str, ...],
@@ -117,6 +118,7 @@ def _detectors(
     kept: CalibrationSet | None, path: Path, names: Sequence[str], device: str | None
 ) -> tuple[CalibratedEnsemble | None, dict[str, Detector]]:
     """The calibrated detectors asked for, and those of which there is no calibration."""
+    from paraphrase_rl.api.common import device_for
     from paraphrase_rl.detection.ensemble import load_ensemble
     from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.plugin.specs import Context
@@ -125,7 +127,7 @@ def _detectors(
     registry: Registry = default_registry()
     calibrated = [c.detector for c in kept.calibrations] if kept is not None else []
     wanted = list(dict.fromkeys(names)) or calibrated or [d.name for d in Recipe().detectors]
-    context = Context(device=device or device_for(registry, wanted))
+    context = Context(device=device_for(device, registry, wanted))
     known = [name for name in calibrated if name in wanted]
     ensemble = load_ensemble(path, registry, context, known) if known else None
     return ensemble, {

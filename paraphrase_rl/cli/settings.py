@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,8 +11,6 @@ import click
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.recipe.cost import Prices
     from paraphrase_rl.recipe.schema import Component, Recipe
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -27,28 +25,16 @@ set_option = click.option(
 )
 
 
-def _there(_ctx: click.Context, _parameter: click.Parameter, device: str | None) -> str | None:
-    """Refuse a device that is not there before anything is done on it, or written over."""
-    from importlib.util import find_spec
+def _checked(_ctx: click.Context, _parameter: click.Parameter, device: str | None) -> str | None:
+    from paraphrase_rl.models.devices import check_device
 
-    if device in (None, "cpu") or find_spec("torch") is None:
-        return device
-    import torch
-
-    try:
-        meant = torch.device(str(device))
-        there = meant.type != "cuda" or (meant.index or 0) < torch.cuda.device_count()
-    except RuntimeError:
-        there = False
-    if not there:
-        raise UsageError(
-            f"--device {device}: torch has no such device here", "cpu, cuda, or one such as cuda:1"
-        )
+    if device is not None:
+        check_device(device)
     return device
 
 
 device_option = click.option(
-    "--device", callback=_there, help="Torch device.  [default: cuda where there is one, else cpu]"
+    "--device", callback=_checked, help="Torch device.  [default: cuda where there is one, else cpu]"
 )
 
 
@@ -116,23 +102,6 @@ def cost_options(function: _Function) -> _Function:
     return function
 
 
-def prices_of(registry: Registry, backend: str, price_file: Path | None) -> Prices | None:
-    """The price table of a file, else the backend's own; ``None`` where nothing is charged.
-
-    Raises:
-        RecipeError: see :func:`paraphrase_rl.recipe.cost.read_prices`.
-    """
-    from paraphrase_rl.errors import PluginError
-    from paraphrase_rl.recipe.cost import read_prices
-
-    if price_file is None:
-        try:
-            price_file = registry.spec("backends", backend).prices
-        except PluginError:
-            return None  # preflight says that there is no such backend
-    return read_prices(price_file) if price_file is not None else None
-
-
 def recipe_of(
     config: str | None,
     data: str | None,
@@ -170,23 +139,3 @@ def only(key: str, names: Sequence[str], listed: Mapping[str, Component]) -> str
 
     chosen = [listed[n].model_dump() if n in listed else {"name": n} for n in dict.fromkeys(names)]
     return f"{key}={dumps(chosen)}"
-
-
-def default_device(runs_on_torch: bool = True) -> str:
-    """``cuda`` where there is one, else ``cpu``; torch is asked only where it is needed and installed."""
-    from importlib.util import find_spec
-
-    if not runs_on_torch or find_spec("torch") is None:
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def device_for(registry: Registry, detectors: Collection[str]) -> str:
-    """``cuda`` where there is one and a detector runs on torch, else ``cpu``; asks torch only then."""
-    needed = {module for name in detectors for module in registry.get("detectors", name).spec.modules}
-    if "torch" in needed:
-        for name in detectors:
-            registry.require("detectors", name)
-    return default_device("torch" in needed)

@@ -2,41 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from paraphrase_rl.cli.backends import ChosenBackend, chosen
 from paraphrase_rl.cli.output import emit, format_option
-from paraphrase_rl.cli.progress import Silence, shown_progress
-from paraphrase_rl.cli.settings import component_option, cost_options, device_option, prices_of, set_option
-from paraphrase_rl.errors import (
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    CostError,
-    PrlError,
-    RecipeError,
-    RunError,
-    UsageError,
+from paraphrase_rl.cli.progress import shown_progress
+from paraphrase_rl.cli.settings import (
+    component_option,
+    cost_options,
+    device_option,
+    option_values,
+    set_option,
 )
-
-if TYPE_CHECKING:
-    from paraphrase_rl.data.documents import Corpus
-    from paraphrase_rl.plugin.discovery import Plugins
-    from paraphrase_rl.plugin.protocols import Backend
-    from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.recipe.loading import LoadedRecipe
-    from paraphrase_rl.runs.directory import RunDirectory
-    from paraphrase_rl.training.session import TrainingSession
-    from paraphrase_rl.types import StepRecord
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
+from paraphrase_rl.progress import OnProgress, Progress, reporter
+from paraphrase_rl.tables import record
+from paraphrase_rl.training.processes import is_first
 
 
 @click.command(name="train")
@@ -81,28 +68,40 @@ def command(
     Progress goes to stderr. At the end, or after Ctrl-C, the reward terms of the held-out prompts before and after
     are printed on stdout, with three rewrites beside their sources and the run directory.
     """
+    from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.runs.backend import DEFAULT_BACKEND, ChosenBackend, backend_of_run
     from paraphrase_rl.runs.reader import recipe_file
+    from paraphrase_rl.training.processes import are_several, first_accelerator
+    from paraphrase_rl.training.start import Start, train
 
-    if out is None and resume is None and "WORLD_SIZE" in os.environ:
+    if out is None and resume is None and are_several():
         raise UsageError("several processes must mean the same directory", "name it with --out")
+    given = option_values(options, "timeout_s=120")
     if resume is not None:
         if overrides or out is not None or _given(ctx, "config") or backend is not None:
             raise UsageError(
                 "--resume continues a run with its own recipe and backend",
                 "leave out --config, --set, --backend and --out",
             )
-        loaded, folder = load_recipe(recipe_file(resume)), resume
+        loaded, folder, on = load_recipe(recipe_file(resume)), resume, backend_of_run(resume, given)
     else:
-        loaded = load_recipe(config, overrides)
+        loaded, on = load_recipe(config, overrides), ChosenBackend(backend or DEFAULT_BACKEND, given)
         folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    on = chosen(backend, options, resume)
-    spend = _Spend(max_cost, price_file)
-    with shown_progress(quiet=not _main_process()) as progress, _interruptible(progress) as stop_requested:
-        status = _train(
-            loaded, on, folder, resume is not None, device or _device(), stop_requested, progress, spend
+    with shown_progress("training") as progress, _interruptible(progress) as stop_requested:
+        start = Start(
+            loaded=loaded,
+            folder=folder,
+            resume=resume is not None,
+            backend=on,
+            device=device or first_accelerator(),
+            max_cost=max_cost,
+            prices=price_file,
+            report=reporter(progress),
+            stop_requested=stop_requested,
         )
-    if _main_process():
+        status = train(start, default_registry())
+    if is_first():
         from paraphrase_rl.runs.summary import summarise
 
         _show(summarise(folder), folder, format_)
@@ -113,209 +112,8 @@ def _given(ctx: click.Context, parameter: str) -> bool:
     return ctx.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
 
 
-@dataclass(frozen=True)
-class _Spend:
-    """What the run may cost, and the price table to tell by where it is not the backend's own."""
-
-    at_most: float | None
-    prices: Path | None
-
-
-def _train(
-    loaded: LoadedRecipe,
-    on: ChosenBackend,
-    folder: Path,
-    resume: bool,
-    device: str,
-    stop_requested: Callable[[], bool],
-    progress: Silence,
-    spend: _Spend,
-) -> str:
-    """Check, calibrate and train; returns how it ended."""
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.plugin.specs import Context
-    from paraphrase_rl.runs.directory import RunDirectory
-
-    open_directory = RunDirectory.resume if resume else RunDirectory.create
-    directory = open_directory(folder, writes=_main_process())
-    try:
-        if directory.finished:
-            progress.line(f"{folder} is complete: there is nothing left to do")
-            return "completed"
-        registry = default_registry()
-        corpus = _checked(loaded, registry, on, spend, progress)
-        backend = registry.build("backends", on.name, on.options, Context(device=device))
-        run = _prepared(loaded, registry, corpus, directory, on, device, resume, progress)
-        run.stop_requested = stop_requested
-        return _carry_out(run, backend, registry.plugins, progress)
-    finally:
-        directory.close()
-
-
-def _checked(
-    loaded: LoadedRecipe, registry: Registry, on: ChosenBackend, spend: _Spend, progress: Silence
-) -> Corpus:
-    """The recipe's texts, where nothing keeps the run from starting; else what does, a line each with its remedy."""
-    from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.preflight.checks import MAX_COST, preflight
-
-    registry.spec("backends", on.name)  # a name that is none is told by itself
-    corpus, unread = None, None
-    try:
-        corpus = load_documents(loaded.recipe.data.source, loaded.recipe.data, registry)
-    except PrlError as error:
-        unread = error
-    prices = prices_of(registry, on.name, spend.prices)
-    limit = spend.at_most if corpus is not None else None  # without texts a cost cannot be told either
-    checks = preflight(loaded, registry, corpus=corpus, backend=on.name, prices=prices, max_cost=limit)
-    failed = [check for check in checks if check.level == "error"]
-    told = [*([unread.one_line] if unread else []), *(check.message for check in failed)]
-    wrong = list(dict.fromkeys(told))
-    if corpus is not None and not failed:
-        return corpus
-    if unread and not failed:
-        raise unread
-    if len(wrong) == 1 and failed[0].name == MAX_COST:
-        raise CostError(wrong[0])
-    if len(wrong) == 1:
-        raise RecipeError(wrong[0], "`prl check` shows all findings")
-    for line in wrong:
-        progress.line(f"- {line}")
-    raise RecipeError(f"{len(wrong)} things keep this run from starting", "`prl check` shows all findings")
-
-
-def _prepared(
-    loaded: LoadedRecipe,
-    registry: Registry,
-    corpus: Corpus,
-    directory: RunDirectory,
-    on: ChosenBackend,
-    device: str,
-    resume: bool,
-    progress: Silence,
-) -> TrainingSession:
-    """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
-    from paraphrase_rl.detection.ensemble import build_detector, calibrate, load_ensemble
-    from paraphrase_rl.detection.threshold import usual_rates
-    from paraphrase_rl.detection.trainable import keep_fitted
-    from paraphrase_rl.plugin.specs import Context
-    from paraphrase_rl.recipe.arithmetic import total_steps
-    from paraphrase_rl.recipe.loading import dump_recipe
-    from paraphrase_rl.runs.manifest import manifest
-    from paraphrase_rl.training.reward import build_reward
-    from paraphrase_rl.training.session import TrainingSession
-
-    recipe, folder, checkpoint = loaded.recipe, directory.folder, None
-    facts = manifest(recipe, registry, corpus, backend=on.name, options=on.options, device=device)
-    if resume:
-        _same_inputs(folder, facts)
-        ensemble = load_ensemble(folder / "calibration.json", registry, Context(device=device))
-        checkpoint = directory.last_checkpoint()
-    else:
-        progress.line(
-            f"calibrating {', '.join(d.name for d in recipe.detectors)} on held-out texts of {corpus.source}"
-        )
-        context = Context(device=device)
-        ensemble = calibrate(
-            [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
-            corpus.select(split="calibration"),
-            usual_rates(recipe.calibration.target_fpr),
-            source=corpus.source,
-            excerpt_words=recipe.data.excerpt_words,
-            combine=recipe.ensemble.combine,
-        )
-    train = corpus.select(split="train", label="ai")
-    reward = build_reward(
-        recipe, registry, Context(device=device, ensemble=ensemble), any(d.group for d in train)
-    )
-    for note in (*ensemble.warnings(), *reward.notes):
-        progress.line(f"note: {note}")
-    if resume:
-        directory.rewind(checkpoint[0] if checkpoint else -1)
-        progress.line(
-            f"resuming {folder} " + (f"after step {checkpoint[0]}" if checkpoint else "from its beginning")
-        )
-    else:
-        if directory.writes:
-            kept = keep_fitted(ensemble, registry, folder / "detectors", directory.keep_folder)
-            kept.to_file(folder / "calibration.json", directory.keep)
-        directory.begin(dump_recipe(loaded), facts)
-    steps = total_steps(len(train), recipe.training)
-
-    def observe(folder: Path, record: StepRecord) -> None:
-        progress.advance(record.step, steps)
-        registry.plugins.on_step_end(folder, record)
-
-    return TrainingSession(
-        recipe=recipe,
-        directory=directory,
-        train=train,
-        test=corpus.select(split="test", label="ai"),
-        reward=reward,
-        report=progress.line,
-        observe=observe,
-        resume_from=checkpoint,
-    )
-
-
-def _carry_out(run: TrainingSession, backend: Backend, plugins: Plugins, progress: Silence) -> str:
-    """Train; however it ends, say so in the run's events, to the observers, and how to go on to the person."""
-    directory, folder = run.directory, run.folder
-    resumed_after = run.resume_from[0] if run.resume_from else None
-    directory.event("start", resumed_after=resumed_after, steps=run.steps)
-    plugins.on_run_start(folder, run.recipe.model_dump())
-    status = "failed"
-    try:
-        status = backend.train(run).status
-    except KeyboardInterrupt:
-        status = "interrupted"
-        raise
-    finally:
-        with suppress(RunError):  # the disk may be full, which is then what the run failed of
-            directory.event("end", status=status)
-        plugins.on_run_end(folder, status)
-        if status == "completed":
-            progress.line(f"next: prl evaluate {shlex.quote(str(folder))}")
-        elif directory.rows("evaluations.jsonl"):
-            progress.line(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
-    return status
-
-
-def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
-    """The same texts and models as when the run began, or its numbers would mean something else."""
-    from paraphrase_rl.runs.reader import manifest_of
-
-    then = manifest_of(folder)
-    if then["data"]["digest"] != now["data"]["digest"]:
-        raise RunError(
-            f"the data of {folder} has changed since the run began",
-            "bring the same texts back, or start a new run",
-        )
-    for reference, revision in now["models"].items():
-        if then["models"].get(reference) != revision:
-            raise RunError(
-                f"model {reference} has changed since {folder} began",
-                "bring the same model back, or start a new run",
-            )
-
-
-def _main_process() -> bool:
-    return int(os.environ.get("RANK", "0")) == 0
-
-
-def _device() -> str:
-    """The first accelerator, or the process's own where there are several processes."""
-    from importlib.util import find_spec
-
-    if find_spec("torch") is None:
-        return "cpu"  # what needs torch says so
-    import torch
-
-    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"
-
-
 @contextmanager
-def _interruptible(progress: Silence) -> Iterator[Callable[[], bool]]:
+def _interruptible(progress: OnProgress) -> Iterator[Callable[[], bool]]:
     """The first Ctrl-C asks to stop after the step, the second stops at once."""
     asked: list[bool] = []
 
@@ -323,7 +121,8 @@ def _interruptible(progress: Silence) -> Iterator[Callable[[], bool]]:
         if asked:
             signal.default_int_handler(number, frame)
         asked.append(True)
-        progress.line("stopping after this step, with a checkpoint; Ctrl-C again stops at once")
+        if is_first():
+            progress(Progress("stopping after this step, with a checkpoint; Ctrl-C again stops at once"))
 
     previous = signal.signal(signal.SIGINT, handle)
     try:
@@ -336,4 +135,9 @@ def _show(summary: Any, folder: Path, format_: str) -> None:
     if format_ == "table":
         click.echo(summary.text(folder))
     else:
-        emit(summary.rows, format_=format_, schema="prl.train", meta=summary.meta(folder))
+        emit(
+            [record(row) for row in summary.rows],
+            format_=format_,
+            schema="prl.train",
+            meta=summary.meta(folder),
+        )

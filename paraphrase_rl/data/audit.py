@@ -1,4 +1,4 @@
-"""What a reader of results should know about the data: counts, duplicates, leakage, pairs, groups."""
+"""Audit of a data set: counts, duplicates, leakage between splits, incomplete pairs, groups."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NEAR = 0.5
 """Two texts are near duplicates when the shorter shares at least half of its word 8-grams with the other."""
 _WORD = re.compile(r"\w+")
 _COMMON = 50
-"""An 8-gram in more texts than this is boilerplate: it proposes no pairs, but counts as shared."""
+"""An 8-gram in more texts than this is boilerplate: it does not propose a pair, but counts as shared."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Audit:
         shares: share of the documents by group, when any document has one.
         exact_duplicates: groups of ids with the same text, white space aside.
         near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
-        warnings: faults that make results wrong, one line each, the gravest first.
-        notes: what a reader should know.
+        warnings: faults that make results wrong, one line each, the worst first.
+        notes: properties to keep in mind, one line each.
     """
 
     rows: tuple[AuditRow, ...]
@@ -132,12 +132,12 @@ def _warnings(
     near: Sequence[tuple[Document, Document]],
 ) -> Iterable[str]:
     if across := [group for group in exact if len({d.split for d in group}) > 1]:
-        yield _found(across, "texts stand in more than one split", _equal)
+        yield _found(across, "texts are in more than one split", _equal)
     if leaked := [pair for pair in near if pair[0].split != pair[1].split]:
-        yield _found(leaked, "pairs of near-duplicate texts lie in different splits", _similar)
+        yield _found(leaked, "pairs of near-duplicate texts are in different splits", _similar)
     pairs = _by_pair(documents)
     if apart := [name for name, members in pairs.items() if len({d.split for d in members}) > 1]:
-        yield _found(apart, "pairs are split apart: their texts lie in more than one split", str)
+        yield _found(apart, "pairs are split: their texts are in more than one split", str)
     if contradictory := [group for group in exact if len({d.label for d in group} - {None}) > 1]:
         yield _found(contradictory, "texts are labelled both human and ai", _equal)
     yield from _length_gap(documents)

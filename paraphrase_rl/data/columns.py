@@ -1,4 +1,4 @@
-"""From a row of a table to a document, for data sets that come as tables."""
+"""Columns of a table: from a row to a document."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ SPLITS: Mapping[str, Split] = {
     "train": "train",
     "test": "test",
 }
-"""Names of splits as data sets write them; what others call validation is for calibration here."""
+"""Names of splits in data sets; a validation split is used for calibration."""
 
 
 class TableOptions(Options):
-    """How the columns of a table are read."""
+    """Options of data sets that are tables."""
 
     columns: dict[Column, str] = Field(
         default_factory=dict,
-        description="names of the columns, where they are not id, text, label, group, domain, pair, split",
+        description="names of columns not called id, text, label, group, domain, pair or split, such as {text: essay}",
     )
     label_values: dict[str, Label] = Field(
         default_factory=dict,
-        description="what the label column's values mean, such as {0: human, 1: ai}; human and ai are known",
+        description="meaning of the values in the label column, such as {0: human, 1: ai}; human and ai are known",
     )
 
     def check_columns(self, present: Iterable[str], where: str) -> None:
@@ -54,10 +54,10 @@ class TableOptions(Options):
     def document(
         self, row: Mapping[str, object], *, where: str, id: str, split: Split | None = None
     ) -> Document:
-        """The document of a row.
+        """Build the document of a row.
 
         Args:
-            where: what errors call the row, such as ``essays.jsonl:12``.
+            where: name of the row in errors, such as ``essays.jsonl:12``.
             id: when the row has none.
             split: when the row has none.
 
@@ -73,7 +73,7 @@ class TableOptions(Options):
                 if text is None
                 else f"{text!r:.80}, not a string"
             )
-            raise DataError(f"{where}: the text is {what}", "give the row a text or remove it")
+            raise DataError(f"{where}: the text is {what}", "add the text or remove the row")
         given = self._cell(row, "split")
         if given is not None and given not in SPLITS:
             raise DataError(f"{where}: unknown split {given!r}", f"a split is one of: {', '.join(SPLITS)}")
@@ -101,5 +101,5 @@ class TableOptions(Options):
                 return known[spelling]
         raise DataError(
             f"{where}: unknown label {value!r}",
-            f"labels are human and ai; say what others mean with the option label_values: {{{value}: human}}",
+            f"labels are human and ai; map other values with the option label_values: {{{value}: human}}",
         )

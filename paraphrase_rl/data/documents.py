@@ -1,13 +1,13 @@
-"""From a data set plug-in to a corpus: validated, split, cut to excerpts, digested."""
+"""Corpus of a data set plug-in: documents that are validated, split and cut to excerpts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import get_args
 
-from paraphrase_rl.data.audit import Audit, audit
+from paraphrase_rl.data.audit import Audit, AuditRow, audit
 from paraphrase_rl.data.splits import split_documents
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_texts
@@ -15,26 +15,55 @@ from paraphrase_rl.plugin.protocols import DatasetSource
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
+from paraphrase_rl.tables import Table, Tabular, record
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Label, Split
 
 
-@dataclass(frozen=True)
-class Corpus:
+@dataclass(frozen=True, repr=False, kw_only=True)
+class DocumentCounts(Table[AuditRow]):
+    """Documents by split, label and group: what a :class:`Corpus` shows of itself."""
+
+    source: str
+    documents: int
+
+    @property
+    def title(self) -> str:
+        return f"{self.documents} documents of {self.source}"
+
+
+@dataclass(frozen=True, repr=False)
+class Corpus(Tabular):
     """A data set ready for use.
 
     Attributes:
         documents: in the order of the source; ids are unique, every one has a split.
         source: name of the data set plug-in.
         description: what the texts are, where they come from, and their licence.
+        excerpt_words: every text is cut to so many words at most; ``None`` = texts are whole.
     """
 
     documents: tuple[Document, ...]
     source: str
     description: str
+    excerpt_words: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(self.documents)
+
+    def flat_rows(self) -> Sequence[Mapping[str, object]]:
+        """One mapping a document."""
+        return [record(document) for document in self.documents]
+
+    def _shown(self) -> Table[object]:
+        notes = (*self.audit.warnings, *self.audit.notes)
+        return DocumentCounts(self.audit.rows, notes, source=self.source, documents=len(self.documents))
 
     def select(self, *, split: Split | None = None, label: Label | None = None) -> list[Document]:
-        """Documents of a split and label, in order; ``None`` = any."""
+        """Select the documents of a split and label, in order; ``None`` = any."""
         return [
             d
             for d in self.documents
@@ -48,7 +77,7 @@ class Corpus:
 
     @cached_property
     def audit(self) -> Audit:
-        """Counts, and what a reader of results should know about the data."""
+        """Counts, warnings and notes about the data."""
         return audit(self.documents)
 
 
@@ -62,7 +91,24 @@ def load_documents(
         PluginError, MissingDependencyError: the plug-in is unknown, broken or lacks a package.
     """
     dataset: DatasetSource = registry.build("datasets", source.name, source.options, context or Context())
-    read = _validated(dataset.documents(), source.name)
+    return make_corpus(dataset.documents(), settings, source=source.name, description=dataset.description)
+
+
+def make_corpus(
+    documents: Iterable[Document], settings: Data, *, source: str, description: Callable[[], str]
+) -> Corpus:
+    """Validate documents, split them by unit, and cut excerpts.
+
+    Args:
+        documents: N documents, read once.
+        settings: fractions and seed of the split, length of the excerpts.
+        source: what errors and results call them.
+        description: asked for once they are read.
+
+    Raises:
+        DataError: no documents, an empty text, an unknown label or split, an id used twice.
+    """
+    read = _validated(documents, source)
     split = split_documents(
         read,
         test_fraction=settings.test_fraction,
@@ -71,7 +117,7 @@ def load_documents(
     )
     if settings.excerpt_words is not None:
         split = [replace(d, text=excerpt(d.text, settings.excerpt_words)) for d in split]
-    return Corpus(tuple(split), source.name, dataset.description())
+    return Corpus(tuple(split), source, description(), settings.excerpt_words)
 
 
 def _validated(documents: Iterable[Document], source: str) -> list[Document]:
@@ -82,20 +128,21 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
         if not isinstance(document, Document):
             raise DataError(
                 f"{where}: expected a Document, got {type(document).__name__}",
-                "this is a fault of the plug-in",
+                "this is a fault in the plug-in: report it to its author",
             )
         where += f" (id {document.id})"
         if not isinstance(document.text, str) or not document.text.strip():
-            raise DataError(f"{where}: the text is empty", "remove the row or give it a text")
+            raise DataError(f"{where}: the text is empty", "add the text or remove the row")
         if any("\ud800" <= character <= "\udfff" for character in document.text):
             raise DataError(
-                f"{where}: the text holds half a surrogate pair", "it is not valid Unicode: mend the row"
+                f"{where}: the text is not valid Unicode: it contains half a surrogate pair",
+                "repair or remove the row",
             )
         _known(document.label, get_args(Label), where, "label")
         _known(document.split, get_args(Split), where, "split")
         if document.id in rows:
             raise DataError(
-                f"{where}: the id was used before, in row {rows[document.id]}", "ids must be unique"
+                f"{where}: the id is already used in row {rows[document.id]}", "give each row its own id"
             )
         rows[document.id] = row
         read.append(document)

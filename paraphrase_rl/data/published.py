@@ -1,6 +1,6 @@
-"""Where the rows of a published data set come from: files in its own format, or its files on the hub.
+"""Files of a published data set, on this machine or on the hub, and their rows.
 
-Data set plug-ins for published formats are made of this; each adds what its columns mean.
+Data set plug-ins for published formats build on this; each adds the meaning of its columns.
 """
 
 from __future__ import annotations
@@ -18,20 +18,21 @@ from paraphrase_rl.plugin.specs import Options
 
 
 class FilesOptions(Options):
-    """Of a set that is on no hub."""
+    """Options of a set that is not on the hub."""
 
     path: str | None = Field(
-        None, description="a file of the set, or a folder that holds its files as published; needed"
+        None, description="a file of the set, or a folder with its files as published; required"
     )
 
 
 class HubOptions(Options):
-    """Of a set that is on the hub."""
+    """Options of a set that is on the hub."""
 
     path: str | None = Field(
-        None, description="a file of the set, or a folder that holds its files as published; null = the hub's"
+        None,
+        description="a file of the set, or a folder with its files as published; null = download it from the hub",
     )
-    revision: str | None = Field(None, description="commit, tag or branch on the hub; null = its newest")
+    revision: str | None = Field(None, description="commit, tag or branch on the hub; null = the newest")
 
 
 class PublishedFiles:
@@ -40,10 +41,10 @@ class PublishedFiles:
     Args:
         name: of the set, for errors.
         path: a file or folder; ``None`` = from the hub.
-        patterns: what the files are called, below the folder at any depth; the first that fits.
+        patterns: file name patterns, at any depth below the folder; the first pattern that matches anything counts.
         origin: where the set is published.
-        hub: the file that is read from the hub, where ``origin`` is a repository there.
-        revision: on the hub.
+        hub: the file to read from the hub, where ``origin`` is a repository there; ``None`` = not on the hub.
+        revision: commit, tag or branch on the hub.
 
     Raises:
         DataError: nothing is at ``path``, or there is neither a path nor a hub.
@@ -60,13 +61,14 @@ class PublishedFiles:
     ) -> None:
         if path is None and hub is None:
             raise DataError(
-                f"{name}: it is on no hub, and no path is given", f"bring {origin} and name its folder"
+                f"{name}: this set is not on the hub, and no path is given",
+                f"download {origin} and give its folder as the option path",
             )
         self._name, self._origin, self._hub, self._revision = name, origin, hub, revision
         self._files = _below(name, Path(path).expanduser(), patterns) if path is not None else None
 
     def files(self) -> list[Path]:
-        """By name; those of the hub are downloaded once, into its cache.
+        """Files sorted by name; those on the hub are downloaded once, into its cache.
 
         Raises:
             DataError, MissingDependencyError: the hub cannot be reached.
@@ -76,10 +78,10 @@ class PublishedFiles:
         return self._files
 
     def rows(self, *columns: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """Rows of all files, each with what errors and ids call it: ``train.csv:12``.
+        """Rows of all files, each with its name in errors and ids: ``train.csv:12``.
 
         Args:
-            columns: that the format has.
+            columns: columns that every row of the format has.
 
         Raises:
             DataError: a file cannot be read, or is not in this format.
@@ -92,13 +94,13 @@ class PublishedFiles:
                 missing = [column for column in columns if column not in row]
                 if missing:
                     raise DataError(
-                        f"{file}:{line}: no {missing[0]!r}: this is not the format of {self._name}",
+                        f"{file}:{line}: column {missing[0]!r} is missing: this is not the format of {self._name}",
                         suggestion(missing[0], row),
                     )
                 yield f"{title}:{line}", row
 
     def provenance(self) -> Mapping[str, str]:
-        """File -> SHA-256; a file of the hub with its commit."""
+        """SHA-256 by file; a file of the hub is named with its commit."""
         return {self._called(file): sha256_file(file) for file in self.files()}
 
     def _called(self, file: Path) -> str:
@@ -109,7 +111,7 @@ class PublishedFiles:
 
     def _download(self) -> Path:
         file = f"{self._origin}/{self._hub}"
-        bring = f"or bring {self._hub} and say where it is"
+        bring = f"or give the path of a copy of {self._hub}"
         try:
             from huggingface_hub import hf_hub_download
             from huggingface_hub.constants import HF_HUB_OFFLINE as OFFLINE
@@ -130,9 +132,13 @@ class PublishedFiles:
             )
         except Exception as error:  # errors of several network libraries
             said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            why = "the hub is switched off (HF_HUB_OFFLINE) and it is not in the cache" if OFFLINE else said
+            why = (
+                "the hub is switched off (HF_HUB_OFFLINE) and the file is not in the cache"
+                if OFFLINE
+                else said
+            )
             raise DataError(
-                f"{self._name}: {file} cannot be fetched: {why}", f"check the network, {bring}"
+                f"{self._name}: {file} cannot be downloaded: {why}", f"check the network, {bring}"
             ) from error
 
 
@@ -140,12 +146,10 @@ def _below(name: str, path: Path, patterns: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(
-            f"{name}: there is no file or folder {path}", "paths are relative to where prl is called"
-        )
+        raise DataError(f"{name}: no file or folder {path}", "relative paths start at the current folder")
     for pattern in patterns:
         if found := sorted(file for file in path.rglob(pattern) if file.is_file()):
             return found
     raise DataError(
-        f"{name}: no {' or '.join(patterns)} below {path}", "name the folder that holds the set as published"
+        f"{name}: no {' or '.join(patterns)} below {path}", "give the folder that holds the set as published"
     )

@@ -1,4 +1,4 @@
-"""Rows of JSONL and CSV, with the line each began on; and text out of bytes."""
+"""Rows of JSONL, JSON and CSV files, each with the line it began on; and decoding of text files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _QUOTING = "quote fields that hold commas or line ends"
 
 
 def decoded(content: bytes, where: str) -> str:
-    """UTF-8 as text, a byte order mark dropped.
+    """Decode UTF-8; a byte order mark is dropped.
 
     Raises:
         DataError: not UTF-8; names the line and the byte.
@@ -54,14 +54,16 @@ def _array_rows(text: str, where: str) -> Rows:
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{where}: not JSON: {error}", "is it a whole download?") from error
+        raise DataError(
+            f"{where}: not JSON: {error}", "the file may be incomplete: download it again"
+        ) from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{where}: not an array of objects", "is it the file the set publishes?")
+        raise DataError(f"{where}: not an array of objects", "use the file as the set publishes it")
     yield from enumerate(rows)
 
 
 def json_rows(text: str, where: str) -> Rows:
-    """Objects of JSON lines, each with its line number; empty lines are passed over.
+    """Objects of JSON lines, each with its line number; empty lines are skipped.
 
     Raises:
         DataError: a line is not a JSON object.
@@ -87,7 +89,7 @@ def _json_lines(lines: Iterable[str], where: str) -> Rows:
 
 
 def csv_rows(text: str, where: str) -> Rows:
-    """Rows of CSV under the names of its header, each with the line it began on; empty lines are passed over.
+    """Rows of CSV under the names of its header, each with the line it began on; empty lines are skipped.
 
     Raises:
         DataError: bad quoting, or a row with more or fewer fields than the header.

@@ -1,4 +1,4 @@
-"""Splits by unit: texts that belong together are never split apart."""
+"""Splits into train, calibration and test by unit: texts that belong together stay in one split."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _MOST_HELD_OUT: tuple[Split, ...] = ("test", "calibration", "train")
 
 
 def normalised(text: str) -> str:
-    """The text with every run of white space as one space; two texts equal in this are duplicates."""
+    """Replace every run of white space by one space; two texts equal after this are duplicates."""
     return " ".join(text.split())
 
 
@@ -25,12 +25,12 @@ _WORD = re.compile(r"\w+")
 
 
 def opening(text: str) -> str:
-    """Digest of the first words, case and punctuation aside; a text and its continuations share it."""
+    """Digest of the first words without case and punctuation; a text and its continuations share it."""
     return sha256_text(" ".join(_WORD.findall(text.lower())[:OPENING_WORDS]))
 
 
 def units(documents: Sequence[Document]) -> list[list[int]]:
-    """Positions of the documents that must stay together: those of one pair, and exact duplicates.
+    """Group the positions of documents that must stay in one split: those of one pair, and exact duplicates.
 
     The relation is closed: A and B of a pair, B and C duplicates, make one unit of three.
     """
@@ -58,11 +58,11 @@ def units(documents: Sequence[Document]) -> list[list[int]]:
 def split_documents(
     documents: Sequence[Document], *, test_fraction: float, calibration_fraction: float, seed: int
 ) -> list[Document]:
-    """Every document with a split.
+    """Give every document a split.
 
-    A split that the data brings is kept; a document without one follows the others of its unit. The remaining
-    units are dealt to test, calibration and train by the fractions, stratified by the labels they hold.
-    Where the data brings train but not test or calibration, the missing one is drawn from train likewise.
+    A split given by the data is preserved; a document without one follows the others of its unit. The remaining
+    units are divided into test, calibration and train by the fractions, stratified by their labels.
+    Where the data gives train but not test or calibration, the missing one is drawn from train in the same way.
 
     The result depends on the texts and the seed, never on the order of the rows.
     """
@@ -88,7 +88,7 @@ def split_documents(
 def _deal(
     documents: Sequence[Document], free: Sequence[list[int]], fractions: Mapping[Split, float], seed: int
 ) -> dict[int, Split]:
-    """Shuffle each stratum by hash and deal its first units; quotas are rounded over all strata together."""
+    """Shuffle each stratum by hash and assign its first units; quotas are rounded over all strata together."""
     strata: defaultdict[tuple[str, ...], list[tuple[str, list[int]]]] = defaultdict(list)
     for unit in free:
         labels = tuple(sorted({str(documents[i].label) for i in unit}))

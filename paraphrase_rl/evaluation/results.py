@@ -15,11 +15,15 @@ All but the cache are written whole when an evaluation ends, so they always belo
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.errors import EvaluationError
+from paraphrase_rl.names import suggestion
 from paraphrase_rl.statistics.records import (
     Estimate,
     FairnessGap,
@@ -29,7 +33,11 @@ from paraphrase_rl.statistics.records import (
     read_record,
     write_record,
 )
+from paraphrase_rl.tables import Tabular, Titled
+from paraphrase_rl.tables import cell as table_cell
 
+LONGEST_NAME = 19
+"""Characters that a table shows of a name."""
 CLEAN = "none"
 """The rewriter that leaves texts alone: every figure before an attack is its own."""
 
@@ -80,6 +88,46 @@ class Cell(Record):
         None, description="why the cell is empty, or the commonest reason of its failures"
     )
 
+    def flat_rows(self) -> Iterator[dict[str, object]]:
+        """One row of plain values for each operating point; a cell without figures is one row with its failure."""
+        row: dict[str, object] = {
+            "rewriter": self.rewriter,
+            "detector": self.detector,
+            **self.auroc_before.flat("auroc_before"),
+            **self.auroc_after.flat("auroc_after"),
+            "texts": self.texts,
+            "failed": self.failed,
+            "failure": self.failure,
+        }
+        for point in self.points:
+            yield {
+                **row,
+                "target_fpr": point.target_fpr,
+                "threshold": point.threshold,
+                **point.tpr_before.flat("tpr_before"),
+                **point.tpr_after.flat("tpr_after"),
+                **point.attack_success_rate.flat("attack_success_rate"),
+            }
+        if not self.points:
+            yield row
+
+    def shown_at(self, target_fpr: float) -> Mapping[str, object]:
+        """The row that people read, at one operating point: figures as text, with their intervals."""
+        point = next(iter(at_rate(self.points, target_fpr)), None)
+        row: dict[str, object] = {
+            "rewriter": table_cell(self.rewriter, LONGEST_NAME),
+            "detector": table_cell(self.detector, LONGEST_NAME),
+        }
+        if point is None:
+            return row | {"failed": f"{self.failed}/{self.texts}"}
+        return row | {
+            "TPR": f"{point.tpr_before.in_short()} -> {point.tpr_after}",
+            "AUROC": f"{self.auroc_before.in_short()} -> {self.auroc_after.in_short()}",
+            "ASR": str(point.attack_success_rate),
+            "n": point.attack_success_rate.n,
+            "failed": f"{self.failed}/{self.texts}" if self.failed else None,
+        }
+
 
 class Transfer(Record):
     """How an attack fares on detectors it was trained against, and on those it was not, by family (mean of cells)."""
@@ -124,8 +172,8 @@ class About(Record):
     notes: tuple[str, ...] = ()
 
 
-class Results(Record):
-    """Every table of an evaluation."""
+class Results(Tabular, Record):
+    """Every table of an evaluation. ``to_pandas()`` has a line for each rewriter, detector and operating point."""
 
     format: Literal[1] = 1
     about: About
@@ -159,6 +207,56 @@ class Results(Record):
         cell = self.cell(rewriter, detector)
         points = cell.points if cell else ()
         return next(iter(at_rate(points, target_fpr)), None)
+
+    def attack_success(
+        self, rewriter: str, detector: str = COMBINED, target_fpr: float | None = None
+    ) -> Estimate:
+        """Share of the rewrites that a detector no longer flags, of those whose text it flagged before; in [0, 1].
+
+        Args:
+            rewriter: its label in the tables, such as ``policy``.
+            detector: its name; ``ensemble`` = the combination of those that the run was trained against.
+            target_fpr: of the threshold; ``None`` = the rate that verdicts are given at.
+
+        Returns:
+            The share with its 95 % interval; ``n`` = texts flagged before, ``value`` ``None`` where there are none.
+
+        Raises:
+            EvaluationError: this rewriter, detector or rate was not evaluated, or there are no figures for them.
+        """
+        for asked, known, what in (
+            (rewriter, [r.label for r in self.rewriters], "rewriter"),
+            (detector, [d.name for d in self.detectors], "detector"),
+        ):
+            if asked not in known:
+                raise EvaluationError(f"no {what} {asked!r} was evaluated", suggestion(asked, known))
+        rate = self.about.target_fpr if target_fpr is None else target_fpr
+        found = self.cell(rewriter, detector)
+        if found is None or not found.points:
+            why = found.failure if found is not None else None
+            raise EvaluationError(
+                f"there are no figures of {rewriter} against {detector}", why or "evaluate it on AI texts"
+            )
+        point = self.point(rewriter, detector, rate)
+        if point is None:
+            rates = ", ".join(f"{p.target_fpr:g}" for p in found.points)
+            raise EvaluationError(
+                f"nothing was evaluated at a false positive rate of {rate:g}", f"there is: {rates}"
+            )
+        return point.attack_success_rate
+
+    def flat_rows(self) -> list[Mapping[str, object]]:
+        """The rows of all cells, see :meth:`Cell.flat_rows`."""
+        return [row for cell in self.cells for row in cell.flat_rows()]
+
+    def _shown(self) -> Titled:
+        about = self.about
+        return Titled(
+            tuple(cell.shown_at(about.target_fpr) for cell in self.cells),
+            notes=about.notes,
+            heading=f"Results: {about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, "
+            f"false positive rate {about.target_fpr:g}",
+        )
 
     def mean_quality(self, rewriter: str, metric: str) -> Quality | None:
         """One quality metric of a rewriter."""

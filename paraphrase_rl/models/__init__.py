@@ -1,1 +1,1 @@
-"""Models by reference: loading them, and what one pass says of a text."""
+"""Models by reference: loading them, embedding texts, and per-token statistics of a text."""

@@ -1,4 +1,4 @@
-"""One embedding a text, however long: what ``semantic-similarity`` rewards and what an evaluation measures.
+"""Sentence embeddings, one a text of any length, for the reward and the metric ``semantic-similarity``.
 
 A text longer than the encoder reads is embedded in chunks of whole sentences; its embedding is the mean of theirs,
 weighted by their length, scaled back to length 1. Texts of one chunk (about 800 characters of English) are embedded
@@ -27,7 +27,7 @@ _PIECE = re.compile(r"[^.!?…。！？\n]*(?:[.!?…。！？\n]+\s*|$)")
 def embed(encoder: SentenceEncoder, texts: Iterable[str]) -> dict[str, FloatArray]:
     """Embeddings of shape (D,) and length 1 by text, so that a dot product is the cosine in [-1, 1].
 
-    A text without a letter or digit has none. Every chunk is encoded once.
+    A text without a letter or digit has no embedding. Every chunk is encoded once.
     """
     chunks = {text: list(chunked(text)) for text in sorted(set(texts)) if has_text(text)}
     unique = sorted({chunk for parts in chunks.values() for chunk in parts})
@@ -39,12 +39,12 @@ def embed(encoder: SentenceEncoder, texts: Iterable[str]) -> dict[str, FloatArra
 
 
 def has_text(text: str) -> bool:
-    """Whether there is a letter or digit in it."""
+    """Return whether a text has a letter or digit."""
     return any(character.isalnum() for character in text)
 
 
 def chunked(text: str) -> Iterator[str]:
-    """Whole sentences up to ``CHUNK_TOKENS`` together; a longer sentence is cut. Takes linear time."""
+    """Chunks of whole sentences up to ``CHUNK_TOKENS``; a longer sentence is cut. Takes linear time."""
     chunk, size = "", 0.0
     for piece in _pieces(text):
         tokens = _tokens(piece)

@@ -1,6 +1,6 @@
 """Sentence embeddings: mean pooling over the tokens and length 1, without the sentence-transformers library.
 
-A model whose own recipe is another one (``modules.json``) goes through that library.
+A model that pools in another way (``modules.json``) is loaded with that library.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ BATCH_TOKENS = 8192
 
 
 class SentenceEncoder(Protocol):
-    """Texts to vectors."""
+    """Maps texts to vectors."""
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """float64 of shape (N, D), every row of length 1, so that a dot product is the cosine in [-1, 1].
+        """Encode texts as float64 of shape (N, D), every row of length 1: a dot product is the cosine in [-1, 1].
 
         A row depends on its own text alone (to 1e-5). Texts beyond the model's limit are cut there.
         """
@@ -34,14 +34,15 @@ class SentenceEncoder(Protocol):
 
 
 def sentence_encoder(folder: Path, device: str) -> SentenceEncoder:
-    """The encoder in a folder: our own pass where the model asks for mean pooling, its library elsewhere."""
+    """Load the encoder in a folder: with our own code for mean pooling, else with the sentence-transformers library."""
     if _mean_pooled(folder):
         return MeanPooling(folder, device)
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
         raise ModelError(
-            f"{folder} pools its tokens in a way of its own", "pip install 'paraphrase-rl[similarity]'"
+            f"{folder} needs the sentence-transformers library, which is not installed",
+            "pip install 'paraphrase-rl[similarity]'",
         ) from error
     return _LibraryEncoder(
         SentenceTransformer(
@@ -59,7 +60,7 @@ def _read(path: Path) -> Any:
 
 
 def _mean_pooled(folder: Path) -> bool:
-    """Whether a folder asks for Transformer + mean Pooling (+ Normalize), or for nothing."""
+    """Return whether a folder asks for Transformer + mean Pooling (+ Normalize), or for nothing."""
     modules = _read(folder / "modules.json")
     if not modules:
         return True
@@ -90,7 +91,7 @@ class MeanPooling:
         self._tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
             folder, trust_remote_code=False, local_files_only=True
         )
-        # fp32 on accelerators too: small models, and half precision would let batch mates show in the vectors
+        # fp32 on accelerators too: small models, and half precision would make vectors depend on the rest of the batch
         self._model: PreTrainedModel = AutoModel.from_pretrained(
             folder,
             dtype=torch.float32,
@@ -105,7 +106,7 @@ class MeanPooling:
         self._max_characters = self.max_tokens * max(map(len, self._tokenizer.get_vocab()))
 
     def encode(self, texts: Sequence[str]) -> FloatArray:
-        """See :class:`SentenceEncoder`. A text that occurs twice is computed once."""
+        """Encode texts, see :class:`SentenceEncoder`. A text that occurs twice is computed once."""
         different = list(dict.fromkeys(texts))
         rows = dict(zip(different, self._encode(different), strict=True)) if different else {}
         dimension = self._model.config.hidden_size

@@ -1,4 +1,4 @@
-"""The files of a model folder: whether they are a whole model, and what digest identifies them."""
+"""Files of a model folder: check that they are a complete model, and their digest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def folder_digest(folder: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Hex sha256 of a file, remembered in the process until its size or time changes."""
+    """Hex SHA-256 of a file, remembered in the process until its size or time changes."""
     try:
         state = path.stat()
         return _file_digest(path, state.st_mtime_ns, state.st_size)
@@ -43,22 +43,22 @@ def _file_digest(path: Path, modified: int, size: int) -> str:  # noqa: ARG001 -
     return files.sha256_file(path)
 
 
-def checked(folder: Path) -> Path:
-    """The folder, when it holds a whole model in safetensors.
+def checked_folder(folder: Path) -> Path:
+    """Check that a folder holds a complete model in safetensors, and return it.
 
     Raises:
-        ModelError: it does not; the message says what is wrong with it.
+        ModelError: it does not; the message says what is wrong.
     """
     if not folder.is_dir():
-        raise ModelError(f"{folder} is not a model folder", "name the folder that holds config.json")
+        raise ModelError(f"{folder} is not a model folder", "give the folder that holds config.json")
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(
-                f"{folder} is an adapter, not a whole model", "merge it into its base model first"
+                f"{folder} is an adapter, not a complete model", "merge it into its base model first"
             )
         raise ModelError(
             f"{folder} is not a model: it has no config.json",
-            "name the folder written by save_pretrained, a hub id, or package:NAME",
+            "give the folder written by save_pretrained, a hub id, or package:NAME",
         )
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -69,12 +69,12 @@ def checked(folder: Path) -> Path:
         pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
         if pickles:
             raise ModelError(
-                f"{folder} holds its weights only as a pickle ({pickles[0]}), which can run code when loaded",
-                "convert it to safetensors where you trust it: save_pretrained(FOLDER) writes them",
+                f"{folder} has its weights only as a pickle ({pickles[0]}), which can run code when it is loaded",
+                "if you trust it, convert it to safetensors with save_pretrained(FOLDER)",
             )
         raise ModelError(
             f"{folder} has no weights: model.safetensors is missing",
-            "copy or download it again; what a hub repository holds only as pickles is not fetched: convert it",
+            "copy or download it again; weights that a hub repository has only as pickles are not downloaded",
         )
     return folder
 

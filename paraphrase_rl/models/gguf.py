@@ -1,4 +1,4 @@
-"""GGUF (llama architecture, byte-level BPE) to a folder that transformers loads, fp32 safetensors.
+"""Conversion of a GGUF (llama architecture, byte-level BPE) to a folder that transformers loads, fp32 safetensors.
 
 transformers reads a GGUF too, but takes 25 s where this takes a few, needs accelerate, leaves a model that
 can neither be saved nor trained, and drops the digit rule of the tokenizer.
@@ -52,7 +52,7 @@ def convert(gguf: Path, folder: Path) -> None:
         from safetensors.numpy import save_file
     except ImportError as error:
         raise ModelError(
-            f"{gguf.name} must be converted once, for which {error.name} is missing",
+            f"{gguf.name} must be converted once, and that needs {error.name}, which is not installed",
             "pip install 'paraphrase-rl[models]'",
         ) from error
     try:
@@ -65,7 +65,7 @@ def convert(gguf: Path, folder: Path) -> None:
     if fields["general.architecture"] != "llama":
         raise ModelError(
             f"{gguf.name} has architecture {fields['general.architecture']!r}; only llama can be converted",
-            "use a safetensors folder or a hub id of this model",
+            "use this model as a safetensors folder or by its hub id",
         )
     weights = {}
     for tensor in reader.tensors:
@@ -84,7 +84,7 @@ def convert(gguf: Path, folder: Path) -> None:
 
 
 class _Fields:
-    """Metadata by name; an absent one is an error that names the file."""
+    """Metadata by name; a missing field is an error that names the file."""
 
     def __init__(self, path: Path, fields: Mapping[str, Any]) -> None:
         self._path = path
@@ -108,7 +108,7 @@ def _name(gguf: Path, name: str, fields: _Fields) -> tuple[str, int]:
     if part not in _BLOCK or rest == part:
         raise ModelError(
             f"{gguf.name} has a tensor {name!r} that a plain llama model does not have",
-            "use a safetensors folder or a hub id of this model",
+            "use this model as a safetensors folder or by its hub id",
         )
     heads = {"attn_q": "llama.attention.head_count", "attn_k": "llama.attention.head_count_kv"}.get(part)
     return f"model.layers.{block}.{_BLOCK[part]}.weight", fields[heads] if heads else 0
@@ -160,7 +160,7 @@ def _tokenizer(fields: _Fields) -> PreTrainedTokenizerBase:
     if fields["tokenizer.ggml.model"] != "gpt2":
         raise ModelError(
             f"tokenizer {fields['tokenizer.ggml.model']!r} cannot be converted, only gpt2",
-            "use a safetensors folder or a hub id of this model",
+            "use this model as a safetensors folder or by its hub id",
         )
     tokens = fields["tokenizer.ggml.tokens"]
     merges = [tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]]
@@ -193,6 +193,6 @@ def _pre_tokenizer(name: str) -> Any:
     if name == "smollm":
         return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
     raise ModelError(
-        f"pre-tokenizer {name!r} of the GGUF is not known; its texts would be cut into other tokens",
-        "use a safetensors folder or a hub id of this model",
+        f"pre-tokenizer {name!r} of the GGUF is not known; texts would be split into other tokens",
+        "use this model as a safetensors folder or by its hub id",
     )

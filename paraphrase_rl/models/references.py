@@ -1,6 +1,6 @@
 """Model references: a hub id, a folder, or ``package:NAME`` (a model inside an installed Python package).
 
-Nothing here reaches for the network unless the reference is a hub id; ``trust_remote_code`` is off and only
+Nothing here uses the network unless the reference is a hub id; ``trust_remote_code`` is off and only
 safetensors are loaded, never a pickle.
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.encoder import SentenceEncoder, sentence_encoder
-from paraphrase_rl.models.folders import MODEL_FILES, checked, first_line, folder_digest
+from paraphrase_rl.models.folders import MODEL_FILES, checked_folder, first_line, folder_digest
 from paraphrase_rl.models.packaged import locate
 
 if TYPE_CHECKING:
@@ -34,11 +34,11 @@ class ResolvedModel:
     """A model that is on this machine, ready for ``from_pretrained(path)``.
 
     Attributes:
-        reference: as it was asked for.
+        reference: as it was given.
         path: folder with ``config.json``, safetensors and, for language models, a tokenizer.
         revision: the commit of a hub snapshot; ``sha256:...`` of a folder's files;
             ``VERSION+sha256:...`` of a package and the file inside it.
-        kind: where it came from.
+        kind: kind of reference.
     """
 
     reference: str
@@ -48,38 +48,38 @@ class ResolvedModel:
 
 
 def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
-    """Find a model, bring it when its reference is a hub id, convert it when it is a packaged GGUF.
+    """Find a model; download it where its reference is a hub id, convert it where it is a packaged GGUF.
 
     An existing folder wins over a hub id of the same spelling. Without ``fetch`` a hub id is only looked for
-    among what was fetched before.
+    among earlier downloads.
 
     Raises:
-        ModelError: there is no such model here, it is not one, or its weights are pickles.
+        ModelError: there is no such model, it is incomplete, or its weights are pickles.
     """
     name = str(reference)
     if name.startswith("package:"):
         packaged = locate(name.removeprefix("package:"))
-        return ResolvedModel(name, checked(packaged.folder), packaged.revision, "package")
+        return ResolvedModel(name, checked_folder(packaged.folder), packaged.revision, "package")
     folder = Path(name).expanduser()
     if folder.exists():
-        return ResolvedModel(name, checked(folder), folder_digest(folder), "folder")
+        return ResolvedModel(name, checked_folder(folder), folder_digest(folder), "folder")
     if not is_hub_id(name):
         raise ModelError(
-            f"there is no model folder {name!r}",
-            "a model is named by a folder, a hub id such as ORGANISATION/MODEL, or package:NAME",
+            f"no model folder {name!r}",
+            "give a folder, a hub id such as ORGANISATION/MODEL, or package:NAME",
         )
     snapshot = _snapshot(name, fetch)
-    return ResolvedModel(name, checked(snapshot), snapshot.name, "hub")
+    return ResolvedModel(name, checked_folder(snapshot), snapshot.name, "hub")
 
 
 def is_hub_id(reference: str) -> bool:
-    """Whether a reference is looked for on the hub: spelled like a hub id, and no folder of that name."""
+    """Return whether a reference is looked for on the hub: spelled like a hub id, and no folder of that name."""
     spelled = _HUB_ID.fullmatch(reference) is not None and ".." not in reference
     return spelled and not Path(reference).expanduser().exists()
 
 
 def hub_is_off() -> bool:
-    """Whether the environment forbids the hub."""
+    """Return whether the environment switches the hub off."""
     return any(os.environ.get(v, "").upper() in ("1", "ON", "YES", "TRUE") for v in _OFFLINE)
 
 
@@ -89,7 +89,8 @@ def _snapshot(hub_id: str, fetch: bool) -> Path:
         from huggingface_hub import snapshot_download
     except ImportError as error:
         raise ModelError(
-            f"model {hub_id!r} needs the hub's client", "pip install 'paraphrase-rl[models]'"
+            f"model {hub_id!r} needs huggingface_hub, which is not installed",
+            "pip install 'paraphrase-rl[models]'",
         ) from error
     offline = hub_is_off()
     try:
@@ -104,8 +105,8 @@ def _snapshot(hub_id: str, fetch: bool) -> Path:
     except Exception as error:  # the client raises errors of several libraries
         why = "the hub is switched off (HF_HUB_OFFLINE)" if offline else first_line(error)
         raise ModelError(
-            f"model {hub_id!r} is not on this machine and cannot be fetched: {why}",
-            f"run `hf download {hub_id}` where there is a network, or name a model folder or package:NAME",
+            f"model {hub_id!r} is not on this machine and cannot be downloaded: {why}",
+            f"run `hf download {hub_id}` with a network, or give a model folder or package:NAME",
         ) from error
 
 
@@ -113,7 +114,7 @@ _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def load_tokenizer(reference: str | Path) -> PreTrainedTokenizerBase:
-    """A fresh tokenizer, padding on the right."""
+    """Load a new instance of a tokenizer, padding on the right."""
     from transformers import AutoTokenizer
 
     model = resolve(reference)
@@ -124,10 +125,10 @@ def load_tokenizer(reference: str | Path) -> PreTrainedTokenizerBase:
 
 
 def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
-    """The tokenizer of a model whose weights need not be here: a folder of its files, or of a hub id they alone.
+    """Load a tokenizer without the weights of its model: from a folder, or from the files of a hub id.
 
     Raises:
-        ModelError: it is not on this machine and cannot be fetched.
+        ModelError: it is not on this machine and cannot be downloaded.
     """
     from transformers import AutoTokenizer
 
@@ -147,15 +148,15 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
                 f"cannot load a tokenizer from {folder}: {first_line(error)}", "check its files"
             ) from error
         raise ModelError(
-            f"the tokenizer of {name!r} is not on this machine and cannot be fetched: {first_line(error)}",
-            f"run `hf download {name} --include 'tokenizer*' '*.json' '*.model'` where there is a network",
+            f"the tokenizer of {name!r} is not on this machine and cannot be downloaded: {first_line(error)}",
+            f"run `hf download {name} --include 'tokenizer*' '*.json' '*.model'` with a network",
         ) from error
 
 
 def load_causal_lm(
     reference: str | Path, device: str = "cpu", dtype: torch.dtype | None = None
 ) -> PreTrainedModel:
-    """A fresh causal language model in evaluation mode, for its caller alone.
+    """Load a new instance of a causal language model, in evaluation mode.
 
     Args:
         dtype: of the weights; ``None`` = :func:`scoring_dtype`. Never the checkpoint's own by accident.
@@ -169,7 +170,7 @@ def load_causal_lm(
 
 
 def load_seq2seq_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
-    """A fresh encoder-decoder (translation, T5) in evaluation mode and scoring precision.
+    """Load a new instance of an encoder-decoder (translation, T5), in evaluation mode and scoring precision.
 
     Raises:
         ModelError: not an encoder-decoder, damaged, or too large for the device.
@@ -180,7 +181,7 @@ def load_seq2seq_lm(reference: str | Path, device: str = "cpu") -> PreTrainedMod
 
 
 def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
-    """A fresh classifier of texts or of pairs of texts, in evaluation mode and fp32: such models are small.
+    """Load a new instance of a classifier of texts or pairs of texts, in evaluation mode and fp32.
 
     Raises:
         ModelError: not a classifier (its head would be random), damaged, or too large for the device.
@@ -192,7 +193,7 @@ def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreT
 
 
 def shared_causal_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
-    """The process's one frozen instance of a model, in scoring precision. Never modify it."""
+    """Return the process's one frozen instance of a model, in scoring precision. Never modify it."""
     model = resolve(reference)
     with _ONE_AT_A_TIME:
         return _shared_causal_lm(str(model.path), model.revision, device)
@@ -204,7 +205,7 @@ def _shared_causal_lm(path: str, revision: str, device: str) -> PreTrainedModel:
 
 
 def load_encoder(reference: str | Path, device: str = "cpu") -> SentenceEncoder:
-    """The process's one sentence encoder of this reference."""
+    """Return the process's one sentence encoder of a reference."""
     model = resolve(reference)
     with _ONE_AT_A_TIME:
         return _shared_encoder(model, device)
@@ -217,7 +218,7 @@ def _shared_encoder(model: ResolvedModel, device: str) -> SentenceEncoder:
 
 
 def scoring_dtype(device: str) -> torch.dtype:
-    """fp32 on CPU; bf16 on an accelerator, fp16 where it has no bf16 of its own."""
+    """Choose the precision of weights: fp32 on CPU; bf16 on an accelerator, fp16 where it has no bf16."""
     import torch
 
     if device == "cpu":
@@ -237,13 +238,13 @@ def _load(auto_class: Any, model: ResolvedModel, device: str, dtype: torch.dtype
             local_files_only=True,
             output_loading_info=True,
         )
-    # transformers would fill these with random numbers and go on
+    # transformers would fill these with random numbers without an error
     absent = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if absent:
         raise ModelError(
-            f"{model.reference} is not a whole {type(loaded).__name__}: {len(absent)} weights such as "
-            f"{absent[0]} are not in its files",
-            "name a complete model of this kind",
+            f"{model.reference} is not a complete {type(loaded).__name__}: {len(absent)} weights such as "
+            f"{absent[0]} are missing from its files",
+            "give a complete model of this kind",
         )
     with _explained(model):
         return loaded.to(device).eval()
@@ -263,13 +264,13 @@ def _explained(model: ResolvedModel) -> Iterator[None]:
     except Exception as error:  # torch, safetensors and transformers have no common error
         raise ModelError(
             f"cannot load {model.reference}: {first_line(error)}",
-            f"check the files in {model.path}, and that the device has room for it",
+            f"check the files in {model.path}, and that the device has enough memory",
         ) from error
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """No progress bar for a load of a tenth of a second, no report of what our errors say in one line."""
+    """Silence progress bars and load reports of transformers; our errors say the same in one line."""
     from transformers.utils import logging
 
     shown, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -1,4 +1,4 @@
-"""What one pass of a language model says about each token of a text."""
+"""Per-token statistics of a text from one pass of a language model."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class TokenStatistics:
 
     @property
     def nbytes(self) -> int:
-        """Memory of the arrays: 16 bytes a token."""
+        """Size of the arrays in bytes, 16 a token."""
         return self.logprob.nbytes + self.rank.nbytes + self.entropy.nbytes + self.variance.nbytes
 
 
-class Memory:
-    """Statistics by key; the least recently used go when the arrays exceed ``limit`` bytes."""
+class StatisticsCache:
+    """Statistics by key; the least recently used are dropped when the arrays exceed ``limit`` bytes."""
 
     def __init__(self, limit: int = 64 * 2**20) -> None:
         self._limit = limit
@@ -54,14 +54,14 @@ class Memory:
         self._bytes = 0
 
     def get(self, key: str) -> TokenStatistics | None:
-        """What was put under ``key``, unless it had to go."""
+        """Return the statistics under ``key``; ``None`` where there are none or they were dropped."""
         found = self._items.get(key)
         if found is not None:
             self._items.move_to_end(key)
         return found
 
     def put(self, key: str, item: TokenStatistics) -> None:
-        """Remember under a key that is not there yet."""
+        """Store statistics under a new key."""
         self._items[key] = item
         self._bytes += item.nbytes
         while self._bytes > self._limit:
@@ -71,11 +71,11 @@ class Memory:
 def reduce_logits(
     logits: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Log-probability, rank, entropy and variance of log p, each of shape (N,). Overwrites ``logits``.
+    """Reduce logits to log-probability, rank, entropy and variance of log p, each of shape (N,); overwrites ``logits``.
 
     Args:
         logits: float32 of shape (N, V).
-        targets: int64 of shape (N,), the token that came.
+        targets: int64 of shape (N,), the token that follows.
 
     One exponential and no sort: with x = logits - max, Z = sum e^x and m = E_p[x], log p = x - ln Z,
     entropy = ln Z - m, and the variance is E_p[x^2] - m^2 (x rather than log p, so that a flat distribution

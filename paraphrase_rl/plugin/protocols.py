@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
-    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.recipe.schema import Recipe, Sampling
     from paraphrase_rl.types import Kind
 
 
@@ -112,9 +112,7 @@ class Policy(Protocol):
         *,
         n: int,
         keys: Sequence[Sequence[int]],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
+        sampling: Sampling,
     ) -> list[list[Rollout]]:
         """``n`` rollouts for each conversation; the integers of its key fix its randomness."""
         ...

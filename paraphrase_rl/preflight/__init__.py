@@ -1,1 +1,1 @@
-"""What a recipe will do, need and cost, told before it runs."""
+"""Checks of a recipe before it runs: what it does, needs and costs."""

@@ -1,4 +1,4 @@
-"""What a recipe will do, need and cost, and what in it cannot mean what its author thought; nothing is trained."""
+"""Checks of a recipe before it runs: what it does, needs and costs, and likely mistakes. Nothing is trained."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from paraphrase_rl.recipe.arithmetic import (
 from paraphrase_rl.recipe.cost import TOKENS_PER_WORD, Bill, Prices, bill
 from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
-from paraphrase_rl.recipe.schema import Checkpoints, Recipe
+from paraphrase_rl.recipe.schema import CheckpointSettings, Recipe
 from paraphrase_rl.types import Kind, Label, Split
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ LABELS: tuple[Label, Label] = ("human", "ai")
 SPLITS: tuple[Split, Split] = ("train", "test")
 Level = Literal["ok", "note", "warning", "error"]
 MAX_COST = "max cost"
-"""Name of the check on what the run may cost."""
+"""Name of the check on the cost limit."""
 LOGGED_SECONDS = (30, 250)
-"""A step, in logs of published runs of the recipe; used where nothing was measured."""
+"""Seconds per step, lowest and highest, in logs of published runs of the recipe; used where nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,12 @@ def preflight(
     """Check a recipe.
 
     Args:
-        corpus: the recipe's data; without it nothing is said about steps and texts.
-        backend: the backend it will run on; without it nothing is said about keys that a backend ignores.
+        corpus: the recipe's data; without it, steps and texts are not checked.
+        backend: the backend it will run on; without it, keys that a backend ignores are not checked.
         model_info: of the policy; read from its ``config.json`` where that is on this machine.
         seconds_per_step: as measured, for an estimate in hours.
-        prices: of the backend; without them nothing is said about money.
-        max_cost: the most that the run may cost; an error where it could cost more, or where that cannot be told.
+        prices: of the backend; without them, no cost in money is estimated.
+        max_cost: limit of the cost; an error where the run could cost more, or where its cost cannot be estimated.
     """
     recipe = loaded.recipe
     remote = _is_remote(registry, backend)
@@ -85,7 +85,7 @@ def preflight(
 
 
 def _components(recipe: Recipe, registry: Registry, backend: str | None) -> Iterator[Check]:
-    """Every component is known, its options valid and what it needs installed."""
+    """Check that every component is known, its options are valid and its packages are installed."""
     wanted: list[tuple[Kind, str, dict[str, object]]] = [
         (kind, component.name, component.options) for kind, component in recipe.components()
     ]
@@ -107,7 +107,7 @@ def _is_remote(registry: Registry, backend: str | None) -> bool:
     try:
         return backend is not None and registry.spec("backends", backend).remote
     except PrlError:
-        return False  # told by _components
+        return False  # reported by _components
 
 
 def _models(recipe: Recipe, registry: Registry, remote: bool) -> Iterator[Check]:
@@ -116,7 +116,7 @@ def _models(recipe: Recipe, registry: Registry, remote: bool) -> Iterator[Check]
         try:
             models = registry.models(kind, component.name, component.options)
         except PrlError:
-            continue  # told by _components
+            continue  # reported by _components
         for model in models:
             users.setdefault(model, []).append(component.name)
     for reference, who in users.items():
@@ -137,20 +137,20 @@ def _learning_rate(recipe: Recipe, model: ModelInfo | None) -> Iterator[Check]:
         level: Level = "error" if rate == "auto" else "note"
         yield Check("learning rate", level, f"{rate}; {error.message} ({of}); {error.hint}")
         return
-    basis = "fitted on supervised runs, RL wants less"
+    basis = "a formula fitted on supervised runs; RL needs less"
     if rate == "auto":
-        yield Check("learning rate", "note", f"auto = {formula:.3g} by the formula ({of}); {basis}")
+        yield Check("learning rate", "note", f"auto = {formula:.3g} ({of}) by {basis}")
     elif float(rate) > formula:
         yield Check(
             "learning rate",
             "warning",
-            f"{rate:g} is above the formula's {formula:.3g} ({of}), itself {basis}",
+            f"{rate:g} is above {formula:.3g} ({of}), which comes from {basis}",
         )
     else:
         yield Check(
             "learning rate",
             "ok",
-            f"{rate:g}, applied as written; the formula gives {formula:.3g} ({of}), {basis}",
+            f"{rate:g}, applied exactly as written; {formula:.3g} ({of}) comes from {basis}",
         )
 
 
@@ -160,8 +160,8 @@ def _sampling(recipe: Recipe) -> Iterator[Check]:
         yield Check(
             "top_p",
             "note",
-            f"{top_p:g} samples from a truncated distribution while log-probabilities are of the full one; the "
-            "importance ratios and the KL are off by that much, little at 0.95",
+            f"{top_p:g} samples from a truncated distribution, but log-probabilities are those of the full one; "
+            "importance ratios and KL are biased by the difference, which is small at 0.95",
         )
 
 
@@ -172,14 +172,16 @@ def _advantages(recipe: Recipe) -> Iterator[Check]:
         yield Check(
             "advantage clip",
             "note",
-            f"{grpo.advantage_clip:g} never binds: at group size {group} no advantage exceeds {bound:.2f}",
+            f"{grpo.advantage_clip:g} has no effect: at group size {group} no advantage exceeds {bound:.2f}",
         )
     else:
-        yield Check("advantage clip", "ok", f"{grpo.advantage_clip:g} binds: advantages reach {bound:.2f}")
+        yield Check(
+            "advantage clip", "ok", f"{grpo.advantage_clip:g} clips some advantages, which reach {bound:.2f}"
+        )
 
 
 def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Iterator[Check]:
-    """The total must have something to reward, something to protect the meaning, and a gate."""
+    """Check that the rewards have a positive weight, protect the meaning, and include a gate."""
     has_groups = corpus is None or any(d.group for d in corpus.select(split="train", label="ai"))
     weights: dict[str, float] = {}
     gate = False
@@ -187,10 +189,12 @@ def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Itera
         try:
             spec = registry.spec("rewards", entry.name)
         except PrlError:
-            continue  # told by _components
+            continue  # reported by _components
         if spec.needs_groups and not has_groups:
             yield Check(
-                f"reward {entry.name}", "note", "off, its weight dropped: no text to train on says its group"
+                f"reward {entry.name}",
+                "note",
+                "switched off, its weight is dropped: no training text has a group",
             )
             continue
         weights[entry.name] = spec.default_weight if entry.weight is None else entry.weight
@@ -204,10 +208,12 @@ def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Itera
         yield Check(
             "rewards",
             "warning" if few else "ok",
-            f"{shown}" + ("; fewer than three terms are easily gamed" if few else ""),
+            f"{shown}" + ("; fewer than three terms are easy to exploit" if few else ""),
         )
     if not gate:
-        yield Check("rewards", "warning", "no gate: an invalid output can earn the other terms (add format)")
+        yield Check(
+            "rewards", "warning", "no gate: an invalid output can earn the other rewards (add format)"
+        )
     if "semantic-similarity" not in positive:
         yield Check("rewards", "warning", "nothing keeps the meaning (add semantic-similarity)")
     if all(detector.weight == 0 for detector in recipe.detectors):
@@ -218,16 +224,16 @@ def _ignored(loaded: LoadedRecipe, registry: Registry, backend: str) -> Iterator
     try:
         ignores = registry.spec("backends", backend).ignores
     except PrlError:
-        return  # told by _components
+        return  # reported by _components
     for key, instead in ignores.items():
         chosen = any(
             origin != DEFAULT for known, origin in loaded.origins.items() if f"{known}.".startswith(f"{key}.")
         )
-        yield Check(key, "warning" if chosen else "note", f"reaches nothing on {backend}: {instead}")
+        yield Check(key, "warning" if chosen else "note", f"has no effect on {backend}: {instead}")
 
 
 def _runs_on(recipe: Recipe, registry: Registry, backend: str) -> Iterator[Check]:
-    """What the backend itself has to say about this recipe."""
+    """Notes of the backend about this recipe."""
     try:
         check = registry.spec("backends", backend).check
         notes = check(recipe) if check is not None else {}
@@ -245,7 +251,7 @@ def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
         yield Check(
             "steps",
             "error",
-            f"{prompts} AI texts in the train split, fewer than training.batch_size {training.batch_size}: no step",
+            f"{prompts} AI texts in the train split, fewer than training.batch_size {training.batch_size}",
         )
         return
     dropped = prompts % training.batch_size
@@ -253,7 +259,7 @@ def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
         "steps",
         "ok",
         f"{steps:,} = floor({prompts:,} / {training.batch_size}) x {training.epochs} epochs"
-        + (f", stopped by max_steps {training.max_steps}" if steps == training.max_steps else "")
+        + (f", limited by max_steps {training.max_steps}" if steps == training.max_steps else "")
         + (
             f"; the incomplete last batch of an epoch ({dropped} of its prompts) is dropped"
             if dropped
@@ -272,23 +278,23 @@ def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
     yield Check("checkpoints", "ok", _checkpoints(steps, recipe.checkpoints, remote))
 
 
-def _checkpoints(steps: int, settings: Checkpoints, remote: bool) -> str:
-    """Which checkpoints there will be at the end, and where."""
+def _checkpoints(steps: int, settings: CheckpointSettings, remote: bool) -> str:
+    """Checkpoints that will exist at the end, and where."""
     if remote:
         periodic = f"{steps // settings.every} (every {settings.every} steps)"
-        return f"at the service, none on disk: {periodic} and the final one; prl export brings one here"
+        return f"at the service, none on disk: {periodic} and the final one; prl export downloads one"
     kept = kept_checkpoints(steps, settings)
     which = f"steps {', '.join(map(str, kept))} and the final one" if kept else "the final one only"
     return f"on disk at the end: {which}"
 
 
 def _effort(recipe: Recipe, corpus: Corpus, seconds_per_step: float | None) -> Iterator[Check]:
-    """What a run takes where nothing is charged."""
+    """Tokens and hours of a run where nothing is charged."""
     work = _work(recipe, corpus)
     tokens = (work.rollouts + work.evaluation_rollouts) * recipe.sampling.max_tokens
     message = f"at most {tokens / 1e6:,.1f} million tokens sampled"
     if seconds_per_step is not None:
-        message += f", {work.steps * seconds_per_step / 3600:.1f} hours at {seconds_per_step:g} s a step"
+        message += f", {work.steps * seconds_per_step / 3600:.1f} hours at {seconds_per_step:g} s per step"
     if work.steps:
         yield Check("cost", "ok", message)
 
@@ -304,7 +310,7 @@ def _billed(recipe: Recipe, corpus: Corpus, prices: Prices) -> Bill:
 
 
 def _bill(recipe: Recipe, corpus: Corpus, prices: Prices, seconds_per_step: float | None) -> Iterator[Check]:
-    """Tokens, hours and money; each says what it rests on."""
+    """Tokens, hours and cost, each with the assumptions behind it."""
     counted = _billed(recipe, corpus, prices)
     for name, of_kind in (("in", "prefill"), ("out", "sample"), ("trained", "train")):
         expected, most = getattr(counted.expected, of_kind) / 1e6, getattr(counted.most, of_kind) / 1e6
@@ -313,23 +319,23 @@ def _bill(recipe: Recipe, corpus: Corpus, prices: Prices, seconds_per_step: floa
         )
     steps = _work(recipe, corpus).steps
     if seconds_per_step is not None:
-        hours = f"{steps * seconds_per_step / 3600:.1f} at {seconds_per_step:g} s a step"
+        hours = f"{steps * seconds_per_step / 3600:.1f} at {seconds_per_step:g} s per step"
     else:
         low, high = (steps * seconds / 3600 for seconds in LOGGED_SECONDS)
         hours = (
-            f"{low:.0f} to {high:.0f}, at the {LOGGED_SECONDS[0]} to {LOGGED_SECONDS[1]} s a step that published runs "
-            "logged; time a few steps and give --seconds-per-step"
+            f"{low:.0f} to {high:.0f}, at the {LOGGED_SECONDS[0]} to {LOGGED_SECONDS[1]} s per step of published "
+            "runs; measure a few steps and give --seconds-per-step"
         )
     yield Check("hours", "ok", hours)
     price = prices.models.get(recipe.model)
     if price is None:
         known = suggestion(recipe.model, prices.models)
-        yield Check("price", "warning", f"no price of {recipe.model} is known, so none is guessed; {known}")
+        yield Check("price", "warning", f"no price is known for {recipe.model}; {known}")
         return
     yield Check(
         "price",
         "warning" if price.note else "ok",
-        f"{price.prefill:g} in, {price.sample:g} out, {price.train:g} trained, {prices.currency} a million tokens of "
+        f"{price.prefill:g} in, {price.sample:g} out, {price.train:g} trained, {prices.currency} per million tokens of "
         f"{recipe.model} on {price.date} ({price.source})" + (f"; {price.note}" if price.note else ""),
     )
     yield Check(
@@ -341,21 +347,21 @@ def _bill(recipe: Recipe, corpus: Corpus, prices: Prices, seconds_per_step: floa
         "assumptions",
         "note",
         f"a rewrite is expected to be as long as its source, and is at most {recipe.sampling.max_tokens} tokens; "
-        f"{TOKENS_PER_WORD} tokens a word; {prices.assumptions}",
+        f"{TOKENS_PER_WORD} tokens per word; {prices.assumptions}",
     )
 
 
 def _within(limit: float, recipe: Recipe, corpus: Corpus | None, prices: Prices | None) -> Check:
-    """Whether a run keeps to what it may cost, by the most that it could cost."""
+    """Check the highest possible cost of a run against the limit."""
     price = prices.models.get(recipe.model) if prices is not None else None
     if prices is None or price is None or corpus is None:
-        why = "its data" if corpus is None else f"a price of {recipe.model} (--prices FILE brings one)"
-        return Check(MAX_COST, "error", f"cannot hold the run to {limit:g}: that needs {why}")
+        why = "its data" if corpus is None else f"a price of {recipe.model} (give one with --prices FILE)"
+        return Check(MAX_COST, "error", f"cannot check the cost limit of {limit:g}: that needs {why}")
     most = _billed(recipe, corpus, prices).most.cost(price)
     said = f"at most {most:,.2f} {prices.currency}, {limit:,.2f} allowed"
     if most <= limit:
         return Check(MAX_COST, "ok", said)
-    less = "lower training.max_steps, training.epochs or sampling.max_tokens, or allow more"
+    less = "lower training.max_steps, training.epochs or sampling.max_tokens, or raise the limit"
     return Check(MAX_COST, "error", f"{said}: {less}")
 
 
@@ -370,15 +376,13 @@ def _data(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
     human, ai = (len(corpus.select(split="calibration", label=label)) for label in LABELS)
     target = recipe.calibration.target_fpr
     if human < 2 or not ai:
-        message = (
-            f"{human} human and {ai} AI texts in the calibration split: P(AI) needs two and one at least"
-        )
+        message = f"{human} human and {ai} AI texts in the calibration split: P(AI) needs at least 2 and 1"
         yield Check("data", "error", message)
     elif human * target < 1:
         yield Check(
             "data",
             "warning",
-            f"{human} human texts to calibrate on resolve no false positive rate below 1/{human}; "
+            f"{human} human texts in the calibration split cannot show a false positive rate below 1/{human}; "
             f"calibration.target_fpr is {target:g}",
         )
     limit = recipe.sampling.max_tokens / TOKENS_PER_WORD
@@ -388,8 +392,9 @@ def _data(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
         yield Check(
             "data",
             "warning",
-            f"{long} of {len(train)} texts to train on are longer than sampling.max_tokens "
-            f"{recipe.sampling.max_tokens} (at {TOKENS_PER_WORD} tokens a word): rewrites will be cut, and invalid",
+            f"{long} of {len(train)} training texts are longer than sampling.max_tokens "
+            f"{recipe.sampling.max_tokens} (at {TOKENS_PER_WORD} tokens per word): "
+            "their rewrites will be cut and invalid",
         )
     yield from (Check("data", "warning", line) for line in corpus.audit.warnings)
     yield from (Check("data", "note", line) for line in corpus.audit.notes)

@@ -1,4 +1,4 @@
-"""What follows from a recipe's numbers: steps, rollouts, bounds, the published learning rate. Pure functions."""
+"""Arithmetic of a recipe: steps, rollouts, checkpoints, bounds, the published learning rate. Pure functions."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import math
 from dataclasses import dataclass
 
 from paraphrase_rl.errors import RecipeError
-from paraphrase_rl.recipe.schema import Checkpoints, Evaluation, Training
+from paraphrase_rl.recipe.schema import CheckpointSettings, Evaluation, Training
 
 LORA_RATE_EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
-"""By family, as the tinker-cookbook fits them on supervised runs."""
+"""Exponents by model family, as the tinker-cookbook fitted them on supervised runs."""
 
 
 def total_steps(n_prompts: int, training: Training) -> int:
-    """Steps of a run: each epoch drops its last incomplete batch; ``max_steps`` cuts."""
+    """Steps of a run: each epoch drops its last incomplete batch; ``max_steps`` is the limit."""
     steps = n_prompts // training.batch_size * training.epochs
     return steps if training.max_steps is None else min(steps, training.max_steps)
 
 
 def auto_learning_rate(hidden_size: int, model_type: str) -> float:
-    """The published rate for LoRA: 5e-5 * 10 * (2000 / hidden size) ** exponent of the family.
+    """Published learning rate for LoRA: 5e-5 * 10 * (2000 / hidden size) ** exponent of the family.
 
     Args:
         hidden_size: of the language model.
@@ -32,33 +32,33 @@ def auto_learning_rate(hidden_size: int, model_type: str) -> float:
         if model_type.lower().startswith(family):
             return float(5e-5 * 10 * (2000 / hidden_size) ** exponent)
     raise RecipeError(
-        f"training.learning_rate: auto has no formula for models of type {model_type}",
-        f"it is known for {' and '.join(LORA_RATE_EXPONENTS)}; write a number, such as 1e-4",
+        f"training.learning_rate: no formula is known for models of type {model_type}",
+        f"auto works for {' and '.join(LORA_RATE_EXPONENTS)}; write a number, such as 1e-4",
     )
 
 
 def largest_advantage(group_size: int, normalize: bool) -> float:
-    """Bound of |A| before clipping, for rewards in [0, 1].
+    """Bound of |A| before clipping, for rewards in [0, 1] and groups of G rollouts.
 
-    Divided by the group's deviation (n - 1): (G - 1) / sqrt(G), reached when one rollout differs from all others.
-    Undivided: (G - 1) / G.
+    Normalised by the group's standard deviation (n - 1): (G - 1) / sqrt(G), reached when one rollout differs from all
+    others. Not normalised: (G - 1) / G.
     """
     return (group_size - 1) / (math.sqrt(group_size) if normalize else group_size)
 
 
-def kept_checkpoints(steps: int, checkpoints: Checkpoints) -> list[int]:
-    """Steps of the periodic checkpoints on disk at the end; the final one comes beside them."""
+def kept_checkpoints(steps: int, checkpoints: CheckpointSettings) -> list[int]:
+    """Steps of the periodic checkpoints on disk at the end; the final checkpoint is there too."""
     return list(range(checkpoints.every, steps + 1, checkpoints.every))[-checkpoints.keep :]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What a run has to do.
+    """Work of a run.
 
     Attributes:
         steps: updates.
         rollouts: completions sampled for training.
-        evaluations: periodic ones, within the run; one before it and one after it come beside them.
+        evaluations: periodic ones, within the run; there is one more before it and one after it.
         evaluation_rollouts: completions sampled in all evaluations.
     """
 
@@ -69,7 +69,7 @@ class Workload:
 
     @classmethod
     def of(cls, steps: int, training: Training, evaluation: Evaluation, test_prompts: int) -> Workload:
-        """Of a run of so many steps on so many held-out prompts."""
+        """Count the work of a run of so many steps with so many held-out prompts."""
         periodic = steps // evaluation.every
         in_all = periodic + 1 + (steps % evaluation.every != 0)
         return cls(

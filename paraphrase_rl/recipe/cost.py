@@ -1,4 +1,4 @@
-"""What a run costs on a service that charges by the token, before it starts."""
+"""Cost of a run on a service that charges by the token, estimated before it starts."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from paraphrase_rl.recipe.schema import Recipe, Section
 from paraphrase_rl.types import Document
 
 TOKENS_PER_WORD = 1.4
-"""Of English prose with a vocabulary of 50,000 or more, rounded up."""
+"""Tokens a word of English prose, with a vocabulary of 50,000 or more, rounded up."""
 TEMPLATE_TOKENS = 20
-"""Of a chat template around two messages, rounded up."""
+"""Tokens of a chat template around two messages, rounded up."""
 
 
 class Price(Section):
-    """Of one model, for a million tokens."""
+    """Prices of one model for a million tokens."""
 
     prefill: float = Field(ge=0)
     sample: float = Field(ge=0)
@@ -32,14 +32,14 @@ class Price(Section):
 
 
 class Passes(Section):
-    """How often each rollout is gone through beside being sampled."""
+    """Number of passes over each rollout in addition to sampling it."""
 
     prefill: float = Field(ge=0)
     train: float = Field(ge=0)
 
 
 class Prices(Section):
-    """A price table: ``models`` by the name that the recipe's key ``model`` has."""
+    """Price table: ``models`` by their name in the recipe's key ``model``."""
 
     currency: str
     passes: Passes
@@ -55,7 +55,7 @@ def read_prices(file: Path) -> Prices:
     """
     import yaml
 
-    hint = "for the form see plugins/paraphrase_rl_plugins/backends/tinker_prices.yaml, which this replaces"
+    hint = "the format is that of plugins/paraphrase_rl_plugins/backends/tinker_prices.yaml"
     try:
         return Prices.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except OSError as error:
@@ -70,21 +70,21 @@ def read_prices(file: Path) -> Prices:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens by what is charged for them."""
+    """Token counts by kind of charge."""
 
     prefill: float
     sample: float
     train: float
 
     def cost(self, price: Price) -> float:
-        """In the currency of the table."""
+        """Cost in the currency of the table."""
         charged = self.prefill * price.prefill + self.sample * price.sample + self.train * price.train
         return charged / 1e6
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Tokens of a run: as expected when a rewrite is as long as its source, and when all run to the limit."""
+    """Tokens of a run: expected, where a rewrite is as long as its source; at most, where all reach the token limit."""
 
     expected: Tokens
     most: Tokens

@@ -1,6 +1,7 @@
-"""A recipe from a file and ``--set``, with where each key came from.
+"""Loading of recipes from a file and changes to it, with the origin of each key.
 
-Defaults, then the file, then ``--set`` in order; the last word counts. Keys are dotted: ``training.epochs``.
+Defaults come first, then the file, then the changes in order; a later value replaces an earlier one.
+Keys are dotted: ``training.epochs``.
 A component of a list is addressed by its name: ``rewards.fluency.weight``.
 """
 
@@ -8,13 +9,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.names import suggestion
@@ -23,57 +24,60 @@ from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.recipe.yaml_positions import Keys, parse_value, read_yaml
 
 DEFAULT = "default"
+GIVEN = "given"
 OVERRIDE = "--set"
+"""Of a change as typed on the command line; one given in Python is of ``set``."""
 _COMPONENT_HINT = "a component of a list is addressed by its name, such as rewards.fluency.weight"
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
+Changes = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
+"""Dotted keys with Python values, or ``section.key=value`` with a value typed as YAML, as on the command line."""
+
+
+@dataclass(frozen=True, repr=False)
 class LoadedRecipe:
-    """A recipe and the origin of each of its keys.
+    """A recipe and the origin of each of its keys; its ``repr`` is YAML that says both.
 
     Attributes:
         recipe: complete and validated.
-        origins: dotted key -> ``default``, ``file PATH:LINE`` or ``--set``, for every leaf.
+        origins: dotted key -> ``default``, ``file PATH:LINE``, ``--set``, ``set`` or ``given`` (as a
+            :class:`Recipe`), for every leaf.
     """
 
     recipe: Recipe
     origins: Mapping[str, str]
 
+    def __repr__(self) -> str:
+        return dump_recipe(self)
+
 
 def packaged_recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name: inside a wheel, else beside the checkout."""
+    """Recipes that come with the package, by name: in the wheel, else in the checkout."""
     for folder in (_PACKAGE / "_configs", _PACKAGE.parent / "configs"):
         if found := sorted(folder.glob("*.yaml")):
             return {path.stem: path for path in found}
     return {}
 
 
-def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> LoadedRecipe:
+def load_recipe(source: str | Path | Recipe | LoadedRecipe | None, changes: Changes = ()) -> LoadedRecipe:
     """Read, merge and validate a recipe.
 
     Args:
-        path: a YAML file, the name of a packaged recipe, or ``None`` for the defaults alone.
-        overrides: ``section.key=value``, the value typed as YAML.
+        source: a YAML file, the name of a packaged recipe, a recipe, or ``None`` for the defaults alone.
+        changes: to make to it.
 
     Raises:
         RecipeError: unreadable file, bad YAML, duplicate, unknown, ill-typed or contradictory key; the
             message names file and line.
     """
-    data: dict[str, Any] = {}
-    where: dict[Keys, str] = {}
-    if path is not None:
-        file = _find(path)
-        document = read_yaml(_read(file), str(path))
-        if document.value is not None and not isinstance(document.value, dict):
-            raise RecipeError(f"{path}: a recipe is a mapping of keys to values", "see docs/recipe.md")
-        data = document.value or {}
-        where = {keys: f"file {file}:{line}" for keys, line in document.lines.items()}
-    for override in overrides:
-        keys, value = _apply(data, override)
-        where = {known: origin for known, origin in where.items() if known[: len(keys)] != keys}
-        where |= {(*keys, *inner): OVERRIDE for inner in _inside(value)}
+    data, where = _start(source)
+    for change in changes.items() if isinstance(changes, Mapping) else changes:
+        name, value, origin, shown = _read_change(change)
+        keys = _apply(data, name, value, shown)
+        where = {known: place for known, place in where.items() if known[: len(keys)] != keys}
+        where |= {(*keys, *inner): origin for inner in _inside(value)}
     try:
         recipe = Recipe.model_validate(data, strict=True)
     except ValidationError as error:
@@ -84,12 +88,29 @@ def load_recipe(path: str | Path | None, overrides: Sequence[str] = ()) -> Loade
 
 
 def dump_recipe(loaded: LoadedRecipe) -> str:
-    """The complete recipe as YAML, each key with a comment that says where it came from.
+    """Write the complete recipe as YAML, each key with a comment that states its origin.
 
     Loading the result gives an equal recipe.
     """
     whole = plain(loaded.recipe)
     return "".join(f"{line}\n" for line in _lines(whole, (), whole, loaded.origins))
+
+
+def _start(source: str | Path | Recipe | LoadedRecipe | None) -> tuple[dict[str, Any], dict[Keys, str]]:
+    """What changes are made to, and where each of its keys was written."""
+    if source is None:
+        return {}, {}
+    if isinstance(source, (Recipe, LoadedRecipe)):
+        loaded = source if isinstance(source, LoadedRecipe) else None
+        data = plain(source if isinstance(source, Recipe) else source.recipe)
+        origins = loaded.origins if loaded else {}
+        written = {keys: origins.get(dotted(keys, data), GIVEN) for keys, _ in _leaves(data)}
+        return data, {keys: origin for keys, origin in written.items() if origin != DEFAULT}
+    file = _find(source)
+    document = read_yaml(_read(file), str(source))
+    if document.value is not None and not isinstance(document.value, dict):
+        raise RecipeError(f"{source}: a recipe must be a mapping of keys to values", "see docs/recipe.md")
+    return document.value or {}, {keys: f"file {file}:{line}" for keys, line in document.lines.items()}
 
 
 def _find(path: str | Path) -> Path:
@@ -100,7 +121,7 @@ def _find(path: str | Path) -> Path:
     if str(path) in packaged:
         return packaged[str(path)]
     raise RecipeError(
-        f"no recipe at {path}", f"a file, or one of the packaged recipes: {', '.join(packaged)}"
+        f"no recipe at {path}", f"give a file, or one of the packaged recipes: {', '.join(packaged)}"
     )
 
 
@@ -115,26 +136,56 @@ def _read(file: Path) -> str:
         ) from error
 
 
-def _apply(data: dict[str, Any], override: str) -> tuple[Keys, Any]:
-    """Set one key in place; returns where it stands and its value."""
-    name, equals, text = override.partition("=")
-    parts = name.strip().split(".")
-    if not equals or not all(parts):
-        raise RecipeError(
-            f"--set {override}: expected section.key=value", "for example --set training.max_steps=20"
-        )
+def _read_change(change: str | tuple[str, Any]) -> tuple[str, Any, str, str]:
+    """Key and value of a change, where they come from, and what errors call it."""
+    if isinstance(change, str):
+        name, equals, text = change.partition("=")
+        if not equals:
+            raise RecipeError(
+                f"--set {change}: expected section.key=value", "for example --set training.max_steps=20"
+            )
+        return name.strip(), parse_value(text, change), OVERRIDE, f"--set {change}"
+    name, value = change
+    shown = f"set {name}={value!r:.60}"
+    return str(name), _plain_value(value, shown), "set", shown
+
+
+def _plain_value(value: Any, shown: str) -> Any:
+    """A Python value as a recipe holds it: mappings, lists, strings, numbers, yes or no, and nothing."""
+    if value is None or isinstance(value, (str, bool, int, float)):
+        return value
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="python")
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain_value(item, shown) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain_value(item, shown) for item in value]
+    if hasattr(value, "tolist"):  # numpy arrays and scalars
+        return value.tolist()
+    raise RecipeError(
+        f"{shown}: a {type(value).__name__} cannot stand in a recipe", "a value is what YAML can hold"
+    )
+
+
+def _apply(data: dict[str, Any], name: str, value: Any, shown: str) -> Keys:
+    """Set one key in place; returns where it stands."""
+    parts = name.split(".")
+    if not all(parts):
+        raise RecipeError(f"{shown}: expected section.key=value", "for example training.max_steps=20")
     keys: Keys = ()
     target: Any = data
     for part in parts[:-1]:
-        keys = (*keys, _step(target, part, keys, override))
+        keys = (*keys, _step(target, part, keys, shown))
         target = target[keys[-1]]
     if not isinstance(target, dict):
-        raise RecipeError(f"--set {override}: {'.'.join(parts[:-1])} is not a section", _COMPONENT_HINT)
-    target[parts[-1]] = value = parse_value(text, override)
-    return (*keys, parts[-1]), value
+        raise RecipeError(f"{shown}: {'.'.join(parts[:-1])} is not a section", _COMPONENT_HINT)
+    target[parts[-1]] = value
+    return (*keys, parts[-1])
 
 
-def _step(target: Any, part: str, keys: Keys, override: str) -> str | int:
+def _step(target: Any, part: str, keys: Keys, shown: str) -> str | int:
     """The key or index of ``part`` in ``target``; a section the file does not have is begun."""
     if isinstance(target, dict):
         if target.get(part) is None:
@@ -148,13 +199,13 @@ def _step(target: Any, part: str, keys: Keys, override: str) -> str | int:
     if part in names:
         return names.index(part)
     raise RecipeError(
-        f"--set {override}: there is no {part} in {dotted(keys, {})}",
+        f"{shown}: there is no {part} in {dotted(keys, {})}",
         suggestion(part, names) or _COMPONENT_HINT,
     )
 
 
 def _default_component(keys: Keys) -> Any:
-    """What a partly set section starts from: default components are completed, not replaced."""
+    """Start value of a section that is set in part: default components are completed, not replaced."""
     value: Any = plain(Recipe())
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
@@ -162,12 +213,12 @@ def _default_component(keys: Keys) -> Any:
 
 
 def plain(recipe: Recipe) -> dict[str, Any]:
-    """The recipe as mappings, lists and scalars."""
+    """Convert a recipe to mappings, lists and scalars."""
     return recipe.model_dump(mode="python")
 
 
 def _inside(value: Any) -> Iterator[Keys]:
-    """Where the value itself and everything in it stands."""
+    """Keys of a value and of everything in it."""
     yield ()
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, item in items:
@@ -176,7 +227,7 @@ def _inside(value: Any) -> Iterator[Keys]:
 
 
 def _is_section(value: Any) -> bool:
-    """Whether its parts are shown one by one: a mapping, or a list of components."""
+    """True where the parts are shown one by one: a mapping, or a list of components."""
     if isinstance(value, dict):
         return bool(value)
     return isinstance(value, list) and bool(value) and all(isinstance(v, dict) and "name" in v for v in value)

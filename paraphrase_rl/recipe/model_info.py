@@ -1,4 +1,4 @@
-"""What is known about a model without loading it, and without fetching anything."""
+"""Facts about a model, found without loading or downloading it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paraphrase_rl.models.references import hub_is_off, is_hub_id, resolve
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Of a language model, from its ``config.json``."""
+    """Facts about a language model from its ``config.json``."""
 
     hidden_size: int
     model_type: str
@@ -21,7 +21,7 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """Whether a reference leads to a model here."""
+    """Result of looking for a model on this machine."""
 
     level: Literal["ok", "note", "error"]
     message: str
@@ -29,10 +29,12 @@ class FoundModel:
 
 
 def find_model(reference: str, *, weights: bool = True) -> FoundModel:
-    """Look for a model on this machine. A hub id that is not here is a note, unless the hub is switched off.
+    """Look for a model on this machine.
+
+    A hub id that is not here is a note, and an error where the hub is switched off.
 
     Args:
-        weights: whether they must be here; else its tokenizer is enough, as where a service holds the model.
+        weights: ``False`` where the tokenizer is enough, because a service holds the weights.
     """
     if not weights and is_hub_id(reference):
         return _find_tokenizer(reference)
@@ -43,7 +45,9 @@ def find_model(reference: str, *, weights: bool = True) -> FoundModel:
             return FoundModel("error", error.one_line)
         info = _info(_cached(reference, "config.json"))
         if not hub_is_off():
-            return FoundModel("note", "not on this machine; fetched from the hub when it is first used", info)
+            return FoundModel(
+                "note", "not on this machine; it is downloaded from the hub when it is first used", info
+            )
         return FoundModel("error", error.one_line, info)
     return FoundModel("ok", f"{found.kind}, revision {found.revision}", _info(found.path))
 
@@ -51,9 +55,9 @@ def find_model(reference: str, *, weights: bool = True) -> FoundModel:
 def _find_tokenizer(hub_id: str) -> FoundModel:
     info = _info(_cached(hub_id, "config.json"))
     if _cached(hub_id, "tokenizer_config.json") is not None:
-        return FoundModel("ok", "its tokenizer is here; the weights stay with the service", info)
+        return FoundModel("ok", "the tokenizer is on this machine; the weights are at the service", info)
     if not hub_is_off():
-        return FoundModel("note", "its tokenizer is fetched from the hub when it is first used", info)
+        return FoundModel("note", "the tokenizer is downloaded from the hub when it is first used", info)
     return FoundModel(
         "error",
         "its tokenizer is not on this machine and the hub is switched off (HF_HUB_OFFLINE); run "
@@ -63,7 +67,7 @@ def _find_tokenizer(hub_id: str) -> FoundModel:
 
 
 def _cached(hub_id: str, file: str) -> Path | None:
-    """The snapshot folder with a file of a hub repository that was fetched before."""
+    """Snapshot folder with a file of a hub repository that was downloaded before."""
     try:
         from huggingface_hub import try_to_load_from_cache
     except ImportError:

@@ -1,4 +1,4 @@
-"""What is wrong with a recipe, one line a problem: where it was written, which key, what instead."""
+"""Errors in a recipe, one line each: file and line, key, problem, suggestion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EVERY_KEY = "docs/recipe.md lists every key"
 
 
 def dotted(keys: Keys, data: Any) -> str:
-    """The dotted key; a component of a list in ``data`` goes by its name."""
+    """Join keys with dots; a component of a list in ``data`` is addressed by its name."""
     parts: list[str] = []
     for key in keys:
         data = _inner(data, key)
@@ -26,7 +26,7 @@ def dotted(keys: Keys, data: Any) -> str:
 
 
 def known_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
-    """Every dotted key of the schema, sections and components of lists left out."""
+    """All dotted keys of the schema, without sections and components of lists."""
     keys: list[str] = []
     for name, field in section.model_fields.items():
         inner = _section(field.annotation)
@@ -35,7 +35,7 @@ def known_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> list[str]
 
 
 def explain(error: ValidationError, data: Mapping[str, Any], where: Mapping[Keys, str]) -> RecipeError:
-    """One error for all of pydantic's complaints."""
+    """Turn all errors of a pydantic validation into one RecipeError."""
     problems: dict[Keys, list[dict[str, Any]]] = {}
     for problem in error.errors(include_url=False):
         problems.setdefault(_written(problem["loc"], data), []).append(dict(problem))

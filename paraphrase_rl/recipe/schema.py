@@ -1,4 +1,4 @@
-"""The one definition of a recipe; ``docs/recipe.md`` is made from here.
+"""Schema of a recipe; ``docs/recipe.md`` is generated from it.
 
 Defaults are those of the published recipe. Unknown keys are refused everywhere.
 """
@@ -20,39 +20,40 @@ class Section(BaseModel):
 
 
 class Component(Section):
-    """A plug-in by name, with its options."""
+    """A component by name, with its options."""
 
     name: str = Field(description="name of the component, or plug-in/name")
     options: dict[str, Any] = Field(default_factory=dict, description="the component's own options")
 
 
 class Weighted(Component):
-    """A plug-in with a weight."""
+    """A component with a weight."""
 
     weight: float | None = Field(None, ge=0, description="weight in the mean; null = the component's default")
 
 
 class Lora(Section):
-    """The adapter."""
+    """LoRA adapter of the policy."""
 
     rank: int = Field(32, ge=1, description="rank of every adapted layer")
     alpha: float = Field(32, gt=0, description="scale; the adapter's output is multiplied by alpha / rank")
     target_modules: list[str] | None = Field(
-        None, description="layers to adapt; null = every linear layer, MLP included, the unembedding not"
+        None,
+        description="layers to adapt; null = every linear layer, including the MLP, without the unembedding",
     )
 
 
 class Training(Section):
-    """The loop."""
+    """Training loop."""
 
     learning_rate: float | Literal["auto"] = Field(
         2.8e-4, description="applied exactly as written; auto = the published formula for LoRA"
     )
-    batch_size: int = Field(4, ge=1, description="prompts a step")
-    group_size: int = Field(8, ge=2, description="rollouts a prompt")
+    batch_size: int = Field(4, ge=1, description="prompts per step")
+    group_size: int = Field(8, ge=2, description="rollouts per prompt")
     epochs: int = Field(3, ge=1, description="passes over the training prompts")
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps; null = all epochs")
-    seed: int = Field(0, ge=0, description="of data order, adapter and sampling")
+    seed: int = Field(0, ge=0, description="seed of data order, adapter and sampling")
 
     @model_validator(mode="after")
     def _positive_rate(self) -> Self:
@@ -62,37 +63,41 @@ class Training(Section):
 
 
 class Sampling(Section):
-    """How rollouts are drawn."""
+    """Sampling of rollouts."""
 
     temperature: float = Field(1.0, gt=0, description="constant over the run")
     top_p: float = Field(
-        0.95, gt=0, le=1, description="nucleus; log-probabilities stay those of the full softmax"
+        0.95, gt=0, le=1, description="nucleus sampling; log-probabilities stay those of the full softmax"
     )
-    max_tokens: int = Field(512, ge=1, description="limit of a completion; one cut there is invalid (format)")
+    max_tokens: int = Field(
+        512, ge=1, description="token limit of a completion; one that is cut there fails the format gate"
+    )
 
 
 class Kl(Section):
-    """Distance from the frozen base model."""
+    """KL penalty: distance from the frozen base model."""
 
-    penalty_coef: float = Field(0.01, ge=0, description="weight of the KL term in the advantages, fixed")
+    penalty_coef: float = Field(
+        0.01, ge=0, description="weight of the KL penalty in the advantages, constant over the run"
+    )
 
 
 class Grpo(Section):
-    """The advantages."""
+    """Advantages of the rollouts of a group."""
 
     normalize_advantages: bool = Field(True, description="divide by the group's standard deviation (n - 1)")
     advantage_clip: float = Field(10.0, gt=0, description="bound of |A|; cannot bind at group size 8")
 
 
 class Ensemble(Section):
-    """How the detectors' P(AI) become one."""
+    """Combination of the detectors' P(AI)."""
 
     combine: Literal["mean", "worst-case"] = Field(
         "mean", description="weighted mean, or the largest P(AI) of the ensemble"
     )
 
 
-class Calibration(Section):
+class CalibrationSettings(Section):
     """Thresholds and P(AI), fitted on the calibration split before training."""
 
     target_fpr: float = Field(
@@ -101,7 +106,7 @@ class Calibration(Section):
 
 
 class Data(Section):
-    """The texts."""
+    """Data set and its splits."""
 
     source: Component = Field(Component(name="starter"), description="a data set plug-in")
     test_fraction: float = Field(
@@ -110,11 +115,11 @@ class Data(Section):
     calibration_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of pairs for calibration, when the data has no splits"
     )
-    split_seed: int = Field(42, ge=0, description="of the split by pair, when the data has no splits")
+    split_seed: int = Field(42, ge=0, description="seed of the split by pair, when the data has no splits")
     excerpt_words: int | None = Field(
         None,
         ge=10,
-        description="cut every text to its first sentences, at most so many words; null = whole texts",
+        description="cut every text to an excerpt: its first sentences, at most so many words; null = whole texts",
     )
 
     @model_validator(mode="after")
@@ -125,50 +130,64 @@ class Data(Section):
 
 
 class Evaluation(Section):
-    """Scores of the policy on held-out prompts, before, during and after training."""
+    """Evaluation of the policy on held-out prompts, before, during and after training."""
 
     every: int = Field(
-        100, ge=1, description="steps between evaluations; one before and one after in any case"
+        100, ge=1, description="steps between evaluations; there is always one before and one after training"
     )
-    prompts: int = Field(64, ge=1, description="test prompts, the first of the split")
-    samples: int = Field(1, ge=1, description="rewrites a prompt, with the same seeds at every evaluation")
+    prompts: int = Field(64, ge=1, description="number of test prompts, the first of the split")
+    samples: int = Field(1, ge=1, description="rewrites per prompt, with the same seeds at every evaluation")
 
 
-class Checkpoints(Section):
-    """What is kept."""
+class CheckpointSettings(Section):
+    """Checkpoints on disk."""
 
     every: int = Field(500, ge=1, description="steps between checkpoints")
-    keep: int = Field(5, ge=1, description="periodic checkpoints kept; the final one is kept beside them")
+    keep: int = Field(
+        5, ge=1, description="number of periodic checkpoints to keep; the final one is always kept"
+    )
 
 
 class Attack(Component):
-    """A rewriter with what the tables call it."""
+    """A rewriter with its name in the tables."""
 
     label: str | None = Field(None, min_length=1, description="name in the tables; null = the rewriter's own")
 
 
 class Acceptance(Section):
-    """What a trained rewriter must reach; `prl validate` checks it, nothing else reads it."""
+    """Criteria that a trained rewriter must meet; only `prl validate` reads them."""
 
     attack_success_rate: float = Field(
-        0.6, ge=0, le=1, description="at least: share of texts the ensemble flagged before and not after"
+        0.6,
+        ge=0,
+        le=1,
+        description="at least: share of the texts flagged by the ensemble before rewriting that are not flagged after",
     )
     semantic_similarity: float = Field(0.88, ge=0, le=1, description="at least: mean cosine to the source")
     fairness_gap: float = Field(
-        0.07, ge=0, le=1, description="at most: false positive rate of the group above the reference group's"
+        0.07,
+        ge=0,
+        le=1,
+        description="at most: false positive rate of the group minus that of the reference group",
     )
-    fairness_group: str = Field("non-native", description="group of writers who must not be accused more")
-    reference_group: str = Field("native", description="group they are compared with")
-    kl_sample_train: float = Field(0.01, gt=0, description="at most, at the end: sampler against trainer")
-    kl_reference: float = Field(0.5, gt=0, description="at most, at the end: distance from the base model")
-    reward_std: float = Field(0.1, ge=0, description="at least, throughout")
+    fairness_group: str = Field(
+        "non-native", description="group of writers whose false positive rate must not be higher"
+    )
+    reference_group: str = Field("native", description="group that it is compared with")
+    kl_sample_train: float = Field(
+        0.01, gt=0, description="at most, at the end: difference between sampler and trainer, nats per token"
+    )
+    kl_reference: float = Field(
+        0.5, gt=0, description="at most, at the end: distance from the base model, nats per token"
+    )
+    reward_std: float = Field(0.1, ge=0, description="at least, throughout the run")
     reward_drop: float = Field(
         0.2, gt=0, description="at most: fall of the mean reward (over 5 steps) below its best so far"
     )
 
 
 class Prompt(Section):
-    """What the policy is told."""
+    """Prompt of the policy."""
 
     system: str = Field(
         "You rewrite texts. You answer with the rewritten text and nothing else.",
@@ -181,7 +200,7 @@ class Prompt(Section):
 
 
 class Recipe(Section):
-    """Everything a run depends on."""
+    """Recipe: everything that a run depends on."""
 
     model: str = Field("Qwen/Qwen3-4B-Instruct-2507", description="model reference of the policy")
     loss: Literal["importance_sampling"] = Field(
@@ -206,20 +225,20 @@ class Recipe(Section):
         description="the ensemble",
     )
     ensemble: Ensemble = Ensemble()
-    calibration: Calibration = Calibration()
+    calibration: CalibrationSettings = CalibrationSettings()
     data: Data = Data()
     evaluation: Evaluation = Evaluation()
-    checkpoints: Checkpoints = Checkpoints()
+    checkpoints: CheckpointSettings = CheckpointSettings()
     prompt: Prompt = Prompt()
     rewriters: list[Attack] = Field(
         default_factory=lambda: [
             *(Attack(name=name) for name in ("prompted", "policy", "synonym", "homoglyph")),
             Attack(name="sanitise", label="homoglyph-sanitised", options={"after": {"name": "homoglyph"}}),
         ],
-        description="what `prl evaluate` compares; policy is left out where there is no run",
+        description="rewriters that `prl evaluate` compares; policy is left out where there is no run",
     )
     held_out: list[Component] | None = Field(
-        None, description="detectors to evaluate beside the ensemble; null = all others that are installed"
+        None, description="detectors to evaluate besides the ensemble; null = all others that are installed"
     )
     acceptance: Acceptance = Acceptance()
 

@@ -1,4 +1,4 @@
-"""YAML with the line of every key: safe tags only, duplicate keys refused."""
+"""YAML reader that records the line of every key; only plain types are read, duplicate keys are refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from paraphrase_rl.errors import RecipeError
 
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 Keys = tuple[str | int, ...]
-"""Where a value stands: keys of mappings and indices of lists, from the top."""
+"""Path to a value: keys of mappings and indices of lists, from the top."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -28,17 +28,17 @@ _Loader.add_implicit_resolver(
 
 @dataclass(frozen=True)
 class Positioned:
-    """A document and the line (from 1) of every key and list item in it."""
+    """A YAML document with the line (from 1) of every key and list item."""
 
     value: Any
     lines: dict[Keys, int]
 
 
 def read_yaml(text: str, name: str) -> Positioned:
-    """Parse one YAML document; ``name`` is what errors call it.
+    """Parse one YAML document; ``name`` is its name in errors.
 
     Raises:
-        RecipeError: a syntax error, a key written twice, an alias that contains itself, a tag.
+        RecipeError: a syntax error, a key written twice, this alias contains itself, a tag.
     """
     try:
         loader = _Loader(text)
@@ -59,7 +59,7 @@ def read_yaml(text: str, name: str) -> Positioned:
 
 
 def parse_value(text: str, override: str) -> Any:
-    """A value as typed after ``--set key=``.
+    """Parse a value as typed after ``--set key=``.
 
     Raises:
         RecipeError: it is not valid YAML.
@@ -77,12 +77,13 @@ def _construct(
 ) -> Any:
     if any(node is parent for parent in parents):
         raise RecipeError(
-            f"{name}:{node.start_mark.line + 1}: an alias that contains itself", "write the value out"
+            f"{name}:{node.start_mark.line + 1}: this alias contains itself",
+            "write the value instead of the alias",
         )
     parents = (*parents, node)
     if not isinstance(node, yaml.ScalarNode) and node.tag not in _COLLECTIONS:
         raise RecipeError(
-            f"{name}:{node.start_mark.line + 1}: the tag {node.tag} is not read", "leave it out"
+            f"{name}:{node.start_mark.line + 1}: the YAML tag {node.tag} is not supported", "remove the tag"
         )
     if isinstance(node, yaml.SequenceNode):
         items = []
@@ -99,7 +100,7 @@ def _construct(
             key = str(key_node.value)
             if key in mapping:
                 raise RecipeError(
-                    f"{name}:{line}: the key {key} is written twice, first in line {lines[(*path, key)]}",
+                    f"{name}:{line}: the key {key} occurs twice, first in line {lines[(*path, key)]}",
                     "keep one of them",
                 )
             lines[(*path, key)] = line

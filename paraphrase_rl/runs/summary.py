@@ -12,31 +12,50 @@ from typing import Any
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.tables import Table, record
 
 SHOWN = 3
 P_AI = "detector_p_"
 """How the reward detector-evasion names P(AI) by detector among the details of a sample."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Read from a run directory; nothing is computed again.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TermChange:
+    """One reward term on the held-out prompts; ``after`` and ``change`` are ``None`` after one evaluation alone."""
+
+    term: str
+    before: float | None
+    after: float | None
+    change: float | None
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class Summary(Table[TermChange]):
+    """Reward terms before and after, read from a run directory; nothing is computed again.
 
     Attributes:
-        rows: one for each reward term: name, before, after, change; the last two None after one evaluation alone.
         gain: mean over prompts of the change of the total reward.
         gain_se: standard error of that mean: prompts are paired, samples of a prompt averaged first.
         first_step, last_step: steps of the two evaluations.
         samples: rewrites of the last evaluation.
     """
 
-    rows: list[dict[str, Any]]
     gain: float
     gain_se: float
     first_step: int
     last_step: int
     prompts: int
-    samples: list[dict[str, Any]]
+    samples: tuple[dict[str, Any], ...]
+
+    @property
+    def title(self) -> str:
+        """First line of ``repr``."""
+        return f"Held-out prompts: {self.prompts}. {self._said()}"
+
+    def _said(self) -> str:
+        if self.last_step == self.first_step:
+            return "Evaluated once: there is no change to show yet."
+        return f"Mean total reward {self.gain:+.3f} (standard error of the change {self.gain_se:.3f})."
 
     def meta(self, folder: Path) -> dict[str, Any]:
         """What stands beside the rows in JSON."""
@@ -46,7 +65,7 @@ class Summary:
             "gain_se": self.gain_se,
             "prompts": self.prompts,
             "steps": [self.first_step, self.last_step],
-            "samples": self.samples,
+            "samples": list(self.samples),
         }
 
     def text(self, folder: Path) -> str:
@@ -54,17 +73,15 @@ class Summary:
         import tabulate
 
         columns = {"term": "reward term", "before": f"before (step {self.first_step})"}
-        said = "Evaluated once: there is no change to show yet."
         if self.last_step != self.first_step:
             columns |= {"after": f"after (step {self.last_step})", "change": "change"}
-            said = f"Mean total reward {self.gain:+.3f} (standard error of the change {self.gain_se:.3f})."
         table = tabulate.tabulate(
-            [[row[key] for key in columns] for row in self.rows],
+            [[record(row)[key] for key in columns] for row in self.rows],
             headers=list(columns.values()),
             floatfmt=("", ".3f", ".3f", "+.3f"),
             missingval="-",
         )
-        lines = [f"Held-out prompts: {self.prompts}. {said}", "", table]
+        lines = [self.title, "", table]
         for sample in self.samples:
             terms = ", ".join(
                 f"{name} {value:.2f}" for name, value in sample["terms"].items() if value is not None
@@ -100,12 +117,12 @@ def summarise(folder: Path) -> Summary:
         name for name in first["metrics"] if name.endswith(("_reward", "_rate")) or name == "reward_mean"
     ]
     rows = [
-        {
-            "term": name,
-            "before": first["metrics"][name],
-            "after": last["metrics"].get(name) if twice else None,
-            "change": _difference(first["metrics"][name], last["metrics"].get(name)) if twice else None,
-        }
+        TermChange(
+            term=name,
+            before=first["metrics"][name],
+            after=last["metrics"].get(name) if twice else None,
+            change=_difference(first["metrics"][name], last["metrics"].get(name)) if twice else None,
+        )
         for name in sorted(terms, key=lambda name: (name != "reward_mean", name))
     ]
     samples = [
@@ -114,13 +131,13 @@ def summarise(folder: Path) -> Summary:
         if row["kind"] == "evaluation" and row["step"] == last["step"] and row["total"] is not None
     ]
     return Summary(
-        rows=rows,
+        rows=tuple(rows),
         gain=mean(shared) if shared and twice else math.nan,
         gain_se=stdev(shared) / math.sqrt(len(shared)) if len(shared) > 1 and twice else math.nan,
         first_step=first["step"],
         last_step=last["step"],
         prompts=len(shared),
-        samples=_typical(samples),
+        samples=tuple(_typical(samples)),
     )
 
 

@@ -76,6 +76,23 @@ class Estimate(Record):
     high: float | None = None
     n: int = Field(ge=0, description="documents it rests on")
 
+    @property
+    def interval(self) -> tuple[float | None, float | None]:
+        """Both bounds, the lower one first."""
+        return self.low, self.high
+
+    def flat(self, name: str) -> dict[str, float | int | None]:
+        """The figure under ``name``, and its bounds and n under names that begin with it."""
+        return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high, f"{name}_n": self.n}
+
+    def in_short(self) -> str:
+        """The figure alone, to two digits; ``-`` where there is none."""
+        return "-" if self.value is None else f"{self.value:.2f}"
+
+    def __str__(self) -> str:
+        bounds = "" if self.low is None or self.high is None else f" [{self.low:.2f}, {self.high:.2f}]"
+        return f"{self.in_short()}{bounds}"
+
 
 class FalsePositives(Record):
     """False positive rate of a detector on the human texts of one group, at the threshold of everybody."""

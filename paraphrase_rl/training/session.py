@@ -17,6 +17,7 @@ import numpy as np
 
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
+from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import token_advantages
@@ -42,7 +43,7 @@ class TrainingSession:
     Attributes:
         train: documents whose rewrites are trained, AI texts of the train split.
         test: held-out documents for evaluation.
-        report: shows one line to the person who waits.
+        report: passes on a line, with the steps done where one ended.
         observe: called after every step.
         stop_requested: whether the person asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
@@ -53,7 +54,7 @@ class TrainingSession:
     train: Sequence[Document]
     test: Sequence[Document]
     reward: ComposedReward
-    report: Callable[[str], None]
+    report: Report
     observe: Observer
     stop_requested: Callable[[], bool] = lambda: False
     resume_from: tuple[int, Path | str] | None = None
@@ -155,7 +156,8 @@ class TrainingSession:
         self._durations.append(seconds["total"])
         self._watch(step)
         if self.directory.writes:
-            self.report(self._progress(step, metrics, rated.outcome.metric_names.values()))
+            line = self._progress(step, metrics, rated.outcome.metric_names.values())
+            self.report(line, step, self.steps)
             self.observe(self.folder, record)
 
     def _watch(self, step: int) -> None:
@@ -201,16 +203,14 @@ class TrainingSession:
 
         ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first).
         """
-        settings, sampling = self.recipe.evaluation, self.recipe.sampling
+        settings = self.recipe.evaluation
         documents = list(self.test[: settings.prompts])
         started = time.perf_counter()
         groups = policy.sample(
             [self.conversation(document) for document in documents],
             n=settings.samples,
             keys=[(self.recipe.training.seed, EVALUATION_KEY, 0, index) for index in range(len(documents))],
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
+            sampling=self.recipe.sampling,
         )
         rated = self._rate(
             [document for document in documents for _ in range(settings.samples)],

@@ -41,7 +41,7 @@ def minutes(folder: Path) -> float:
 
 def row(folder: Path, seed: int) -> str:
     summary = summarise(folder)
-    terms = {r["term"]: (r["before"], r["after"]) for r in summary.rows}
+    terms = {change.term: (change.before, change.after) for change in summary.rows}
     shown = " | ".join(
         "{:.3f} → {:.3f}".format(*terms[name])
         for name in ("reward_mean", "detector_reward", "semantic_reward", "fluency_reward", "format_rate")

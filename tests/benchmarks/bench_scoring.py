@@ -53,9 +53,9 @@ def cpu(function: Callable[[], object]) -> float:
 
 def forget(max_tokens: int) -> None:
     from paraphrase_rl.models.language_model import shared_language_model
-    from paraphrase_rl.models.token_statistics import Memory
+    from paraphrase_rl.models.token_statistics import StatisticsCache
 
-    shared_language_model(MODEL, max_tokens=max_tokens)._memory = Memory()
+    shared_language_model(MODEL, max_tokens=max_tokens)._cache = StatisticsCache()
 
 
 def log_likelihood_alone(max_tokens: int) -> Callable[[Sequence[str]], None]:
@@ -63,7 +63,7 @@ def log_likelihood_alone(max_tokens: int) -> Callable[[Sequence[str]], None]:
     import torch
 
     from paraphrase_rl.models import language_model
-    from paraphrase_rl.models.token_statistics import Memory
+    from paraphrase_rl.models.token_statistics import StatisticsCache
 
     class Alone(language_model.LanguageModel):
         def _reduced(self, hidden: Any, targets: Any) -> list[Any]:
@@ -81,7 +81,7 @@ def log_likelihood_alone(max_tokens: int) -> Callable[[Sequence[str]], None]:
     model = Alone(MODEL, max_tokens=max_tokens)
 
     def run(batch: Sequence[str]) -> None:
-        model._memory = Memory()
+        model._cache = StatisticsCache()
         for item in model.statistics(batch):
             float(item.logprob.mean())
 

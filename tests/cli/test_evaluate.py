@@ -197,5 +197,5 @@ def test_a_device_that_is_not_there_is_refused_and_earlier_results_stand(prl, tm
     earlier = (tmp_path / "out" / "results.json").read_text()
     result = prl("evaluate", "--config", "toy.yaml", "--out", "out", "--device", device)
     assert result.exit_code == 2
-    assert f"--device {device}: torch has no such device here" in result.stderr
+    assert f"torch has no device '{device}' here" in result.stderr
     assert (tmp_path / "out" / "results.json").read_text() == earlier

@@ -9,10 +9,10 @@ import sys
 
 SCRIPT = """
 from paraphrase_rl.cli.progress import shown_progress
-with shown_progress() as progress:
-    progress.line("calibrating [bold]a[/bold]")
-    progress.advance(3, 12)
-    progress.line("step 3/12")
+from paraphrase_rl.progress import Progress
+with shown_progress("training") as show:
+    show(Progress("calibrating [bold]a[/bold]"))
+    show(Progress("step 3/12", 3, 12))
 """
 
 

@@ -54,7 +54,7 @@ def test_exact_duplicates_across_splits_are_leakage() -> None:
         [*clean(), doc("x", STORY, "train", label="human"), doc("y", STORY + " ", "test", label="human")]
     )
     assert found.exact_duplicates == (("x", "y"),)
-    assert found.warnings[0] == "1 texts stand in more than one split: x = y"
+    assert found.warnings[0] == "1 texts are in more than one split: x = y"
 
 
 def test_near_duplicates_are_found_by_containment() -> None:
@@ -67,7 +67,7 @@ def test_near_duplicates_are_found_by_containment() -> None:
         [*clean(), doc("x", STORY, "train"), doc("y", f"{other(98)} {STORY} {other(99)}", "test")]
     )
     assert contained.near_duplicates == (("x", "y"),)
-    assert "1 pairs of near-duplicate texts lie in different splits: x ~ y" in contained.warnings
+    assert "1 pairs of near-duplicate texts are in different splits: x ~ y" in contained.warnings
 
 
 def test_a_pair_split_apart_is_told() -> None:
@@ -75,9 +75,7 @@ def test_a_pair_split_apart_is_told() -> None:
         doc("h", other(50), "train", label="human", pair="q"),
         doc("a", other(51), "test", label="ai", pair="q"),
     ]
-    assert "1 pairs are split apart: their texts lie in more than one split: q" in warnings(
-        [*clean(), *apart]
-    )
+    assert "1 pairs are split: their texts are in more than one split: q" in warnings([*clean(), *apart])
 
 
 def test_missing_counterparts_are_told_only_where_there_are_pairs() -> None:

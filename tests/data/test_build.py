@@ -14,7 +14,7 @@ from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, hc3, jsonl
 
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.build.selection import LONGEST, SHORTEST
-from paraphrase_rl.data.build.training_set import CALIBRATION, SETS, TEST, TRAIN, Built, Plan, build
+from paraphrase_rl.data.build.training_set import CALIBRATION, SETS, TEST, TRAIN, Built, RowCounts, build
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.data.splits import opening
 from paraphrase_rl.errors import DataError
@@ -31,7 +31,7 @@ REGISTRY = Registry(
         mage=mage, raid=raid, detectrl=detectrl, hc3=hc3, liang=liang, fdg=fast_detect_gpt, jsonl=jsonl
     )
 )
-PLAN = Plan(train=16, test=4, calibration=4)
+PLAN = RowCounts(train=16, test=4, calibration=4)
 
 
 @pytest.fixture
@@ -132,15 +132,15 @@ def test_the_manifest_has_digests_of_inputs_and_output(tmp_path: Path, sets: dic
         assert len(about["description"].split()) > 10
 
 
-def test_glued_words_are_reported(tmp_path: Path) -> None:
+def test_missing_spaces_are_reported(tmp_path: Path) -> None:
     sets: dict[str, str | None] = {"detectrl": str(made.detectrl(tmp_path / "d", 20))}
     result, _ = built(tmp_path, sets)
     about = result.manifest["sets"]
     assert isinstance(about, dict)
-    share = about["detectrl"]["glued_words"]
+    share = about["detectrl"]["missing_spaces"]
     assert share["human"] > 0.3
     assert share["ai"] == 0.0
-    assert any("detectrl: words are glued together in" in line for line in result.warnings)
+    assert any("detectrl: spaces between words are missing in" in line for line in result.warnings)
 
 
 def test_texts_that_share_an_opening_make_one_row(tmp_path: Path) -> None:
@@ -180,11 +180,11 @@ def test_short_and_long_texts_are_left_out(tmp_path: Path) -> None:
 
 def test_too_few_rows_say_what_each_set_gave(tmp_path: Path, sets: dict[str, str | None]) -> None:
     with pytest.raises(DataError) as raised:
-        built(tmp_path, sets | {"raid": str(tmp_path / "nowhere")}, plan=Plan())
+        built(tmp_path, sets | {"raid": str(tmp_path / "nowhere")}, plan=RowCounts())
     said = raised.value.message
-    assert "6,282 rows asked (4,625 train, 1,157 test, 500 calibration)" in said
+    assert "6,282 rows wanted (4,625 train, 1,157 test, 500 calibration)" in said
     assert "hc3: 11 of 11 rows it has" in said
-    assert "raid: there is no file or folder" in said
+    assert "raid: no file or folder" in said
     assert "--from NAME=PATH" in raised.value.hint
     assert "--partial" in raised.value.hint
     assert not (tmp_path / "out").exists()
@@ -193,21 +193,21 @@ def test_too_few_rows_say_what_each_set_gave(tmp_path: Path, sets: dict[str, str
 def test_a_set_that_cannot_be_read_is_an_error_though_the_others_suffice(
     tmp_path: Path, sets: dict[str, str | None]
 ) -> None:
-    with pytest.raises(DataError, match="there is no file or folder"):
+    with pytest.raises(DataError, match="no file or folder"):
         built(tmp_path, sets | {"raid": str(tmp_path / "nowhere")})
     result, rows = built(tmp_path, sets | {"raid": str(tmp_path / "nowhere")}, partial=True)
     assert len(prompts(rows)) == 24
-    assert any(line.startswith("without raid (raid: there is no file") for line in result.warnings)
+    assert any(line.startswith("without raid (raid: no file") for line in result.warnings)
 
 
 def test_partial_keeps_the_proportions(tmp_path: Path, sets: dict[str, str | None]) -> None:
-    result, rows = built(tmp_path, sets, plan=Plan(), partial=True)
+    result, rows = built(tmp_path, sets, plan=RowCounts(), partial=True)
     counts = Counter(row["split"] for row in prompts(rows))
     total = sum(counts.values())
     assert 50 < total < 70
     assert counts["test"] == round(total * 1157 / 6282)
     assert counts["calibration"] == pytest.approx(total * 500 / 6282, abs=1)
-    assert any("rows fewer than the recipe's" in line for line in result.warnings)
+    assert any("rows fewer than the recipe has" in line for line in result.warnings)
 
 
 def test_nothing_at_all_is_an_error_even_in_part(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_other_texts_are_not_overwritten(tmp_path: Path, sets: dict[str, str | N
     first, _ = built(tmp_path, sets)
     kept = first.file.read_bytes()
     built(tmp_path, sets)  # the same texts: nothing is lost
-    with pytest.raises(DataError, match="is there already"):
+    with pytest.raises(DataError, match="exists already"):
         built(tmp_path, sets, seed=1)
     assert first.file.read_bytes() == kept
 
@@ -276,7 +276,7 @@ def test_the_command_builds_in_part_and_says_what_is_missing(
     given = [f"--from={name}={path}" for name, path in sets.items() if name in ("liang", "hc3")]
     refused = prl(*given)
     assert refused.exit_code == 2
-    assert "detectrl: it is on no hub" in refused.stderr
+    assert "detectrl: this set is not on the hub" in refused.stderr
     assert "Traceback" not in refused.stderr
     result = prl(*given, "--partial", "--format", "json")
     assert result.exit_code == 0, result.stderr
@@ -307,11 +307,11 @@ def test_the_missing_file_says_what_makes_it(prl: Callable[..., Result], tmp_pat
 
 def test_on_real_files(shared_data: Path, tmp_path: Path) -> None:
     sets: dict[str, str | None] = {name: str(shared_data / name) for name in ("liang", "fast-detect-gpt")}
-    result, rows = built(tmp_path, sets, plan=Plan(train=800, test=200, calibration=86))
+    result, rows = built(tmp_path, sets, plan=RowCounts(train=800, test=200, calibration=86))
     groups = result.manifest["groups"]
     assert isinstance(groups, dict)
     # of 91 and 88: 3 TOEFL essays open like another, one simplified essay has under 50 words
     assert (groups["non-native"]["ai"], groups["native"]["ai"]) == (88, 87)
     assert Counter(row["split"] for row in prompts(rows)) == {"train": 800, "test": 200, "calibration": 86}
     assert len({opening(row["text"]) for row in prompts(rows)}) == 1086
-    assert not any("glued" in line for line in result.warnings)
+    assert not any("spaces between words" in line for line in result.warnings)

@@ -67,7 +67,7 @@ def test_excerpts_are_cut_after_the_split() -> None:
     corpus = load(long, excerpt_words=10)
     assert {d.text for d in corpus.documents} == {"Same opening sentence for all of the texts here."}
     assert {d.split for d in corpus.documents} == {"calibration", "train", "test"}
-    assert any("stand in more than one split" in warning for warning in corpus.audit.warnings)
+    assert any("are in more than one split" in warning for warning in corpus.audit.warnings)
 
 
 def test_the_digest_depends_on_content_not_on_order() -> None:
@@ -86,7 +86,7 @@ def test_the_digest_depends_on_content_not_on_order() -> None:
         (Document(id="x", text=3), "row 2 (id x): the text is empty"),  # type: ignore[arg-type]
         (Document(id="x", text="ok", label="robot"), "unknown label 'robot'"),  # type: ignore[arg-type]
         (Document(id="x", text="ok", split="dev"), "unknown split 'dev'"),  # type: ignore[arg-type]
-        (Document(id="a0", text="ok"), "the id was used before, in row 1"),
+        (Document(id="a0", text="ok"), "the id is already used in row 1"),
         (Document(id="x", text="half \ud83d"), "half a surrogate pair"),
         ({"text": "ok"}, "expected a Document, got dict"),
     ],

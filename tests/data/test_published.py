@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, hc3, liang, mage, raid
 
-from paraphrase_rl.data.build.missing_spaces import glued
+from paraphrase_rl.data.build.missing_spaces import missing_spaces
 from paraphrase_rl.data.splits import opening, units
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.plugin.discovery import Plugins
@@ -102,16 +102,16 @@ def test_detectrl_says_llm_and_its_files_name_the_domain(tmp_path: Path) -> None
         documents("detectrl", tmp_path / "x")
 
 
-def test_glued_words_are_found_where_a_newline_was_deleted(tmp_path: Path) -> None:
+def test_missing_spaces_are_found_where_a_newline_was_deleted(tmp_path: Path) -> None:
     found = documents("detectrl", made.detectrl(tmp_path, 20))
-    hits = glued([d.text for d in found])
+    hits = missing_spaces([d.text for d in found])
     assert [hit for hit, d in zip(hits, found, strict=True)] == [
         d.label == "human" and d.domain == "arxiv" for d in found
     ]
 
 
-def test_glued_sentences_are_found_and_ordinary_prose_is_not() -> None:
-    assert glued(
+def test_missing_spaces_between_sentences_are_found_and_ordinary_prose_is_not() -> None:
+    assert missing_spaces(
         ["We saw the end.Then it rained.", "We saw the end. Then it rained.", "At 3.5 GHz. U.S. law."]
     ) == [
         True,
@@ -154,7 +154,12 @@ def test_human_documents_of_fast_detect_gpt_recur_and_pairs_share_their_opening(
 @pytest.mark.parametrize(
     ("name", "file", "content", "said"),
     [
-        ("raid", "train.csv", "id,text\n1,a\n", "no 'source_id': this is not the format of raid"),
+        (
+            "raid",
+            "train.csv",
+            "id,text\n1,a\n",
+            "column 'source_id' is missing: this is not the format of raid",
+        ),
         ("mage", "train.csv", b"text,label,src\n\xff,1,x_human\n", "not UTF-8"),
         ("detectrl", "multi_domains_arxiv_test.json", '{"text": "a"}', "not an array of objects"),
         ("detectrl", "multi_domains_arxiv_test.json", '[{"te', "not JSON"),
@@ -185,9 +190,9 @@ def test_a_set_that_is_not_there_says_how_to_bring_it(tmp_path: Path, name: str)
         documents(name, tmp_path / "nowhere")
     with pytest.raises(DataError, match="below"):
         documents(name, tmp_path)
-    with pytest.raises(DataError, match=r"on no hub|the hub is switched off") as raised:
+    with pytest.raises(DataError, match=r"not on the hub|the hub is switched off") as raised:
         list(source(name, None).documents())
-    assert "bring" in raised.value.hint
+    assert "path" in raised.value.hint
 
 
 def test_a_file_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

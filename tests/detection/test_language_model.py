@@ -108,7 +108,7 @@ def test_every_text_is_computed_once(folder, monkeypatch):
 
 def test_a_forgotten_text_is_computed_again_with_the_same_result(folder, monkeypatch):
     model = LanguageModel(folder)
-    model._memory = language_model.Memory(limit=1)
+    model._cache = language_model.StatisticsCache(limit=1)
     passed = counted(model, monkeypatch)
     same(model.statistics(["one text"]), model.statistics(["one text"]), 0)
     assert len(passed) == 2

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from paraphrase_rl.models.token_statistics import Memory, TokenStatistics, reduce_logits
+from paraphrase_rl.models.token_statistics import StatisticsCache, TokenStatistics, reduce_logits
 
 
 def slow_reference(logits, target):
@@ -93,7 +93,7 @@ def test_statistics_are_sixteen_bytes_a_token_and_read_only():
 
 
 def test_memory_forgets_what_was_not_used_longest():
-    memory = Memory(limit=3 * 160)
+    memory = StatisticsCache(limit=3 * 160)
     first, second, third, fourth = (statistics(10) for _ in range(4))
     memory.put("1", first)
     memory.put("2", second)
@@ -105,7 +105,7 @@ def test_memory_forgets_what_was_not_used_longest():
 
 
 def test_memory_keeps_nothing_larger_than_itself():
-    memory = Memory(limit=100)
+    memory = StatisticsCache(limit=100)
     memory.put("large", statistics(10))
     assert memory.get("large") is None
     small = statistics(5)

@@ -216,7 +216,7 @@ def test_a_full_disk_is_a_clear_error(package):
     child.join()
     assert "cannot convert package:tiny-gguf" in message
     assert "\n" not in message
-    assert "free some space" in hint
+    assert "free some, or set PRL_HOME" in hint
     assert [name for name in cache(package) if not name.endswith(".lock")] == []
 
 
@@ -262,7 +262,7 @@ def test_a_package_without_a_model(name):
 
 def test_a_package_with_two_models_is_ambiguous(package):
     shutil.copy(package / "tiny.gguf", package / "other.gguf")
-    with pytest.raises(ModelError, match=r"no single model \(found: other\.gguf, tiny\.gguf\)"):
+    with pytest.raises(ModelError, match=r"exactly one model \(found: other\.gguf, tiny\.gguf\)"):
         resolve("package:tiny-gguf")
 
 

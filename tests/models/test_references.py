@@ -86,7 +86,7 @@ def test_no_network_is_said_without_the_switch(monkeypatch):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
     message, hint = refused("some-org/some-model")
-    assert "cannot be fetched: [Errno -2] Name or service not known" in message
+    assert "cannot be downloaded: [Errno -2] Name or service not known" in message
     assert "hf download" in hint
 
 
@@ -178,7 +178,7 @@ def test_weights_that_are_missing_are_not_made_up(tmp_path):
         vocab_size=50, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16
     )
     BertModel(config).save_pretrained(tmp_path)
-    assert "not in its files" in refused(str(tmp_path), load_causal_lm)[0]
+    assert "are missing from its files" in refused(str(tmp_path), load_causal_lm)[0]
 
 
 def test_fresh_and_shared_instances(original):

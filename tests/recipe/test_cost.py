@@ -151,13 +151,13 @@ def test_money_is_tokens_times_price() -> None:
 def test_preflight_tells_tokens_hours_price_with_its_date_and_money(registry: Registry) -> None:
     found = check(registry)
     assert said(found, "tokens in").startswith("ok: 0.0 million expected, at most 0.1")
-    assert "30 to 250 s a step that published runs logged" in said(found, "hours")
+    assert "30 to 250 s per step of published runs" in said(found, "hours")
     assert "made up" in said(found, "price")
     assert "on 2026-07-17" in said(found, "price")
     assert said(found, "cost") == "ok: 4.07 USD expected, at most 9.16"  # 4,074,608 and 9,157,616 millionths
     assert "nothing is cached" in said(found, "assumptions")
-    assert "1.4 tokens a word" in said(found, "assumptions")
-    assert said(check(registry, seconds_per_step=1800), "hours") == "ok: 1.0 at 1800 s a step"
+    assert "1.4 tokens per word" in said(found, "assumptions")
+    assert said(check(registry, seconds_per_step=1800), "hours") == "ok: 1.0 at 1800 s per step"
 
 
 def test_the_published_recipe_in_tokens(registry: Registry) -> None:
@@ -175,10 +175,10 @@ def test_the_published_recipe_in_tokens(registry: Registry) -> None:
 def test_an_unknown_model_has_no_price_and_none_is_guessed(registry: Registry) -> None:
     priced = Prices.model_validate(table() | {"models": {"Qwen/Qwen3-8B": table()["models"][MODEL]}})
     found = check(registry, prices=priced)
-    assert f"no price of {MODEL} is known, so none is guessed" in said(found, "price")
+    assert f"no price is known for {MODEL}" in said(found, "price")
     assert said(found, "cost") == ""
     assert "tokens out" in {c.name for c in found}
-    assert "error: cannot hold the run to 5: that needs a price" in said(
+    assert "error: cannot check the cost limit of 5: that needs a price" in said(
         check(registry, prices=priced, max_cost=5.0), "max cost"
     )
 
@@ -197,7 +197,7 @@ def test_the_limit_holds_for_the_most_it_could_cost(registry: Registry, limit: f
 def test_without_prices_or_data_nothing_is_promised(registry: Registry) -> None:
     assert said(check(registry, prices=None), "price") == ""
     assert "million tokens sampled" in said(check(registry, prices=None), "cost")
-    assert "cannot hold" in said(check(registry, prices=None, max_cost=9.0), "max cost")
+    assert "cannot check" in said(check(registry, prices=None, max_cost=9.0), "max cost")
     assert "that needs its data" in said(check(registry, corpus=None, max_cost=9.0), "max cost")
 
 

@@ -186,18 +186,18 @@ def test_mistakes_in_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
     [
         (
             b"training:\n  epochs: 1\n  epochs: 2\n",
-            "r.yaml:3: the key epochs is written twice, first in line 2",
+            "r.yaml:3: the key epochs occurs twice, first in line 2",
         ),
-        (b"model: a\nmodel: b\n", "r.yaml:2: the key model is written twice"),
+        (b"model: a\nmodel: b\n", "r.yaml:2: the key model occurs twice"),
         (b"training: [1\n", "not valid YAML"),
         (b"a: 1\n\tb: 2\n", "r.yaml:2: not valid YAML"),
-        (b"- a\n", "a recipe is a mapping"),
+        (b"- a\n", "a recipe must be a mapping"),
         (
             b"model: !!python/object/apply:os.system [ls]\n",
-            "r.yaml:1: the tag tag:yaml.org,2002:python/object/apply:os.system is not read",
+            "r.yaml:1: the YAML tag tag:yaml.org,2002:python/object/apply:os.system is not supported",
         ),
         (b"model: !!python/name:os.system\n", "not valid YAML: could not determine a constructor"),
-        (b"data: &a {source: *a}\n", "an alias that contains itself"),
+        (b"data: &a {source: *a}\n", "this alias contains itself"),
         (b"model: caf\xe9\n", "not UTF-8 at byte 10"),
         (b"model: a\x00b\n", "not valid YAML"),
         (b"? [a]\n: 1\n", "r.yaml:1: a key must be a plain word"),

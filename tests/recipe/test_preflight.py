@@ -26,7 +26,7 @@ from paraphrase_rl.recipe.arithmetic import (
 )
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
-from paraphrase_rl.recipe.schema import Checkpoints, Recipe, Training
+from paraphrase_rl.recipe.schema import CheckpointSettings, Recipe, Training
 from paraphrase_rl.training.grpo import group_advantages
 from paraphrase_rl.types import Document, Split
 
@@ -92,17 +92,22 @@ def test_steps_rollouts_evaluations_checkpoints(recipe_checks: list[Check]) -> N
     )
     on_disk = "ok: on disk at the end: steps 1000, 1500, 2000, 2500, 3000 and the final one"
     assert said(recipe_checks, "checkpoints") == on_disk
-    assert said(recipe_checks, "cost") == "ok: at most 58.0 million tokens sampled, 28.9 hours at 30 s a step"
+    assert (
+        said(recipe_checks, "cost") == "ok: at most 58.0 million tokens sampled, 28.9 hours at 30 s per step"
+    )
 
 
-def test_the_clip_never_binds(recipe_checks: list[Check]) -> None:
+def test_the_clip_has_no_effect(recipe_checks: list[Check]) -> None:
     assert (
         said(recipe_checks, "advantage clip")
-        == "note: 10 never binds: at group size 8 no advantage exceeds 2.47"
+        == "note: 10 has no effect: at group size 8 no advantage exceeds 2.47"
     )
-    assert said(check(["grpo.advantage_clip=2"]), "advantage clip") == "ok: 2 binds: advantages reach 2.47"
+    assert (
+        said(check(["grpo.advantage_clip=2"]), "advantage clip")
+        == "ok: 2 clips some advantages, which reach 2.47"
+    )
     undivided = ["grpo.advantage_clip=0.9", "grpo.normalize_advantages=false"]
-    assert "never binds: at group size 8 no advantage exceeds 0.88" in said(
+    assert "has no effect: at group size 8 no advantage exceeds 0.88" in said(
         check(undivided), "advantage clip"
     )
 
@@ -111,7 +116,7 @@ def test_top_p_and_learning_rate(recipe_checks: list[Check]) -> None:
     assert said(recipe_checks, "top_p").startswith("note: 0.95 samples from a truncated distribution")
     assert said(check(["sampling.top_p=1.0"]), "top_p") == ""
     assert said(recipe_checks, "learning rate").startswith(
-        "ok: 0.00028, applied as written; the formula gives 0.000491 (hidden size 2560, qwen3)"
+        "ok: 0.00028, applied exactly as written; 0.000491 (hidden size 2560, qwen3) comes from a formula"
     )
 
 
@@ -133,7 +138,7 @@ def test_the_formula_of_the_learning_rate(hidden: int, family: str, rate: str) -
 
 
 def test_the_formula_knows_two_families() -> None:
-    with pytest.raises(RecipeError, match="no formula for models of type gpt_neo"):
+    with pytest.raises(RecipeError, match="no formula is known for models of type gpt_neo"):
         auto_learning_rate(2560, "gpt_neo")
 
 
@@ -141,7 +146,7 @@ def test_steps_drop_the_partial_batch_and_obey_max_steps() -> None:
     assert total_steps(4625, Training()) == 3468
     assert total_steps(4625, Training(max_steps=20)) == 20
     assert total_steps(3, Training()) == 0
-    assert kept_checkpoints(499, Checkpoints()) == []
+    assert kept_checkpoints(499, CheckpointSettings()) == []
 
 
 @pytest.mark.parametrize("group", [2, 3, 8])
@@ -159,8 +164,8 @@ def test_the_bound_is_what_the_update_reaches(group: int, normalize: bool) -> No
 @pytest.mark.parametrize(
     ("override", "model", "expected"),
     [
-        ("training.learning_rate=auto", QWEN, "note: auto = 0.000491 by the formula"),
-        ("training.learning_rate=1e-3", QWEN, "warning: 0.001 is above the formula's 0.000491"),
+        ("training.learning_rate=auto", QWEN, "note: auto = 0.000491 (hidden size 2560, qwen3) by a formula"),
+        ("training.learning_rate=1e-3", QWEN, "warning: 0.001 is above 0.000491 (hidden size 2560, qwen3)"),
         ("training.learning_rate=auto", ModelInfo(768, "gpt2"), "error: auto; "),
         ("training.learning_rate=1e-4", ModelInfo(768, "gpt2"), "note: 0.0001; "),
     ],
@@ -175,7 +180,8 @@ def test_learning_rates(override: str, model: ModelInfo, expected: str) -> None:
 def test_fairness_is_off_without_groups() -> None:
     found = check(data=corpus(8, 8))
     assert (
-        said(found, "reward fairness") == "note: off, its weight dropped: no text to train on says its group"
+        said(found, "reward fairness")
+        == "note: switched off, its weight is dropped: no training text has a group"
     )
     assert "fairness" not in said(found, "rewards")
     assert said(check(data=corpus(8, 8, group="native")), "reward fairness") == ""
@@ -185,7 +191,7 @@ def test_fairness_is_off_without_groups() -> None:
     ("rewards", "expected"),
     [
         ("[{name: format, weight: 0}]", "error: no reward has a positive weight"),
-        ("[{name: detector-evasion}, {name: format}]", "fewer than three terms are easily gamed"),
+        ("[{name: detector-evasion}, {name: format}]", "fewer than three terms are easy to exploit"),
         ("[{name: detector-evasion}, {name: fluency}, {name: semantic-similarity}]", "warning: no gate"),
         ("[{name: detector-evasion}, {name: fluency}, {name: format}]", "warning: nothing keeps the meaning"),
     ],
@@ -237,8 +243,8 @@ def test_keys_that_a_backend_ignores() -> None:
 
     registry = WithCloud(Plugins.load())
     found = check(["sampling.top_p=0.9"], backend="cloud", registry=registry)
-    assert said(found, "lora.alpha") == "note: reaches nothing on cloud: it is fixed"
-    assert said(found, "sampling") == "warning: reaches nothing on cloud: no"
+    assert said(found, "lora.alpha") == "note: has no effect on cloud: it is fixed"
+    assert said(found, "sampling") == "warning: has no effect on cloud: no"
 
 
 # ---- data
@@ -252,13 +258,16 @@ def test_too_little_data() -> None:
         check(data=corpus(8, 8, 0)), "data"
     )
     rare = said(check(["calibration.target_fpr=0.001"], data=corpus(8, 8)), "data")
-    assert "warning: 200 human texts to calibrate on resolve no false positive rate below 1/200" in rare
+    assert (
+        "warning: 200 human texts in the calibration split cannot show a false positive rate below 1/200"
+        in rare
+    )
     assert "calibrate on" not in said(check(data=corpus(8, 8, 20)), "data")
 
 
 def test_texts_longer_than_the_limit() -> None:
     long = corpus(8, 8, words=400)
-    assert "warning: 8 of 8 texts to train on are longer than sampling.max_tokens 512" in said(
+    assert "warning: 8 of 8 training texts are longer than sampling.max_tokens 512" in said(
         check(data=long), "data"
     )
     assert "max_tokens" not in said(check(["sampling.max_tokens=600"], data=long), "data")
@@ -271,7 +280,7 @@ def test_the_audit_is_passed_on() -> None:
     )
     made = corpus(8, 8, group="native")
     found = said(check(data=Corpus((*made.documents, *twice), "x", "")), "data")
-    assert "warning: 1 texts stand in more than one split: x = y" in found
+    assert "warning: 1 texts are in more than one split: x = y" in found
     assert "note: shares of groups: native" in found
 
 

@@ -17,7 +17,7 @@ class FakePolicy:
     def __init__(self, model, adapter):
         self.model, self.adapter, self.calls = model, adapter, []
 
-    def sample(self, conversations, *, n, keys, temperature, top_p, max_tokens):
+    def sample(self, conversations, *, n, keys, sampling):
         texts = [conversation[-1]["content"].partition("\n\n")[2] for conversation in conversations]
         if any("CRASH" in text for text in texts):
             raise RuntimeError("boom")
@@ -25,9 +25,7 @@ class FakePolicy:
             {
                 "system": conversations[0][0]["content"],
                 "instruction": conversations[0][-1]["content"].partition("\n\n")[0],
-                "temperature": temperature,
-                "top_p": top_p,
-                "max_tokens": max_tokens,
+                **sampling.model_dump(),
             }
         )
         return [

@@ -16,7 +16,7 @@ from paraphrase_rl.errors import UsageError
 from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.recipe.schema import Prompt
+from paraphrase_rl.recipe.schema import Prompt, Sampling
 from paraphrase_rl.testing import FakeDetector, RewriterContract
 from paraphrase_rl.training.prompts import messages, prompt_ids
 from paraphrase_rl.types import Failure, Rewrite, Scores
@@ -71,7 +71,8 @@ def tokenizer(tiny):
 
 def decoder(model, tokenizer, detector, **changes):
     settings = {"top_k": 6, "top_p": 0.9, "temperature": 0.8, "max_tokens": 10, **changes}
-    return GuidedDecoder(model, tokenizer, "d", detector, PROMPT, **settings)
+    top_k = settings.pop("top_k")
+    return GuidedDecoder(model, tokenizer, "d", detector, PROMPT, top_k, Sampling(**settings))
 
 
 def written_out(model, tokenizer, detector, text, *, top_k, top_p, temperature, max_tokens):

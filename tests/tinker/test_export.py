@@ -6,13 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from click.testing import CliRunner, Result
 from safetensors.torch import load_file
 
-from paraphrase_rl.cli.backends import ChosenBackend, chosen
 from paraphrase_rl.cli.main import cli
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.runs.backend import ChosenBackend, backend_of_run
 from tests.tinker.runs import backend, short
 from tests.training.runs import training_run
 
@@ -65,11 +63,12 @@ def test_a_run_on_this_machine_is_copied_without_its_training_state(tmp_path: Pa
 
 def test_a_resumed_run_goes_on_where_it_began(tmp_path: Path) -> None:
     manifest(tmp_path / "run", "tinker", timeout_s=60.0, ttl_days=None)
-    began = chosen(None, ["timeout_s=5"], tmp_path / "run")
+    began = backend_of_run(tmp_path / "run", {"timeout_s": 5})
     assert began == ChosenBackend("tinker", {"timeout_s": 5, "ttl_days": None})
-    assert chosen(None, (), None) == ChosenBackend("trl", {})
 
 
-def test_an_option_without_a_value_is_refused() -> None:
-    with pytest.raises(UsageError, match="expected KEY=VALUE"):
-        chosen("tinker", ["timeout_s"], None)
+def test_an_option_without_a_value_is_refused(tmp_path: Path) -> None:
+    manifest(tmp_path / "run", "trl")
+    result = export(tmp_path / "run", "-o", "timeout_s")
+    assert result.exit_code == 2
+    assert "expected KEY=VALUE" in result.stderr

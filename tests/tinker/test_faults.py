@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import RecipeError, RunError
+from paraphrase_rl.recipe.schema import Sampling
 from tests.servers.fault_proxy import FAULTS, FaultProxy
 from tests.servers.skyrl_process import free_port
 from tests.servers.tinker_server import Server
@@ -94,9 +95,7 @@ def test_a_checkpoint_that_is_not_there(qwen: Path, server: Any) -> None:
             [[{"role": "user", "content": "hello"}]],
             n=1,
             keys=[(1,)],
-            temperature=1.0,
-            top_p=1.0,
-            max_tokens=2,
+            sampling=Sampling(max_tokens=2),
         )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from paraphrase_rl.recipe.schema import Sampling
 from tests.servers.engine import Engine
 from tests.servers.tinker_server import Server, Service
 from tests.tinker.runs import backend, short
@@ -28,10 +29,8 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_it_answers(smollm2: Server) -> None:
     question = [{"role": "user", "content": "What is the capital of France? One word."}]
-    sampling = {"temperature": 1.0, "top_p": 0.1, "max_tokens": 8}
-    [[rollout]] = (
-        backend(smollm2, timeout_s=120.0).policy(MODEL, None).sample([question], n=1, keys=[(1,)], **sampling)
-    )
+    policy = backend(smollm2, timeout_s=120.0).policy(MODEL, None)
+    [[rollout]] = policy.sample([question], n=1, keys=[(1,)], sampling=Sampling(top_p=0.1, max_tokens=8))
     assert "Paris" in rollout.text
 
 

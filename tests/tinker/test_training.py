@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from paraphrase_rl.errors import RunError
+from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.types import RewardBatch, Terms
@@ -96,7 +97,10 @@ def test_the_exported_adapter_is_the_trained_policy(
     at_the_service.export(whole.folder, final, tmp_path / "adapter")
     policy = at_the_service.policy(str(qwen), final["sampler"])
     [[rollout]] = policy.sample(
-        [[{"role": "user", "content": "hello"}]], n=1, keys=[(1,)], temperature=1.0, top_p=1.0, max_tokens=20
+        [[{"role": "user", "content": "hello"}]],
+        n=1,
+        keys=[(1,)],
+        sampling=Sampling(top_p=1.0, max_tokens=20),
     )
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(qwen), tmp_path / "adapter")
     ids = torch.tensor([[*rollout.prompt_ids, *rollout.completion_ids]])

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from paraphrase_rl.plugin.specs import Context, NoOptions
+from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
@@ -66,7 +67,7 @@ def training_run(
         train=documents(prompts),
         test=documents(prompts + 4)[prompts:],
         reward=ComposedReward([WeightedReward(name="vowels", reward=Vowels(), weight=1.0)]),
-        report=lambda line: None,
+        report=reporter(None),
         observe=lambda folder, record: None,
         **{"resume_from": checkpoint, **changes},
     )

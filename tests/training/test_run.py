@@ -12,7 +12,7 @@ import pytest
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.recipe.arithmetic import kept_checkpoints
-from paraphrase_rl.recipe.schema import Checkpoints
+from paraphrase_rl.recipe.schema import CheckpointSettings
 from paraphrase_rl.runs.directory import RunDirectory
 
 
@@ -156,7 +156,7 @@ def test_retention_keeps_what_the_preflight_promises(tmp_path: Path) -> None:
     checkpoint(run, 3468, "final", every=500, keep=5)
     assert run.finished
     assert [at for at, kind in ledger(run) if kind == "periodic"] == [1000, 1500, 2000, 2500, 3000]
-    assert kept_checkpoints(3468, Checkpoints(every=500, keep=5)) == [1000, 1500, 2000, 2500, 3000]
+    assert kept_checkpoints(3468, CheckpointSettings(every=500, keep=5)) == [1000, 1500, 2000, 2500, 3000]
     assert (run.folder / "adapter").is_dir()
 
 

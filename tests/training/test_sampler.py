@@ -17,6 +17,8 @@ from paraphrase_rl_plugins.backends._sampler import (
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, TopPLogitsWarper
 
+from paraphrase_rl.recipe.schema import Sampling
+
 PROMPTS = [[1, 50, 60, 70], [1, 99], [1, 120, 44, 45, 46, 47, 48, 200]]
 KEYS = [(0, 7), (0, 8), (0, 9)]
 
@@ -27,9 +29,14 @@ def model(tiny_model: Path) -> torch.nn.Module:
 
 
 def sample(model: torch.nn.Module, rows: list[int], **changes: object) -> list:
-    settings = {"group_size": 4, "max_tokens": 24, "temperature": 1.0, "top_p": 0.95, "end_ids": [33, 77]}
     return sample_groups(
-        model, [PROMPTS[i] for i in rows], [KEYS[i] for i in rows], pad_id=0, **{**settings, **changes}
+        model,
+        [PROMPTS[i] for i in rows],
+        [KEYS[i] for i in rows],
+        group_size=4,
+        sampling=Sampling(**{"max_tokens": 24, **changes}),
+        end_ids=[33, 77],
+        pad_id=0,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import append_jsonl, dumps
 from paraphrase_rl.runs.summary import summarise
+from paraphrase_rl.tables import record
 
 
 def evaluation(step: int, mean: float, prompts: dict[str, float | None], **metrics: float | None) -> dict:
@@ -51,7 +52,7 @@ def test_numbers(run: Path) -> None:
     assert found.gain == pytest.approx(0.1)
     assert found.gain_se == pytest.approx(0.1 / math.sqrt(3))
     assert (found.first_step, found.last_step, found.prompts) == (0, 9, 3)
-    rows = {row["term"]: (row["before"], row["after"], row["change"]) for row in found.rows}
+    rows = {row.term: (row.before, row.after, row.change) for row in found.rows}
     assert list(rows) == ["reward_mean", "format_rate", "semantic_reward"]
     assert rows["reward_mean"] == (0.25, 0.35, pytest.approx(0.1))
     assert rows["semantic_reward"] == (0.9, None, None)
@@ -70,14 +71,15 @@ def test_text_and_json(run: Path) -> None:
     assert "rewrite  R\\nn7" in text
     assert "P(AI) of the rewrite: toy 0.25\n" in text
     assert text.endswith(f"run directory: {run}")
-    json.loads(dumps({**found.meta(run), "rows": found.rows}))
+    json.loads(dumps({**found.meta(run), "rows": [record(row) for row in found.rows]}))
+    assert "reward_mean" in repr(found)
 
 
 def test_one_evaluation_has_no_after(run: Path) -> None:
     lines = (run / "evaluations.jsonl").read_text().splitlines(keepends=True)
     (run / "evaluations.jsonl").write_text(lines[0])
     found = summarise(run)
-    assert {(row["after"], row["change"]) for row in found.rows} == {(None, None)}
+    assert {(row.after, row.change) for row in found.rows} == {(None, None)}
     assert math.isnan(found.gain)
     text = found.text(run)
     assert "no change to show yet" in text

@@ -1,4 +1,4 @@
-"""Words glued together where a line end was deleted, a fault of published sets that gives a label away."""
+"""Texts with missing spaces where a line end was deleted: a fault of published sets that reveals the label."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ _RARER = 20
 """Both halves must be words of at least ``_SEEN`` texts, and so many times commoner than the whole."""
 
 
-def glued(texts: Sequence[str]) -> list[bool]:
-    """Which texts hold words glued together: ``end.Then``, ``ofthe``, ``withmethods``.
+def missing_spaces(texts: Sequence[str]) -> list[bool]:
+    """Find texts in which a space between two words is missing: ``end.Then``, ``ofthe``, ``withmethods``.
 
-    One half is one of the commonest words, which every other line of prose begins or ends with; the other is a
-    word of the texts themselves, so that a small sample finds less. Meant for comparing shares: single hits can
-    be wrong, and most texts with a fault show it more than once.
+    One of the two words is among the commonest in English, which every other line of prose begins or ends with; the
+    other occurs elsewhere in the texts, so that a small sample finds fewer. Meant for comparing shares: single hits
+    can be wrong, and most texts with the fault show it more than once.
+
+    Returns:
+        One flag a text, in order.
     """
     words = [set(_WORD.findall(text.lower())) for text in texts]
     seen = Counter(word for found in words for word in found)

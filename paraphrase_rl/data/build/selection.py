@@ -1,6 +1,6 @@
-"""Which texts of several published sets go into one training set, and why the others do not.
+"""Selection of texts from several published sets for one training set, with the reasons for leaving texts out.
 
-A row is an AI text, beside its own human counterpart where its set says which that is. The choice depends on the
+A row is an AI text, with its human counterpart where its set says which that is. The choice depends on the
 texts and the seed alone, not on the order of rows or files.
 """
 
@@ -21,13 +21,13 @@ SHORTEST = 50
 """Words; shorter texts say little about who wrote them."""
 LONGEST = 360
 """Words of an AI text: at 1.4 tokens a word its rewrite fits the recipe's 512 tokens."""
-_ALIKE = "same text or opening as another"
+_ALIKE = "same text or opening as another one"
 _SURPLUS = "more than needed"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One AI text of a set, and the human text it belongs to where that is known."""
+class TrainingRow:
+    """One AI text of a set, and its human counterpart where that is known."""
 
     source: str
     rank: str
@@ -40,8 +40,8 @@ class Row:
 
 
 @dataclass
-class Candidates:
-    """What one set offers.
+class Offer:
+    """Texts of one set that can be drawn.
 
     Attributes:
         rows: one a pair, paired ones first, then in the order of their ranks.
@@ -50,24 +50,24 @@ class Candidates:
         left_out: documents not taken, by reason.
     """
 
-    rows: list[Row]
+    rows: list[TrainingRow]
     humans: list[Document]
     read: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
 
 def rank(text: str, seed: int) -> str:
-    """The place of a text in the draw: a hash of the seed and the text."""
+    """Place of a text in the draw: a hash of the seed and the text."""
     return hashlib.sha256(f"{seed}:{sha256_text(normalised(text))}".encode()).hexdigest()
 
 
-def candidates(source: str, documents: Iterable[Document], seed: int, at_most: int) -> Candidates:
-    """Go through a set once and keep what can be drawn from it.
+def read_offer(source: str, documents: Iterable[Document], seed: int, at_most: int) -> Offer:
+    """Read a set once and keep the texts that can be drawn from it.
 
     Of a pair, the AI text and the human text of the lowest rank are kept; of texts without a pair, the
     ``at_most`` lowest of each label, so that a set of any size fits into memory.
     """
-    offer = Candidates([], [])
+    offer = Offer([], [])
     pairs: dict[str, dict[str, tuple[str, Document]]] = {}
     alone = {"ai": _Lowest(at_most), "human": _Lowest(at_most)}
     for document in documents:
@@ -85,18 +85,18 @@ def candidates(source: str, documents: Iterable[Document], seed: int, at_most: i
             continue
         kept = pairs.setdefault(document.pair, {})
         if document.label in kept:
-            offer.left_out["a further text of its pair"] += 1
+            offer.left_out["another text of its pair was taken"] += 1
         kept[document.label] = min(
             kept.get(document.label, (drawn, document)), (drawn, document), key=lambda item: item[0]
         )
     for kept in pairs.values():
         if "ai" in kept:
             human = kept["human"][1] if "human" in kept else None
-            offer.rows.append(Row(source=source, rank=kept["ai"][0], ai=kept["ai"][1], human=human))
+            offer.rows.append(TrainingRow(source=source, rank=kept["ai"][0], ai=kept["ai"][1], human=human))
         else:
             if reason := alone["human"].add(*kept["human"]):
                 offer.left_out[reason] += 1
-    offer.rows += [Row(source=source, rank=drawn, ai=ai, human=None) for drawn, ai in alone["ai"]]
+    offer.rows += [TrainingRow(source=source, rank=drawn, ai=ai, human=None) for drawn, ai in alone["ai"]]
     offer.rows.sort(key=lambda row: (row.human is None, row.rank))
     offer.humans = [human for _, human in alone["human"]]
     return offer
@@ -104,21 +104,21 @@ def candidates(source: str, documents: Iterable[Document], seed: int, at_most: i
 
 @dataclass(frozen=True)
 class Selection:
-    """What was drawn: rows in the order of the draw, and human texts that stand alone, by set."""
+    """Texts drawn: rows in the order of the draw, and human texts without an AI counterpart, by set."""
 
-    rows: list[Row]
+    rows: list[TrainingRow]
     humans: dict[str, list[Document]]
 
 
-def select(offers: Mapping[str, Candidates], wanted: int) -> Selection:
-    """Draw rows: those whose group is known first, then from each set in turn, so that all give alike many.
+def select(offers: Mapping[str, Offer], wanted: int) -> Selection:
+    """Draw rows: first those whose group is known, then from each set in turn, so that all contribute equally.
 
-    No two rows share a text or an opening: continuations of one human text would otherwise lie on both sides
-    of a split. Human texts that stand alone are added: all whose group is known, and of each set as many as
-    its rows lack a counterpart.
+    No two rows share a text or an opening: otherwise continuations of one human text would be in two
+    splits. Human texts without an AI counterpart are added: all whose group is known, and from each set as many as
+    it has rows without a human counterpart.
     """
     seen: set[str] = set()
-    rows: list[Row] = []
+    rows: list[TrainingRow] = []
 
     def admit(source: str, documents: list[Document]) -> bool:
         keys = {key for document in documents for key in _keys(document)}
@@ -147,7 +147,7 @@ def select(offers: Mapping[str, Candidates], wanted: int) -> Selection:
     return Selection(rows, humans)
 
 
-def _in_turn(rows: Mapping[str, list[Row]]) -> Iterator[Row]:
+def _in_turn(rows: Mapping[str, list[TrainingRow]]) -> Iterator[TrainingRow]:
     queues = [iter(rows[name]) for name in sorted(rows)]
     while queues:
         for queue in list(queues):
@@ -174,7 +174,7 @@ def _unfit(document: Document) -> str:
 
 
 class _Lowest:
-    """The documents of the lowest ranks, at most so many; equal texts count once."""
+    """Documents of the lowest ranks, at most so many; equal texts count once."""
 
     def __init__(self, at_most: int) -> None:
         self._at_most = at_most
@@ -182,7 +182,7 @@ class _Lowest:
         self._kept: dict[str, Document] = {}
 
     def add(self, drawn: str, document: Document) -> str:
-        """Why a document is left out for this one, itself or another; empty while there is room."""
+        """Add a document; returns why it, or another one in its place, is left out; empty while there is room."""
         if drawn in self._kept:
             return _ALIKE
         self._kept[drawn] = document

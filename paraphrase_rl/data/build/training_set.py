@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from paraphrase_rl import __version__
-from paraphrase_rl.data.build.missing_spaces import glued
-from paraphrase_rl.data.build.selection import Candidates, Selection, candidates, rank, select
+from paraphrase_rl.data.build.missing_spaces import missing_spaces
+from paraphrase_rl.data.build.selection import Offer, Selection, rank, read_offer, select
 from paraphrase_rl.data.splits import split_documents
 from paraphrase_rl.errors import DataError, PrlError
 from paraphrase_rl.files import dumps, sha256_file, sha256_text, write_json, write_text
@@ -17,22 +17,22 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.types import Document
 
 SETS = ("mage", "raid", "detectrl", "hc3", "liang")
-"""What the recipe is made of, unless told otherwise; names of data set plug-ins."""
+"""Sets that the recipe's data is drawn from by default; names of data set plug-ins."""
 TRAIN, TEST, CALIBRATION = 4625, 1157, 500
-"""Rows of the recipe, and beside them rows for the detectors' thresholds: those of the recipe are never used
-for these (it has no such split)."""
+"""Rows of the published recipe, and further rows for the detectors' thresholds: the recipe has no calibration split,
+and its own rows are never used for thresholds."""
 LABELS = ("human", "ai")
 _GAP = 0.2
 
 
 @dataclass(frozen=True)
 class Built:
-    """What was written.
+    """Files that were written.
 
     Attributes:
         file: the data.
-        manifest: of the data, as it stands beside the file.
-        warnings: what a user of the data should know, one line each.
+        manifest: of the data, as saved next to the file.
+        warnings: faults and gaps of the data, one line each.
     """
 
     file: Path
@@ -41,8 +41,8 @@ class Built:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How many rows (AI texts) each split gets."""
+class RowCounts:
+    """Rows (AI texts) wanted in each split."""
 
     train: int = TRAIN
     test: int = TEST
@@ -60,19 +60,19 @@ def build(
     *,
     seed: int = 42,
     partial: bool = False,
-    plan: Plan = Plan(),
+    plan: RowCounts = RowCounts(),
 ) -> Built:
     """Draw the rows, deal them to the splits and write ``out`` and its manifest, ``OUT.manifest.json``.
 
     Args:
-        paths: data set plug-ins, each with the folder or file of its set; ``None`` = wherever it looks itself.
+        paths: data set plug-ins, each with the folder or file of its set; ``None`` = the plug-in's own default.
         partial: go on without sets that cannot be read and with fewer rows; the splits keep their proportions.
 
     Raises:
         DataError: a set cannot be read or there are too few rows, and not ``partial``; nothing to build from;
             ``out`` is there already and holds something else.
     """
-    offers: dict[str, Candidates] = {}
+    offers: dict[str, Offer] = {}
     about: dict[str, dict[str, object]] = {}
     missing: dict[str, PrlError] = {}
     for name in sorted(paths):
@@ -86,7 +86,7 @@ def build(
         raise _too_little(plan, drawn, offers, missing)
     documents = _in_order(_split(_documents(drawn), plan, seed), seed)
     text = "".join(dumps(row) + "\n" for row in map(_line, documents))
-    shares = _glued_shares(documents)
+    shares = _missing_space_shares(documents)
     manifest: dict[str, object] = {
         "made_by": f"paraphrase-rl {__version__}: prl data build",
         "seed": seed,
@@ -98,7 +98,7 @@ def build(
         "groups": _shares(documents, lambda d: d.document.group or "not known"),
         "domains": _shares(documents, lambda d: f"{d.source}/{d.document.domain}"),
         "sets": {
-            name: about[name] | _used(name, drawn, offers[name]) | {"glued_words": shares.get(name, {})}
+            name: about[name] | _used(name, drawn, offers[name]) | {"missing_spaces": shares.get(name, {})}
             for name in offers
         },
     }
@@ -114,17 +114,17 @@ class _Sourced:
 
 def _read(
     name: str, path: str | None, registry: Registry, seed: int, rows: int
-) -> tuple[Candidates, dict[str, object]]:
+) -> tuple[Offer, dict[str, object]]:
     options = {} if path is None else {"path": path}
     dataset = registry.build("datasets", name, options)
     # twice as many as could be drawn: some will share an opening with another
-    offer = candidates(name, dataset.documents(), seed, at_most=2 * rows)
+    offer = read_offer(name, dataset.documents(), seed, at_most=2 * rows)
     files: Callable[[], Mapping[str, str]] = getattr(dataset, "provenance", dict)  # other sets have none
     return offer, {"description": dataset.description(), "files": dict(files())}
 
 
 def _documents(drawn: Selection) -> list[_Sourced]:
-    """With ids and pairs that follow from the texts, whatever the files were called."""
+    """Give documents ids and pairs that follow from the texts, whatever the files were called."""
     found: list[_Sourced] = []
     for row in drawn.rows:
         pair = f"{row.source}-{row.rank[:16]}" if row.human is not None else None
@@ -139,8 +139,8 @@ def _named(document: Document, source: str, pair: str | None) -> Document:
     return replace(document, id=name, pair=pair, split=None)
 
 
-def _split(documents: Sequence[_Sourced], plan: Plan, seed: int) -> list[_Sourced]:
-    """AI texts first, so that their numbers are exact; then human texts follow theirs, or are dealt alike."""
+def _split(documents: Sequence[_Sourced], plan: RowCounts, seed: int) -> list[_Sourced]:
+    """Split AI texts first, so that their numbers are exact; then human texts follow their pair, or are split alike."""
     fractions = {"test_fraction": plan.test / plan.rows, "calibration_fraction": plan.calibration / plan.rows}
     ai = [d.document for d in documents if d.document.label == "ai"]
     dealt = {d.id: d.split for d in split_documents(ai, **fractions, seed=seed)}
@@ -150,7 +150,7 @@ def _split(documents: Sequence[_Sourced], plan: Plan, seed: int) -> list[_Source
 
 
 def _in_order(documents: Iterable[_Sourced], seed: int) -> list[_Sourced]:
-    """In the order of the draw: the first test prompts, which evaluations take, come from all sets."""
+    """Sort by the order of the draw, so that the first test prompts, which evaluations take, come from all sets."""
     return sorted(documents, key=lambda d: rank(d.document.text, seed))
 
 
@@ -177,7 +177,7 @@ def _shares(documents: Sequence[_Sourced], key: Callable[[_Sourced], str | None]
     }
 
 
-def _used(name: str, drawn: Selection, offer: Candidates) -> dict[str, object]:
+def _used(name: str, drawn: Selection, offer: Offer) -> dict[str, object]:
     rows = [row for row in drawn.rows if row.source == name]
     paired = sum(row.human is not None for row in rows)
     return {
@@ -190,12 +190,12 @@ def _used(name: str, drawn: Selection, offer: Candidates) -> dict[str, object]:
     }
 
 
-def _glued_shares(documents: Sequence[_Sourced]) -> dict[str, dict[str, float]]:
-    """Share of texts with glued words, by set and label."""
+def _missing_space_shares(documents: Sequence[_Sourced]) -> dict[str, dict[str, float]]:
+    """Share of texts with missing spaces, by set and label."""
     shares: dict[str, dict[str, float]] = {}
     for source in sorted({d.source for d in documents}):
         of_set = [d.document for d in documents if d.source == source]
-        found = glued([d.text for d in of_set])
+        found = missing_spaces([d.text for d in of_set])
         for label in LABELS:
             hits = [hit for d, hit in zip(of_set, found, strict=True) if d.label == label]
             if hits:
@@ -205,7 +205,7 @@ def _glued_shares(documents: Sequence[_Sourced]) -> dict[str, dict[str, float]]:
 
 def _warnings(manifest: Mapping[str, object], shares: Mapping[str, Mapping[str, float]]) -> Iterable[str]:
     if manifest["short_by"]:
-        yield f"{manifest['short_by']:,} rows fewer than the recipe's; steps and costs are smaller in proportion"
+        yield f"{manifest['short_by']:,} rows fewer than the recipe has; steps and costs are smaller in proportion"
     missing = manifest["missing"]
     assert isinstance(missing, dict)
     for name, why in missing.items():
@@ -213,33 +213,33 @@ def _warnings(manifest: Mapping[str, object], shares: Mapping[str, Mapping[str, 
     for name, share in shares.items():
         if len(share) == 2 and abs(share["human"] - share["ai"]) > _GAP:
             yield (
-                f"{name}: words are glued together in {share['human']:.0%} of its human and {share['ai']:.0%} of "
-                "its AI texts; a trained detector can go by that alone"
+                f"{name}: spaces between words are missing in {share['human']:.0%} of its human and "
+                f"{share['ai']:.0%} of its AI texts; a trained detector can tell them apart by that alone"
             )
 
 
 def _too_little(
-    plan: Plan, drawn: Selection, offers: Mapping[str, Candidates], missing: Mapping[str, PrlError]
+    plan: RowCounts, drawn: Selection, offers: Mapping[str, Offer], missing: Mapping[str, PrlError]
 ) -> DataError:
     used = Counter(row.source for row in drawn.rows)
     lines = [
-        f"{plan.rows:,} rows asked ({plan.train:,} train, {plan.test:,} test, {plan.calibration:,} calibration), "
+        f"{plan.rows:,} rows wanted ({plan.train:,} train, {plan.test:,} test, {plan.calibration:,} calibration), "
         f"{len(drawn.rows):,} found:"
     ]
     lines += [f"{name}: {used[name]:,} of {len(offers[name].rows):,} rows it has" for name in sorted(offers)]
     lines += [error.one_line for _, error in sorted(missing.items())]
     return DataError(
         "\n  ".join(lines),
-        "say where a set is with --from NAME=PATH (prl plugins show NAME says what it expects), "
+        "give the place of a set with --from NAME=PATH (prl plugins show NAME describes the files), "
         "or build from what there is with --partial",
     )
 
 
 def _write(out: Path, text: str, manifest: Mapping[str, object]) -> None:
-    """The manifest first: where the data is, its manifest is too."""
+    """Write the manifest first, so that data never exists without its manifest."""
     if out.exists() and sha256_file(out) != sha256_text(text):
         raise DataError(
-            f"{out} is there already, with other texts", "move it away, or name another with --out"
+            f"{out} exists already and holds other texts", "move it, or give another file with --out"
         )
     write_json(out.with_name(f"{out.stem}.manifest.json"), manifest)
     write_text(out, text)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.training.prompts import prompt_ids
 from paraphrase_rl.types import Rollout
 from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
@@ -30,9 +31,7 @@ class TrlPolicy:
         *,
         n: int,
         keys: Sequence[Sequence[int]],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
+        sampling: Sampling,
     ) -> list[list[Rollout]]:
         """``n`` rollouts for each conversation, as :class:`paraphrase_rl.plugin.protocols.Policy` says."""
         prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
@@ -45,9 +44,7 @@ class TrlPolicy:
                     prompts[at : at + at_once],
                     keys[at : at + at_once],
                     group_size=n,
-                    max_tokens=max_tokens,
-                    temperature=temperature,
-                    top_p=top_p,
+                    sampling=sampling,
                     end_ids=self.end_ids,
                     pad_id=self.tokenizer.pad_token_id or 0,
                 )

@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from transformers import DynamicCache
 
+from paraphrase_rl.recipe.schema import Sampling
+
 ATTEMPTS = 6
 """Draws from the full softmax before the nucleus is sorted out; at top_p 0.95 one in 10^8 gets that far."""
 
@@ -138,9 +140,7 @@ def sample_groups(
     keys: Sequence[Sequence[int]],
     *,
     group_size: int,
-    max_tokens: int,
-    temperature: float,
-    top_p: float,
+    sampling: Sampling,
     end_ids: Sequence[int],
     pad_id: int,
 ) -> list[Sampled]:
@@ -171,15 +171,15 @@ def sample_groups(
     logits = out.logits[:, -1].float().repeat_interleave(group_size, 0)
     attention = attention.repeat_interleave(group_size, 0)
     position = positions[:, -1].repeat_interleave(group_size, 0) + 1
-    noise = uniform_noise(keys, group_size, max_tokens).to(device)
+    noise = uniform_noise(keys, group_size, sampling.max_tokens).to(device)
     ends = torch.tensor(sorted(end_ids), device=device)
 
     rows = torch.arange(len(prompts) * group_size, device=device)
     alive = torch.ones_like(rows, dtype=torch.bool)
     results: list[tuple[list[int], list[float]]] = [([], []) for _ in range(len(rows))]
     finished = [False] * len(rows)
-    for step in range(max_tokens):
-        tokens, logprobs = draw(logits / temperature, noise[rows, step], top_p)
+    for step in range(sampling.max_tokens):
+        tokens, logprobs = draw(logits / sampling.temperature, noise[rows, step], sampling.top_p)
         ended = torch.isin(tokens, ends)
         for row, token, logprob, live, end in zip(
             rows.tolist(), tokens.tolist(), logprobs.tolist(), alive.tolist(), ended.tolist(), strict=True
@@ -189,7 +189,7 @@ def sample_groups(
                 results[row][1].append(logprob)
                 finished[row] = end
         alive = alive & ~ended
-        if not alive.any() or step + 1 == max_tokens:
+        if not alive.any() or step + 1 == sampling.max_tokens:
             break
         if 1 - alive.float().mean().item() >= DROP_FINISHED_AT:
             keep = alive.nonzero()[:, 0]

@@ -9,6 +9,7 @@ import numpy as np
 from tinker import types
 
 from paraphrase_rl.models.references import is_hub_id, load_tokenizer_alone, resolve
+from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.training.prompts import prompt_ids
 from paraphrase_rl.types import FloatArray, Rollout
 from paraphrase_rl_plugins.backends._tinker_service import Service
@@ -74,19 +75,16 @@ class TinkerPolicy:
         self,
         prompt: list[int],
         key: Sequence[int],
-        *,
         n: int,
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
+        sampling: Sampling,
     ) -> Any:
         """Ask for ``n`` samples of one prompt; returns the SDK's future."""
         settings = types.SamplingParams(
-            max_tokens=max_tokens,
+            max_tokens=sampling.max_tokens,
             seed=seed_of(key),
             stop=self.chat.ends,
-            temperature=temperature,
-            top_p=top_p,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
         )
         return self.service.submit(self.sampler.sample(types.ModelInput.from_ints(prompt), n, settings))
 
@@ -101,16 +99,11 @@ class TinkerPolicy:
         *,
         n: int,
         keys: Sequence[Sequence[int]],
-        temperature: float,
-        top_p: float,
-        max_tokens: int,
+        sampling: Sampling,
     ) -> list[list[Rollout]]:
         """``n`` rollouts for each conversation, as :class:`paraphrase_rl.plugin.protocols.Policy` says."""
         prompts = [self.chat.prompt(conversation) for conversation in conversations]
-        asked = [
-            self.ask(prompt, key, n=n, temperature=temperature, top_p=top_p, max_tokens=max_tokens)
-            for prompt, key in zip(prompts, keys, strict=True)
-        ]
+        asked = [self.ask(prompt, key, n, sampling) for prompt, key in zip(prompts, keys, strict=True)]
         answers = [self.service.wait(future, "sampling") for future in asked]
         return [
             self.chat.rollouts(group, prompt, answer)

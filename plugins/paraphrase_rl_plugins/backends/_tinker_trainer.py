@@ -132,7 +132,7 @@ class TinkerTrainer:
 
     def ask(self, step: int, policy: TinkerPolicy, version: int) -> Asked:
         """Send all groups of a step for sampling; the policy has been trained ``version`` steps."""
-        sampling, indices = self.session.recipe.sampling, self.session.order[step - 1]
+        indices = self.session.order[step - 1]
         prompts = [
             self.chat.prompt(self.session.conversation(self.session.train[index])) for index in indices
         ]
@@ -140,10 +140,8 @@ class TinkerTrainer:
             policy.ask(
                 prompt,
                 self.session.noise_key(step, index),
-                n=self.session.recipe.training.group_size,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                max_tokens=sampling.max_tokens,
+                self.session.recipe.training.group_size,
+                self.session.recipe.sampling,
             )
             for index, prompt in zip(indices, prompts, strict=True)
         ]

@@ -170,9 +170,7 @@ class RecipeTrainer(GRPOTrainer):
                     prompts,
                     [self.session.noise_key(step, index) for index in indices],
                     group_size=self.num_generations,
-                    max_tokens=self.max_completion_length,
-                    temperature=self.temperature,
-                    top_p=self.top_p,
+                    sampling=self.session.recipe.sampling,
                     end_ids=self.eos_token_ids,
                     pad_id=self._pad_id,
                 )

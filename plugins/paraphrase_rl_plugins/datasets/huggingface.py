@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.data.columns import SPLITS, TableOptions
+from paraphrase_rl.data.columns import TableOptions
+from paraphrase_rl.data.table_documents import by_split, dataset_documents
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.plugin.specs import Context, DatasetSpec
 from paraphrase_rl.types import Document
@@ -59,15 +60,7 @@ class HuggingFace:
         self._tables: Mapping[str, datasets.Dataset] | None = None
 
     def documents(self) -> Iterator[Document]:
-        for name, table in self._load().items():
-            self._options.check_columns(table.column_names, f"{self._options.name}, split {name}")
-            label = self._options.columns.get("label", "label")
-            names = getattr(table.features.get(label), "names", None)
-            for number, row in enumerate(table):
-                if names is not None:  # a ClassLabel: a number for a name, -1 for none
-                    row[label] = None if row[label] in (None, -1) else names[row[label]]
-                where = f"{self._options.name}, split {name}, row {number}"
-                yield self._options.document(row, where=where, id=f"{name}-{number}", split=SPLITS.get(name))
+        return dataset_documents(self._load(), self._options, self._options.name)
 
     def description(self) -> str:
         wanted = self._options
@@ -84,22 +77,8 @@ class HuggingFace:
 
     def _load(self) -> Mapping[str, datasets.Dataset]:
         if self._tables is None:
-            self._tables = _by_split(_load(self._options), self._options.split)
+            self._tables = by_split(_load(self._options), self._options.split or "rows")
         return self._tables
-
-
-def _by_split(loaded: Any, asked: str | None) -> Mapping[str, datasets.Dataset]:
-    import datasets
-
-    if isinstance(loaded, datasets.DatasetDict):
-        unknown = [name for name in loaded if name not in SPLITS]
-        if unknown and len(loaded) > 1:
-            raise DataError(
-                f"splits {', '.join(unknown)} are none of {', '.join(SPLITS)}",
-                "choose one with the option split",
-            )
-        return dict(loaded)
-    return {asked or "rows": loaded}
 
 
 def commit(info: Any) -> str | None:

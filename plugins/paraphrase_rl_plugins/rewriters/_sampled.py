@@ -70,9 +70,7 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> A
             [messages(prompt, text) for text in texts],
             n=n,
             keys=[noise_key(seed, text) for text in texts],
-            temperature=sampling.temperature,
-            top_p=sampling.top_p,
-            max_tokens=sampling.max_tokens,
+            sampling=sampling,
         )
         return [[Rewrite(text=one.text, finished=one.finished) for one in group] for group in groups]
 

@@ -23,7 +23,7 @@ from paraphrase_rl.errors import UsageError
 from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
-from paraphrase_rl.recipe.schema import Component, Prompt
+from paraphrase_rl.recipe.schema import Component, Prompt, Sampling
 from paraphrase_rl.types import Failure, Rewrite
 from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, OF_RUN, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
@@ -84,10 +84,12 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
         name,
         detector,
         with_given(default.prompt, system=options.system, instruction=options.instruction),
-        top_k=options.top_k,
-        top_p=options.top_p,
-        temperature=options.temperature,
-        max_tokens=options.max_tokens or default.sampling.max_tokens,
+        options.top_k,
+        Sampling(
+            temperature=options.temperature,
+            top_p=options.top_p,
+            max_tokens=options.max_tokens or default.sampling.max_tokens,
+        ),
     )
     return OneByOne(NAME, decoder.rewrite)
 
@@ -123,15 +125,11 @@ class GuidedDecoder:
         name: str,
         detector: Detector,
         prompt: Prompt,
-        *,
         top_k: int,
-        top_p: float,
-        temperature: float,
-        max_tokens: int,
+        sampling: Sampling,
     ) -> None:
         self.model, self.tokenizer, self.name, self.detector = model, tokenizer, name, detector
-        self.prompt, self.top_k, self.top_p = prompt, top_k, top_p
-        self.temperature, self.max_tokens = temperature, max_tokens
+        self.prompt, self.top_k, self.sampling = prompt, top_k, sampling
         ends = model.generation_config.eos_token_id
         self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
 
@@ -147,16 +145,16 @@ class GuidedDecoder:
 
         config = self.model.config.get_text_config()
         new = prompt_ids(self.tokenizer, messages(self.prompt, text))
-        if len(new) + self.max_tokens > config.max_position_embeddings:
+        if len(new) + self.sampling.max_tokens > config.max_position_embeddings:
             message = (
-                f"its prompt of {len(new)} tokens and {self.max_tokens} more are beyond the model's "
+                f"its prompt of {len(new)} tokens and {self.sampling.max_tokens} more are beyond the model's "
                 f"{config.max_position_embeddings}"
             )
             return Failure(index=0, owner=NAME, kind="too-long", message=message)
         cache = DynamicCache(config=config)
         written: list[int] = []
         finished = False
-        while not finished and len(written) < self.max_tokens:
+        while not finished and len(written) < self.sampling.max_tokens:
             with torch.inference_mode():
                 out = self.model(
                     input_ids=torch.tensor([new], device=self.model.device),
@@ -174,8 +172,8 @@ class GuidedDecoder:
         """Token ids, the most likely first: those before which less than ``top_p`` of the mass lies, at most top_k."""
         import torch
 
-        likely, ids = torch.softmax(logits / self.temperature, -1).sort(descending=True, stable=True)
-        inside = int((likely.cumsum(-1) - likely <= self.top_p).sum())
+        likely, ids = torch.softmax(logits / self.sampling.temperature, -1).sort(descending=True, stable=True)
+        inside = int((likely.cumsum(-1) - likely <= self.sampling.top_p).sum())
         return list(ids[: min(inside, self.top_k)].tolist())
 
     def _choose(self, written: Sequence[int], candidates: Sequence[int]) -> int:

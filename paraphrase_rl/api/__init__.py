@@ -1,5 +1,7 @@
 """The verbs of ``import paraphrase_rl as prl``. Everything the command ``prl`` does is one of these.
 
+``texts`` holds the verbs about texts and data, ``runs`` those about recipes and runs.
+
 Conventions, the same for every verb:
 
 - Texts, data sets, recipes and components come as Python values: names, mappings, paths, results.
@@ -12,19 +14,3 @@ Conventions, the same for every verb:
 - ``registry=`` takes the components to choose from; by default those of all installed plug-ins.
 - ``device=`` is a torch device; by default ``cuda`` where there is one and something runs on torch.
 """
-
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from paraphrase_rl.plugin.registry import Registry
-
-
-def _registry(registry: Registry | None) -> Registry:
-    """The registry given, else that of this process."""
-    if registry is not None:
-        return registry
-    from paraphrase_rl.plugin.registry import default_registry
-
-    return default_registry()

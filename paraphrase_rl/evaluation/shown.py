@@ -1,0 +1,90 @@
+"""The tables of an evaluation beside its cells, as people read them: one mapping a row, figures as text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from paraphrase_rl.evaluation.results import CLEAN, LONGEST_NAME, Results
+from paraphrase_rl.statistics.fairness import EVERYBODY
+from paraphrase_rl.statistics.records import at_rate
+from paraphrase_rl.tables import cell
+
+QUALITY = {
+    "semantic_similarity": "similarity",
+    "numbers_kept": "numbers",
+    "names_kept": "names",
+    "negations_kept": "negations",
+    "length_ratio": "length",
+    "edit_rate": "edits",
+    "perplexity_ratio": "perplexity",
+    "format": "format",
+    "nli_forward": "entails",
+    "nli_backward": "entailed",
+    "judge_meaning": "judge: meaning",
+    "judge_quality": "judge: quality",
+}
+"""Metrics of the table, with the heads of their columns; ``quality.jsonl`` and ``results.json`` have all."""
+
+
+def quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
+    """Means of the quality metrics, a row a rewriter."""
+    there = {row.metric for row in results.quality}
+    for rewriter in results.rewriters:
+        means = {r.metric: r.estimate for r in results.quality if r.rewriter == rewriter.label}
+        if means:
+            yield {
+                "rewriter": cell(rewriter.label, LONGEST_NAME),
+                **{
+                    head: means[m].in_short() if m in means else None
+                    for m, head in QUALITY.items()
+                    if m in there
+                },
+            }
+
+
+def transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
+    """Means over detectors by family, at the rate that verdicts are given at."""
+    for row in at_rate(results.transfer, results.about.target_fpr):
+        if row.rewriter != CLEAN:
+            yield {
+                "rewriter": cell(row.rewriter, LONGEST_NAME),
+                "family": cell(row.family, LONGEST_NAME),
+                "trained against": row.trained_against,
+                "detectors": len(row.detectors),
+                "TPR": f"{row.tpr_before.in_short()} -> {row.tpr_after}",
+                "ASR": str(row.attack_success_rate),
+            }
+
+
+def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
+    """False positive rates of the groups, where there are groups, each with its gap to the reference group."""
+    at = results.about.target_fpr
+    gaps = {(g.rewriter, g.detector, g.group, g.words): g for g in at_rate(results.fairness, at)}
+    for row in at_rate(results.false_positives, at):
+        gap = gaps.get((row.rewriter, row.detector, row.group, row.words))
+        if results.about.groups and row.group != EVERYBODY:
+            yield {
+                "rewriter": cell(row.rewriter, LONGEST_NAME),
+                "detector": cell(row.detector, LONGEST_NAME),
+                "words": row.words or "all",
+                "group": cell(row.group, LONGEST_NAME),
+                "rate": str(row.rate),
+                "n": row.rate.n,
+                "gap": f"{gap.gap} to {cell(gap.reference, LONGEST_NAME)}" if gap else None,
+            }
+
+
+def failures(results: Results) -> Iterator[str]:
+    """Why there are no figures: of detectors and rewriters as a whole, then of single cells."""
+    for detector in results.detectors:
+        if detector.failure:
+            yield f"detector {detector.name}: {detector.failure}"
+    for rewriter in results.rewriters:
+        if rewriter.failure:
+            yield f"rewriter {rewriter.label}: {rewriter.failure}"
+    broken = {d.name for d in results.detectors if d.failure} | {
+        r.label for r in results.rewriters if r.failure
+    }
+    for found in results.cells:
+        if found.failure and not {found.rewriter, found.detector} & broken:
+            yield f"{found.rewriter}, {found.detector}: {found.failed} of {found.texts}: {found.failure}"

@@ -1,0 +1,35 @@
+"""Torch devices: the default one, and whether one is there."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from paraphrase_rl.errors import UsageError
+
+
+def default_device(runs_on_torch: bool = True) -> str:
+    """``cuda`` where there is one, else ``cpu``; torch is asked only where it is needed and installed."""
+    if not runs_on_torch or find_spec("torch") is None:
+        return "cpu"
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that is not there before anything is done on it, or written over.
+
+    Raises:
+        UsageError: torch has no such device here.
+    """
+    if device == "cpu" or find_spec("torch") is None:
+        return
+    import torch
+
+    try:
+        meant = torch.device(device)
+        there = meant.type != "cuda" or (meant.index or 0) < torch.cuda.device_count()
+    except RuntimeError:
+        there = False
+    if not there:
+        raise UsageError(f"torch has no device {device!r} here", "cpu, cuda, or one such as cuda:1")

@@ -1,0 +1,106 @@
+"""A recipe with its data, before it runs: what was found, and whether a run may start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from paraphrase_rl.data.documents import Corpus, load_documents
+from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.preflight.checks import MAX_COST, Check, preflight
+from paraphrase_rl.recipe.cost import Prices, read_prices
+from paraphrase_rl.recipe.loading import LoadedRecipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspection:
+    """What was found.
+
+    Attributes:
+        checks: of the recipe.
+        corpus: its texts; ``None`` where they cannot be read.
+        unread: why they cannot.
+    """
+
+    checks: tuple[Check, ...]
+    corpus: Corpus | None
+    unread: PrlError | None
+
+    def all_checks(self) -> tuple[Check, ...]:
+        """The checks, before them the data that cannot be read as one more."""
+        if self.unread is None:
+            return self.checks
+        return (Check("data", "error", self.unread.one_line), *self.checks)
+
+    def texts(self) -> Corpus:
+        """The recipe's texts, where nothing keeps a run from starting.
+
+        Raises:
+            CostError: it could cost more than it may, and nothing else is wrong.
+            RecipeError: something else is. Where several things are, each is a note of the error, one line each.
+            PrlError: the texts cannot be read, and nothing else is wrong.
+        """
+        if self.corpus is None:  # without texts a cost cannot be told either
+            failed = [c for c in self.checks if c.level == "error" and c.name != MAX_COST]
+        else:
+            failed = [c for c in self.checks if c.level == "error"]
+        if not failed:
+            if self.corpus is None:
+                assert self.unread is not None
+                raise self.unread
+            return self.corpus
+        told = [*([self.unread.one_line] if self.unread else []), *(check.message for check in failed)]
+        wrong = list(dict.fromkeys(told))
+        if len(wrong) == 1 and failed[0].name == MAX_COST:
+            raise CostError(wrong[0])
+        if len(wrong) == 1:
+            raise RecipeError(wrong[0], "`prl check` shows all findings")
+        error = RecipeError(
+            f"{len(wrong)} things keep this run from starting", "`prl check` shows all findings"
+        )
+        for line in wrong:
+            error.add_note(f"- {line}")
+        raise error
+
+
+def inspect(
+    loaded: LoadedRecipe,
+    registry: Registry,
+    backend: str,
+    *,
+    seconds_per_step: float | None = None,
+    prices: Prices | None = None,
+    max_cost: float | None = None,
+) -> Inspection:
+    """Read a recipe's data and check the recipe with it; see :func:`paraphrase_rl.preflight.checks.preflight`."""
+    settings = loaded.recipe.data
+    corpus, unread = None, None
+    try:
+        corpus = load_documents(settings.source, settings, registry)
+    except PrlError as error:
+        unread = error
+    checks = preflight(
+        loaded,
+        registry,
+        corpus,
+        backend,
+        seconds_per_step=seconds_per_step,
+        prices=prices,
+        max_cost=max_cost,
+    )
+    return Inspection(checks=tuple(checks), corpus=corpus, unread=unread)
+
+
+def prices_of(registry: Registry, backend: str, file: Path | None) -> Prices | None:
+    """The price table of a file, else the backend's own; ``None`` where nothing is charged.
+
+    Raises:
+        RecipeError: see :func:`paraphrase_rl.recipe.cost.read_prices`.
+    """
+    if file is None:
+        try:
+            file = registry.spec("backends", backend).prices
+        except PluginError:
+            return None  # preflight says that there is no such backend
+    return read_prices(file) if file is not None else None

@@ -1,0 +1,30 @@
+"""Which backend is meant, with its options: as asked for, or as a run recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.runs.reader import manifest_of
+
+DEFAULT_BACKEND = "trl"
+
+
+@dataclass(frozen=True)
+class ChosenBackend:
+    """A backend by name, with the options to build it with."""
+
+    name: str = DEFAULT_BACKEND
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def backend_of_run(run: Path, options: Mapping[str, Any]) -> ChosenBackend:
+    """The backend that a run was trained on, with its options then; ``options`` win over those.
+
+    Raises:
+        RunError: there is no run, or its manifest is damaged.
+    """
+    began = manifest_of(run)
+    return ChosenBackend(began["backend"], {**began.get("backend_options", {}), **options})

@@ -1,0 +1,25 @@
+"""The processes of one training: one, or several that a launcher started and told their number."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes and reports: the only one, or the first of several."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def are_several() -> bool:
+    """Whether a launcher started this process, perhaps beside others."""
+    return "WORLD_SIZE" in os.environ
+
+
+def first_accelerator() -> str:
+    """The torch device to train on: the process's own CUDA device where there is one, else ``cpu``."""
+    if find_spec("torch") is None:
+        return "cpu"  # what needs torch says so
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if torch.cuda.is_available() else "cpu"

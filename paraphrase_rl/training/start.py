@@ -1,0 +1,181 @@
+"""A training from its recipe to its end, or the rest of one: check, calibrate, prepare, carry out."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.ensemble import build_detector, calibrate, load_ensemble
+from paraphrase_rl.detection.threshold import usual_rates
+from paraphrase_rl.detection.trainable import keep_fitted
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.plugin.protocols import Backend
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.preflight.inspection import inspect, prices_of
+from paraphrase_rl.progress import Report, reporter
+from paraphrase_rl.recipe.loading import LoadedRecipe, dump_recipe
+from paraphrase_rl.runs.backend import ChosenBackend
+from paraphrase_rl.runs.directory import RunDirectory
+from paraphrase_rl.runs.manifest import manifest
+from paraphrase_rl.runs.reader import manifest_of
+from paraphrase_rl.training.processes import is_first
+from paraphrase_rl.training.reward import build_reward
+from paraphrase_rl.training.session import TrainingSession
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a training is started from.
+
+    Attributes:
+        loaded: the recipe; that of the run where one is resumed.
+        folder: the run directory.
+        resume: whether the directory holds a run to continue.
+        backend: where to train.
+        device: torch device of the detectors, the rewards, and a local backend.
+        max_cost: the most that the run may cost, in the currency of the prices; ``None`` = any sum.
+        prices: a price table to use instead of the backend's own.
+        report: passes on what happens, with the steps done after each.
+        stop_requested: asked after each step; where it says True, the run stops there with a checkpoint.
+    """
+
+    loaded: LoadedRecipe
+    folder: Path
+    resume: bool
+    backend: ChosenBackend
+    device: str
+    max_cost: float | None = None
+    prices: Path | None = None
+    report: Report
+    stop_requested: Callable[[], bool]
+
+
+def train(start: Start, registry: Registry) -> str:
+    """Check, calibrate and train. Of several processes the first one writes and reports.
+
+    Returns:
+        How it ended: ``completed`` or ``interrupted``.
+
+    Raises:
+        RunError: the directory cannot be used, or the data or a model changed since the run began.
+        CostError: the run could cost more than it may.
+        RecipeError: something else keeps the run from starting; several things are notes of the error.
+        PrlError: what a component, a model or the data has to say.
+    """
+    if not is_first():
+        start = replace(start, report=reporter(None))
+    open_directory = RunDirectory.resume if start.resume else RunDirectory.create
+    directory = open_directory(start.folder, writes=is_first())
+    try:
+        if directory.finished:
+            start.report(f"{start.folder} is complete: there is nothing left to do")
+            return "completed"
+        on = start.backend
+        registry.spec("backends", on.name)  # a name that is none is told by itself
+        prices = prices_of(registry, on.name, start.prices)
+        found = inspect(start.loaded, registry, on.name, prices=prices, max_cost=start.max_cost)
+        corpus = found.texts()
+        backend = registry.build("backends", on.name, on.options, Context(device=start.device))
+        session = _prepare(start, registry, corpus, directory)
+        return _carry_out(session, backend, registry)
+    finally:
+        directory.close()
+
+
+def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDirectory) -> TrainingSession:
+    """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
+    recipe, folder, checkpoint = start.loaded.recipe, start.folder, None
+    facts = manifest(
+        recipe,
+        registry,
+        corpus,
+        backend=start.backend.name,
+        options=start.backend.options,
+        device=start.device,
+    )
+    context = Context(device=start.device)
+    if start.resume:
+        _check_same_inputs(folder, facts)
+        ensemble = load_ensemble(folder / "calibration.json", registry, context)
+        checkpoint = directory.last_checkpoint()
+    else:
+        names = ", ".join(detector.name for detector in recipe.detectors)
+        start.report(f"calibrating {names} on held-out texts of {corpus.source}")
+        ensemble = calibrate(
+            [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
+            corpus.select(split="calibration"),
+            usual_rates(recipe.calibration.target_fpr),
+            source=corpus.source,
+            excerpt_words=recipe.data.excerpt_words,
+            combine=recipe.ensemble.combine,
+        )
+    train = corpus.select(split="train", label="ai")
+    context = Context(device=start.device, ensemble=ensemble)
+    reward = build_reward(recipe, registry, context, any(d.group for d in train))
+    for note in (*ensemble.warnings(), *reward.notes):
+        start.report(f"note: {note}")
+    if start.resume:
+        directory.rewind(checkpoint[0] if checkpoint else -1)
+        where = f"after step {checkpoint[0]}" if checkpoint else "from its beginning"
+        start.report(f"resuming {folder} {where}")
+    else:
+        if directory.writes:
+            kept = keep_fitted(ensemble, registry, folder / "detectors", directory.keep_folder)
+            kept.to_file(folder / "calibration.json", directory.keep)
+        directory.begin(dump_recipe(start.loaded), facts)
+    return TrainingSession(
+        recipe=recipe,
+        directory=directory,
+        train=train,
+        test=corpus.select(split="test", label="ai"),
+        reward=reward,
+        report=start.report,
+        observe=registry.plugins.on_step_end,
+        stop_requested=start.stop_requested,
+        resume_from=checkpoint,
+    )
+
+
+def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -> str:
+    """Train; however it ends, say so in the run's events, to the observers, and how to go on to the person."""
+    directory, folder, plugins = session.directory, session.folder, registry.plugins
+    resumed_after = session.resume_from[0] if session.resume_from else None
+    directory.event("start", resumed_after=resumed_after, steps=session.steps)
+    plugins.on_run_start(folder, session.recipe.model_dump())
+    status = "failed"
+    try:
+        status = backend.train(session).status
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    finally:
+        with suppress(RunError):  # the disk may be full, which is then what the run failed of
+            directory.event("end", status=status)
+        plugins.on_run_end(folder, status)
+        if status == "completed":
+            session.report(f"next: prl evaluate {shlex.quote(str(folder))}")
+        elif directory.rows("evaluations.jsonl"):
+            session.report(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
+    return status
+
+
+def _check_same_inputs(folder: Path, now: dict[str, Any]) -> None:
+    """Refuse texts or models that changed since the run began: its numbers would mean something else."""
+    then = manifest_of(folder)
+    if then["data"]["digest"] != now["data"]["digest"]:
+        raise RunError(
+            f"the data of {folder} has changed since the run began",
+            "bring the same texts back, or start a new run",
+        )
+    for reference, revision in now["models"].items():
+        if then["models"].get(reference) != revision:
+            raise RunError(
+                f"model {reference} has changed since {folder} began",
+                "bring the same model back, or start a new run",
+            )
