@@ -33,6 +33,7 @@ from paraphrase_rl.files import (
     copy_file,
     inside,
     json_text,
+    left_behind,
     lock_folder,
     read_jsonl,
     remove,
@@ -47,6 +48,7 @@ STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jso
 LEDGER = "checkpoints.jsonl"
 _LOCK = ".lock"
 _WRITTEN_TO = (_LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
+_OF_A_START = frozenset({"calibration.json", "manifest.json", "recipe.yaml"})
 _MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
 """A start that has a row in one of these is worth resuming."""
 _DAMAGED = "the file was edited or damaged, or comes from elsewhere: bring back the one of this run"
@@ -84,7 +86,8 @@ class RunDirectory:
                 f"{folder} holds a run already",
                 f"continue it with --resume {folder}, or choose another --out",
             )
-        run._refuse_foreign()  # before there is a lock, which would be a change already
+        if not is_running(folder):
+            run._refuse_foreign()  # before there is a lock, which would be a change already
         run._made = not folder.exists()
         run._acquire()
         run._new = True
@@ -219,7 +222,7 @@ class RunDirectory:
     def _remove_written(self, wrote: Mapping[str, str | None]) -> None:
         for name in reversed(list(_entries(self.folder))):  # what a folder holds before the folder
             if _is_as_noted(self.folder, name, wrote):
-                if wrote[name] is None:
+                if wrote.get(name, "") is None:
                     with suppress(OSError):  # it holds something of somebody else
                         (self.folder / name).rmdir()
                 else:
@@ -379,6 +382,9 @@ class RunDirectory:
                 write_jsonl(
                     self.folder / name, [row for row in self.rows(name) if row.get("step", step) <= step]
                 )
+        for path in self.folder.iterdir():
+            if left_behind(path) in {*_OF_A_START, *STEP_FILES, LEDGER}:
+                path.unlink()
         remove(self.unfinished)
 
 
@@ -461,10 +467,15 @@ def _entries(folder: Path) -> Iterator[str]:
 
 
 def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bool:
-    """Whether an entry of a folder is what was noted, unchanged since."""
+    """Whether an entry of a folder is what was noted, unchanged since, or what a kill left of writing it."""
     path = folder / name
-    if name not in noted or path.is_symlink():
+    if path.is_symlink():
         return False
+    if name not in noted:
+        written = left_behind(path)
+        return written in _OF_A_START or (
+            written is not None and (Path(name).parent / written).as_posix() in noted
+        )
     digest = noted[name]
     return path.is_dir() if digest is None else path.is_file() and sha256_file(path) == digest
 

@@ -197,6 +197,70 @@ def test_a_start_killed_at_any_moment_does_not_block_the_next(tmp_path: Path) ->
     assert (tmp_path / "run" / "recipe.yaml").is_file()
 
 
+WRITING = """
+import os, signal, sys
+from pathlib import Path
+from paraphrase_rl.training.run import RunDirectory
+
+whole, at = os.fsync, sys.argv[2]
+def fsync(stream):
+    if f"/.{at}." in os.readlink(f"/proc/self/fd/{stream}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(stream)
+os.fsync = fsync
+run = RunDirectory.create(Path(sys.argv[1], "run"))
+run.keep_folder(Path(sys.argv[1], "trained"), run.folder / "detectors" / "tfidf")
+run.keep(run.folder / "calibration.json", "{}")
+run.begin("model: tiny", {})
+"""
+
+
+@pytest.mark.parametrize("at", ["model.json", "calibration.json", "manifest.json", "recipe.yaml"])
+def test_a_start_killed_while_it_wrote_a_file_does_not_block_the_next(tmp_path: Path, at: str) -> None:
+    put(tmp_path / "trained" / "model.json")
+    ended = subprocess.run([sys.executable, "-c", WRITING, str(tmp_path), at], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert list((tmp_path / "run").rglob(f".{at}.*"))
+    RunDirectory.create(tmp_path / "run").close()
+    assert state(tmp_path / "run").keys() <= {".lock"}
+
+
+def dead_process() -> int:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return ended.pid
+
+
+def test_only_what_a_dead_process_of_ours_was_writing_is_removed(tmp_path: Path) -> None:
+    dead, mine = dead_process(), os.getpid()
+    for name in (f".calibration.json.{dead}", f".recipe.yaml.{mine}"):
+        put(tmp_path / "run" / name)
+    RunDirectory.create(tmp_path / "run").close()
+    assert state(tmp_path / "run").keys() == set()
+    for name in (
+        f".calibration.json.{os.getppid()}",
+        ".manifest.json.1",
+        f".thesis.tex.{dead}",
+        f"calibration.json.{dead}",
+        f".calibration.json.{dead}~",
+        f".calibration.json.{10**40}",
+        f"deep/.calibration.json.{dead}",
+    ):
+        put(tmp_path / name / name)
+        before = state(tmp_path / name)
+        with pytest.raises(RunError, match="is not empty"):
+            RunDirectory.create(tmp_path / name)
+        assert state(tmp_path / name) == before
+
+
+def test_going_on_removes_what_the_killed_process_was_writing(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", 2)
+    put(run.folder / f".checkpoints.jsonl.{dead_process()}")
+    put(run.folder / f".notes.txt.{dead_process()}")
+    run.rewind(2)
+    assert [path.name.split(".")[1] for path in run.folder.glob(".*.*")] == ["notes"]
+
+
 def test_what_was_changed_after_a_killed_start_is_somebodys(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path)
     run.keep(tmp_path / "calibration.json", "{}")
