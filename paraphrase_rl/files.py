@@ -268,7 +268,7 @@ def read_jsonl(path: Path, keys: Collection[str] = ()) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: nested thousands deep
             if number == len(lines):
                 break
             raise RunError(f"{path}, line {number}: not JSON", _DAMAGED) from error

@@ -30,5 +30,5 @@ def chosen(name: str | None, options: Sequence[str], run: Path | None) -> Chosen
         return ChosenBackend(name or "trl", given)
     from paraphrase_rl.training.history import manifest_of
 
-    began = manifest_of(run)
+    began = manifest_of(run, ["backend"])
     return ChosenBackend(began["backend"], {**began.get("backend_options", {}), **given})

@@ -276,8 +276,8 @@ def _same_inputs(folder: Path, now: dict[str, Any]) -> None:
     """The same texts and models as when the run began, or its numbers would mean something else."""
     from paraphrase_rl.training.history import manifest_of
 
-    then = manifest_of(folder)
-    if then["data"]["digest"] != now["data"]["digest"]:
+    then = manifest_of(folder, ["data", "models"])
+    if then["data"].get("digest") != now["data"]["digest"]:
         raise RunError(
             f"the data of {folder} has changed since the run began",
             "bring the same texts back, or start a new run",
