@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -17,6 +18,7 @@ from typing import IO, Any
 from paraphrase_rl.errors import PrlError, RunError
 
 _DAMAGED = "the file was edited or damaged"
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,9})")
 
 
 def home() -> Path:
@@ -156,6 +158,25 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
             raise
 
 
+def left_behind(path: Path) -> str | None:
+    """Name of the file that a process was writing here when it was killed; ``None`` = this is no such thing, or the
+    process is still at it."""
+    found = _TEMPORARY.fullmatch(path.name)
+    if found is None or path.is_symlink() or not path.is_file():
+        return None
+    process = int(found["process"])
+    if process != os.getpid():  # in a container every process may have the number of the one before
+        try:
+            os.kill(process, 0)
+        except (ProcessLookupError, OverflowError):
+            pass
+        except PermissionError:  # of another user, alive
+            return None
+        else:
+            return None
+    return found["name"]
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all (temporary file beside it, then rename).
 
@@ -247,7 +268,7 @@ def read_jsonl(path: Path, keys: Collection[str] = ()) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:  # RecursionError: nested thousands deep
             if number == len(lines):
                 break
             raise RunError(f"{path}, line {number}: not JSON", _DAMAGED) from error

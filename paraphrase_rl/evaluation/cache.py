@@ -30,6 +30,15 @@ from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, Scores
 
 FOLDER = "cache"
+WRITTEN = (
+    "results.json",
+    "calibration.json",
+    "documents.jsonl",
+    "rewrites.jsonl",
+    "scores.jsonl",
+    "quality.jsonl",
+    FOLDER,
+)
 
 
 def key_of(*parts: object) -> str:
@@ -142,8 +151,20 @@ def claimed(folder: Path) -> Iterator[None]:
     """The folder of an evaluation for this process alone, made where there is none.
 
     Raises:
-        EvaluationError: it cannot be written, or another evaluation works in it.
+        EvaluationError: it cannot be written, another evaluation works in it, or it is a run, or holds a file of
+            somebody else under a name that an evaluation writes.
     """
+    if (folder / "recipe.yaml").exists():
+        raise EvaluationError(
+            f"{folder} is a run, whose calibration.json would be written over", "choose another --out"
+        )
+    if not (folder / ".lock").is_file():  # whoever writes there claims it first
+        for name in WRITTEN:
+            if os.path.lexists(folder / name):
+                raise EvaluationError(
+                    f"{folder} is no evaluation's, and holds {name}, which would be written over",
+                    "choose another --out; nothing in it was changed",
+                )
     lock = lock_folder(folder, EvaluationError, "another evaluation works")
     try:
         yield

@@ -19,9 +19,10 @@ from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
 from paraphrase_rl.evaluation.results import CLEAN
-from paraphrase_rl.files import read_jsonl, sha256_file, sha256_texts
+from paraphrase_rl.files import sha256_file, sha256_texts
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
+from paraphrase_rl.runs.directory import ledger
 from paraphrase_rl.types import Document
 
 if TYPE_CHECKING:
@@ -226,7 +227,7 @@ def with_checkpoints(recipe: Recipe, run: Path) -> Recipe:
     Raises:
         EvaluationError: it holds none.
     """
-    steps = sorted({int(row["step"]) for row in read_jsonl(run / "checkpoints.jsonl")})
+    steps = sorted({row["step"] for row in ledger(run)})
     if not steps:
         raise EvaluationError(f"{run} holds no checkpoints", "leave out --checkpoints")
     options = next((a.options for a in recipe.rewriters if a.name == POLICY), {})

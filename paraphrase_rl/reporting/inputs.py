@@ -15,6 +15,7 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import dumps, read_jsonl
 from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
+from paraphrase_rl.runs.directory import rows_of
 
 Row = dict[str, Any]
 
@@ -114,15 +115,11 @@ def read_inputs(folder: Path, evaluation: Path | None = None) -> ReportInputs:
             if read["verdict"].fairness is not None:
                 with suppress(EvaluationError):  # it may be gone since
                     read["fairness"] = Results.read(Path(read["verdict"].fairness))
-        read |= _tables(folder, _OF_RUN)
+        read |= {name: rows_of(folder, f"{name}.jsonl", keys) for name, keys in _OF_RUN.items()}
     if evaluation is not None:
         read["results"] = Results.read(evaluation)
-        read |= _tables(evaluation, _OF_EVALUATION)
+        read |= {n: read_jsonl(evaluation / f"{n}.jsonl", keys) for n, keys in _OF_EVALUATION.items()}
     return ReportInputs(name=str(folder), run=folder if is_run else None, evaluation=evaluation, **read)
-
-
-def _tables(folder: Path, names: Mapping[str, Collection[str]]) -> dict[str, list[Row]]:
-    return {name: read_jsonl(folder / f"{name}.jsonl", keys) for name, keys in names.items()}
 
 
 def _verdict(run: Path, evaluation: Path | None) -> Verdict:

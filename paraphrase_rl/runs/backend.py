@@ -26,5 +26,5 @@ def backend_of_run(run: Path, options: Mapping[str, Any]) -> ChosenBackend:
     Raises:
         RunError: there is no run, or its manifest is damaged.
     """
-    began = manifest_of(run)
+    began = manifest_of(run, ["backend"])
     return ChosenBackend(began["backend"], {**began.get("backend_options", {}), **options})

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from paraphrase_rl.files import (
     copy_file,
     inside,
     json_text,
+    left_behind,
     lock_folder,
     read_jsonl,
     remove,
@@ -45,8 +46,25 @@ from paraphrase_rl.files import (
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
 """Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
 LEDGER = "checkpoints.jsonl"
+_SHAPES: Mapping[str, Mapping[str, type]] = {
+    "metrics.jsonl": {"step": int, "metrics": dict},
+    "evaluations.jsonl": {"step": int, "metrics": dict, "prompts": dict},
+    "samples.jsonl": {
+        "step": int,
+        "kind": str,
+        "id": str,
+        "source": str,
+        "rewrite": str,
+        "total": float,
+        "terms": dict,
+        "details": dict,
+    },
+    "events.jsonl": {"step": int, "event": str, "time": str},
+}
+"""Of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
 _LOCK = ".lock"
 _WRITTEN_TO = (_LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
+_OF_A_START = frozenset({"calibration.json", "manifest.json", "recipe.yaml"})
 _MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
 """A start that has a row in one of these is worth resuming."""
 _DAMAGED = "the file was edited or damaged, or comes from elsewhere: bring back the one of this run"
@@ -84,7 +102,8 @@ class RunDirectory:
                 f"{folder} holds a run already",
                 f"continue it with --resume {folder}, or choose another --out",
             )
-        run._refuse_foreign()  # before there is a lock, which would be a change already
+        if not is_running(folder):
+            run._refuse_foreign()  # before there is a lock, which would be a change already
         run._made = not folder.exists()
         run._acquire()
         run._new = True
@@ -219,7 +238,7 @@ class RunDirectory:
     def _remove_written(self, wrote: Mapping[str, str | None]) -> None:
         for name in reversed(list(_entries(self.folder))):  # what a folder holds before the folder
             if _is_as_noted(self.folder, name, wrote):
-                if wrote[name] is None:
+                if wrote.get(name, "") is None:
                     with suppress(OSError):  # it holds something of somebody else
                         (self.folder / name).rmdir()
                 else:
@@ -240,9 +259,9 @@ class RunDirectory:
         if name in _MEASURED:
             self._new = False
 
-    def rows(self, name: str) -> list[dict[str, Any]]:
-        """Rows of one of the JSON-lines files, empty when there is none."""
-        return read_jsonl(self.folder / name)
+    def rows(self, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
+        """Rows of one of the JSON-lines files, empty when there is none; see :func:`rows_of`."""
+        return rows_of(self.folder, name, keys)
 
     def event(self, kind: str, **details: object) -> None:
         """Note that something happened, with the time."""
@@ -339,6 +358,11 @@ class RunDirectory:
         """
         rows = ledger(self.folder)
         self._refuse_unlisted(rows)
+        if not rows and (self.folder / LEDGER).exists():
+            raise RunError(
+                f"{self.folder / LEDGER} is empty, as no run leaves it",
+                "bring it back; if the run never had a checkpoint, delete the file",
+            )
         periodic = [row for row in rows if row["kind"] == "periodic"]
         for row in reversed(periodic):
             if is_there(self.folder, row):
@@ -371,15 +395,51 @@ class RunDirectory:
         if not self.writes:
             return
         rows = ledger(self.folder)
+        there = [name for name in STEP_FILES if (self.folder / name).exists()]
+        tables = {name: self.rows(name) for name in there}  # all are read before one is written
         self._keep_rows(
             rows, [r for r in rows if r["step"] <= step and ("reference" in r or is_there(self.folder, r))]
         )
-        for name in STEP_FILES:
-            if (self.folder / name).exists():
-                write_jsonl(
-                    self.folder / name, [row for row in self.rows(name) if row.get("step", step) <= step]
-                )
+        for name, table in tables.items():
+            write_jsonl(self.folder / name, [row for row in table if row.get("step", step) <= step])
+        for path in self.folder.iterdir():
+            if left_behind(path) in {*_OF_A_START, *STEP_FILES, LEDGER}:
+                path.unlink()
         remove(self.unfinished)
+
+
+def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Rows of one of a run's JSON-lines files, empty when there is none.
+
+    Args:
+        folder: of the run.
+        name: of the file.
+        keys: that every row must have.
+
+    Raises:
+        RunError: a row lacks a key, or holds what no run writes.
+    """
+    if name == LEDGER:
+        return ledger(folder)
+    rows = read_jsonl(folder / name, keys)
+    for number, row in enumerate(rows, start=1):
+        for key, kind in _SHAPES.get(name, {}).items():
+            if key in row and (wrong := _wrong(row[key], kind)):
+                raise RunError(
+                    f"{folder / name}, row {number}: not what a run writes: {key}{wrong}", _DAMAGED
+                )
+    return rows
+
+
+def _wrong(value: object, kind: type) -> str:
+    """What keeps a value from being of a kind; empty where nothing does."""
+    if kind is float and value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        return f" is {value!r:.80}"
+    if isinstance(value, dict):
+        return next((f": {name}{why}" for name, held in value.items() if (why := _wrong(held, float))), "")
+    return ""
 
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
@@ -461,10 +521,15 @@ def _entries(folder: Path) -> Iterator[str]:
 
 
 def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bool:
-    """Whether an entry of a folder is what was noted, unchanged since."""
+    """Whether an entry of a folder is what was noted, unchanged since, or what a kill left of writing it."""
     path = folder / name
-    if name not in noted or path.is_symlink():
+    if path.is_symlink():
         return False
+    if name not in noted:
+        written = left_behind(path)
+        return written in _OF_A_START or (
+            written is not None and (Path(name).parent / written).as_posix() in noted
+        )
     digest = noted[name]
     return path.is_dir() if digest is None else path.is_file() and sha256_file(path) == digest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +20,16 @@ from paraphrase_rl.runs.directory import has_expired, is_running, is_there, ledg
 from paraphrase_rl.types import FloatArray
 
 _Row = TypeVar("_Row")
+_MANIFEST = {"backend": str, "backend_options": dict, "data": dict, "models": dict}
+"""Of the keys of a manifest that the core reads."""
 
 
-def manifest_of(run: Path) -> dict[str, Any]:
+def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     """What a run was when it began.
+
+    Args:
+        run: its directory.
+        keys: that the manifest must have.
 
     Raises:
         RunError: there is no run, or its manifest is damaged.
@@ -32,9 +38,19 @@ def manifest_of(run: Path) -> dict[str, Any]:
     if not path.exists():
         raise RunError(f"{run} holds no run", "name the directory of a run: it has a manifest.json")
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}", "the run is damaged: start a new one") from error
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError(f"it holds {found!r:.80}, not what a run was")
+        for key in {*keys, *(_MANIFEST.keys() & found.keys())}:
+            if key not in found:
+                raise ValueError(f"it lacks {key}")
+            if not isinstance(found[key], _MANIFEST.get(key, object)):
+                raise ValueError(f"{key} is {found[key]!r:.80}")
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(
+            f"cannot read {path}: {error}",
+            "the file was edited or damaged: bring it back, or start a new run",
+        ) from error
     return found
 
 

@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.runs.directory import rows_of
 from paraphrase_rl.tables import Table, record
 
 SHOWN = 3
@@ -103,7 +103,7 @@ def summarise(folder: Path) -> Summary:
     Raises:
         RunError: nothing was evaluated there.
     """
-    evaluations = read_jsonl(folder / "evaluations.jsonl")
+    evaluations = rows_of(folder, "evaluations.jsonl", ("step", "metrics", "prompts"))
     if not evaluations:
         raise RunError(f"{folder} holds no evaluation", "name the directory of a run that has begun")
     first, last = evaluations[0], evaluations[-1]
@@ -127,7 +127,9 @@ def summarise(folder: Path) -> Summary:
     ]
     samples = [
         row
-        for row in read_jsonl(folder / "samples.jsonl")
+        for row in rows_of(
+            folder, "samples.jsonl", ("step", "kind", "id", "source", "rewrite", "total", "terms", "details")
+        )
         if row["kind"] == "evaluation" and row["step"] == last["step"] and row["total"] is not None
     ]
     return Summary(

@@ -62,7 +62,7 @@ class TrainingSession:
     def __post_init__(self) -> None:
         self.order = prompt_order(len(self.train), self.recipe.training)
         self._rows: list[Mapping[str, float]] = [
-            row["metrics"] for row in self.directory.rows("metrics.jsonl")
+            row["metrics"] for row in self.directory.rows("metrics.jsonl", ("step", "metrics"))
         ]
         self._alarmed: set[str] = set(alarms(self._rows))
         self._durations: deque[float] = deque(maxlen=10)
@@ -196,7 +196,7 @@ class TrainingSession:
     def evaluation_due(self, step: int) -> bool:
         """Before the first step, every ``evaluation.every`` steps, and after the last."""
         due = step % self.recipe.evaluation.every == 0 or step == self.steps
-        return due and all(row["step"] != step for row in self.directory.rows("evaluations.jsonl"))
+        return due and all(row["step"] != step for row in self.directory.rows("evaluations.jsonl", ("step",)))
 
     def evaluate(self, policy: Policy, step: int) -> None:
         """Rewrite the held-out prompts with the same noise at every evaluation, and record the reward terms.

@@ -167,8 +167,8 @@ def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -
 
 def _check_same_inputs(folder: Path, now: dict[str, Any]) -> None:
     """Refuse texts or models that changed since the run began: its numbers would mean something else."""
-    then = manifest_of(folder)
-    if then["data"]["digest"] != now["data"]["digest"]:
+    then = manifest_of(folder, ["data", "models"])
+    if then["data"].get("digest") != now["data"]["digest"]:
         raise RunError(
             f"the data of {folder} has changed since the run began",
             "bring the same texts back, or start a new run",

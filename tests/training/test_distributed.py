@@ -34,10 +34,11 @@ def folder(case: Case, launch: Prl, tmp_path_factory: pytest.TempPathFactory) ->
     launch(*options, "--out", "one", cwd=folder)
     launcher = ["--multi_gpu", "--num_processes", "2", "--num_machines", "1", "--mixed_precision", "no"]
     launcher += ["--dynamo_backend", "no", "--main_process_port", str(free_port()), "-m", "paraphrase_rl"]
+    places = [str(THIRD_PARTY), *filter(None, [os.environ.get("PYTHONPATH")])]
     ended = subprocess.run(
         [sys.executable, "-m", "accelerate.commands.launch", *launcher, *options, "--out", "two"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(THIRD_PARTY), "ACCELERATE_USE_CPU": "true"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(places), "ACCELERATE_USE_CPU": "true"},
         capture_output=True,
         text=True,
         timeout=200,

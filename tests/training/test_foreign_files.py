@@ -14,11 +14,15 @@ import pytest
 from click.testing import CliRunner
 
 from paraphrase_rl.cli.main import cli
-from paraphrase_rl.errors import CalibrationError, RunError
+from paraphrase_rl.data.build.training_set import _write
+from paraphrase_rl.errors import CalibrationError, DataError, EvaluationError, RunError
+from paraphrase_rl.evaluation.cache import claimed
 from paraphrase_rl.files import read_jsonl, sha256_text, write_json, write_jsonl
+from paraphrase_rl.hardening.train import _check_folder
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.reader import adapter_of, checkpoint_row, read_history
-from tests.training.cases import Case, Prl
+from tests.training.cases import Case, Prl, contents
+from tests.training.runs import recipe, training_run
 
 
 def state(folder: Path) -> dict[str, object]:
@@ -195,6 +199,70 @@ def test_a_start_killed_at_any_moment_does_not_block_the_next(tmp_path: Path) ->
     assert ended.returncode == 0
     assert killed == 11  # seven notes, four files
     assert (tmp_path / "run" / "recipe.yaml").is_file()
+
+
+WRITING = """
+import os, signal, sys
+from pathlib import Path
+from paraphrase_rl.runs.directory import RunDirectory
+
+whole, at = os.fsync, sys.argv[2]
+def fsync(stream):
+    if f"/.{at}." in os.readlink(f"/proc/self/fd/{stream}"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    whole(stream)
+os.fsync = fsync
+run = RunDirectory.create(Path(sys.argv[1], "run"))
+run.keep_folder(Path(sys.argv[1], "trained"), run.folder / "detectors" / "tfidf")
+run.keep(run.folder / "calibration.json", "{}")
+run.begin("model: tiny", {})
+"""
+
+
+@pytest.mark.parametrize("at", ["model.json", "calibration.json", "manifest.json", "recipe.yaml"])
+def test_a_start_killed_while_it_wrote_a_file_does_not_block_the_next(tmp_path: Path, at: str) -> None:
+    put(tmp_path / "trained" / "model.json")
+    ended = subprocess.run([sys.executable, "-c", WRITING, str(tmp_path), at], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert list((tmp_path / "run").rglob(f".{at}.*"))
+    RunDirectory.create(tmp_path / "run").close()
+    assert state(tmp_path / "run").keys() <= {".lock"}
+
+
+def dead_process() -> int:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return ended.pid
+
+
+def test_only_what_a_dead_process_of_ours_was_writing_is_removed(tmp_path: Path) -> None:
+    dead, mine = dead_process(), os.getpid()
+    for name in (f".calibration.json.{dead}", f".recipe.yaml.{mine}"):
+        put(tmp_path / "run" / name)
+    RunDirectory.create(tmp_path / "run").close()
+    assert state(tmp_path / "run").keys() == set()
+    for name in (
+        f".calibration.json.{os.getppid()}",
+        ".manifest.json.1",
+        f".thesis.tex.{dead}",
+        f"calibration.json.{dead}",
+        f".calibration.json.{dead}~",
+        f".calibration.json.{10**40}",
+        f"deep/.calibration.json.{dead}",
+    ):
+        put(tmp_path / name / name)
+        before = state(tmp_path / name)
+        with pytest.raises(RunError, match="is not empty"):
+            RunDirectory.create(tmp_path / name)
+        assert state(tmp_path / name) == before
+
+
+def test_going_on_removes_what_the_killed_process_was_writing(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", 2)
+    put(run.folder / f".checkpoints.jsonl.{dead_process()}")
+    put(run.folder / f".notes.txt.{dead_process()}")
+    run.rewind(2)
+    assert [path.name.split(".")[1] for path in run.folder.glob(".*.*")] == ["notes"]
 
 
 def test_what_was_changed_after_a_killed_start_is_somebodys(tmp_path: Path) -> None:
@@ -394,3 +462,165 @@ def test_an_export_takes_no_place_that_is_taken(tmp_path: Path, outside: Path) -
     assert CliRunner().invoke(cli, ["export", str(run.folder), "--out", str(tmp_path / "out")]).exit_code == 0
     shutil.rmtree(tmp_path / "out")
     assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("name", ["results.json", "calibration.json", "scores.jsonl", "cache", "recipe.yaml"])
+def test_an_evaluation_writes_over_nothing_of_somebody_else(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name)
+    before = state(tmp_path)
+
+    def evaluate() -> None:
+        with claimed(tmp_path):
+            pytest.fail("claimed")
+
+    with pytest.raises(EvaluationError, match=f"holds {name}|is a run") as refused:
+        evaluate()
+    assert "--out" in refused.value.hint
+    assert state(tmp_path) == before
+
+
+def test_an_evaluation_goes_on_in_its_own_folder(tmp_path: Path) -> None:
+    put(tmp_path / "notes.txt")
+    for _ in range(2):
+        with claimed(tmp_path):
+            put(tmp_path / "results.json")
+
+
+@pytest.mark.parametrize("name", ["calibration.json", "detector/model.json", "thesis.tex"])
+def test_a_hardening_takes_no_folder_of_somebody_else(tmp_path: Path, name: str) -> None:
+    put(tmp_path / name)
+    before = state(tmp_path)
+    with pytest.raises(EvaluationError, match="is not empty and holds no hardening"):
+        _check_folder(tmp_path)
+    assert state(tmp_path) == before
+
+
+def test_a_hardening_killed_while_it_wrote_goes_on(tmp_path: Path) -> None:
+    with claimed(tmp_path):
+        put(tmp_path / f".results.json.{dead_process()}")
+    _check_folder(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["model.json", "manifest.json"])
+@pytest.mark.parametrize("text", ["mine", '{"schema": "mine"}', "[" * 9999])
+def test_a_detector_is_not_trained_over_files_of_somebody_else(tmp_path: Path, name: str, text: str) -> None:
+    put(tmp_path / "mine" / name, text)
+    before = state(tmp_path)
+    arguments = ["fit", "tfidf", "--data", "starter", "--out", str(tmp_path / "mine")]
+    ended = CliRunner().invoke(cli, arguments)
+    assert ended.exit_code == 2
+    assert f"{name} is there already, and is no trained tfidf's" in ended.stderr
+    assert state(tmp_path) == before
+
+
+@pytest.mark.parametrize("text", ["mine", "[]", '{"made_by": "hand"}'])
+def test_data_is_not_built_over_a_manifest_of_somebody_else(tmp_path: Path, text: str) -> None:
+    put(tmp_path / "essays.manifest.json", text)
+    before = state(tmp_path)
+    with pytest.raises(DataError, match=r"essays\.manifest\.json is there already"):
+        _write(tmp_path / "essays.jsonl", "x", {"made_by": "paraphrase-rl 0"})
+    assert state(tmp_path) == before
+    put(tmp_path / "essays.manifest.json", '{"made_by": "paraphrase-rl 0"}')
+    _write(tmp_path / "essays.jsonl", "x", {"made_by": "paraphrase-rl 1"})
+
+
+# ---- files that no run writes like that
+
+METRIC = '{"step": 1, "metrics": {"reward_mean": 0.5, "kl": null}}'
+DAMAGED = {
+    "metrics.jsonl": [
+        '{"step": "1", "metrics": {}}',
+        '{"step": true, "metrics": {}}',
+        '{"step": 1.5, "metrics": {}}',
+        '{"step": 1, "metrics": []}',
+        '{"step": 1, "metrics": {"reward_mean": "high"}}',
+        '{"step": 1, "metrics": {"reward_mean": [1]}}',
+        '{"step": 1}',
+        "[1]",
+        "[" * 99_999 + "\n{}",
+    ],
+    "evaluations.jsonl": ['{"step": null}', '{"metrics": {}}', '{"step": 1, "prompts": 3}'],
+    "samples.jsonl": ['{"step": "x"}', '{"step": 1, "rewrite": 4}', '{"step": 1, "total": "4"}'],
+    "events.jsonl": ['{"event": 3}', '{"event": "x", "step": "1"}', '{"event": "x", "time": 1}'],
+    "checkpoints.jsonl": [
+        '{"step": 1, "path": "adapter"}',
+        '{"kind": "periodic", "path": "adapter"}',
+        '{"step": "1", "kind": "periodic", "path": "adapter"}',
+        '{"step": 1, "kind": ["final"], "path": "adapter"}',
+        '{"step": 1, "kind": "periodic"}',
+        '{"step": 1, "kind": "periodic", "path": 3}',
+        '{"step": 1, "kind": "periodic", "path": null}',
+        '{"step": 1, "kind": "periodic", "reference": 3}',
+        '{"step": 1, "kind": "periodic", "reference": "s://", "expires": 3}',
+        '{"step": 1, "kind": "periodic", "reference": "s://", "expires": "soon"}',
+        '{"step": 1, "kind": "periodic", "reference": "s://", "sampler": {}}',
+    ],
+}
+
+
+@pytest.mark.parametrize(("name", "row"), [(name, row) for name, rows in DAMAGED.items() for row in rows])
+def test_a_row_that_no_run_writes_is_named_before_anything_is_changed(
+    tmp_path: Path, name: str, row: str
+) -> None:
+    run = trained(tmp_path / "run", 2)
+    path = run.folder / name
+    good = path.read_text() if path.exists() else ""
+    path.write_text(f"{good}{row}\n")
+    run.close()
+    before = contents(run.folder)
+    with pytest.raises(RunError, match=rf"{name}, (row|line) {good.count(chr(10)) + 1}: ") as refused:
+        training_run(run.folder, recipe(tmp_path), resume=True).evaluation_due(0)
+    assert "\n" not in refused.value.message
+    assert refused.value.hint
+    assert contents(run.folder) == before
+
+
+def test_what_a_run_writes_is_read(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run", 2)
+    put(run.folder / "metrics.jsonl", METRIC + "\n")
+    write_jsonl(run.folder / "samples.jsonl", [{"step": 1, "total": None, "terms": {"x": None, "y": 1}}])
+    before = state(run.folder)
+    assert len(run.rows("metrics.jsonl")) == len(run.rows("samples.jsonl")) == 1
+    assert state(run.folder) == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "3",
+        "null",
+        "",
+        "{}",
+        "[" * 99_999,
+        '{"backend": 3}',
+        '{"backend": "trl", "backend_options": []}',
+        '{"backend": "trl", "data": []}',
+    ],
+)
+def test_a_manifest_that_no_run_writes_is_named(tmp_path: Path, text: str) -> None:
+    run = trained(tmp_path / "run", 2)
+    run.close()
+    put(run.folder / "manifest.json", text)
+    before = state(tmp_path)
+    ended = CliRunner().invoke(cli, ["export", str(run.folder), "--out", str(tmp_path / "out")])
+    assert ended.exit_code == 2
+    assert f"cannot read {run.folder / 'manifest.json'}" in ended.stderr
+    assert state(tmp_path) == before
+
+
+def test_an_empty_ledger_of_a_run_at_a_service_does_not_begin_it_anew(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    run.add_checkpoint(2, "tinker://r/2", "periodic", every=2, keep=2)
+    put(run.folder / "checkpoints.jsonl", "")
+    with pytest.raises(RunError, match=r"checkpoints\.jsonl is empty"):
+        run.last_checkpoint()
+
+
+def test_a_run_that_never_came_to_a_checkpoint_begins_anew(tmp_path: Path) -> None:
+    run = trained(tmp_path / "run")
+    run.rewind(-1)
+    assert run.last_checkpoint() is None
+    run.add_checkpoint(2, "tinker://r/2", "periodic", every=2, keep=2)
+    run.rewind(-1)
+    assert run.last_checkpoint() is None

@@ -157,7 +157,9 @@ def test_changed_inputs_are_refused(
     assert contents(broken) == before
 
 
-@pytest.mark.parametrize("damaged", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth"])
+@pytest.mark.parametrize(
+    "damaged", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"]
+)
 def test_a_damaged_checkpoint_is_named(launch: Prl, broken: Path, unbroken: Path, damaged: str) -> None:
     checkpoint = broken / "checkpoints" / "checkpoint-6"
     whole = (checkpoint / damaged).read_bytes()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -241,5 +243,19 @@ def _write(out: Path, text: str, manifest: Mapping[str, object]) -> None:
         raise DataError(
             f"{out} exists already and holds other texts", "move it, or give another file with --out"
         )
-    write_json(out.with_name(f"{out.stem}.manifest.json"), manifest)
+    beside = out.with_name(f"{out.stem}.manifest.json")
+    if os.path.lexists(beside) and not _is_manifest(beside):
+        raise DataError(
+            f"{beside} is there already, and is no manifest of a data set built here",
+            "move it away, or name another file with --out",
+        )
+    write_json(beside, manifest)
     write_text(out, text)
+
+
+def _is_manifest(path: Path) -> bool:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and str(found.get("made_by")).startswith("paraphrase-rl ")

@@ -6,12 +6,14 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from accelerate.utils import gather_object
 from torch.utils.data import Sampler
+from transformers import TrainerState
 from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_tensor_dict, use_adapter
@@ -83,6 +85,13 @@ class RecipeTrainer(GRPOTrainer):
             super()._save_checkpoint(*arguments, **named)
         except RuntimeError as error:  # torch.save, where a write fails
             raise OSError(f"torch could not write a checkpoint: {error}".splitlines()[0]) from error
+
+    def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
+        """As the Trainer's; a checkpoint whose state cannot be read is named before anything is set up."""
+        if resume_from_checkpoint is not None:
+            with _readable(resume_from_checkpoint):
+                TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
+        return super().train(resume_from_checkpoint, **named)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *arguments: Any, **named: Any) -> None:
         with _readable(resume_from_checkpoint):

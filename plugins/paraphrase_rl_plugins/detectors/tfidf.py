@@ -7,6 +7,7 @@ a pickle, and read back only when the digest in its manifest fits.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -97,12 +98,19 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
         folder: where to write.
 
     Raises:
-        DataError: a label is missing, or the texts of both labels cannot be told apart.
+        DataError: a label is missing, the texts of both labels cannot be told apart, or the folder holds a file of
+            somebody else under one of the two names.
     """
     import sklearn
     from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
 
+    for name in ("model.json", "manifest.json"):
+        if os.path.lexists(folder / name) and not _is_ours(folder / name):
+            raise DataError(
+                f"{folder / name} is there already, and is no trained tfidf's",
+                "choose another folder with --out, or move it away",
+            )
     labelled = [d for d in documents if d.label is not None]
     is_ai = np.array([d.label == "ai" for d in labelled], dtype=bool)
     if not is_ai.any() or is_ai.all():
@@ -144,6 +152,17 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
             "options": {"word_features": options.word_features, "char_features": options.char_features},
             "scikit-learn": sklearn.__version__,
         },
+    )
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether an earlier training wrote a file; each tells by itself, as a kill may leave one without the other."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and (
+        found.get("schema") == SCHEMA or found.keys() == {*_ANALYZERS, "intercept"}
     )
 
 

@@ -42,7 +42,7 @@ class Defaults:
         from paraphrase_rl.runs.reader import manifest_of, recipe_of_run
 
         recipe: Recipe = recipe_of_run(run)
-        began = manifest_of(run)
+        began = manifest_of(run, ["backend"])
         return cls(
             model=recipe.model,
             prompt=recipe.prompt,
