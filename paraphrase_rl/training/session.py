@@ -187,7 +187,8 @@ class TrainingSession:
         """Enter a checkpoint that is whole into the ledger, and drop those no longer kept.
 
         Args:
-            where: its folder in the run directory, or a service's reference to it.
+            where: its folder, written in ``directory.unfinished`` and moved into place from there, or a service's
+                reference to it.
             details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
         """
         kept = self.recipe.checkpoints
