@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from paraphrase_rl.errors import PluginError, PrlError
+from paraphrase_rl.errors import PrlError
 from paraphrase_rl.models.embeddings import embed
 from paraphrase_rl.plugin.isolation import Origin
 from paraphrase_rl.plugin.isolation import contained as item_by_item
@@ -44,11 +44,7 @@ class Part(Protocol):
 
 
 def contained(part: Part, batch: RewardBatch) -> Measured:
-    """A part's answer; where it crashes, each rewrite is measured alone and those that crash fail.
-
-    Raises:
-        PluginError: every one of several rewrites crashes.
-    """
+    """A part's answer; what it crashes on fails, and what it has to say costs its own metrics alone."""
 
     def join(alone: list[Measured]) -> Measured:
         values = {name: np.concatenate([measured[name] for measured, _ in alone]) for name in part.names}
@@ -62,8 +58,6 @@ def contained(part: Part, batch: RewardBatch) -> Measured:
             failed=lambda failure: failed(part.names, 1, failure.kind, failure.message),
             join=join,
         )
-    except PluginError:
-        raise
     except PrlError as error:
         return failed(part.names, len(batch), "unavailable", error.one_line)
 

@@ -46,6 +46,6 @@ def test_the_recipe_is_valid() -> None:
 
 
 def test_every_variable_is_documented() -> None:
-    source = (ROOT / "paraphrase_rl" / "plugins.py").read_text(encoding="utf-8")
+    source = (ROOT / "paraphrase_rl" / "plugin" / "discovery.py").read_text(encoding="utf-8")
     variables = set(re.findall(r'"(PRL_\w+)"', source))
     assert variables == set(re.findall(r"^\| `(PRL_\w+)=", PAGE, flags=re.MULTILINE))
