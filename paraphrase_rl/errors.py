@@ -33,6 +33,12 @@ class PrlError(Exception):
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
+def one_line(error: BaseException) -> str:
+    """Type and message of an exception on one line."""
+    message = " ".join(str(error).split())
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
 class UsageError(PrlError):
     """The command was called wrongly."""
 

@@ -104,7 +104,7 @@ class Terms:
     Attributes:
         values: float64 of shape (N,), each in [0, 1], higher is better; NaN exactly where ``failures`` says
             why.
-        failures: one for each rewrite that could not be judged.
+        failures: one for each rewrite that could not be rated.
         details: further readable numbers of shape (N,), for logs only (never for the update).
     """
 
@@ -186,6 +186,10 @@ class Rewrite:
 
     text: str
     finished: bool = True
+
+
+Rewrites = list[Rewrite] | Failure
+"""What a text became: its rewrites, or why there are none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

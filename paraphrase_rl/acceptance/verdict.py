@@ -23,6 +23,7 @@ from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.reader import History, moment, read_history
 from paraphrase_rl.statistics.records import Record, read_record, write_record
+from paraphrase_rl.tables import Tabular, Titled
 
 BEST, FINAL = "best", "final"
 
@@ -39,8 +40,8 @@ CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
 """In the order of the table; named as their bounds in the recipe's ``acceptance``."""
 
 
-class Verdict(Record):
-    """All lines, and what they are about. Kept as ``verdict.json`` in the run."""
+class Verdict(Tabular, Record):
+    """All lines, and what they are about. Kept as ``verdict.json`` in the run; ``to_pandas()`` has its lines."""
 
     format: Literal[1] = 1
     run: str
@@ -56,6 +57,47 @@ class Verdict(Record):
     def criteria(self, verdict: str) -> list[str]:
         """Criteria with this verdict."""
         return [line.criterion for line in self.lines if line.verdict == verdict]
+
+    @property
+    def conclusion(self) -> str:
+        """One line: which policy, and whether it is accepted; what fails and what is unknown told apart."""
+        about = f"{self.run}, policy of step {self.checkpoint}"
+        if not self.accepted:
+            parts = [
+                f"{len(found)} {said} ({', '.join(found)})"
+                for kind, said in (("fail", "failed"), ("not measured", "not measured"))
+                if (found := self.criteria(kind))
+            ]
+            return f"{about}: not accepted: {'; '.join(parts)}"
+        doubtful = [line.criterion for line in self.lines if line.certain is False]
+        return f"{about}: accepted" + (f", but not certainly: {', '.join(doubtful)}" if doubtful else "")
+
+    def flat_rows(self) -> list[dict[str, object]]:
+        """The lines as mappings."""
+        return [line.model_dump() for line in self.lines]
+
+    def shown_rows(self) -> list[dict[str, object]]:
+        """The lines as people read them, without their notes."""
+        return [
+            {
+                "criterion": line.criterion,
+                "bound": line.bound,
+                "value": line.value,
+                "interval": None
+                if line.low is None or line.high is None
+                else f"{line.low:.3g} to {line.high:.3g}",
+                "verdict": line.verdict,
+                "certain": line.certain,
+            }
+            for line in self.lines
+        ]
+
+    def _shown(self) -> Titled:
+        return Titled(
+            tuple(self.shown_rows()),
+            notes=tuple(f"{line.criterion}: {line.note}" for line in self.lines),
+            heading=self.conclusion,
+        )
 
     def write(self, run: Path) -> None:
         """Keep it, whole or not at all."""

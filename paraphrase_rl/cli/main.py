@@ -118,7 +118,7 @@ class PrlGroup(click.Group):
             _silence_stdout()
             return _report(error, str(error), "", EXIT_USAGE, session)
         except Exception as error:
-            from paraphrase_rl.plugin.discovery import one_line
+            from paraphrase_rl.errors import one_line
 
             hint = "this is a bug; `prl --debug ...` shows where"
             return _report(error, f"internal error: {one_line(error)}", hint, EXIT_USAGE, session)

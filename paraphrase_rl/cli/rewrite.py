@@ -95,7 +95,7 @@ def command(
     rewriter = registry.build("rewriters", name, given, Context(device=device, ensemble=ensemble, run=run))
     if run is not None:
         say(f"run: {run}; what no option says comes from its recipe")
-    rows = list(_rows(name, rewriter, items, n, seed))
+    rows = list(_rows(rewriter, items, n, seed))
     if format_ == "table":
         emit_records(rows, format_=format_, schema="")
     else:
@@ -140,16 +140,12 @@ def _ensemble(
     return ensemble
 
 
-def _rows(
-    name: str, rewriter: Rewriter, items: Sequence[Item], n: int, seed: int
-) -> Iterator[dict[str, object]]:
+def _rows(rewriter: Rewriter, items: Sequence[Item], n: int, seed: int) -> Iterator[dict[str, object]]:
     """A row for each rewrite, or one for a text without any; says on stderr how far it is."""
-    from paraphrase_rl.evaluation.contain import rewrite_contained
-
     for start in range(0, len(items), AT_ONCE):
         some = items[start : start + AT_ONCE]
         readable = [item for item in some if not item.kind]
-        results = iter(rewrite_contained(name, rewriter.rewrite, [item.text for item in readable], n, seed))
+        results = iter(rewriter.rewrite([item.text for item in readable], n, seed))
         for item in some:
             yield from _of_one(item, None if item.kind else next(results))
         if len(items) > AT_ONCE:

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from paraphrase_rl.acceptance.verdict import Verdict
 
 _SECTION = "acceptance."
-_COLUMNS = ("criterion", "bound", "value", "interval", "verdict", "certain")
 _CANDIDATES = ("step", "evasion", "similarity", "on_front", "chosen", "source")
 
 
@@ -78,16 +77,15 @@ def command(
     verdict = validate_run(run, evaluation, acceptance, checkpoint, fairness)
     _show(verdict, format_)
     verdict.write(run)
-    say(_conclusion(verdict))
+    say(verdict.conclusion)
     if not verdict.accepted:
         ctx.exit(EXIT_NO)
 
 
 def _show(verdict: Verdict, format_: str) -> None:
-    rows = [line.model_dump() for line in verdict.lines]
     if format_ != "table":
         about = verdict.model_dump(exclude={"lines", "format"})
-        emit(rows, format_=format_, schema="prl.validate", meta=about)
+        emit(verdict.flat_rows(), format_=format_, schema="prl.validate", meta=about)
         return
     if verdict.candidates:
         emit(
@@ -97,8 +95,7 @@ def _show(verdict: Verdict, format_: str) -> None:
             columns=_CANDIDATES,
         )
         click.echo()
-    shown = [{**row, "interval": _interval(row["low"], row["high"])} for row in rows]
-    emit(shown, format_="table", schema="", columns=_COLUMNS)
+    emit(verdict.shown_rows(), format_="table", schema="")
     width = max(60, shutil.get_terminal_size((110, 24)).columns)
     indent = 2 + max(len(line.criterion) for line in verdict.lines)
     click.echo()
@@ -114,21 +111,3 @@ def _show(verdict: Verdict, format_: str) -> None:
                 break_on_hyphens=False,
             )
         )
-
-
-def _interval(low: float | None, high: float | None) -> str | None:
-    return None if low is None or high is None else f"{low:.3g} to {high:.3g}"
-
-
-def _conclusion(verdict: Verdict) -> str:
-    """One line: which policy, and whether it is accepted; what fails and what is unknown told apart."""
-    about = f"{verdict.run}, policy of step {verdict.checkpoint}"
-    if not verdict.accepted:
-        parts = [
-            f"{len(found)} {said} ({', '.join(found)})"
-            for kind, said in (("fail", "failed"), ("not measured", "not measured"))
-            if (found := verdict.criteria(kind))
-        ]
-        return f"{about}: not accepted: {'; '.join(parts)}"
-    doubtful = [line.criterion for line in verdict.lines if line.certain is False]
-    return f"{about}: accepted" + (f", but not certainly: {', '.join(doubtful)}" if doubtful else "")

@@ -9,7 +9,6 @@ from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.threshold import OperatingPoint
-from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, FloatArray, Scores
 
@@ -66,9 +65,7 @@ def decide(
         if ensemble.combined is not None and len(ensemble.members) > 1:
             combined = ensemble.probabilities_of(scores)[1]
             columns.append(_column(COMBINED, combined, ensemble.combined.point(target_fpr), lambda p: p))
-    columns += [
-        _column(name, score_contained(name, detector, texts)) for name, detector in uncalibrated.items()
-    ]
+    columns += [_column(name, detector.score(texts)) for name, detector in uncalibrated.items()]
     return [column[i] for i in range(len(texts)) for column in columns]
 
 

@@ -18,7 +18,6 @@ from paraphrase_rl.detection.calibration import (
 )
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import write_text
-from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.types import Document, Failure, FloatArray, Scores
@@ -83,7 +82,7 @@ class CalibratedEnsemble:
 
     def scores(self, texts: Sequence[str]) -> dict[str, Scores]:
         """Raw scores by detector name, each of shape (N,)."""
-        return {m.name: score_contained(m.name, m.detector, texts) for m in self.members}
+        return {m.name: m.detector.score(texts) for m in self.members}
 
     def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
         """P(AI) in [0, 1] by detector name, and combined; each of shape (N,).
@@ -209,10 +208,10 @@ def calibrate(
     texts = CalibrationTexts.of(documents, source=source, excerpt_words=excerpt_words)
     members, human_scores = [], {}
     for built in detectors:
-        scores = human_scores[built.name] = score_contained(built.name, built.detector, human)
+        scores = human_scores[built.name] = built.detector.score(human)
         calibration = fit_calibration(
             scores,
-            score_contained(built.name, built.detector, ai),
+            built.detector.score(ai),
             rates,
             detector=built.name,
             texts=texts,

@@ -25,7 +25,6 @@ from paraphrase_rl.files import (
     sha256_texts,
     write_jsonl,
 )
-from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, Scores
 
@@ -133,7 +132,7 @@ class CachedDetector:
 
     def _scored(self, texts: Sequence[str]) -> Scores:
         try:
-            return score_contained(self.name, self.detector, texts)
+            return self.detector.score(texts)
         except PrlError as error:
             why = error.one_line
         return Scores(

@@ -22,11 +22,10 @@ from paraphrase_rl.detection.ensemble import (
     calibrate_combined,
 )
 from paraphrase_rl.detection.threshold import operating_point
-from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError
+from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError, one_line
 from paraphrase_rl.evaluation.cache import Cache, CachedDetector, key_of
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import DetectorInfo
-from paraphrase_rl.plugin.discovery import one_line
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context

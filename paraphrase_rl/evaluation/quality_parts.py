@@ -10,8 +10,8 @@ import numpy as np
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.models.embeddings import embed
-from paraphrase_rl.plugin.discovery import one_line
-from paraphrase_rl.training.contain import judge_contained
+from paraphrase_rl.plugin.isolation import Origin
+from paraphrase_rl.plugin.isolation import contained as item_by_item
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 if TYPE_CHECKING:
@@ -44,17 +44,22 @@ class Part(Protocol):
 
 
 def contained(part: Part, batch: RewardBatch) -> Measured:
-    """A part's answer; where it crashes, each rewrite is measured alone and those that crash fail."""
+    """A part's answer; what it crashes on fails, and what it has to say costs its own metrics alone."""
+
+    def join(alone: list[Measured]) -> Measured:
+        values = {name: np.concatenate([measured[name] for measured, _ in alone]) for name in part.names}
+        return values, [replace(f, index=i) for i, (_, failures) in enumerate(alone) for f in failures]
+
     try:
-        return part(batch)
+        return item_by_item(
+            Origin(f"metric {', '.join(part.names)}", part.names[0]),
+            len(batch),
+            lambda where: part(batch.subset(where)),
+            failed=lambda failure: failed(part.names, 1, failure.kind, failure.message),
+            join=join,
+        )
     except PrlError as error:
         return failed(part.names, len(batch), "unavailable", error.one_line)
-    except Exception as error:
-        if len(batch) == 1:
-            return failed(part.names, 1, "crashed", one_line(error))
-    alone = [contained(part, batch.subset([i])) for i in range(len(batch))]
-    values = {name: np.concatenate([measured[name] for measured, _ in alone]) for name in part.names}
-    return values, [replace(f, index=i) for i, (_, failures) in enumerate(alone) for f in failures]
 
 
 def failed(names: Sequence[str], n: int, kind: str, message: str) -> Measured:
@@ -188,8 +193,8 @@ class Gates:
     def __call__(self, batch: RewardBatch) -> Measured:
         if not len(batch):
             return {"format": np.empty(0)}, []
-        judged = [judge_contained(name, gate, batch) for name, gate in self._gates.items()]
-        lowest = np.min([terms.values for terms in judged], axis=0)  # NaN where any of them is
-        reasons = {failure.index: failure for terms in judged for failure in terms.failures}
+        rated = [gate(batch) for gate in self._gates.values()]
+        lowest = np.min([terms.values for terms in rated], axis=0)  # NaN where any of them is
+        reasons = {failure.index: failure for terms in rated for failure in terms.failures}
         failures = [replace(failure, owner="format") for failure in reasons.values()]
         return {"format": np.where(np.isnan(lowest), np.nan, lowest > 0.0).astype(np.float64)}, failures

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from paraphrase_rl import __version__
-from paraphrase_rl.errors import PrlError
+from paraphrase_rl.errors import PrlError, one_line
 from paraphrase_rl.evaluation.cache import Cache, key_of
 from paraphrase_rl.evaluation.detection_rates import Indices
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
 from paraphrase_rl.evaluation.results import Quality
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.plugin.discovery import one_line
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.statistics.bootstrap import estimate_mean

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
-from paraphrase_rl.evaluation.contain import Rewrites, rewrite_contained
 from paraphrase_rl.evaluation.plan import label_of
 from paraphrase_rl.evaluation.results import RewriterInfo
 from paraphrase_rl.files import sha256_text
@@ -16,7 +15,7 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Pace, Report
 from paraphrase_rl.recipe.schema import Attack
-from paraphrase_rl.types import Document, Failure, Rewrite
+from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites
 
 CHUNK = 32
 """Texts rewritten between two writes to disk: what a kill costs at most."""
@@ -117,7 +116,7 @@ def _nothing(
 def _rewritten(label: str, rewriter: Rewriter, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
     """``n`` rewrites of each text; what the rewriter has to say about the whole call fails all of its texts."""
     try:
-        answers = rewrite_contained(label, rewriter.rewrite, texts, n, seed)
+        answers = rewriter.rewrite(texts, n, seed)
     except PrlError as error:
         failure = Failure(index=0, owner=label, kind="failed", message=error.one_line)
         return [replace(failure, index=i) for i in range(len(texts))]

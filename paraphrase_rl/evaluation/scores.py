@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.evaluation.detection_rates import Indices
 from paraphrase_rl.evaluation.panel import Panel, known
 from paraphrase_rl.evaluation.rewrite_quality import Measured
 from paraphrase_rl.files import write_jsonl
 from paraphrase_rl.progress import Report
-from paraphrase_rl.types import Document, Failure, Rewrite, Scores
+from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites, Scores
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,7 +16,6 @@ from paraphrase_rl.evaluation.detection_rates import Design
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import CLEAN
 from paraphrase_rl.hardening.records import Accused, Defence, Detection, Met
-from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.statistics.bootstrap import (
     estimate_share,
     flagged,
@@ -157,7 +156,7 @@ def _cut(texts: Sequence[Text], words: int | None) -> list[Text]:
 def _scores(member: Member, texts: Sequence[Text]) -> tuple[FloatArray, list[str]]:
     """Scores of shape (N,), NaN where there is no text or no score; and why, for each of these."""
     there = [(i, text) for i, text in enumerate(texts) if isinstance(text, str)]
-    scores = score_contained(member.name, member.detector, [text for _, text in there])
+    scores = member.detector.score([text for _, text in there])
     values = np.full(len(texts), np.nan)
     values[[i for i, _ in there]] = scores.values
     lost = [*(text for text in texts if isinstance(text, Failure)), *scores.failures]

@@ -22,9 +22,11 @@ from paraphrase_rl.statistics.records import (
     FairnessGap,
     FalsePositives,
     Record,
+    at_rate,
     read_record,
     write_record,
 )
+from paraphrase_rl.tables import Tabular, Titled
 
 Met = Literal["untouched", "seen", "unseen"]
 """How a detector met the rewrites it is tested on: none were made; it was trained on such; it was not."""
@@ -70,8 +72,8 @@ class TrainedOn(Record):
     left_out: int = Field(0, description="train texts that belong to a pair with texts of another split")
 
 
-class Hardening(Record):
-    """Every table of a hardening."""
+class Hardening(Tabular, Record):
+    """Every table of a hardening. ``to_pandas()`` has a line for each kind of texts, at the rate aimed at."""
 
     format: Literal[1] = 1
     detector: str
@@ -93,6 +95,53 @@ class Hardening(Record):
     seconds: float
     versions: dict[str, str]
 
+    @property
+    def notes(self) -> list[str]:
+        """What did not go well, one line each."""
+        taught, found = self.trained_on, []
+        if taught.left_out:
+            found.append(
+                f"{taught.left_out} train texts belong to pairs with texts of other splits and are left out"
+            )
+        found += [
+            f"{n} train texts could not be rewritten with {label}" for label, n in taught.failed.items() if n
+        ]
+        found += [
+            f"{row.failed} of {row.texts} test texts of {row.rewriter} are left out: {row.failure}"
+            for row in self.defence
+            if row.failed
+        ]
+        return found
+
+    def flat_rows(self) -> list[dict[str, object]]:
+        """AI texts by rewriter, human texts by rewriter and group, gaps between groups; at the rate aimed at."""
+        rows: list[dict[str, object]] = []
+        for row in self.defence:
+            rows += [
+                {
+                    **_row(f"AI, {row.rewriter}", row.met, point.before, point.after),
+                    "low": point.change.low,
+                    "high": point.change.high,
+                    "auroc_before": row.auroc_before.value,
+                    "auroc_after": row.auroc_after.value,
+                }
+                for point in at_rate(row.points, self.target_fpr)
+            ]
+        met = {row.rewriter: row.met for row in self.defence}
+        before, after = (
+            _accused(table, self.target_fpr) for table in (self.accused_before, self.accused_after)
+        )
+        rows += [
+            _row(texts, met[rewriter], then, now)
+            for (rewriter, texts, then), (_, _, now) in zip(before, after, strict=True)
+        ]
+        return rows
+
+    def _shown(self) -> Titled:
+        at = f"false positive rate {self.target_fpr:g}"
+        heading = f"Hardening of {self.detector}: share flagged before and after, {at}"
+        return Titled(tuple(self.flat_rows()), notes=tuple(self.notes), heading=heading)
+
     def write(self, folder: Path) -> None:
         """Keep it, whole or not at all."""
         write_record(self, folder / "results.json")
@@ -105,3 +154,30 @@ class Hardening(Record):
             EvaluationError: there is none, or it is damaged.
         """
         return read_record(cls, folder / "results.json", "holds no hardening", "prl harden DETECTOR")
+
+
+def _accused(table: Accused, target_fpr: float) -> list[tuple[str, str, Estimate]]:
+    """False positive rates and gaps, each behind its rewriter and what the table calls it."""
+    return [
+        (r.rewriter, f"human, {r.rewriter}, {r.group}{_cut(r.words)}", r.rate)
+        for r in at_rate(table.false_positives, target_fpr)
+    ] + [
+        (g.rewriter, f"gap, {g.rewriter}, {g.group} - {g.reference}{_cut(g.words)}", g.gap)
+        for g in at_rate(table.fairness, target_fpr)
+    ]
+
+
+def _cut(words: int | None) -> str:
+    return "" if words is None else f", {words} words"
+
+
+def _row(texts: str, met: str, before: Estimate, after: Estimate) -> dict[str, object]:
+    return {
+        "texts": texts,
+        "met": met,
+        "n": before.n,
+        "before": before.value,
+        "after": after.value,
+        "change": None if before.value is None or after.value is None else after.value - before.value,
+        **dict.fromkeys(("low", "high", "auroc_before", "auroc_after")),
+    }

@@ -8,22 +8,23 @@ judged on test texts: untouched, rewritten in ways seen in training, and in ways
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.splits import units
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member, build_detector, calibrate
 from paraphrase_rl.detection.trainable import trainer_of
-from paraphrase_rl.errors import EvaluationError, UsageError
+from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
-from paraphrase_rl.evaluation.plan import Plan, label_of, rewriters_in, versions
+from paraphrase_rl.evaluation.plan import Plan, label_of, versions
 from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.files import left_behind
+from paraphrase_rl.hardening.attacks import Attacks
 from paraphrase_rl.hardening.compare import Tables, Text
-from paraphrase_rl.hardening.records import Accused, Defence, Hardening, Met, TrainedOn
+from paraphrase_rl.hardening.records import Accused, Defence, Hardening, TrainedOn
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
@@ -32,48 +33,6 @@ from paraphrase_rl.types import Document, Failure
 
 BEFORE, AFTER = "before", "detector"
 """Folders of the two detectors."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attacks:
-    """Which rewriters a detector is trained on, and which it meets in the comparison only."""
-
-    seen: Sequence[Attack]
-    unseen: Sequence[Attack]
-
-    def check(self, registry: Registry) -> None:
-        """Refuse what would not show how the detector fares on attacks it has not seen.
-
-        Options do not make a rewriter another one: the same attack, a little stronger or inside another, is no unseen
-        one.
-
-        Raises:
-            UsageError: there is none to train on, one is named twice, or one is on both sides.
-            PluginError: there is no such rewriter.
-        """
-        if not self.seen:
-            known = ", ".join(sorted(e.spec.name for e in registry.entries("rewriters")))
-            raise UsageError("hardening needs a rewriter to train on", f"name one with --on: {known}")
-        trained_on, others = (
-            {
-                registry.get("rewriters", name).full_name: name
-                for attack in side
-                for name in rewriters_in(attack)
-            }
-            for side in (self.seen, self.unseen)
-        )
-        if both := sorted(trained_on[name] for name in trained_on.keys() & others.keys()):
-            raise UsageError(
-                f"{', '.join(both)} cannot be both trained on and unseen",
-                "leave it out of --on or of --against",
-            )
-        labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
-        if twice := sorted({label for label in labels if labels.count(label) > 1 or label == CLEAN}):
-            raise UsageError(f"rewriters: {', '.join(twice)} named twice", "give each a label of its own")
-
-    def __iter__(self) -> Iterator[tuple[Attack, Met]]:
-        yield from ((attack, "seen") for attack in self.seen)
-        yield from ((attack, "unseen") for attack in self.unseen)
 
 
 def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, report: Report) -> Hardening:

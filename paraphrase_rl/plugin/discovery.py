@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pluggy
 
-from paraphrase_rl.errors import PluginError
+from paraphrase_rl.errors import PluginError, one_line
 from paraphrase_rl.plugin import hookspecs
 
 if TYPE_CHECKING:
@@ -206,7 +206,9 @@ class Plugins:
         try:
             with contextlib.redirect_stdout(sys.stderr):
                 yield
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
             if self.strict:
                 raise PluginError(
                     f"plug-in {plugin.source}: {stage}: {one_line(error)}",
@@ -306,9 +308,3 @@ def _names(value: str) -> frozenset[str]:
 
 def _normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
-
-
-def one_line(error: BaseException) -> str:
-    """Type and message of an exception on one line."""
-    message = " ".join(str(error).split())
-    return f"{type(error).__name__}: {message}" if message else type(error).__name__

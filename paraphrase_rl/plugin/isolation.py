@@ -1,62 +1,433 @@
-"""A detector's crash costs the text it crashed on, nothing else."""
+"""Every call into a component of a plug-in: an item that crashes is a Failure, anything worse is said to be its fault.
+
+The registry hands components out inside these classes, so that no caller can forget. What crashes a call with several
+items is called again item by item, which changes no number, since no item depends on the others of a call; where every
+one of them crashes, the work stops with a :class:`PluginError` whose ``__cause__`` is what the plug-in raised.
+An error meant for the user (:class:`PrlError`) and Ctrl-C pass; ``sys.exit`` in a plug-in is a crash like others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from paraphrase_rl.errors import PluginError, PrlError
-from paraphrase_rl.plugin.discovery import one_line
-from paraphrase_rl.plugin.protocols import Detector
-from paraphrase_rl.types import Failure, Scores
+from paraphrase_rl.errors import PluginError, PrlError, one_line
+from paraphrase_rl.plugin.protocols import TrainingResult
+from paraphrase_rl.plugin.rated import joined
+from paraphrase_rl.types import (
+    Document,
+    Failure,
+    Kind,
+    Measurements,
+    RewardBatch,
+    Rewrite,
+    Rewrites,
+    Scores,
+    Terms,
+)
+
+if TYPE_CHECKING:
+    from paraphrase_rl.plugin.protocols import (
+        Backend,
+        DatasetSource,
+        Detector,
+        Metric,
+        Policy,
+        Reward,
+        Rewriter,
+        Session,
+    )
+    from paraphrase_rl.plugin.specs import ComponentSpec
+
+Answer = TypeVar("Answer")
+Spec = TypeVar("Spec", bound="ComponentSpec")
 
 
-def score_contained(name: str, detector: Detector, texts: Sequence[str]) -> Scores:
-    """Scores of a detector; where the call crashes, each text is scored alone and those that crash fail.
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose fault it is.
 
-    A score does not depend on the other texts of a call, so scoring alone changes no number.
+    Attributes:
+        what: the component and its name, such as ``detector vowels``.
+        name: the component's name as it was asked for; owner of the failures of crashes.
+        plugin: its plug-in and distribution, such as ``vowels (acme-detectors 1.2.0)``; empty where it comes from none.
+    """
+
+    what: str
+    name: str
+    plugin: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.what} of plug-in {self.plugin}" if self.plugin else self.what
+
+    def broken(self, does: str) -> PluginError:
+        """The error that says what the component does that its contract forbids."""
+        return PluginError(
+            f"{self} {does}",
+            "this is a fault of the plug-in, for its author to mend: paraphrase_rl.testing tests for it",
+        )
+
+    def crashes(self, when: str, error: BaseException) -> PluginError:
+        """The error that says that the component raised ``error``; raise it ``from`` that."""
+        return PluginError(
+            f"{self} crashes {when}: {one_line(error)}",
+            "this is a fault of the plug-in, for its author to mend; `prl --debug ...` shows the traceback",
+        )
+
+    def crash(self, error: BaseException) -> Failure:
+        """The Failure of an item that crashed, as the only one of its call."""
+        return Failure(index=0, owner=self.name, kind="crashed", message=one_line(error)[:300])
+
+    @contextmanager
+    def blamed(self, when: str) -> Iterator[None]:
+        """Turn what a call raises that has no items into a :class:`PluginError`. Yield to nobody inside it."""
+        try:
+            yield
+        except (PrlError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            raise self.crashes(when, error) from error
+
+
+def contained(
+    origin: Origin,
+    n: int,
+    call: Callable[[list[int]], Answer],
+    *,
+    failed: Callable[[Failure], Answer],
+    join: Callable[[list[Answer]], Answer],
+) -> Answer:
+    """The answer of a component to N items, those that crash as Failures.
 
     Args:
-        name: the detector's name, owner of the failures.
-        detector: any detector.
-        texts: N texts.
+        origin: the component.
+        n: of items, at least one.
+        call: calls the component with the items at some positions, and checks its answer.
+        failed: the answer for one item that crashed.
+        join: the answers for items 0, 1, ... N - 1 as one; failures in each have index 0.
 
     Raises:
-        PluginError: the detector returns something other than Scores of shape (N,).
-        PrlError: what the detector itself has to say about the whole call.
+        PluginError: every one of several items crashes.
+        PrlError: what the component itself has to say about the whole call.
     """
-    if not texts:
-        return Scores(np.empty(0))
     try:
-        return _checked(name, detector.score(texts), len(texts))
-    except PrlError:
+        return call(list(range(n)))
+    except (PrlError, KeyboardInterrupt):
         raise
-    except Exception as error:
-        if len(texts) == 1:
-            return Scores(np.array([np.nan]), (_crash(name, 0, error),))
-    return _one_by_one(name, detector, texts)
+    except BaseException as error:
+        if n == 1:
+            return failed(origin.crash(error))
+    parts: list[Answer] = []
+    crashes: list[BaseException] = []
+    for i in range(n):
+        try:
+            parts.append(call([i]))
+        except (PrlError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            crashes.append(error)
+            parts.append(failed(origin.crash(error)))
+    if len(crashes) == n:
+        raise origin.crashes(f"on each of {n} items", crashes[0]) from crashes[0]
+    return join(parts)
 
 
-def _one_by_one(name: str, detector: Detector, texts: Sequence[str]) -> Scores:
-    values = np.full(len(texts), np.nan)
-    failures: list[Failure] = []
-    for i, text in enumerate(texts):
-        alone = score_contained(name, detector, [text])
-        values[i] = alone.values[0]
-        failures += [Failure(index=i, owner=f.owner, kind=f.kind, message=f.message) for f in alone.failures]
-    return Scores(values, tuple(failures))
+def _in_place(parts: Iterable[Sequence[Failure]]) -> tuple[Failure, ...]:
+    return tuple(replace(failure, index=i) for i, failures in enumerate(parts) for failure in failures)
 
 
-def _checked(name: str, scores: object, n: int) -> Scores:
-    if not isinstance(scores, Scores) or scores.values.shape != (n,):
-        found = f"shape {scores.values.shape}" if isinstance(scores, Scores) else type(scores).__name__
-        raise PluginError(
-            f"detector {name} returned {found} for {n} texts, not Scores of shape ({n},)",
-            "this is a fault of the plug-in; paraphrase_rl.testing checks detectors for it",
+class IsolatedDetector:
+    """A detector of a plug-in."""
+
+    def __init__(self, component: Detector, origin: Origin) -> None:
+        self.component, self.origin = component, origin
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """As :meth:`paraphrase_rl.plugin.protocols.Detector.score`.
+
+        Raises:
+            PluginError: see :func:`contained`; or it returns something else than Scores of shape (N,).
+        """
+
+        def call(where: list[int]) -> Scores:
+            scores: object = self.component.score([texts[i] for i in where])
+            if isinstance(scores, Scores) and scores.values.shape == (len(where),):
+                return scores
+            found = f"Scores of shape {scores.values.shape}" if isinstance(scores, Scores) else _type(scores)
+            raise self.origin.broken(
+                f"returned {found} for {len(where)} texts, not Scores of shape ({len(where)},)"
+            )
+
+        def join(parts: list[Scores]) -> Scores:
+            values = np.concatenate([part.values for part in parts])
+            return Scores(values, _in_place(part.failures for part in parts))
+
+        if not texts:
+            return Scores(np.empty(0))
+        return contained(
+            self.origin, len(texts), call, failed=lambda f: Scores(np.array([np.nan]), (f,)), join=join
         )
-    return scores
+
+    def provenance(self) -> Mapping[str, str]:
+        """As :meth:`paraphrase_rl.plugin.protocols.Detector.provenance`."""
+        with self.origin.blamed("in provenance()"):
+            found: object = self.component.provenance()
+        if not isinstance(found, Mapping):
+            raise self.origin.broken(f"returned {_type(found)} from provenance(), not a mapping")
+        return found
 
 
-def _crash(name: str, index: int, error: Exception) -> Failure:
-    return Failure(index=index, owner=name, kind="crashed", message=one_line(error)[:300])
+class IsolatedReward:
+    """A reward of a plug-in."""
+
+    def __init__(self, component: Reward, origin: Origin) -> None:
+        self.component, self.origin = component, origin
+
+    def __call__(self, batch: RewardBatch) -> Terms:
+        """As :class:`paraphrase_rl.plugin.protocols.Reward`.
+
+        Raises:
+            PluginError: see :func:`contained`; or it returns something else than Terms of shape (N,).
+        """
+
+        def call(where: list[int]) -> Terms:
+            terms: object = self.component(batch.subset(where))
+            if not isinstance(terms, Terms):
+                raise self.origin.broken(f"returned {_type(terms)}, not Terms")
+            for what, values in {"values": terms.values, **terms.details}.items():
+                if np.shape(values) != (len(where),):
+                    raise self.origin.broken(
+                        f"returned {what} of shape {np.shape(values)} for {len(where)} rewrites"
+                    )
+            return terms
+
+        def join(parts: list[Terms]) -> Terms:
+            return Terms(
+                np.concatenate([part.values for part in parts]),
+                _in_place(part.failures for part in parts),
+                joined([part.details for part in parts], [1] * len(parts)),
+            )
+
+        if not len(batch):
+            return Terms(np.empty(0))
+        return contained(
+            self.origin, len(batch), call, failed=lambda f: Terms(np.array([np.nan]), (f,)), join=join
+        )
+
+
+class IsolatedMetric:
+    """A metric of a plug-in, or several that are computed together.
+
+    Args:
+        names: of all that are computed together: an item that crashes has none of them.
+    """
+
+    def __init__(self, component: Metric, origin: Origin, names: Sequence[str]) -> None:
+        self.component, self.origin, self.names = component, origin, names
+
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        """As :class:`paraphrase_rl.plugin.protocols.Metric`.
+
+        Raises:
+            PluginError: see :func:`contained`; or it returns something else than Measurements of shape (N,).
+        """
+
+        def call(where: list[int]) -> Measurements:
+            found: object = self.component(batch.subset(where))
+            if not isinstance(found, Measurements):
+                raise self.origin.broken(f"returned {_type(found)}, not Measurements")
+            for name, values in found.values.items():
+                if values.shape != (len(where),):
+                    raise self.origin.broken(
+                        f"returned {name} of shape {values.shape} for {len(where)} rewrites"
+                    )
+            return found
+
+        def failed(failure: Failure) -> Measurements:
+            missing = {name: np.array([np.nan]) for name in self.names}
+            return Measurements(missing, tuple(replace(failure, owner=name) for name in self.names))
+
+        def join(parts: list[Measurements]) -> Measurements:
+            values = joined([part.values for part in parts], [1] * len(parts))
+            return Measurements(values, _in_place(part.failures for part in parts))
+
+        if not len(batch):
+            return Measurements({name: np.empty(0) for name in self.names})
+        return contained(self.origin, len(batch), call, failed=failed, join=join)
+
+
+class IsolatedRewriter:
+    """A rewriter of a plug-in."""
+
+    def __init__(self, component: Rewriter, origin: Origin) -> None:
+        self.component, self.origin = component, origin
+
+    def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
+        """As :meth:`paraphrase_rl.plugin.protocols.Rewriter.rewrite`; the index of a Failure is that of its text.
+
+        Raises:
+            PluginError: see :func:`contained`; or it returns something else than that.
+        """
+
+        def call(where: list[int]) -> list[Rewrites]:
+            found: object = self.component.rewrite([texts[i] for i in where], n, seed)
+            if not isinstance(found, list) or len(found) != len(where):
+                count = f"{len(found)} items" if isinstance(found, list) else _type(found)
+                raise self.origin.broken(f"returned {count} for {len(where)} texts")
+            for one in found:
+                whole = isinstance(one, list) and len(one) == n and all(isinstance(r, Rewrite) for r in one)
+                if not whole and not isinstance(one, Failure):
+                    raise self.origin.broken(f"returned {one!r:.80} where {n} rewrites or a Failure belong")
+            return [at(i, one) for i, one in enumerate(found)]
+
+        if not texts:
+            return []
+        return contained(
+            self.origin,
+            len(texts),
+            call,
+            failed=lambda failure: [failure],
+            join=lambda parts: [at(i, one) for i, (one,) in enumerate(parts)],
+        )
+
+
+class IsolatedDataset:
+    """A data set of a plug-in."""
+
+    def __init__(self, component: DatasetSource, origin: Origin) -> None:
+        self.component, self.origin = component, origin
+
+    def documents(self) -> Iterator[Document]:
+        """As :meth:`paraphrase_rl.plugin.protocols.DatasetSource.documents`."""
+        with self.origin.blamed("in documents()"):
+            documents = iter(self.component.documents())
+        number = 0
+        while True:
+            with self.origin.blamed(f"in documents(), after {number} documents"):
+                document: object = next(documents, None)
+                if document is None:
+                    return
+            if not isinstance(document, Document):
+                raise self.origin.broken(f"gives a {_type(document)} where a Document belongs")
+            number += 1
+            yield document
+
+    def description(self) -> str:
+        """As :meth:`paraphrase_rl.plugin.protocols.DatasetSource.description`."""
+        with self.origin.blamed("in description()"):
+            found: object = self.component.description()
+        if not isinstance(found, str):
+            raise self.origin.broken(f"returned {_type(found)} from description(), not a text")
+        return found
+
+    def provenance(self) -> Mapping[str, str]:
+        """Digests of the files it was read from, by name; empty where the data set does not say."""
+        with self.origin.blamed("in provenance()"):
+            found: Mapping[str, str] = getattr(self.component, "provenance", dict)()
+        return found
+
+
+class IsolatedBackend:
+    """A backend of a plug-in."""
+
+    def __init__(self, component: Backend, origin: Origin) -> None:
+        self.component, self.origin = component, origin
+
+    def train(self, session: Session) -> TrainingResult:
+        """As :meth:`paraphrase_rl.plugin.protocols.Backend.train`."""
+        with self.origin.blamed("in train()"):
+            result: object = self.component.train(session)
+        if not isinstance(result, TrainingResult):
+            raise self.origin.broken(f"returned {_type(result)} from train(), not a TrainingResult")
+        return result
+
+    def policy(self, model: str, adapter: Path | str | None) -> Policy:
+        """As :meth:`paraphrase_rl.plugin.protocols.Backend.policy`."""
+        with self.origin.blamed("in policy()"):
+            found: Any = self.component.policy(model, adapter)
+        if not callable(getattr(found, "sample", None)):
+            raise self.origin.broken(f"returned {_type(found)} from policy(), which has no sample()")
+        policy: Policy = found
+        return policy
+
+    def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
+        """As :meth:`paraphrase_rl.plugin.protocols.Backend.export`."""
+        with self.origin.blamed("in export()"):
+            self.component.export(run, checkpoint, out)
+
+
+_CLASSES: Mapping[Kind, Callable[[Any, Origin], object]] = {
+    "detectors": IsolatedDetector,
+    "rewards": IsolatedReward,
+    "rewriters": IsolatedRewriter,
+    "datasets": IsolatedDataset,
+    "backends": IsolatedBackend,
+}
+_METHODS: Mapping[Kind, str] = {
+    "detectors": "score",
+    "rewards": "__call__",
+    "metrics": "__call__",
+    "rewriters": "rewrite",
+    "datasets": "documents",
+    "backends": "train",
+}
+"""A method that each component of a kind has."""
+
+
+def isolated(kind: Kind, component: object, origin: Origin, together: Sequence[str]) -> object:
+    """What a factory returned, isolated; a command is isolated where it is run.
+
+    Args:
+        kind: of the component.
+        component: what the factory returned.
+        origin: whose fault it is.
+        together: the components of the kind that are built together with it, itself among them.
+
+    Raises:
+        PluginError: it is no component of that kind.
+    """
+    if kind == "commands":
+        return component
+    if not callable(getattr(component, _METHODS[kind], None)):
+        raise origin.broken(f"is built as {_type(component)}, which has no {_METHODS[kind]}()")
+    if kind == "metrics":
+        metric: Any = component
+        return IsolatedMetric(metric, origin, together)
+    return _CLASSES[kind](component, origin)
+
+
+def isolated_spec(spec: Spec, origin: Origin) -> Spec:
+    """A spec whose functions beside its factory are isolated too."""
+    functions: dict[str, Any] = {
+        name: _blamed(origin, name, getattr(spec, name))
+        for name in ("fit", "check")
+        if getattr(spec, name, None) is not None
+    }
+    return replace(spec, **functions)
+
+
+def _blamed(origin: Origin, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(function)
+    def call(*arguments: Any) -> Any:
+        with origin.blamed(f"in {name}()"):
+            answer = function(*arguments)
+        if name == "check" and not isinstance(answer, Mapping):
+            raise origin.broken(f"returned {_type(answer)} from check(), not a mapping")
+        return answer
+
+    return call
+
+
+def at(index: int, result: Rewrites) -> Rewrites:
+    """What a text became, with the position of its text in the call."""
+    return replace(result, index=index) if isinstance(result, Failure) else result
+
+
+def _type(answer: object) -> str:
+    return "None" if answer is None else type(answer).__name__

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from pydantic import ValidationError
 
-from paraphrase_rl.errors import MissingDependencyError, PluginError, PrlError, RecipeError
+from paraphrase_rl.errors import MissingDependencyError, PluginError, RecipeError
 from paraphrase_rl.names import nearest, suggestion
-from paraphrase_rl.plugin.discovery import Plugin, PluginFailure, Plugins, one_line
+from paraphrase_rl.plugin.discovery import Plugin, PluginFailure, Plugins
+from paraphrase_rl.plugin.isolation import Origin, isolated, isolated_spec
 from paraphrase_rl.plugin.specs import (
     BackendSpec,
     CommandSpec,
@@ -58,6 +59,10 @@ class Entry:
         """``plugin/name``, which is never ambiguous."""
         return f"{self.plugin.name}/{self.spec.name}"
 
+    def origin(self, name: str) -> Origin:
+        """Whose fault it is what the component does, asked for as ``name``."""
+        return Origin(f"{_one(self.kind)} {name}", name, self.plugin.source)
+
     def missing_modules(self) -> list[str]:
         """The modules it needs that cannot be found. Imports nothing."""
         return [module for module in self.spec.modules if not _importable(module)]
@@ -81,9 +86,7 @@ class Registry:
             check = functools.partial(_checked, spec_type)
             for plugin, specs in plugins.collect(f"register_{kind}", check):
                 self._entries += [
-                    Entry(kind=kind, plugin=plugin, spec=spec)
-                    for spec in specs
-                    if isinstance(spec, ComponentSpec)
+                    _entry(kind, plugin, spec) for spec in specs if isinstance(spec, ComponentSpec)
                 ]
 
     @property
@@ -160,11 +163,13 @@ class Registry:
             PluginError: unknown or ambiguous name.
             RecipeError: an unknown or ill-typed option.
         """
-        spec = self.get(kind, name).spec
-        try:
-            return spec.options.model_validate(dict(options))
-        except ValidationError as error:
-            raise _explain(error, f"{_one(kind)} {name}", spec.options) from error
+        entry = self.get(kind, name)
+        spec = entry.spec
+        with entry.origin(name).blamed("over its options"):
+            try:
+                return spec.options.model_validate(dict(options))
+            except ValidationError as error:
+                raise _explain(error, f"{_one(kind)} {name}", spec.options) from error
 
     def models(self, kind: Kind, name: str, options: Mapping[str, object] = NO_OPTIONS) -> list[str]:
         """Model references of a component: its option ``model``, else those its spec names.
@@ -252,10 +257,12 @@ class Registry:
         options: Mapping[str, object] = NO_OPTIONS,
         context: Context = DEFAULT_CONTEXT,
     ) -> Any:
-        """Build a component. What it builds in turn comes from this registry too.
+        """Build a component, isolated: see :mod:`paraphrase_rl.plugin.isolation`.
+
+        What it builds in turn comes from this registry too.
 
         Raises:
-            PluginError: unknown or ambiguous name, or its factory crashed.
+            PluginError: unknown or ambiguous name, or its factory crashed or returned something else.
             RecipeError: an unknown or ill-typed option.
             MissingDependencyError: with the line that installs what it needs.
             PrlError: whatever else the factory has to say, such as a model that is not there.
@@ -263,21 +270,26 @@ class Registry:
         entry = self.get(kind, name)
         validated = self.options(kind, name, options)
         self.require(kind, name)
-        try:
-            return entry.spec.factory(validated, replace(context, registry=self))
-        except PrlError:
-            raise
-        except Exception as error:
-            raise PluginError(
-                f"{_one(kind)} {name} of plug-in {entry.plugin.source} cannot be built: {one_line(error)}",
-                "run again as `prl --debug ...` for the traceback",
-            ) from error
+        origin = entry.origin(name)
+        with origin.blamed("while it is built"):
+            component = entry.spec.factory(validated, replace(context, registry=self))
+        together = [
+            e.spec.name
+            for e in self.entries(kind)
+            if e.plugin is entry.plugin and e.spec.factory is entry.spec.factory
+        ]
+        return isolated(kind, component, origin, together)
 
 
 @functools.cache
 def default_registry() -> Registry:
     """The registry of this process: every installed plug-in, loaded once."""
     return Registry(Plugins.load())
+
+
+def _entry(kind: Kind, plugin: Plugin, spec: ComponentSpec) -> Entry:
+    entry = Entry(kind=kind, plugin=plugin, spec=spec)
+    return replace(entry, spec=isolated_spec(spec, entry.origin(spec.name)))
 
 
 def _one(kind: Kind) -> str:

@@ -56,7 +56,7 @@ class Context:
 
     Attributes:
         device: torch device for models, such as ``cpu`` or ``cuda``.
-        ensemble: the recipe's calibrated detectors, for rewards that judge by them; ``None`` where there are
+        ensemble: the recipe's calibrated detectors, for rewards that rate by them; ``None`` where there are
             none, and a reward or rewriter that needs them must say so.
         run: directory of the run that is evaluated, for rewriters that are about a run unless told otherwise.
         registry: where a component finds those it uses itself; set by the registry that builds it.

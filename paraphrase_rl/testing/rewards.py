@@ -55,7 +55,7 @@ class RewardContract(Contract):
         terms = self.reward()(batch)
         assert isinstance(terms, Terms), f"returned {type(terms).__name__}, not Terms"
         assert terms.values.shape == (len(batch),)
-        assert not terms.failures, f"could not judge an ordinary rewrite: {terms.failures[0].message}"
+        assert not terms.failures, f"could not rate an ordinary rewrite: {terms.failures[0].message}"
         assert all(detail.shape == (len(batch),) for detail in terms.details.values())
 
     def test_the_better_rewrite_is_paid_more(self) -> None:

@@ -20,7 +20,6 @@ from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.training.contain import judge_contained
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 
@@ -82,7 +81,7 @@ class ComposedReward:
         """Rate N rewrites.
 
         Raises:
-            PluginError: see :func:`paraphrase_rl.training.contain.judge_contained`.
+            PluginError: see :func:`paraphrase_rl.plugin.isolation.contained`.
         """
         everything = np.arange(len(batch))
         rated = {t.name: _rate(t, batch, everything) for t in self.terms if t.gate}
@@ -125,7 +124,7 @@ def _rate(term: WeightedReward, batch: RewardBatch, where: NDArray[np.intp]) -> 
     """One term's values for the items at ``where``."""
     if not where.size:
         return _Rated(np.full(len(batch), np.nan), (), {})
-    terms = judge_contained(term.name, term.reward, batch.subset(where.tolist()))
+    terms = term.reward(batch.subset(where.tolist()))
     return _Rated(
         _spread(terms.values, where, len(batch)),
         tuple(replace(failure, index=int(where[failure.index])) for failure in terms.failures),

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from paraphrase_rl.evaluation.results import CLEAN
-from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
@@ -61,7 +60,7 @@ def main() -> None:
         print("whole texts" if words is None else f"cut to at most {words} words")
         for name in given.detectors:
             options = {"max_tokens": given.max_tokens} if given.max_tokens and name != "tfidf" else {}
-            scores = score_contained(name, default_registry().build("detectors", name, options), texts).values
+            scores = default_registry().build("detectors", name, options).score(texts).values
             weights = resample([d.id for d in humans], RESAMPLES, 0)
             rates, gaps = fairness_tables(
                 humans,

@@ -392,7 +392,7 @@ def test_an_ensemble_of_which_a_member_failed_is_none(run):
     ("attack", "why"),
     [
         (Attack(name="gone"), "no model at /nowhere"),
-        (Attack(name="broken"), "rewriter broken returned 0 items for"),
+        (Attack(name="broken"), "rewriter broken of plug-in toys returned 0 items for"),
         (Attack(name="nobody"), "no rewriter is called 'nobody'"),
         (Attack(name="lower", label="typo", options={"leters": 1}), "unknown option 'leters'"),
     ],

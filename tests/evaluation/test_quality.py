@@ -14,6 +14,7 @@ from paraphrase_rl.evaluation import quality
 from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
 from paraphrase_rl.evaluation.quality_parts import Gates, Pairwise, Perplexity, Similarity
 from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin.isolation import IsolatedReward, Origin
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite, Terms
@@ -190,10 +191,12 @@ def test_a_gate_that_breaks_its_contract_costs_format() -> None:
     def broken(batch: RewardBatch) -> Any:
         return 1.0
 
-    values, failures = call(QualityMeasures([Gates({"mine": broken})]), ["a", "b"])
+    values, failures = call(
+        QualityMeasures([Gates({"mine": IsolatedReward(broken, Origin("reward mine", "mine"))})]), ["a", "b"]
+    )
     assert np.isnan(values["format"]).all()
     assert [(f.index, f.kind) for f in failures] == [(0, "unavailable"), (1, "unavailable")]
-    assert "'mine' breaks its contract" in failures[0].message
+    assert "reward mine returned float, not Terms" in failures[0].message
 
 
 def test_without_a_gate_there_is_no_format(monkeypatch: pytest.MonkeyPatch) -> None:

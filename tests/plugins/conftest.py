@@ -24,9 +24,11 @@ def prl(tmp_path: Path) -> Prl:
             [sys.executable, "-m", "paraphrase_rl", *arguments],
             env={
                 **inherited,
-                "PYTHONPATH": str(THIRD_PARTY),
                 "ACME_MARK": str(tmp_path / "mark"),
                 **environment,
+                "PYTHONPATH": os.pathsep.join(
+                    [environment.get("PYTHONPATH", str(THIRD_PARTY)), inherited.get("PYTHONPATH", "")]
+                ).rstrip(os.pathsep),
             },
             capture_output=True,
             text=True,

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from paraphrase_rl.errors import CalibrationError, PluginError, RecipeError
 from paraphrase_rl.files import dumps
+from paraphrase_rl.plugin.isolation import IsolatedReward, Origin
 from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
@@ -43,11 +44,15 @@ class Field:
         return Terms(values, failures, {"twice": values * 2})
 
 
+def isolated(name: str, reward: Any) -> IsolatedReward:
+    return IsolatedReward(reward, Origin(f"reward {name}", name))
+
+
 def composed(**weights: float) -> ComposedReward:
     """Terms a, b … by weight; ``gate`` is one."""
     return ComposedReward(
         [
-            WeightedReward(name=k, reward=Field(k), weight=w, gate=k.startswith("gate"))
+            WeightedReward(name=k, reward=isolated(k, Field(k)), weight=w, gate=k.startswith("gate"))
             for k, w in weights.items()
         ]
     )
@@ -59,7 +64,7 @@ def rated(reward: ComposedReward, rows: Sequence[dict[str, Any]]) -> RewardOutco
 
 def calls(reward: ComposedReward, name: str) -> list[int]:
     component: Any = next(term.reward for term in reward.terms if term.name == name)
-    return list(component.calls)
+    return list(component.component.calls)
 
 
 def test_the_total_is_the_weighted_mean() -> None:
@@ -127,7 +132,7 @@ def test_a_crash_costs_only_the_item_it_crashed_on() -> None:
 
 
 def test_a_reward_that_crashes_on_every_item_stops_the_run_by_name() -> None:
-    with pytest.raises(PluginError, match="reward 'a' crashes on every rewrite: ZeroDivisionError") as caught:
+    with pytest.raises(PluginError, match="reward a crashes on each of 3 items: ZeroDivisionError") as caught:
         rated(composed(a=1.0, b=1.0), [{"a": "crash", "b": 1}] * 3)
     assert caught.value.hint
     lonely = rated(composed(a=1.0), [{"a": "crash"}])
@@ -156,8 +161,12 @@ BROKEN: dict[str, Callable[[RewardBatch], Any]] = {
 
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_a_broken_contract_stops_the_run_by_name(broken: Any) -> None:
-    reward = ComposedReward([WeightedReward(name="acme/odd", reward=broken, weight=1.0)])
-    with pytest.raises(PluginError, match="reward 'acme/odd' breaks its contract"):
+    reward = ComposedReward(
+        [WeightedReward(name="acme/odd", reward=isolated("acme/odd", broken), weight=1.0)]
+    )
+    with pytest.raises(
+        PluginError, match=r"reward acme/odd (returned|crashes on each of 3 items: ContractError)"
+    ):
         reward(make_batch(["x", "y", "z"]))
 
 

@@ -188,7 +188,7 @@ def test_a_crash_inside_costs_its_text(registry, monkeypatch):
             raise RuntimeError("boom")
         return [[Rewrite(text=text)] for text in texts]
 
-    monkeypatch.setattr(rewriter.inner._rewriter, "rewrite", crashing)
+    monkeypatch.setattr(rewriter.component.inner._rewriter.component, "rewrite", crashing)
     good, crashed = rewriter.rewrite(["a", "BAD"], 1, 0)
     assert good == [Rewrite(text="a")]
     assert isinstance(crashed, Failure)

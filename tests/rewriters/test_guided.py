@@ -72,7 +72,7 @@ def tokenizer(tiny):
 def decoder(model, tokenizer, detector, **changes):
     settings = {"top_k": 6, "top_p": 0.9, "temperature": 0.8, "max_tokens": 10, **changes}
     top_k = settings.pop("top_k")
-    return GuidedDecoder(model, tokenizer, "d", detector, PROMPT, top_k, Sampling(**settings))
+    return GuidedDecoder(model, tokenizer, detector, PROMPT, top_k, Sampling(**settings))
 
 
 def written_out(model, tokenizer, detector, text, *, top_k, top_p, temperature, max_tokens):

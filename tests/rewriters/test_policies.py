@@ -48,6 +48,9 @@ class Hall:
         self.policies.append(FakePolicy(model, adapter))
         return self.policies[-1]
 
+    def train(self, session):
+        raise NotImplementedError
+
 
 @pytest.fixture
 def build(monkeypatch):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from paraphrase_rl_plugins.rewriters import _edits
 
 from paraphrase_rl.errors import MissingDependencyError, RecipeError
+from paraphrase_rl.plugin.isolation import IsolatedRewriter, Origin
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.types import Failure
 from tests.rewriters.sentences import ALL, SENTENCES, clean_texts, once, rewritten
@@ -147,7 +148,8 @@ def test_a_crash_costs_one_text() -> None:
             return ""
 
     texts = ["ok", "bad", "x", 3, "half a character \ud800"]
-    good, bad, gone, odd, torn = Fragile(_edits.RateOptions(rate=1)).rewrite(texts, 1, 0)  # type: ignore[arg-type]
+    rewriter = IsolatedRewriter(Fragile(_edits.RateOptions(rate=1)), Origin("rewriter fragile", "fragile"))
+    good, bad, gone, odd, torn = rewriter.rewrite(texts, 1, 0)  # type: ignore[arg-type]
     assert [rewrite.text for rewrite in good] == ["k"]
     assert (bad.index, bad.kind, bad.owner) == (1, "crashed", "fragile")
     assert "\n" not in bad.message

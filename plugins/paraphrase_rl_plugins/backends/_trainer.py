@@ -18,8 +18,7 @@ from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_tensor_dict, use_adapter
 
-from paraphrase_rl.errors import RunError
-from paraphrase_rl.plugin.discovery import one_line
+from paraphrase_rl.errors import RunError, one_line
 from paraphrase_rl.plugin.protocols import Session
 from paraphrase_rl.plugin.rated import RatedRollouts
 from paraphrase_rl.training.grpo import mean_over_tokens

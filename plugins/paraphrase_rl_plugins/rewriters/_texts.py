@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from paraphrase_rl.evaluation.contain import Rewrites, at, rewrite_contained
 from paraphrase_rl.files import sha256_text
-from paraphrase_rl.types import Failure
+from paraphrase_rl.plugin.isolation import at
+from paraphrase_rl.types import Failure, Rewrites
 
 
 class AllAtOnce:
-    """A rewriter by a function that is given only texts that a tokenizer takes; a crash costs the text it happens on.
+    """A rewriter by a function that is given only texts that a tokenizer takes.
 
     Args:
         owner: the rewriter's name, owner of the failures.
@@ -26,7 +26,7 @@ class AllAtOnce:
             i: failure for i, text in enumerate(texts) if (failure := _unusable(self.owner, i, text))
         }
         rest = [i for i in range(len(texts)) if i not in results]
-        found = rewrite_contained(self.owner, self._function, [texts[i] for i in rest], n, seed)
+        found = self._function([texts[i] for i in rest], n, seed) if rest else []
         for i, result in zip(rest, found, strict=True):
             results[i] = at(i, _not_empty(self.owner, result))
         return [results[i] for i in range(len(texts))]

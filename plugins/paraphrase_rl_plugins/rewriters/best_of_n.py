@@ -10,11 +10,10 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.models.embeddings import DEFAULT_ENCODER
 from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite
+from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite, Rewrites
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
 from paraphrase_rl_plugins.rewards.semantic_similarity import build as build_similarity
 from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed

@@ -20,11 +20,9 @@ from pydantic import Field
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.evaluation.contain import Rewrites
-from paraphrase_rl.plugin.isolation import score_contained
 from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Component, Prompt, Sampling
-from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl.types import Failure, Rewrite, Rewrites
 from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, OF_RUN, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
@@ -77,12 +75,10 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
     from paraphrase_rl.models.references import load_tokenizer, shared_causal_lm
 
     default = Defaults.of(context.run)
-    name, detector = _detector(options.detector, context)
     decoder = GuidedDecoder(
         shared_causal_lm(options.model, context.device),
         load_tokenizer(options.model),
-        name,
-        detector,
+        _detector(options.detector, context),
         with_given(default.prompt, system=options.system, instruction=options.instruction),
         options.top_k,
         Sampling(
@@ -94,18 +90,18 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
     return OneByOne(NAME, decoder.rewrite)
 
 
-def _detector(chosen: Component | None, context: Context) -> tuple[str, Detector]:
+def _detector(chosen: Component | None, context: Context) -> Detector:
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
 
     if chosen is not None:
-        return chosen.name, context.components().build("detectors", chosen.name, chosen.options, context)
+        named: Detector = context.components().build("detectors", chosen.name, chosen.options, context)
+        return named
     if not isinstance(context.ensemble, CalibratedEnsemble):
         raise UsageError(
             "guided-decoding needs a detector to follow, and there is no ensemble",
             "name one: -o detector='{name: fast-detectgpt}', or a run or calibration that has some",
         )
-    first = context.ensemble.members[0]
-    return first.name, first.detector
+    return context.ensemble.members[0].detector
 
 
 class GuidedDecoder:
@@ -114,7 +110,6 @@ class GuidedDecoder:
     Args:
         model: of transformers, frozen.
         tokenizer: its tokenizer, with a chat template.
-        name: of the detector, for its failures.
         detector: scores partial texts, all candidates of a token in one call.
     """
 
@@ -122,13 +117,12 @@ class GuidedDecoder:
         self,
         model: Any,
         tokenizer: Any,
-        name: str,
         detector: Detector,
         prompt: Prompt,
         top_k: int,
         sampling: Sampling,
     ) -> None:
-        self.model, self.tokenizer, self.name, self.detector = model, tokenizer, name, detector
+        self.model, self.tokenizer, self.detector = model, tokenizer, detector
         self.prompt, self.top_k, self.sampling = prompt, top_k, sampling
         ends = model.generation_config.eos_token_id
         self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
@@ -180,7 +174,7 @@ class GuidedDecoder:
         if len(candidates) == 1:
             return candidates[0]
         partial = [self._text([*written, token]) for token in candidates]
-        scores = score_contained(self.name, self.detector, partial).values
+        scores = self.detector.score(partial).values
         if not np.isfinite(scores).any():
             return candidates[0]
         return candidates[int(np.nanargmin(scores))]

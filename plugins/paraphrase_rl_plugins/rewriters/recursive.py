@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.contain import Rewrites
 from paraphrase_rl.plugin.specs import Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl.types import Failure, Rewrite, Rewrites
 from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed
 
 NAME = "recursive"

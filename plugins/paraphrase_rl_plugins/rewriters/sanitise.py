@@ -33,10 +33,10 @@ from typing import Any
 from pydantic import Field
 
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.contain import Rewrites, at
+from paraphrase_rl.plugin.isolation import at
 from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
 from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Failure, Rewrite
+from paraphrase_rl.types import Failure, Rewrite, Rewrites
 from paraphrase_rl_plugins.rewriters._lookalikes import LATIN
 from paraphrase_rl_plugins.rewriters._nested import Nested
 from paraphrase_rl_plugins.rewriters._texts import OneByOne

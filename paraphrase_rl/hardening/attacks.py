@@ -1,0 +1,93 @@
+"""Which rewriters a detector is hardened with, and which it meets unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from paraphrase_rl.errors import UsageError
+from paraphrase_rl.evaluation.plan import POLICY, label_of, lacks_run, rewriters_in
+from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.hardening.records import Met
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.recipe.schema import Attack, Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacks:
+    """Which rewriters a detector is trained on, and which it meets in the comparison only."""
+
+    seen: Sequence[Attack]
+    unseen: Sequence[Attack]
+
+    def check(self, registry: Registry) -> None:
+        """Refuse what would not show how the detector fares on attacks it has not seen.
+
+        Options do not make a rewriter another one: the same attack, a little stronger or inside another, is no unseen
+        one.
+
+        Raises:
+            UsageError: there is none to train on, one is named twice, or one is on both sides.
+            PluginError: there is no such rewriter.
+        """
+        if not self.seen:
+            known = ", ".join(sorted(e.spec.name for e in registry.entries("rewriters")))
+            raise UsageError("hardening needs a rewriter to train on", f"name one with --on: {known}")
+        trained_on, others = (
+            {
+                registry.get("rewriters", name).full_name: name
+                for attack in side
+                for name in rewriters_in(attack)
+            }
+            for side in (self.seen, self.unseen)
+        )
+        if both := sorted(trained_on[name] for name in trained_on.keys() & others.keys()):
+            raise UsageError(
+                f"{', '.join(both)} cannot be both trained on and unseen",
+                "leave it out of --on or of --against",
+            )
+        labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
+        if twice := sorted({label for label in labels if labels.count(label) > 1 or label == CLEAN}):
+            raise UsageError(f"rewriters: {', '.join(twice)} named twice", "give each a label of its own")
+
+    def __iter__(self) -> Iterator[tuple[Attack, Met]]:
+        yield from ((attack, "seen") for attack in self.seen)
+        yield from ((attack, "unseen") for attack in self.unseen)
+
+
+def choose_attacks(
+    recipe: Recipe, on: Sequence[str], against: Sequence[str], run: Path | None, registry: Registry
+) -> Attacks:
+    """The rewriters asked for by label or name.
+
+    Args:
+        recipe: its rewriters keep their options; any other comes with its defaults.
+        on: to train on.
+        against: to compare on; empty = the recipe's others that have nothing to do with those.
+        run: the run that the policy is of, if one is named.
+        registry: where rewriters come from.
+
+    Raises:
+        UsageError: see :meth:`Attacks.check`; or the policy is asked for, and no run is named.
+        PluginError: there is no such rewriter.
+    """
+    seen = [_attack(recipe, name) for name in on]
+    unseen = [_attack(recipe, name) for name in against] or _others(recipe, seen, run is not None)
+    attacks = Attacks(seen=seen, unseen=unseen)
+    attacks.check(registry)
+    if any(lacks_run(attack, run) for attack, _ in attacks):
+        raise UsageError(
+            f"the rewriter {POLICY} is the trained one of a run", "name the run after the detector"
+        )
+    return attacks
+
+
+def _attack(recipe: Recipe, name: str) -> Attack:
+    """The recipe's rewriter of that label, with its options, else the rewriter of that name as it comes."""
+    return next((a for a in recipe.rewriters if label_of(a) == name), Attack(name=name))
+
+
+def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:
+    met = {name for attack in seen for name in rewriters_in(attack)} | (set() if has_run else {POLICY})
+    return [attack for attack in recipe.rewriters if not rewriters_in(attack) & met]
