@@ -13,6 +13,12 @@ hookimpl = pluggy.HookimplMarker("paraphrase_rl")
 """Marks a plug-in's implementation of a hook of :mod:`paraphrase_rl.plugin.hookspecs`."""
 
 _PUBLIC = {
+    "paraphrase_rl.api.calibrating": ("calibrate", "fit", "load_calibration"),
+    "paraphrase_rl.api.data": ("load_data", "load_recipe"),
+    "paraphrase_rl.api.rewriting": ("rewrite",),
+    "paraphrase_rl.api.scoring": ("score",),
+    "paraphrase_rl.api.text_results": ("CalibrationResult", "FitResult", "RewriteResult", "ScoreResult"),
+    "paraphrase_rl.data.documents": ("Corpus",),
     "paraphrase_rl.errors": ("PrlError",),
     "paraphrase_rl.progress": ("Progress",),
     "paraphrase_rl.plugin.specs": (

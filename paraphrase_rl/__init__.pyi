@@ -1,6 +1,18 @@
 # What __init__.py resolves on first use, for type checkers and editors; tests/api/test_public_names.py compares.
 import pluggy
 
+from paraphrase_rl.api.calibrating import calibrate as calibrate
+from paraphrase_rl.api.calibrating import fit as fit
+from paraphrase_rl.api.calibrating import load_calibration as load_calibration
+from paraphrase_rl.api.data import load_data as load_data
+from paraphrase_rl.api.data import load_recipe as load_recipe
+from paraphrase_rl.api.rewriting import rewrite as rewrite
+from paraphrase_rl.api.scoring import score as score
+from paraphrase_rl.api.text_results import CalibrationResult as CalibrationResult
+from paraphrase_rl.api.text_results import FitResult as FitResult
+from paraphrase_rl.api.text_results import RewriteResult as RewriteResult
+from paraphrase_rl.api.text_results import ScoreResult as ScoreResult
+from paraphrase_rl.data.documents import Corpus as Corpus
 from paraphrase_rl.errors import PrlError as PrlError
 from paraphrase_rl.plugin.specs import BackendSpec as BackendSpec
 from paraphrase_rl.plugin.specs import CommandSpec as CommandSpec

@@ -111,14 +111,19 @@ class CalibratedEnsemble:
         records = [m.calibration for m in self.members] + ([self.combined] if self.combined else [])
         return [line for record in records for line in record.warnings()]
 
-    def to_file(self, path: Path) -> None:
-        """Keep the calibrations; detectors are built anew from their options."""
-        CalibrationSet(
+    @property
+    def calibrations(self) -> CalibrationSet:
+        """What the detectors can be built from again, by :func:`build_ensemble`."""
+        return CalibrationSet(
             calibrations=tuple(m.calibration for m in self.members),
             weights=tuple(m.weight for m in self.members),
             combine=self.combine,
             combined=self.combined,
-        ).write(path)
+        )
+
+    def to_file(self, path: Path) -> None:
+        """Save the calibrations; detectors are built again from their options."""
+        self.calibrations.write(path)
 
 
 def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) -> FloatArray:
@@ -261,7 +266,13 @@ def load_ensemble(
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
     """
-    saved = CalibrationSet.read(path)
+    return build_ensemble(CalibrationSet.read(path), registry, context, names)
+
+
+def build_ensemble(
+    saved: CalibrationSet, registry: Registry, context: Context, names: Collection[str] | None = None
+) -> CalibratedEnsemble:
+    """:func:`load_ensemble` of calibrations that are read already."""
     members = [
         Member(
             name=calibration.detector,
