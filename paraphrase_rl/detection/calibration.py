@@ -242,6 +242,18 @@ class CalibrationSet(_Record):
         several = self.combined is not None and len(self.calibrations) > 1
         return (*self.calibrations, self.combined) if several and self.combined else self.calibrations
 
+    def of(self, detector: str) -> Calibration:
+        """The calibration of a detector.
+
+        Raises:
+            CalibrationError: there is none.
+        """
+        for calibration in self.calibrations:
+            if calibration.detector == detector:
+                return calibration
+        there = ", ".join(calibration.detector for calibration in self.calibrations)
+        raise CalibrationError(f"{detector} is not calibrated here, but {there}", RECALIBRATE)
+
     def write(self, path: Path) -> None:
         """Write the file, whole or not at all; trained detectors are named from here, so that both may move."""
         home = path.parent.resolve()

@@ -208,22 +208,38 @@ def calibrate(
     members, human_scores = [], {}
     for built in detectors:
         scores = human_scores[built.name] = built.detector.score(human)
-        calibration = fit_calibration(
-            scores,
-            built.detector.score(ai),
-            rates,
-            detector=built.name,
-            texts=texts,
-            options=built.options,
-            provenance=built.detector.provenance(),
-        )
-        members.append(
-            Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
-        )
+        members.append(calibrate_detector(built, scores, built.detector.score(ai), rates, texts))
     ensemble = calibrate_combined(members, human_scores, combine)
     if needs_probability:
         ensemble.require_probability()
     return ensemble
+
+
+def calibrate_detector(
+    built: BuiltDetector, human: Scores, ai: Scores, rates: Sequence[float], texts: CalibrationTexts
+) -> Member:
+    """Fit thresholds and P(AI) of one detector on scores that are there already.
+
+    Args:
+        built: the detector.
+        human: its scores of held-out human texts, shape (n,).
+        ai: its scores of AI texts, shape (m,); without any there is no P(AI).
+        rates: false positive rates to set thresholds for, the one aimed at first.
+        texts: what was scored.
+
+    Raises:
+        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+    """
+    calibration = fit_calibration(
+        human,
+        ai,
+        rates,
+        detector=built.name,
+        texts=texts,
+        options=built.options,
+        provenance=built.detector.provenance(),
+    )
+    return Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
 
 
 def calibrate_combined(
