@@ -13,7 +13,18 @@ hookimpl = pluggy.HookimplMarker("paraphrase_rl")
 """Marks a plug-in's implementation of a hook of :mod:`paraphrase_rl.plugin.hookspecs`."""
 
 _PUBLIC = {
+    "paraphrase_rl.acceptance.verdict": ("Verdict",),
+    "paraphrase_rl.api.runs": ("check", "evaluate", "export", "harden", "report", "train", "validate"),
+    "paraphrase_rl.api.calibrating": ("calibrate", "fit", "load_calibration"),
+    "paraphrase_rl.api.data": ("load_data", "load_recipe"),
+    "paraphrase_rl.api.rewriting": ("rewrite",),
+    "paraphrase_rl.api.scoring": ("score",),
+    "paraphrase_rl.api.text_results": ("CalibrationResult", "FitResult", "RewriteResult", "ScoreResult"),
+    "paraphrase_rl.data.documents": ("Corpus",),
     "paraphrase_rl.errors": ("PrlError",),
+    "paraphrase_rl.evaluation.results": ("Results",),
+    "paraphrase_rl.hardening.records": ("Hardening",),
+    "paraphrase_rl.preflight.inspection": ("Findings",),
     "paraphrase_rl.progress": ("Progress",),
     "paraphrase_rl.plugin.specs": (
         "BackendSpec",
@@ -25,6 +36,7 @@ _PUBLIC = {
         "RewardSpec",
         "RewriterSpec",
     ),
+    "paraphrase_rl.runs.run": ("Run",),
     "paraphrase_rl.tables": ("Table",),
     "paraphrase_rl.types": (
         "Document",

@@ -1,7 +1,29 @@
 # What __init__.py resolves on first use, for type checkers and editors; tests/api/test_public_names.py compares.
 import pluggy
 
+from paraphrase_rl.acceptance.verdict import Verdict as Verdict
+from paraphrase_rl.api.calibrating import calibrate as calibrate
+from paraphrase_rl.api.calibrating import fit as fit
+from paraphrase_rl.api.calibrating import load_calibration as load_calibration
+from paraphrase_rl.api.data import load_data as load_data
+from paraphrase_rl.api.data import load_recipe as load_recipe
+from paraphrase_rl.api.rewriting import rewrite as rewrite
+from paraphrase_rl.api.runs import check as check
+from paraphrase_rl.api.runs import evaluate as evaluate
+from paraphrase_rl.api.runs import export as export
+from paraphrase_rl.api.runs import harden as harden
+from paraphrase_rl.api.runs import report as report
+from paraphrase_rl.api.runs import train as train
+from paraphrase_rl.api.runs import validate as validate
+from paraphrase_rl.api.scoring import score as score
+from paraphrase_rl.api.text_results import CalibrationResult as CalibrationResult
+from paraphrase_rl.api.text_results import FitResult as FitResult
+from paraphrase_rl.api.text_results import RewriteResult as RewriteResult
+from paraphrase_rl.api.text_results import ScoreResult as ScoreResult
+from paraphrase_rl.data.documents import Corpus as Corpus
 from paraphrase_rl.errors import PrlError as PrlError
+from paraphrase_rl.evaluation.results import Results as Results
+from paraphrase_rl.hardening.records import Hardening as Hardening
 from paraphrase_rl.plugin.specs import BackendSpec as BackendSpec
 from paraphrase_rl.plugin.specs import CommandSpec as CommandSpec
 from paraphrase_rl.plugin.specs import Context as Context
@@ -10,7 +32,9 @@ from paraphrase_rl.plugin.specs import DetectorSpec as DetectorSpec
 from paraphrase_rl.plugin.specs import MetricSpec as MetricSpec
 from paraphrase_rl.plugin.specs import RewardSpec as RewardSpec
 from paraphrase_rl.plugin.specs import RewriterSpec as RewriterSpec
+from paraphrase_rl.preflight.inspection import Findings as Findings
 from paraphrase_rl.progress import Progress as Progress
+from paraphrase_rl.runs.run import Run as Run
 from paraphrase_rl.tables import Table as Table
 from paraphrase_rl.types import Document as Document
 from paraphrase_rl.types import Failure as Failure

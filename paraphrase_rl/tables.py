@@ -48,6 +48,11 @@ class Table(Generic[Row]):
         """First line of ``repr``."""
         return f"{type(self).__name__}: {len(self.rows)} {'row' if len(self.rows) == 1 else 'rows'}"
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Lines that follow the table: the notes, each marked as one."""
+        return tuple(f"note: {note}" for note in self.notes)
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -77,11 +82,11 @@ class Table(Generic[Row]):
         lines = [self.title, *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
         if len(shown) < len(self.rows):
             lines.append(f"… {len(self.rows) - len(shown)} more")
-        return "\n".join([*lines, *(_wrapped(f"note: {cell(note, None)}") for note in self.notes)])
+        return "\n".join([*lines, *(_wrapped(cell(remark, None)) for remark in self.remarks)])
 
     def _repr_html_(self) -> str:
         shown, columns = self._shown()
-        return html_table(self.title, shown, columns, len(self.rows), self.notes)
+        return html_table(self.title, shown, columns, len(self.rows), self.remarks)
 
     def _shown(self) -> tuple[list[Mapping[str, object]], Sequence[str]]:
         records = [record(row) for row in self.rows[:SHOWN_ROWS]]
@@ -182,7 +187,6 @@ def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], wid
     headers = {key: key for key in columns}
     left_out: list[str] = []
     if width is not None:
-        headers = {key: key.replace("_", "_\n") for key in columns}
         left_out = _fit(headers, cells, width)
     shown = [key for key in columns if key not in left_out]
     table = tabulate.tabulate(
@@ -206,7 +210,7 @@ def html_table(
     rows: Sequence[Mapping[str, object]],
     columns: Sequence[str],
     total: int,
-    notes: Sequence[str] = (),
+    remarks: Sequence[str] = (),
 ) -> str:
     """Rows as an HTML table, everything in it escaped; ``total`` counts those not shown too."""
     head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)
@@ -215,7 +219,7 @@ def html_table(
         for row in rows
     )
     more = f"<p>… {total - len(rows)} more</p>" if total > len(rows) else ""
-    lines = "".join(f"<p>note: {html.escape(note)}</p>" for note in notes)
+    lines = "".join(f"<p>{html.escape(remark)}</p>" for remark in remarks)
     caption = f"<caption>{html.escape(title)}</caption>"
     return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}{lines}"
 
@@ -224,8 +228,8 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _fit(headers: Mapping[str, str], cells: dict[str, list[str]], width: int) -> list[str]:
-    """Cut ``cells`` in place until the table fits; returns the columns that must be left out."""
+def _fit(headers: dict[str, str], cells: dict[str, list[str]], width: int) -> list[str]:
+    """Fold headers and cut cells in place until the table fits; returns the columns that must be left out."""
     kept = list(headers)
 
     def width_of(key: str) -> int:
@@ -235,6 +239,9 @@ def _fit(headers: Mapping[str, str], cells: dict[str, list[str]], width: int) ->
     def excess() -> int:
         return sum(map(width_of, kept)) + _GAP * (len(kept) - 1) - width
 
+    for key in sorted(kept, key=len, reverse=True):
+        if excess() > 0 and len(key) > _NARROWEST_CELL:
+            headers[key] = key.replace("_", "_\n")
     while excess() > 0:
         longest = max(kept, key=lambda key: max(map(len, cells[key]), default=0))
         now = max(map(len, cells[longest]), default=0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -95,6 +95,14 @@ class Scores:
     def scored(self) -> NDArray[np.bool_]:
         """Shape (N,): which texts have a score."""
         return np.isfinite(self.values)
+
+    def take(self, rows: Sequence[int]) -> Scores:
+        """Scores of some of the texts, in the order of ``rows``."""
+        failed = {failure.index: failure for failure in self.failures}
+        return Scores(
+            self.values[np.array(rows, dtype=np.int64)],
+            tuple(replace(failed[row], index=i) for i, row in enumerate(rows) if row in failed),
+        )
 
 
 @dataclass(frozen=True, slots=True)

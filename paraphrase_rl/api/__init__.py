@@ -1,6 +1,6 @@
 """The verbs of ``import paraphrase_rl as prl``. Everything the command ``prl`` does is one of these.
 
-``texts`` holds the verbs about texts and data, ``runs`` those about recipes and runs.
+``scoring``, ``calibrating``, ``rewriting`` and ``data`` hold the verbs about texts, ``runs`` those about runs.
 
 Conventions, the same for every verb:
 

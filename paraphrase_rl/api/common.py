@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from paraphrase_rl.errors import CalibrationError, RecipeError, UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin.registry import Registry
+    from paraphrase_rl.recipe.schema import Component
+
+    Components: TypeAlias = str | Component | Iterable[str | Component] | Mapping[str, Mapping[str, object]]
 
 
 def registry_or_default(registry: Registry | None) -> Registry:
@@ -44,3 +49,77 @@ def device_for(device: str | None, registry: Registry, detectors: Iterable[str])
         registry.require("detectors", name)
         needed.update(registry.spec("detectors", name).modules)
     return device_or_default(device, "torch" in needed)
+
+
+def components_of(named: Components) -> list[Component]:
+    """Components by name, with their options.
+
+    Args:
+        named: a name, a component of a recipe, a list of these, or names with options as a mapping.
+
+    Raises:
+        UsageError: something else.
+        RecipeError: no name, or options that are no mapping.
+    """
+    from paraphrase_rl.recipe.schema import Component
+
+    if isinstance(named, (str, Component)):
+        named = [named]
+    if isinstance(named, Mapping):
+        return [_component(name, options) for name, options in named.items()]
+    if not isinstance(named, Iterable):
+        raise UsageError(
+            f"cannot read components from {type(named).__name__}",
+            "a name, a list of names, or a mapping of names to options",
+        )
+    return [one if isinstance(one, Component) else _component(one, {}) for one in named]
+
+
+def _component(name: object, options: object) -> Component:
+    from pydantic import ValidationError
+
+    from paraphrase_rl.recipe.schema import Component
+
+    try:
+        return Component.model_validate({"name": name, "options": {} if options is None else options})
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(
+            f"component {name!r:.60}: {first['loc'][0]}: {first['msg']}",
+            "options are a mapping of names to values",
+        ) from error
+
+
+def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
+    """What was given, empty for ``None``; ``what`` is the name of the argument.
+
+    Raises:
+        UsageError: no mapping.
+    """
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(
+            f"{what} is {given!r:.60}, not a mapping", "names with values, such as {'rate': 0.1}"
+        )
+    return given
+
+
+def check_rate(value: object, name: str) -> None:
+    """Refuse what is no rate in (0, 1).
+
+    Raises:
+        CalibrationError: it is none.
+    """
+    if not isinstance(value, (int, float)) or not 0.0 < value < 1.0:
+        raise CalibrationError(f"{name} is {value!r:.60}, not a rate between 0 and 1", "write 5 % as 0.05")
+
+
+def check_whole(value: object, name: str, least: int) -> None:
+    """Refuse what is no whole number of at least ``least``.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{name} is {value!r:.60}", f"a whole number that is at least {least}")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import shutil
 import textwrap
-from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +12,7 @@ import click
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import cost_options, set_option
 from paraphrase_rl.errors import EXIT_NO
+from paraphrase_rl.tables import record
 
 if TYPE_CHECKING:
     from paraphrase_rl.preflight.checks import Check
@@ -53,26 +52,23 @@ def command(
       prl check --config configs/recipe.yaml --seconds-per-step 30
       prl check --config recipe --backend tinker --max-cost 50
     """
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.preflight.inspection import inspect, prices_of
-    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.api.runs import check
 
-    registry = default_registry()
-    prices = prices_of(registry, backend, price_file)
-    config = config or ("quickstart" if prices is None else "recipe")
-    loaded = load_recipe(config, overrides)
-    found = inspect(
-        loaded, registry, backend, seconds_per_step=seconds_per_step, prices=prices, max_cost=max_cost
+    findings = check(
+        config,
+        backend=backend,
+        set=overrides,
+        seconds_per_step=seconds_per_step,
+        max_cost=max_cost,
+        prices=price_file,
     )
-    checks = found.all_checks()
     if format_ == "table":
-        click.echo("".join(map(_block, checks)), nl=False)
+        click.echo("".join(map(_block, findings)), nl=False)
     else:
-        rows = [asdict(check) for check in checks]
-        emit(rows, format_=format_, schema="prl.check", meta={"recipe": config, "backend": backend})
-    counts = Counter(check.level for check in checks)
-    say(f"{counts['error']} errors, {counts['warning']} warnings, {counts['note']} notes")
-    if counts["error"]:
+        meta = {"recipe": findings.recipe, "backend": backend}
+        emit([record(finding) for finding in findings], format_=format_, schema="prl.check", meta=meta)
+    say(findings.counts)
+    if not findings.ok:
         ctx.exit(EXIT_NO)
 
 

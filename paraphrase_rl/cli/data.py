@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import click
 
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.cli.settings import component_option, set_option
+from paraphrase_rl.tables import record
 
 
 class _OrBuild(click.Command):
@@ -50,21 +50,19 @@ def command(
       prl data starter --set data.excerpt_words=48 --sample 5
       prl data build --help
     """
-    from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.api.data import load_data, load_recipe
 
-    named = [f"data.source={{name: {source}}}", *(f"data.source.options.{option}" for option in options)]
-    settings = load_recipe(None, [*named, *overrides]).recipe.data
-    corpus = load_documents(settings.source, settings, default_registry())
+    named: list[str | tuple[str, object]] = [("data.source", {"name": source})]
+    named += [f"data.source.options.{option}" for option in options]
+    corpus = load_data(load_recipe(set=[*named, *overrides]).recipe.data)
     meta = {"source": corpus.source, "digest": corpus.digest, "description": corpus.description}
     if sample:
-        apart = max(1, len(corpus.documents) // sample)
-        rows = [asdict(document) for document in corpus.documents[::apart][:sample]]
+        apart = max(1, len(corpus) // sample)
+        rows = [record(document) for document in corpus.documents[::apart][:sample]]
         emit_records(rows, format_=format_, schema="prl.data.sample", meta=meta)
         return
     emit(
-        [asdict(row) | {"domains": _listed(row.domains)} for row in corpus.audit.rows],
+        [{**record(row)} | {"domains": _listed(row.domains)} for row in corpus.audit.rows],
         format_=format_,
         schema="prl.data",
         meta=meta | {key: getattr(corpus.audit, key) for key in ("shares", "warnings", "notes")},

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from paraphrase_rl.cli.evaluate_tables import show
 from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import device_option, only, set_option
+from paraphrase_rl.cli.settings import device_option, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
-
-if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
-    from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.recipe.schema import Recipe
-
-_OF_RUNS = ("rewriters", "held_out", "acceptance")
-"""Sections that an evaluation of a run may change: what was trained stays what it was."""
 
 
 @click.command("evaluate")
@@ -106,96 +96,40 @@ def command(
       prl evaluate runs/first -r policy -r homoglyph --samples 4 --checkpoints all
       prl evaluate --config quickstart --out evaluations/attacks -r synonym -r whitespace -d lrr
     """
-    from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.evaluation.pipeline import evaluate
-    from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
-    from paraphrase_rl.models.devices import default_device
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.progress import reporter
-
-    judge = _judge(judge_url, judge_model, judge_key_env)
-    registry = default_registry()
-    recipe = _recipe(run, config, overrides, rewriters, detectors, registry)
-    if checkpoints is not None:
-        if run is None:
-            raise UsageError("--checkpoints is about a run", "name its directory: prl evaluate RUN")
-        recipe = with_checkpoints(recipe, run)
-    folder = out or (run / "evaluation" if run is not None else None)
-    if folder is None:
-        raise UsageError("where should the evaluation go?", "without RUN name a folder: --out FOLDER")
-    plan = Plan(
-        recipe=recipe,
-        corpus=load_documents(recipe.data.source, recipe.data, registry),
-        out=folder,
-        run=run,
-        device=device or default_device(),
-        texts=texts,
-        samples=samples,
-        humans=humans,
-        nli=nli,
-        judge=judge,
-    )
-    say(
-        f"evaluating {', '.join(label_of(a) for a in plan.attacks) or 'no rewriter'} on {len(plan.ai)} AI and "
-        f"{len(plan.human)} human test texts of {plan.corpus.source} into {folder}"
-    )
-    try:
-        results = evaluate(plan, registry, reporter(show_progress))
-    except KeyboardInterrupt:
-        say(f"what was computed is kept; continue with: {this_command()}")
-        raise
-    show(results, format_, folder)
-    if any(not cell.points for cell in results.cells):
-        ctx.exit(EXIT_NO)
-
-
-def _judge(url: str | None, model: str | None, key_env: str | None) -> JudgeSettings | None:
-    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
-
-    if url is None and model is None and key_env is None:
-        return None
-    if url is None or model is None:
-        raise UsageError("a judge needs --judge-url and --judge-model", "such as http://localhost:8000/v1")
-    return JudgeSettings(base_url=url, model=model, key_env=key_env)
-
-
-def _recipe(
-    run: Path | None,
-    config: str | None,
-    overrides: Sequence[str],
-    rewriters: Sequence[str],
-    detectors: Sequence[str],
-    registry: Registry,
-) -> Recipe:
-    """The recipe of the run or of --config, with the rewriters and held-out detectors asked for."""
-    from paraphrase_rl.evaluation.plan import label_of
-    from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.runs.reader import recipe_file
+    from paraphrase_rl.api.runs import evaluate
+    from paraphrase_rl.runs.run import Run
 
     if (run is None) == (config is None):
         raise UsageError(
             "name either a run or a recipe", "prl evaluate RUN, or prl evaluate --config NAME --out FOLDER"
         )
-    path = str(config)
-    if run is not None:
-        path = str(recipe_file(run))
-        for override in overrides:
-            if override.strip().split("=")[0].split(".")[0] not in _OF_RUNS:
-                raise UsageError(
-                    f"--set {override}: a run keeps its recipe, but for {', '.join(_OF_RUNS)}",
-                    "evaluate a recipe instead: prl evaluate --config FILE --out FOLDER",
-                )
-    recipe = load_recipe(path, overrides).recipe
-    named: list[str] = []
-    if rewriters:
-        attacks = {label_of(attack): attack for attack in recipe.rewriters}
-        for name in rewriters:
-            if name not in attacks:
-                registry.get("rewriters", name)
-        named.append(only("rewriters", rewriters, attacks))
-    if detectors:
-        for name in detectors:
-            registry.get("detectors", name)
-        held_out = {component.name: component for component in recipe.held_out or []}
-        named.append(only("held_out", detectors, held_out))
-    return load_recipe(path, [*overrides, *named]).recipe if named else recipe
+    try:
+        results = evaluate(
+            Run(run) if run is not None else str(config),
+            rewriters=rewriters,
+            detectors=detectors,
+            set=overrides,
+            out=out,
+            texts=texts,
+            samples=samples,
+            humans=humans,
+            every_checkpoint=checkpoints is not None,
+            nli=nli,
+            judge=_judge(judge_url, judge_model, judge_key_env),
+            device=device,
+            progress=show_progress,
+        )
+    except KeyboardInterrupt:
+        say(f"what was computed is kept; continue with: {this_command()}")
+        raise
+    show(results, format_, out or Path(str(run)) / "evaluation")
+    if any(not cell.points for cell in results.cells):
+        ctx.exit(EXIT_NO)
+
+
+def _judge(url: str | None, model: str | None, key_env: str | None) -> dict[str, str | None] | None:
+    if url is None and model is None and key_env is None:
+        return None
+    if url is None or model is None:
+        raise UsageError("a judge needs --judge-url and --judge-model", "such as http://localhost:8000/v1")
+    return {"base_url": url, "model": model, "key_env": key_env}

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
-from paraphrase_rl.cli.output import say
+from paraphrase_rl.cli.output import show_progress
 from paraphrase_rl.cli.settings import component_option, option_values
-from paraphrase_rl.errors import RunError
 
 
 @click.command("export")
@@ -29,15 +27,13 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
       prl export runs/first
       prl export runs/first --step 1500 --out adapters/1500
     """
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.runs.backend import backend_of_run
-    from paraphrase_rl.runs.reader import checkpoint_row
+    from paraphrase_rl.api.runs import export
 
-    backend = backend_of_run(run, option_values(options, "timeout_s=120"))
-    row = checkpoint_row(run, "last" if step is None else step)
-    out = out or run / f"adapter-{row['step']}"
-    if os.path.lexists(out):
-        raise RunError(f"{out} is there already", "choose another --out")
-    say(f"exporting step {row['step']} of {run}")
-    default_registry().build("backends", backend.name, backend.options).export(run, row, out)
-    click.echo(out)
+    written = export(
+        run,
+        out,
+        checkpoint="last" if step is None else step,
+        backend_options=option_values(options, "timeout_s=120"),
+        progress=show_progress,
+    )
+    click.echo(written)

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.output import emit, format_option, show_progress
 from paraphrase_rl.cli.settings import recipe_of, recipe_options
+from paraphrase_rl.tables import record
 
 
 @click.command("fit")
@@ -38,24 +39,14 @@ def command(
       prl fit tfidf --data jsonl -o path=essays.jsonl --out models/tfidf
       prl fit tfidf --config quickstart --set detectors.tfidf.options.word_features=20000
     """
-    from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.detection.trainable import trainer_of
-    from paraphrase_rl.files import fitted_folder
-    from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.api.calibrating import fit
 
-    registry = default_registry()
-    fit = trainer_of(registry, detector)
     recipe = recipe_of(config, data, data_options, overrides, [detector])
-    options = registry.options("detectors", detector, recipe.detectors[0].options)
-    folder = out or fitted_folder(detector, getattr(options, "folder", None))
-    corpus = load_documents(recipe.data.source, recipe.data, registry)
-    documents = corpus.select(split="train")
-    human, ai = (len(corpus.select(split="train", label=label)) for label in ("human", "ai"))
-    say(f"training {detector} on the train split of {corpus.source}: {human} human and {ai} AI texts")
-    fit(options, documents, folder)
+    options = recipe.detectors[0].options
+    found = fit(detector, data=recipe.data, options=options, out=out, progress=show_progress)
     emit(
-        [{"detector": detector, "folder": str(folder), "n_human": human, "n_ai": ai}],
+        [record(row) for row in found],
         format_=format_,
         schema="prl.fit",
-        meta={"source": corpus.source, "digest": corpus.digest},
+        meta={"source": found.source, "digest": found.digest},
     )

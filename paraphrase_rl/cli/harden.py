@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
+from paraphrase_rl.cli.settings import device_option, recipe_options
 
 if TYPE_CHECKING:
-    from paraphrase_rl.hardening.attacks import Attacks
     from paraphrase_rl.hardening.records import Hardening
-    from paraphrase_rl.plugin.registry import Registry
 
 
 @click.command("harden")
@@ -66,36 +64,26 @@ def command(
       prl harden tfidf runs/demo --on policy --against prompted --texts 32
       prl score essay.txt --calibration hardened/tfidf/calibration.json
     """
-    from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.detection.trainable import trainer_of
-    from paraphrase_rl.evaluation.plan import Plan
-    from paraphrase_rl.hardening.attacks import choose_attacks
-    from paraphrase_rl.hardening.train import harden
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.progress import reporter
-    from paraphrase_rl.runs.reader import recipe_file
+    from paraphrase_rl.api.runs import harden
 
-    registry = default_registry()
-    trainer_of(registry, detector)
-    of_run = str(recipe_file(run)) if run is not None else None
-    recipe = recipe_of(config or of_run, data, data_options, overrides, [detector])
-    attacks = choose_attacks(recipe, on, against, run, registry)
-    folder = out or Path(run or ".") / "hardened" / detector
-    corpus = load_documents(recipe.data.source, recipe.data, registry)
-    plan = Plan(
-        recipe=recipe,
-        corpus=corpus,
-        out=folder,
-        run=run,
-        device=device or _device(registry, detector, attacks),
-        texts=texts or len(corpus.documents),
-    )
+    named = [("data.source", {"name": data})] if data is not None else []
     try:
-        found = harden(plan, registry, detector, attacks, reporter(show_progress))
+        found = harden(
+            detector,
+            run,
+            on=on,
+            against=against,
+            recipe=config,
+            set=[*named, *(f"data.source.options.{option}" for option in data_options), *overrides],
+            texts=texts,
+            out=out,
+            device=device,
+            progress=show_progress,
+        )
     except KeyboardInterrupt:
         say(f"the rewrites made so far are kept; continue with: {this_command()}")
         raise
-    _show(found, folder, format_)
+    _show(found, out or Path(run or ".") / "hardened" / detector, format_)
 
 
 def _show(found: Hardening, folder: Path, format_: str) -> None:
@@ -115,15 +103,6 @@ def _show(found: Hardening, folder: Path, format_: str) -> None:
     )
     use = shlex.quote(str(folder / "calibration.json"))
     say(f"wrote {folder}; use the detector with: prl score --calibration {use}")
-
-
-def _device(registry: Registry, detector: str, attacks: Attacks) -> str:
-    from paraphrase_rl.models.devices import default_device
-
-    return default_device(
-        "torch" in registry.spec("detectors", detector).modules
-        or any(registry.spec("rewriters", attack.name).extra for attack, _ in attacks)
-    )
 
 
 def _explain(found: Hardening) -> None:

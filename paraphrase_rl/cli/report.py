@@ -35,20 +35,16 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
       prl report runs/first --evaluation runs/first-on-essays --out essays.html
       prl report runs/first --markdown
     """
-    from paraphrase_rl.reporting.inputs import read_inputs
+    from paraphrase_rl.api.runs import report
 
     if markdown and out:
         raise UsageError("--markdown prints on stdout, --out is of the page", "choose one of them")
-    inputs = read_inputs(run, evaluation)
     if markdown:
+        from paraphrase_rl.reporting.inputs import read_inputs
         from paraphrase_rl.reporting.markdown import markdown_summary
 
-        click.echo(markdown_summary(inputs), nl=False)
+        click.echo(markdown_summary(read_inputs(run, evaluation)), nl=False)
         return
-    from paraphrase_rl.files import write_text
-    from paraphrase_rl.reporting.page import render_page
-
-    out = out or run / "report.html"
-    write_text(out, render_page(inputs))
-    say(f"{out.stat().st_size / 1e6:.1f} MB; open it in a browser")
-    click.echo(out)
+    page = report(run, evaluation=evaluation, out=out)
+    say(f"{page.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    click.echo(page)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,20 +19,17 @@ from paraphrase_rl.cli.settings import (
     option_values,
     set_option,
 )
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, UsageError
-from paraphrase_rl.progress import OnProgress, Progress, reporter
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK
+from paraphrase_rl.progress import OnProgress, Progress
 from paraphrase_rl.tables import record
 from paraphrase_rl.training.processes import is_first
 
+if TYPE_CHECKING:
+    from paraphrase_rl.runs.run import Run
+
 
 @click.command(name="train")
-@click.option(
-    "--config",
-    default="recipe",
-    show_default=True,
-    metavar="NAME|FILE",
-    help="A recipe: packaged name or YAML.",
-)
+@click.option("--config", metavar="NAME|FILE", help="A recipe: packaged name or YAML.  [default: recipe]")
 @click.option(
     "--backend", help="Where to train: a backend plug-in.  [default: trl; the run's own with --resume]"
 )
@@ -52,7 +48,7 @@ from paraphrase_rl.training.processes import is_first
 @click.pass_context
 def command(
     ctx: click.Context,
-    config: str,
+    config: str | None,
     backend: str | None,
     options: tuple[str, ...],
     out: Path | None,
@@ -68,48 +64,25 @@ def command(
     Progress goes to stderr. At the end, or after Ctrl-C, the reward terms of the held-out prompts before and after
     are printed on stdout, with three rewrites beside their sources and the run directory.
     """
-    from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.runs.backend import DEFAULT_BACKEND, ChosenBackend, backend_of_run
-    from paraphrase_rl.runs.reader import recipe_file
-    from paraphrase_rl.training.processes import are_several, first_accelerator
-    from paraphrase_rl.training.start import Start, train
+    from paraphrase_rl.api.runs import train
 
-    if out is None and resume is None and are_several():
-        raise UsageError("several processes must mean the same directory", "name it with --out")
-    given = option_values(options, "timeout_s=120")
-    if resume is not None:
-        if overrides or out is not None or _given(ctx, "config") or backend is not None:
-            raise UsageError(
-                "--resume continues a run with its own recipe and backend",
-                "leave out --config, --set, --backend and --out",
-            )
-        loaded, folder, on = load_recipe(recipe_file(resume)), resume, backend_of_run(resume, given)
-    else:
-        loaded, on = load_recipe(config, overrides), ChosenBackend(backend or DEFAULT_BACKEND, given)
-        folder = out or Path("runs") / f"{Path(config).stem}-{datetime.now():%Y%m%d-%H%M%S}"
     with shown_progress("training") as progress, _interruptible(progress) as stop_requested:
-        start = Start(
-            loaded=loaded,
-            folder=folder,
-            resume=resume is not None,
-            backend=on,
-            device=device or first_accelerator(),
+        run = train(
+            config or (None if resume is not None else "recipe"),
+            out=out,
+            backend=backend,
+            backend_options=option_values(options, "timeout_s=120"),
+            set=overrides,
+            resume=resume,
+            device=device,
             max_cost=max_cost,
             prices=price_file,
-            report=reporter(progress),
+            progress=progress,
             stop_requested=stop_requested,
         )
-        status = train(start, default_registry())
     if is_first():
-        from paraphrase_rl.runs.summary import summarise
-
-        _show(summarise(folder), folder, format_)
-    ctx.exit(EXIT_INTERRUPTED if status == "interrupted" else EXIT_OK)
-
-
-def _given(ctx: click.Context, parameter: str) -> bool:
-    return ctx.get_parameter_source(parameter) is not click.core.ParameterSource.DEFAULT
+        _show(run, format_)
+        ctx.exit(EXIT_INTERRUPTED if run.status == "interrupted" else EXIT_OK)
 
 
 @contextmanager
@@ -131,13 +104,10 @@ def _interruptible(progress: OnProgress) -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, previous)
 
 
-def _show(summary: Any, folder: Path, format_: str) -> None:
+def _show(run: Run, format_: str) -> None:
+    summary, folder = run.summary, run.folder
     if format_ == "table":
         click.echo(summary.text(folder))
     else:
-        emit(
-            [record(row) for row in summary.rows],
-            format_=format_,
-            schema="prl.train",
-            meta=summary.meta(folder),
-        )
+        rows = [record(row) for row in summary]
+        emit(rows, format_=format_, schema="prl.train", meta=summary.meta(folder))

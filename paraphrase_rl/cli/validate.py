@@ -11,12 +11,11 @@ import click
 
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import set_option
-from paraphrase_rl.errors import EXIT_NO, UsageError
+from paraphrase_rl.errors import EXIT_NO
 
 if TYPE_CHECKING:
     from paraphrase_rl.acceptance.verdict import Verdict
 
-_SECTION = "acceptance."
 _CANDIDATES = ("step", "evasion", "similarity", "on_front", "chosen", "source")
 
 
@@ -64,19 +63,10 @@ def command(
       prl validate runs/first --checkpoint best
       prl validate runs/first --set acceptance.semantic_similarity=0.8
     """
-    from paraphrase_rl.acceptance.verdict import validate_run
-    from paraphrase_rl.runs.reader import recipe_of_run
+    from paraphrase_rl.api.runs import validate
 
-    for override in overrides:
-        if not override.strip().startswith(_SECTION):
-            raise UsageError(
-                f"--set {override}: validate changes bounds only",
-                "for example --set acceptance.reward_std=0.05",
-            )
-    acceptance = recipe_of_run(run, overrides).acceptance
-    verdict = validate_run(run, evaluation, acceptance, checkpoint, fairness)
+    verdict = validate(run, checkpoint=checkpoint, evaluation=evaluation, fairness=fairness, set=overrides)
     _show(verdict, format_)
-    verdict.write(run)
     say(verdict.conclusion)
     if not verdict.accepted:
         ctx.exit(EXIT_NO)

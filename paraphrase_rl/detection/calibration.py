@@ -121,6 +121,19 @@ class Calibration(_Record):
             )
         return self.probability(scores)
 
+    def describe(self, target_fpr: float | None = None) -> str:
+        """What the threshold does to the calibration's human texts, on one line.
+
+        Raises:
+            CalibrationError: the rate was not calibrated.
+        """
+        point = self.point(target_fpr)
+        return (
+            f"{self.detector}: threshold {point.threshold:.4g} flags {point.above} of {point.n_human} human texts "
+            f"({percent(point.achieved_fpr)}, aimed at {percent(point.target_fpr)}; "
+            f"true rate {percent(point.low)} to {percent(point.high)} with 95 % confidence)"
+        )
+
     def warnings(self, target_fpr: float | None = None) -> list[str]:
         """What a reader of this calibration must know, one line each."""
         point = self.point(target_fpr)
@@ -146,6 +159,11 @@ class Calibration(_Record):
                 "and are left out"
             )
         return [f"{self.detector}: {line}" for line in found]
+
+
+def percent(share: float) -> str:
+    """A share in [0, 1] as ``4.5 %``."""
+    return f"{100.0 * share:.1f} %"
 
 
 def fit_calibration(
@@ -217,6 +235,24 @@ class CalibrationSet(_Record):
     weights: tuple[float, ...]
     combine: Literal["mean", "worst-case"] = "mean"
     combined: Calibration | None = None
+
+    @property
+    def records(self) -> tuple[Calibration, ...]:
+        """Of each detector, and then of their combination where there are several."""
+        several = self.combined is not None and len(self.calibrations) > 1
+        return (*self.calibrations, self.combined) if several and self.combined else self.calibrations
+
+    def of(self, detector: str) -> Calibration:
+        """The calibration of a detector.
+
+        Raises:
+            CalibrationError: there is none.
+        """
+        for calibration in self.calibrations:
+            if calibration.detector == detector:
+                return calibration
+        there = ", ".join(calibration.detector for calibration in self.calibrations)
+        raise CalibrationError(f"{detector} is not calibrated here, but {there}", RECALIBRATE)
 
     def write(self, path: Path, write: Callable[[Path, str], None] = files.write_text) -> None:
         """Write the file, whole or not at all; trained detectors are named from here, so that both may move."""

@@ -12,6 +12,9 @@ from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, FloatArray, Scores
 
+FEW_WORDS = 50
+"""Under so many words detectors are unreliable, unless they were calibrated on such texts."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
@@ -67,6 +70,29 @@ def decide(
             columns.append(_column(COMBINED, combined, ensemble.combined.point(target_fpr), lambda p: p))
     columns += [_column(name, detector.score(texts)) for name, detector in uncalibrated.items()]
     return [column[i] for i in range(len(texts)) for column in columns]
+
+
+def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
+    """Texts of which the length says that a calibration need not hold for them, counted; one line a reason.
+
+    Args:
+        lengths: of the texts, in words.
+        calibration: what they are judged by.
+    """
+    median = calibration.texts.median_words
+    few = min(FEW_WORDS, median // 2)
+    counted = (
+        (sum(n < few for n in lengths), f"have under {few} words: no verdict on them is reliable"),
+        (
+            sum(few <= n < median / 2 for n in lengths),
+            f"are under half as long as the calibration's ({median} words): its rates need not hold",
+        ),
+        (
+            sum(n > 2 * median for n in lengths),
+            f"are over twice as long as the calibration's ({median} words): its rates need not hold",
+        ),
+    )
+    return [f"{count} of {len(lengths)} texts {what}" for count, what in counted if count]
 
 
 def _powerful(calibration: Calibration) -> ProbabilityMap | None:

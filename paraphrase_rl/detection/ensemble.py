@@ -112,19 +112,24 @@ class CalibratedEnsemble:
         records = [m.calibration for m in self.members] + ([self.combined] if self.combined else [])
         return [line for record in records for line in record.warnings()]
 
+    @property
+    def calibrations(self) -> CalibrationSet:
+        """What the detectors can be built from again, by :func:`build_ensemble`."""
+        return CalibrationSet(
+            calibrations=tuple(m.calibration for m in self.members),
+            weights=tuple(m.weight for m in self.members),
+            combine=self.combine,
+            combined=self.combined,
+        )
+
     def to_file(self, path: Path, write: Callable[[Path, str], None] = write_text) -> None:
-        """Keep the calibrations; detectors are built anew from their options.
+        """Save the calibrations; detectors are built again from their options.
 
         Args:
             path: the file.
             write: what writes it.
         """
-        CalibrationSet(
-            calibrations=tuple(m.calibration for m in self.members),
-            weights=tuple(m.weight for m in self.members),
-            combine=self.combine,
-            combined=self.combined,
-        ).write(path, write)
+        self.calibrations.write(path, write)
 
 
 def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) -> FloatArray:
@@ -209,22 +214,38 @@ def calibrate(
     members, human_scores = [], {}
     for built in detectors:
         scores = human_scores[built.name] = built.detector.score(human)
-        calibration = fit_calibration(
-            scores,
-            built.detector.score(ai),
-            rates,
-            detector=built.name,
-            texts=texts,
-            options=built.options,
-            provenance=built.detector.provenance(),
-        )
-        members.append(
-            Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
-        )
+        members.append(calibrate_detector(built, scores, built.detector.score(ai), rates, texts))
     ensemble = calibrate_combined(members, human_scores, combine)
     if needs_probability:
         ensemble.require_probability()
     return ensemble
+
+
+def calibrate_detector(
+    built: BuiltDetector, human: Scores, ai: Scores, rates: Sequence[float], texts: CalibrationTexts
+) -> Member:
+    """Fit thresholds and P(AI) of one detector on scores that are there already.
+
+    Args:
+        built: the detector.
+        human: its scores of held-out human texts, shape (n,).
+        ai: its scores of AI texts, shape (m,); without any there is no P(AI).
+        rates: false positive rates to set thresholds for, the one aimed at first.
+        texts: what was scored.
+
+    Raises:
+        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+    """
+    calibration = fit_calibration(
+        human,
+        ai,
+        rates,
+        detector=built.name,
+        texts=texts,
+        options=built.options,
+        provenance=built.detector.provenance(),
+    )
+    return Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
 
 
 def calibrate_combined(
@@ -267,7 +288,13 @@ def load_ensemble(
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
     """
-    saved = CalibrationSet.read(path)
+    return build_ensemble(CalibrationSet.read(path), registry, context, names)
+
+
+def build_ensemble(
+    saved: CalibrationSet, registry: Registry, context: Context, names: Collection[str] | None = None
+) -> CalibratedEnsemble:
+    """:func:`load_ensemble` of calibrations that are read already."""
     members = [
         Member(
             name=calibration.detector,

@@ -11,69 +11,32 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from paraphrase_rl.detection.calibration import Calibration
+from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.evaluation.panel import Panel
 from paraphrase_rl.evaluation.results import Cell, Point, Transfer
+from paraphrase_rl.evaluation.scores import Scored
 from paraphrase_rl.statistics.bootstrap import (
+    Design,
+    Indices,
     evaded,
     flagged,
     interval,
     known_mean,
-    resample,
     share_interval,
     weighted_auroc,
     weighted_mean,
     weighted_thresholds,
 )
 from paraphrase_rl.statistics.records import Estimate
-from paraphrase_rl.types import Document, FloatArray
-
-Indices = NDArray[np.int64]
-"""Which text each row is of."""
+from paraphrase_rl.types import FloatArray
 
 
 @dataclass(frozen=True)
-class Design:
-    """The documents of an evaluation and how often each is drawn in each resample.
-
-    Attributes:
-        ai: weights of shape (B, N) of the AI test texts.
-        human: weights of shape (B, H) of the human test texts, of the same draws.
-        calibration: weights of shape (B, M) of the calibration humans, of draws of their own.
-    """
-
-    ai: FloatArray
-    human: FloatArray
-    calibration: FloatArray
-
-    @classmethod
-    def of(
-        cls,
-        ai: Sequence[Document],
-        human: Sequence[Document],
-        calibration: Sequence[Document],
-        resamples: int,
-        seed: int,
-    ) -> Design:
-        """Draws of documents, or of pairs where they have one."""
-        tested = resample(units_of([*ai, *human]), resamples, seed)
-        return cls(
-            ai=tested[:, : len(ai)],
-            human=tested[:, len(ai) :],
-            calibration=resample(units_of(calibration), resamples, seed + 1),
-        )
-
-
-def units_of(documents: Sequence[Document]) -> list[str]:
-    """What is drawn as one: the pair of a document, or the document."""
-    return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
-
-
-@dataclass(frozen=True)
-class Clean:
-    """A detector's scores of texts nobody has rewritten.
+class Originals:
+    """A detector's scores of texts that nobody has rewritten.
 
     Attributes:
         calibration: its thresholds.
@@ -96,7 +59,7 @@ class Clean:
         calibration_scores: FloatArray,
         target_fprs: Sequence[float],
         design: Design,
-    ) -> Clean:
+    ) -> Originals:
         """From scores; ``calibration_scores`` has shape (M,)."""
         return cls(
             calibration,
@@ -141,23 +104,23 @@ class CellFigures:
     points: Mapping[float, PointFigures] = field(default_factory=dict)
 
 
-def cell_figures(clean: Clean, after: FloatArray, documents: Indices, design: Design) -> CellFigures:
+def cell_figures(original: Originals, after: FloatArray, documents: Indices, design: Design) -> CellFigures:
     """All figures of a cell.
 
     Only rewrites count that have a score and whose text had one, before and after alike: otherwise a rewriter that
     fails on hard texts would look better than it is.
 
     Args:
-        clean: the detector's scores before.
+        original: the detector's scores before.
         after: shape (R,): scores of the rewrites.
         documents: shape (R,): which AI text each is a rewrite of.
         design: the resamples.
     """
-    known = np.isfinite(after) & np.isfinite(clean.ai[documents])
+    known = np.isfinite(after) & np.isfinite(original.ai[documents])
     documents, after = documents[known], after[known]
-    before, weights = clean.ai[documents], design.ai[:, documents]
-    human = np.isfinite(clean.human)
-    humans, human_weights = clean.human[human], design.human[:, human]
+    before, weights = original.ai[documents], design.ai[:, documents]
+    human = np.isfinite(original.human)
+    humans, human_weights = original.human[human], design.human[:, human]
     rest = frozenset(documents.tolist())
 
     def area(scores: FloatArray) -> Figure:
@@ -169,8 +132,8 @@ def cell_figures(clean: Clean, after: FloatArray, documents: Indices, design: De
         return Figure(known_mean(rows), weighted_mean(resampled, weights), counted)
 
     points = {}
-    for target, thresholds in clean.thresholds.items():
-        threshold = clean.calibration.point(target).threshold
+    for target, thresholds in original.thresholds.items():
+        threshold = original.calibration.point(target).threshold
         fixed = np.array([threshold])
         flags = [(flagged(scores, fixed), flagged(scores, thresholds)) for scores in (before, after)]
         points[target] = PointFigures(
@@ -180,6 +143,62 @@ def cell_figures(clean: Clean, after: FloatArray, documents: Indices, design: De
             attack_success_rate=share(evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])),
         )
     return CellFigures(int(known.sum()), area(before), area(after), points)
+
+
+def detection_rates(
+    panel: Panel,
+    original: Scored,
+    human: Scored,
+    calibration: Scored,
+    attacked: Sequence[Scored],
+    design: Design,
+) -> tuple[list[Cell], list[Transfer]]:
+    """Every rewriter against every detector, the originals first; and the means by family. Without AI texts none.
+
+    Args:
+        panel: the detectors.
+        original: AI test texts as they are.
+        human: human test texts as they are.
+        calibration: calibration humans.
+        attacked: the AI test texts by each rewriter.
+        design: the resamples.
+    """
+    if not original.documents:
+        return [], []
+    originals = {
+        name: Originals.of(
+            known,
+            original.scores[name].values,
+            human.scores[name].values,
+            calibration.scores[name].values,
+            [point.target_fpr for point in known.points],
+            design,
+        )
+        for name, known in panel.calibrations.items()
+    }
+    cells: list[Cell] = []
+    transfers: list[Transfer] = []
+    for scored in (original, *attacked):
+        families: dict[tuple[str, bool], dict[str, CellFigures]] = {}
+        for info in panel.infos:
+            if info.name not in originals:
+                failure = info.failure or "not calibrated"
+                cells.append(empty_cell(scored.rewriter, info.name, len(scored.rows), failure))
+                continue
+            after = scored.scores[info.name]
+            figures = cell_figures(originals[info.name], after.values, scored.positions, design)
+            before = {failure.index: failure for failure in original.scores[info.name].failures}
+            reasons = [failure.message for failure in after.failures] + [
+                before[row.document].message
+                for row, value in zip(scored.rows, after.values, strict=True)
+                if row.document in before and np.isfinite(value)
+            ]
+            cells.append(cell(scored.rewriter, info.name, figures, len(scored.rows), reasons))
+            if info.name != COMBINED and cells[-1].points:
+                families.setdefault((info.family, info.trained_against), {})[info.name] = figures
+        for (family, trained_against), figures_by_name in families.items():
+            transfers += transfer(scored.rewriter, family, trained_against, figures_by_name)
+    return cells, transfers
 
 
 def cell(rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]) -> Cell:

@@ -6,45 +6,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from paraphrase_rl.detection.calibration import (
     Calibration,
     CalibrationSet,
     CalibrationTexts,
-    fit_calibration,
 )
 from paraphrase_rl.detection.ensemble import (
     COMBINED,
+    BuiltDetector,
     CalibratedEnsemble,
+    Combine,
     Member,
     build_calibrated,
+    build_detector,
     calibrate_combined,
+    calibrate_detector,
 )
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError, one_line
-from paraphrase_rl.evaluation.cache import Cache, CachedDetector, key_of
-from paraphrase_rl.evaluation.plan import Plan
+from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.evaluation.plan import Plan, held_out_of
 from paraphrase_rl.evaluation.results import DetectorInfo
-from paraphrase_rl.plugin.protocols import Detector
+from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.progress import Pace, Report
-from paraphrase_rl.recipe.schema import Component
+from paraphrase_rl.progress import Report
+from paraphrase_rl.recipe.schema import Component, Weighted
 from paraphrase_rl.types import Scores
 
 _WITHOUT_RUN = "without the run an evaluation makes its own calibration: --config and --out"
-CHUNK = 64
-"""Texts scored by every detector before the next are, so that those on one language model share its pass."""
 AGREEMENT = 1e-3
 """Thresholds of the run and of the evaluation may differ by so much of the human scores' spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One detector; ``member`` is ``None`` where ``info.failure`` says why."""
+    """One detector.
+
+    Attributes:
+        info: what the tables say of it; its ``failure`` says why the others are ``None``.
+        built: the detector.
+        of_run: its calibration of the run that is evaluated.
+        member: the detector calibrated.
+    """
 
     info: DetectorInfo
+    built: BuiltDetector | None = None
+    of_run: Calibration | None = None
     member: Member | None = None
 
 
@@ -54,12 +62,14 @@ class Panel:
 
     Attributes:
         columns: those trained against in the order of the recipe, then the others.
+        table: the scores of those that could be calibrated.
         ensemble: of those trained against, with thresholds; ``None`` where ``combined.failure`` says why.
         combined: what the tables say about it.
         notes: what a reader of the results must know.
     """
 
     columns: tuple[Column, ...]
+    table: ScoreTable
     ensemble: CalibratedEnsemble | None
     combined: DetectorInfo
     notes: tuple[str, ...]
@@ -90,24 +100,12 @@ class Panel:
             found[COMBINED] = self.ensemble.combined
         return found
 
-    def scores(self, texts: Sequence[str], report: Report) -> dict[str, Scores]:
+    def score(self, texts: Sequence[str], what: str) -> dict[str, Scores]:
         """Scores by detector, each of shape (N,); P(AI) for the ensemble. Those that failed are left out."""
-        members = [column.member for column in self.columns if column.member]
-        warm([member.detector for member in members], texts, report)
-        found = {member.name: member.detector.score(texts) for member in members}
+        found = self.table.score(texts, what)
         if self.ensemble is not None:
             found[COMBINED] = self.ensemble.probabilities_of(found)[1]
         return found
-
-    def uncached(self) -> CalibratedEnsemble | None:
-        """The ensemble for rewriters that ask it about countless drafts, which are not worth remembering."""
-        if self.ensemble is None:
-            return None
-        members = [
-            replace(m, detector=m.detector.detector) if isinstance(m.detector, CachedDetector) else m
-            for m in self.ensemble.members
-        ]
-        return CalibratedEnsemble(members, self.ensemble.combine, self.ensemble.combined)
 
     def to_file(self, path: Path) -> None:
         """Keep the calibrations; held-out detectors have weight 0, which is no vote in the ensemble."""
@@ -123,157 +121,156 @@ class Panel:
             ).write(path)
 
 
-def known(detectors: Sequence[Detector], texts: Sequence[str]) -> int:
-    """How many scores of the texts are in the cache already."""
-    return sum(detector.known(texts) for detector in detectors if isinstance(detector, CachedDetector))
-
-
-def warm(detectors: Sequence[Detector], texts: Sequence[str], report: Report) -> None:
-    """Score texts chunk by chunk, all detectors on each; the scores are in the cache afterwards."""
-    pace = Pace(report)
-    for start in range(0, len(texts), CHUNK):
-        for detector in detectors:
-            detector.score(texts[start : start + CHUNK])
-        done = start + CHUNK
-        pace.at(done, len(texts), f"{done} of {len(texts)} texts scored")
-
-
-def assemble(
-    plan: Plan,
-    held_out: Sequence[Component],
-    registry: Registry,
-    cache: Cache,
-    report: Report,
-) -> Panel:
-    """Build and calibrate the detectors.
+def assemble(plan: Plan, registry: Registry, cache: Cache, report: Report) -> Panel:
+    """Build the detectors, score the calibration texts, and calibrate.
 
     Those of a run keep its calibration; the others are calibrated on the same texts. What fails is a column with its
     reason. An ensemble of which a member failed is none: its P(AI) would be of other detectors than trained against.
 
     Raises:
+        CalibrationError: the run's calibration cannot be read.
         EvaluationError: the texts are not those of the run's calibration.
     """
+    held_out, notes = held_out_of(plan.recipe, registry)
+    documents = plan.corpus.select(split="calibration")
+    described = CalibrationTexts.of(
+        documents, source=plan.corpus.source, excerpt_words=plan.recipe.data.excerpt_words
+    )
+    saved = _calibration_of(plan.run, described)
     context = Context(device=plan.device, run=plan.run)
+    columns = [
+        _build(entry, registry, context, trained_against=True, saved=saved) for entry in plan.recipe.detectors
+    ]
+    columns += [_build(entry, registry, context, trained_against=False, saved=None) for entry in held_out]
+
+    documents = [d for d in documents if d.label is not None]
+    built = [column.built for column in columns if column.built]
+    scores = ScoreTable(built, cache, report).score(
+        [d.text for d in documents], f"calibrate ({', '.join(b.name for b in built)})"
+    )
+    human, ai = (
+        {
+            name: found.take([i for i, d in enumerate(documents) if d.label == label])
+            for name, found in scores.items()
+        }
+        for label in ("human", "ai")
+    )
+    columns = [_calibrate(column, human, ai, plan.target_fprs, described) for column in columns]
+    ensemble, failure = _combine(
+        [column for column in columns if column.info.trained_against],
+        human,
+        plan.recipe.ensemble.combine,
+        saved,
+    )
+    return Panel(
+        columns=tuple(columns),
+        table=ScoreTable(
+            [column.built for column in columns if column.built and column.member], cache, report
+        ),
+        ensemble=ensemble,
+        combined=DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=failure),
+        notes=(
+            *notes,
+            *(note for c in columns if c.of_run and (note := _disagreement(c, human))),
+            *(ensemble.warnings() if ensemble is not None else ()),
+        ),
+    )
+
+
+def _calibration_of(run: Path | None, texts: CalibrationTexts) -> CalibrationSet | None:
+    """The calibration of a run, which must be of the same texts; ``None`` without a run."""
+    if run is None:
+        return None
     try:
-        kept = CalibrationSet.read(plan.run / "calibration.json") if plan.run is not None else None
+        saved = CalibrationSet.read(run / "calibration.json")
     except CalibrationError as error:  # `prl calibrate` would not mend a run
         raise CalibrationError(error.message, _WITHOUT_RUN) from error
-    calibration_texts = CalibrationTexts.of(
-        plan.corpus.select(split="calibration"),
-        source=plan.corpus.source,
-        excerpt_words=plan.recipe.data.excerpt_words,
-    )
-    if kept is not None:
-        _same_texts(plan, kept, calibration_texts)
-    of_run = {c.detector: c for c in kept.calibrations} if kept is not None else {}
-    columns: list[Column] = []
-    detectors: dict[str, CachedDetector] = {}
-    trained = len(plan.recipe.detectors)
-    for position, entry in enumerate((*plan.recipe.detectors, *held_out)):
-        trained_against = position < trained
-        try:
-            if trained_against and kept is not None:
-                if entry.name not in of_run:
-                    raise CalibrationError(f"{plan.run} has no calibration of {entry.name}")
-                built = build_calibrated(of_run[entry.name], registry, context)
-            else:
-                built = registry.build("detectors", entry.name, entry.options, context)
-            detectors[entry.name] = CachedDetector(entry.name, built, entry.options, cache)
-            failure = None
-        except PrlError as error:
-            of_calibration = isinstance(error, CalibrationError) and kept is not None
-            failure = f"{error.message}; {_WITHOUT_RUN}" if of_calibration else error.one_line
-        except Exception as error:
-            failure = one_line(error)
-        columns.append(Column(info=_info(entry, trained_against, registry, detectors, failure)))
-    texts = [d.text for d in plan.corpus.select(split="calibration") if d.label is not None]
-    cached = known(list(detectors.values()), texts)
-    report(
-        f"calibrate: {len(texts)} texts x {len(detectors)} detectors ({', '.join(detectors)}), "
-        f"{cached} of {len(texts) * len(detectors)} scores cached"
-    )
-    warm(list(detectors.values()), texts, report)
-    columns = [_calibrated(plan, column, detectors, of_run, calibration_texts) for column in columns]
-    notes = [note for column in columns if (note := _disagreement(plan, column, kept))]
-    ensemble, failure = _ensemble(plan, columns[:trained], kept)
-    combined = DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=failure)
-    if ensemble is not None:
-        notes += ensemble.warnings()
-    return Panel(columns=tuple(columns), ensemble=ensemble, combined=combined, notes=tuple(notes))
+    if texts.digest != saved.calibrations[0].texts.digest:
+        raise EvaluationError(
+            f"the calibration texts of {texts.source} are not those that {run} was calibrated on",
+            f"bring the same texts back; {_WITHOUT_RUN}",
+        )
+    return saved
 
 
-def _info(
+def _build(
     entry: Component,
-    trained_against: bool,
     registry: Registry,
-    detectors: Mapping[str, CachedDetector],
-    failure: str | None,
-) -> DetectorInfo:
+    context: Context,
+    *,
+    trained_against: bool,
+    saved: CalibrationSet | None,
+) -> Column:
+    """A detector by name, or as it was calibrated for a run."""
+    built, calibration, failure = None, None, None
+    weight = entry.weight if isinstance(entry, Weighted) and entry.weight is not None else 1.0
+    try:
+        if saved is None:
+            built = build_detector(registry, context, entry.name, entry.options, weight)
+        else:
+            calibration = saved.of(entry.name)
+            detector = build_calibrated(calibration, registry, context)
+            built = BuiltDetector(
+                name=entry.name,
+                detector=detector,
+                options=entry.options,
+                weight=1.0 if weight is None else weight,
+            )
+    except PrlError as error:
+        of_run = saved is not None and isinstance(error, CalibrationError)
+        failure = f"{error.message}; {_WITHOUT_RUN}" if of_run else error.one_line
+    except Exception as error:
+        failure = one_line(error)
     try:
         family = registry.spec("detectors", entry.name).family
     except PrlError:
         family = "unknown"
-    provenance = detectors[entry.name].provenance() if entry.name in detectors else {}
-    return DetectorInfo(
+    info = DetectorInfo(
         name=entry.name,
         family=family,
         trained_against=trained_against,
         options=entry.options,
-        provenance=dict(provenance),
+        provenance=dict(built.detector.provenance()) if built else {},
         failure=failure,
     )
+    return Column(info=info, built=built, of_run=calibration)
 
 
-def _calibrated(
-    plan: Plan,
+def _calibrate(
     column: Column,
-    detectors: Mapping[str, CachedDetector],
-    of_run: Mapping[str, Calibration],
+    human: Mapping[str, Scores],
+    ai: Mapping[str, Scores],
+    rates: Sequence[float],
     texts: CalibrationTexts,
 ) -> Column:
-    name = column.info.name
-    if name not in detectors:
+    """The column with its thresholds and P(AI), the run's own where it has them."""
+    built = column.built
+    if built is None:
         return column
-    entry = next((d for d in plan.recipe.detectors if d.name == name), None)
-    weight = 1.0 if entry is None or entry.weight is None else entry.weight
-    calibration = of_run.get(name) if column.info.trained_against else None
-    if calibration is None:
-        human, ai = (
-            detectors[name].score([d.text for d in plan.corpus.select(split="calibration", label=label)])
-            for label in ("human", "ai")
+    if column.of_run is not None:
+        kept = Member(
+            name=built.name, detector=built.detector, calibration=column.of_run, weight=built.weight
         )
-        try:
-            calibration = fit_calibration(
-                human,
-                ai,
-                plan.target_fprs,
-                detector=name,
-                texts=texts,
-                options=column.info.options,
-                provenance=column.info.provenance,
-            )
-        except CalibrationError as error:
-            return Column(info=column.info.model_copy(update={"failure": error.one_line}))
-    return Column(
-        info=column.info,
-        member=Member(name=name, detector=detectors[name], calibration=calibration, weight=weight),
-    )
+        return replace(column, member=kept)
+    try:
+        member = calibrate_detector(built, human[built.name], ai[built.name], rates, texts)
+    except CalibrationError as error:
+        return replace(column, info=column.info.model_copy(update={"failure": error.one_line}))
+    return replace(column, member=member)
 
 
-def _ensemble(
-    plan: Plan, columns: Sequence[Column], kept: CalibrationSet | None
+def _combine(
+    columns: Sequence[Column], human: Mapping[str, Scores], combine: Combine, saved: CalibrationSet | None
 ) -> tuple[CalibratedEnsemble | None, str | None]:
-    """The ensemble of the recipe's detectors, or why there is none."""
+    """The ensemble of the detectors trained against, or why there is none."""
     if failed := [c.info for c in columns if c.info.failure]:
         return None, f"its member {failed[0].name} failed: {failed[0].failure}"
     members = [column.member for column in columns if column.member]
     try:
-        if kept is not None:
-            ensemble = CalibratedEnsemble(members, kept.combine, kept.combined)
+        if saved is not None:
+            ensemble = CalibratedEnsemble(members, saved.combine, saved.combined)
         else:
-            humans = [d.text for d in plan.calibration]
-            scores = {member.name: member.detector.score(humans) for member in members}
-            ensemble = calibrate_combined(members, scores, plan.recipe.ensemble.combine)
+            ensemble = calibrate_combined(members, human, combine)
         ensemble.require_probability()
     except CalibrationError as error:
         return None, error.one_line
@@ -282,29 +279,19 @@ def _ensemble(
     return ensemble, None
 
 
-def _same_texts(plan: Plan, kept: CalibrationSet, texts: CalibrationTexts) -> None:
-    if texts.digest != kept.calibrations[0].texts.digest:
-        raise EvaluationError(
-            f"the calibration texts of {plan.corpus.source} are not those that {plan.run} was calibrated on",
-            f"bring the same texts back; {_WITHOUT_RUN}",
-        )
-
-
-def _disagreement(plan: Plan, column: Column, kept: CalibrationSet | None) -> str:
+def _disagreement(column: Column, human: Mapping[str, Scores]) -> str:
     """A note where the run's threshold is not that of the scores computed here."""
-    if kept is None or column.member is None or not column.info.trained_against:
+    if column.built is None or column.of_run is None:
         return ""
-    values = column.member.detector.score([d.text for d in plan.calibration]).values
-    values = values[np.isfinite(values)]
+    name, scores = column.built.name, human[column.built.name]
+    values = scores.values[scores.scored]
     if values.size < 2:
-        return (
-            f"{column.info.name}: its calibration texts cannot be scored any more, so there are no intervals"
-        )
-    point = column.member.calibration.target
+        return f"{name}: its calibration texts cannot be scored any more, so there are no intervals"
+    point = column.of_run.target
     here = operating_point(values, point.target_fpr).threshold
     if abs(here - point.threshold) <= AGREEMENT * max(float(values.std()), 1e-12):
         return ""
     return (
-        f"{column.info.name}: its scores here set the threshold at {here:.6g}, those of the run at "
+        f"{name}: its scores here set the threshold at {here:.6g}, those of the run at "
         f"{point.threshold:.6g}, which is used: another device or another version of a library"
     )

@@ -11,10 +11,10 @@ import numpy as np
 from paraphrase_rl import __version__
 from paraphrase_rl.errors import PrlError, one_line
 from paraphrase_rl.evaluation.cache import Cache, key_of
-from paraphrase_rl.evaluation.detection_rates import Indices
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
 from paraphrase_rl.evaluation.results import Quality
+from paraphrase_rl.evaluation.scores import Scored
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
@@ -58,14 +58,27 @@ class Measurer:
     notes: list[str] = field(default_factory=list)
     _built: QualityMeasures | None = None
 
-    def measure(self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]) -> list[Measured]:
+    def measure(self, scored: Scored) -> list[Measured]:
+        """The metrics of each row of a rewriter; empty where there is no rewrite."""
+        rows = scored.rewritten
+        found = self._remembered(
+            scored.rewriter, [source for _, source, _ in rows], [made for _, _, made in rows]
+        )
+        measured = [Measured() for _ in scored.rows]
+        for (i, _, _), one in zip(rows, found, strict=True):
+            measured[i] = one
+        return measured
+
+    def _remembered(
+        self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]
+    ) -> list[Measured]:
         """The metrics of each rewrite. Those without a failure are remembered."""
         keys = [self._key(source, rewrite) for source, rewrite in zip(sources, rewrites, strict=True)]
         first = {key: i for i, key in reversed(list(enumerate(keys)))}
-        missing = sorted(i for key, i in first.items() if key not in self.cache)
+        found = {key: Measured(metrics) for key, metrics in self.cache.get(list(first)).items()}
+        missing = sorted(i for key, i in first.items() if key not in found)
         if rewrites:
             self.report(f"quality: {label}: {len(keys)} rewrites, {len(first) - len(missing)} cached")
-        found: dict[str, Measured] = {}
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             try:
@@ -80,7 +93,7 @@ class Measurer:
             self.cache.add(
                 {keys[i]: row.metrics for i, row in zip(chunk, rows, strict=True) if not row.failed}
             )
-        return [found.get(key) or Measured(self.cache.get(key, {})) for key in keys]
+        return [found.get(key, Measured()) for key in keys]
 
     def build(self) -> QualityMeasures:
         """What measures, loaded once.
@@ -131,28 +144,24 @@ class Measurer:
             self.notes.append(message)
 
 
-def quality_table(
-    label: str, measured: Sequence[Measured], documents: Indices, ids: Sequence[str], weights: FloatArray
-) -> list[Quality]:
+def quality_table(scored: Scored, measured: Sequence[Measured], weights: FloatArray) -> list[Quality]:
     """The mean of each metric with its interval by document.
 
     A metric that does not apply to a rewrite (numbers kept of a text without numbers) is left out of its mean and is no
     failure.
 
     Args:
-        label: of the rewriter.
-        measured: R of them; without metrics where there is no rewrite.
-        documents: shape (R,): which text each is a rewrite of.
-        ids: of the N texts.
+        scored: R rewrites of N texts by one rewriter.
+        measured: of each.
         weights: shape (B, N): how often each text is drawn.
     """
     names = list(dict.fromkeys(name for row in measured for name in row.metrics))
-    units = [ids[i] for i in documents.tolist()]
+    units = [scored.documents[row.document].id for row in scored.rows]
     return [
         Quality(
-            rewriter=label,
+            rewriter=scored.rewriter,
             metric=name,
-            estimate=estimate_mean(_column(measured, name), units, weights[:, documents]),
+            estimate=estimate_mean(_column(measured, name), units, weights[:, scored.positions]),
             failed=sum(name not in row.metrics or name in row.failed for row in measured),
         )
         for name in names

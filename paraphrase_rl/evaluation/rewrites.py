@@ -21,7 +21,7 @@ CHUNK = 32
 """Texts rewritten between two writes to disk: what a kill costs at most."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Rewriting:
     """What rewriters are run with.
 
@@ -64,11 +64,14 @@ class Rewriting:
         for documents, n in groups:
             identity = (attack.name, options, self.context_key, self.seed, n)
             keys = [key_of(*identity, sha256_text(d.text)) for d in documents]
-            missing = {k: d.text for k, d in zip(keys, documents, strict=True) if k not in self.cache}
+            saved = self.cache.get(keys)
+            missing = {k: d.text for k, d in zip(keys, documents, strict=True) if k not in saved}
             if documents:
-                cached = sum(key not in missing for key in keys)
+                cached = sum(key in saved for key in keys)
                 self.report(f"{info.label}: {len(documents)} texts, {cached} cached")
-            failures: dict[str, Failure] = {}
+            found: dict[str, Rewrites] = {
+                key: [Rewrite(**rewrite) for rewrite in rewrites] for key, rewrites in saved.items()
+            }
             if missing:
                 try:
                     rewriter = rewriter or self.registry.build(
@@ -76,23 +79,25 @@ class Rewriting:
                     )
                 except PrlError as error:
                     return _nothing(info, error, groups)
-                failures = self._make(info.label, rewriter, missing, n)
-            made.append([failures.get(key) or [Rewrite(**r) for r in self.cache[key]] for key in keys])
+                found |= self._make(info.label, rewriter, missing, n)
+            made.append([found[key] for key in keys])
         failed = [found for found in made[0] if isinstance(found, Failure)]
         if failed and len(failed) == len(made[0]):
             info = info.model_copy(update={"failure": failed[0].message})
         return info, made
 
-    def _make(self, label: str, rewriter: Rewriter, missing: Mapping[str, str], n: int) -> dict[str, Failure]:
-        """Rewrite chunk by chunk into the cache; returns the failures by key."""
+    def _make(
+        self, label: str, rewriter: Rewriter, missing: Mapping[str, str], n: int
+    ) -> dict[str, Rewrites]:
+        """Rewrite chunk by chunk, saving what is no failure; returns all by key."""
         keys = list(missing)
-        failures: dict[str, Failure] = {}
+        found: dict[str, Rewrites] = {}
         pace = Pace(self.report)
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
             answers = _rewritten(label, rewriter, [missing[key] for key in chunk], n, self.seed)
             made = dict(zip(chunk, answers, strict=True))
-            failures |= {key: answer for key, answer in made.items() if isinstance(answer, Failure)}
+            found |= made
             self.cache.add(
                 {
                     key: [{"text": r.text, "finished": r.finished} for r in answer]
@@ -102,7 +107,7 @@ class Rewriting:
             )
             done = start + len(chunk)
             pace.at(done, len(keys), f"{label}: {done} of {len(keys)} texts rewritten")
-        return failures
+        return found
 
 
 def _nothing(

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.evaluation.detection_rates import Indices
-from paraphrase_rl.evaluation.panel import Panel, known
-from paraphrase_rl.evaluation.rewrite_quality import Measured
-from paraphrase_rl.files import write_jsonl
-from paraphrase_rl.progress import Report
+from paraphrase_rl.evaluation.panel import Panel
+from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.statistics.bootstrap import Indices
+from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites, Scores
 
 
@@ -56,19 +54,22 @@ class Scored:
         ]
 
 
-def untouched(documents: Sequence[Document]) -> list[Rewrites]:
-    """Each text as its own and only rewrite."""
-    return [[Rewrite(text=d.text)] for d in documents]
+def score_originals(
+    documents: Sequence[Document], panel: Panel, what: str, words: int | None = None
+) -> Scored:
+    """Score documents as they are, or cut to so many words."""
+    if words is not None:
+        documents = [replace(d, text=excerpt(d.text, words)) for d in documents]
+    return score_rewrites(CLEAN, documents, [[Rewrite(text=d.text)] for d in documents], 1, panel, what)
 
 
-def score(
+def score_rewrites(
     rewriter: str,
     documents: Sequence[Document],
     rewrites: Sequence[Rewrites],
     samples: int,
     panel: Panel,
-    report: Report,
-    what: str = "",
+    what: str,
 ) -> Scored:
     """Score the rewrites of some documents with every detector.
 
@@ -78,8 +79,7 @@ def score(
         rewrites: of each, or why there are none.
         samples: how many there should be of each.
         panel: the detectors.
-        report: shows a line.
-        what: the texts, for that line; empty = the rewriter.
+        what: the texts, for the line that is shown.
     """
     rows = [
         Row(document=i, sample=sample, rewrite=found if isinstance(found, Failure) else found[sample])
@@ -88,12 +88,6 @@ def score(
     ]
     made = [i for i, row in enumerate(rows) if isinstance(row.rewrite, Rewrite)]
     texts = [row.rewrite.text for row in rows if isinstance(row.rewrite, Rewrite)]
-    members = [column.member.detector for column in panel.columns if column.member]
-    if texts:
-        report(
-            f"score: {what or rewriter}: {len(texts)} texts x {len(members)} detectors, "
-            f"{known(members, texts)} of {len(texts) * len(members)} scores cached"
-        )
     missing = [
         Failure(index=i, owner=rewriter, kind="no-rewrite", message=row.rewrite.message)
         for i, row in enumerate(rows)
@@ -105,7 +99,7 @@ def score(
         rows=rows,
         scores={
             name: _expanded(scores, made, missing, len(rows))
-            for name, scores in panel.scores(texts, report).items()
+            for name, scores in panel.score(texts, f"score: {what}").items()
         },
     )
 
@@ -116,65 +110,3 @@ def _expanded(scores: Scores, made: Sequence[int], missing: Sequence[Failure], r
     values[list(made)] = scores.values
     failed = [replace(failure, index=made[failure.index]) for failure in scores.failures]
     return Scores(values, tuple(sorted([*failed, *missing], key=lambda failure: failure.index)))
-
-
-def write_rows(
-    folder: Path,
-    clean: Sequence[Scored],
-    attacked: Sequence[Scored],
-    humans: Sequence[Scored],
-    measured: Mapping[str, Sequence[Measured]],
-) -> None:
-    """Write ``documents.jsonl``, ``rewrites.jsonl``, ``scores.jsonl`` and ``quality.jsonl``, each whole.
-
-    Args:
-        folder: of the evaluation.
-        clean: the texts untouched.
-        attacked: AI texts by every rewriter.
-        humans: human texts by every rewriter.
-        measured: by rewriter, each of its rows of AI texts.
-    """
-    documents = [document for scored in clean for document in scored.documents]
-    keys = ("id", "text", "label", "group", "domain", "pair")
-    write_jsonl(folder / "documents.jsonl", ({key: getattr(d, key) for key in keys} for d in documents))
-    write_jsonl(
-        folder / "rewrites.jsonl", (row for scored in (*attacked, *humans) for row in _rewrite_rows(scored))
-    )
-    write_jsonl(
-        folder / "scores.jsonl",
-        (row for scored in (*clean, *attacked, *humans) for row in _score_rows(scored)),
-    )
-    write_jsonl(
-        folder / "quality.jsonl",
-        (
-            {**_where(scored, i), "metrics": row.metrics}
-            for scored in attacked
-            for i, row in enumerate(measured.get(scored.rewriter, ()))
-            if row.metrics
-        ),
-    )
-
-
-def _where(scored: Scored, i: int) -> dict[str, object]:
-    row = scored.rows[i]
-    return {"rewriter": scored.rewriter, "id": scored.documents[row.document].id, "sample": row.sample}
-
-
-def _rewrite_rows(scored: Scored) -> Iterator[dict[str, object]]:
-    for i, row in enumerate(scored.rows):
-        if isinstance(row.rewrite, Failure):
-            yield {**_where(scored, i), "failure": _failure(row.rewrite)}
-        else:
-            yield {**_where(scored, i), "text": row.rewrite.text, "finished": row.rewrite.finished}
-
-
-def _score_rows(scored: Scored) -> Iterator[dict[str, object]]:
-    for detector, scores in scored.scores.items():
-        failures = {failure.index: failure for failure in scores.failures}
-        for i, value in enumerate(scores.values.tolist()):
-            where = {"detector": detector, **_where(scored, i)}
-            yield {**where, "failure": _failure(failures[i])} if i in failures else {**where, "score": value}
-
-
-def _failure(failure: Failure) -> dict[str, str]:
-    return {"kind": failure.kind, "message": failure.message}

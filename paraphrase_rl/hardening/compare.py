@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from paraphrase_rl.detection.ensemble import Member
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.detection.roc import auroc
-from paraphrase_rl.evaluation.detection_rates import Design
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.hardening.records import Accused, Defence, Detection, Met
 from paraphrase_rl.statistics.bootstrap import (
+    Design,
     estimate_share,
     flagged,
     interval,
@@ -33,6 +35,37 @@ Text = str | Failure
 """A text to be judged, or why there is none."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Side:
+    """The detector before or after: calibrated, with its scores.
+
+    Attributes:
+        label: for the lines that are shown.
+        ensemble: the detector alone.
+        table: its scores.
+    """
+
+    label: str
+    ensemble: CalibratedEnsemble
+    table: ScoreTable
+
+    @property
+    def member(self) -> Member:
+        """The detector."""
+        return self.ensemble.members[0]
+
+    def scores(self, texts: Sequence[Text], what: str) -> tuple[FloatArray, list[str]]:
+        """Scores of shape (N,), NaN where there is no text or no score; and why, for each of these."""
+        there = [(i, text) for i, text in enumerate(texts) if isinstance(text, str)]
+        scores = self.table.score([text for _, text in there], f"score {self.label}: {what}")[
+            self.member.name
+        ]
+        values = np.full(len(texts), np.nan)
+        values[[i for i, _ in there]] = scores.values
+        lost = [*(text for text in texts if isinstance(text, Failure)), *scores.failures]
+        return values, [f"{failure.owner}: {failure.message}" for failure in lost]
+
+
 class Tables:
     """Figures of the detector before and after.
 
@@ -42,13 +75,15 @@ class Tables:
         after: the one trained with them.
     """
 
-    def __init__(self, plan: Plan, before: Member, after: Member) -> None:
+    def __init__(self, plan: Plan, before: Side, after: Side) -> None:
         self._plan = plan
-        self._members = (before, after)
+        self._sides = (before, after)
         self._design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
-        self._human = [_scores(member, [d.text for d in plan.human])[0] for member in self._members]
+        self._human = [
+            side.scores([d.text for d in plan.human], "human test texts")[0] for side in self._sides
+        ]
         self._calibration = [
-            _scores(member, [d.text for d in plan.calibration])[0] for member in self._members
+            side.scores([d.text for d in plan.calibration], "calibration humans")[0] for side in self._sides
         ]
 
     def defence(self, rewriter: str, met: Met, texts: Sequence[Text]) -> Defence:
@@ -56,7 +91,9 @@ class Tables:
 
         A text counts that both could score.
         """
-        (before, reasons), (after, more) = (_scores(member, texts) for member in self._members)
+        (before, reasons), (after, more) = (
+            side.scores(texts, f"AI test texts, {rewriter}") for side in self._sides
+        )
         known = np.isfinite(before) & np.isfinite(after)
         pair = (np.where(known, before, np.nan), np.where(known, after, np.nan))
         areas = self._areas(pair, known)
@@ -86,12 +123,13 @@ class Tables:
             compared.append((CLEAN, words))
         compared += [(rewriter, None) for rewriter in humans if rewriter != CLEAN]
         found = []
-        for member, calibration in zip(self._members, self._calibration, strict=True):
+        for side, calibration in zip(self._sides, self._calibration, strict=True):
             by_length: dict[int | None, FloatArray] = {None: calibration}
             if words is not None:
-                by_length[words] = _scores(member, _cut([d.text for d in self._plan.calibration], words))[0]
+                texts = _cut([d.text for d in self._plan.calibration], words)
+                by_length[words] = side.scores(texts, f"calibration humans cut to {words} words")[0]
             tables = [
-                self._fairness(member, by_length[length], rewriter, humans[rewriter], length)
+                self._fairness(side, by_length[length], rewriter, humans[rewriter], length)
                 for rewriter, length in compared
             ]
             found.append(
@@ -104,7 +142,7 @@ class Tables:
 
     def _fairness(
         self,
-        member: Member,
+        side: Side,
         calibration: FloatArray,
         rewriter: str,
         texts: Sequence[Text],
@@ -113,9 +151,9 @@ class Tables:
         """False positives of one of the two on the first human texts as a rewriter left them, cut to ``words``."""
         return fairness_tables(
             self._plan.human[: len(texts)],
-            _scores(member, _cut(texts, words))[0],
+            side.scores(_cut(texts, words), f"human test texts, {rewriter}")[0],
             calibration,
-            detector=member.name,
+            detector=side.member.name,
             rewriter=rewriter,
             target_fprs=self._plan.target_fprs,
             words=words,
@@ -126,8 +164,8 @@ class Tables:
 
     def _detection(self, target: float, pair: tuple[FloatArray, FloatArray]) -> Detection:
         shares, draws = [], []
-        for member, calibration, scores in zip(self._members, self._calibration, pair, strict=True):
-            threshold = np.array([member.calibration.point(target).threshold])
+        for side, calibration, scores in zip(self._sides, self._calibration, pair, strict=True):
+            threshold = np.array([side.member.calibration.point(target).threshold])
             flags = flagged(scores, threshold)[0]
             thresholds = weighted_thresholds(calibration, target, self._design.calibration)
             draws.append(weighted_mean(flagged(scores, thresholds), self._design.ai))
@@ -151,13 +189,3 @@ class Tables:
 
 def _cut(texts: Sequence[Text], words: int | None) -> list[Text]:
     return [t if words is None or isinstance(t, Failure) else excerpt(t, words) for t in texts]
-
-
-def _scores(member: Member, texts: Sequence[Text]) -> tuple[FloatArray, list[str]]:
-    """Scores of shape (N,), NaN where there is no text or no score; and why, for each of these."""
-    there = [(i, text) for i, text in enumerate(texts) if isinstance(text, str)]
-    scores = member.detector.score([text for _, text in there])
-    values = np.full(len(texts), np.nan)
-    values[[i for i, _ in there]] = scores.values
-    lost = [*(text for text in texts if isinstance(text, Failure)), *scores.failures]
-    return values, [f"{failure.owner}: {failure.message}" for failure in lost]

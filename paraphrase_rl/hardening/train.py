@@ -14,16 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.splits import units
-from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member, build_detector, calibrate
+from paraphrase_rl.detection.calibration import CalibrationTexts
+from paraphrase_rl.detection.ensemble import (
+    CalibratedEnsemble,
+    build_detector,
+    calibrate_combined,
+    calibrate_detector,
+)
 from paraphrase_rl.detection.trainable import trainer_of
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
 from paraphrase_rl.evaluation.plan import Plan, label_of, versions
 from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewrites import Rewriting
+from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.files import left_behind
 from paraphrase_rl.hardening.attacks import Attacks
-from paraphrase_rl.hardening.compare import Tables, Text
+from paraphrase_rl.hardening.compare import Side, Tables, Text
 from paraphrase_rl.hardening.records import Accused, Defence, Hardening, TrainedOn
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
@@ -59,24 +66,22 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
     attacks.check(registry)
     plan.check()
     _check_folder(plan.out)
-    with claimed(plan.out):
+    with claimed(plan.out) as cache:
         clean, left_out = training_texts(plan.corpus.documents)
         if {d.label for d in clean} != {"human", "ai"}:
             raise EvaluationError(
                 f"{plan.corpus.source} lacks texts of both labels in its train split",
                 "harden on data with both",
             )
-        before = _trained(plan, registry, detector, BEFORE, clean, report)
-        rewriter = _Rewriter(plan, registry, before, report)
+        before = _trained(plan, registry, detector, BEFORE, clean, cache, report)
+        rewriter = _Rewriter(plan, registry, before.ensemble, cache, report)
         sources = [d for d in clean if d.label == "ai"][: plan.texts]
         taught, trained_on = with_rewrites(
             clean, sources, {label_of(a): rewriter.for_training(a, sources) for a in attacks.seen}, left_out
         )
-        after = _trained(plan, registry, detector, AFTER, taught, report)
-        after.to_file(plan.out / "calibration.json")
-        defence, (accused_before, accused_after) = _compared(
-            plan, attacks, rewriter, before.members[0], after.members[0]
-        )
+        after = _trained(plan, registry, detector, AFTER, taught, cache, report)
+        after.ensemble.to_file(plan.out / "calibration.json")
+        defence, (accused_before, accused_after) = _compared(plan, attacks, rewriter, before, after)
         found = Hardening(
             detector=detector,
             options=_options(plan, detector),
@@ -89,8 +94,8 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             resamples=plan.resamples,
             target_fpr=plan.recipe.calibration.target_fpr,
             trained_on=trained_on,
-            provenance_before=dict(before.members[0].calibration.provenance),
-            provenance_after=dict(after.members[0].calibration.provenance),
+            provenance_before=dict(before.member.calibration.provenance),
+            provenance_after=dict(after.member.calibration.provenance),
             defence=tuple(defence),
             accused_before=accused_before,
             accused_after=accused_after,
@@ -158,13 +163,15 @@ class _Rewriter:
         infos: what was run, by label.
     """
 
-    def __init__(self, plan: Plan, registry: Registry, before: CalibratedEnsemble, report: Report) -> None:
+    def __init__(
+        self, plan: Plan, registry: Registry, before: CalibratedEnsemble, cache: Cache, report: Report
+    ) -> None:
         self._rewriting = Rewriting(
             registry=registry,
             context=Context(device=plan.device, run=plan.run, ensemble=before if before.voting else None),
             context_key=key_of(plan.run_digest, before.members[0].calibration.provenance),
             seed=plan.seed,
-            cache=Cache(plan.out / FOLDER / "rewrites.jsonl"),
+            cache=cache,
             report=report,
         )
         self.infos: dict[str, RewriterInfo] = {}
@@ -199,7 +206,7 @@ class _Rewriter:
 
 
 def _compared(
-    plan: Plan, attacks: Attacks, rewriter: _Rewriter, before: Member, after: Member
+    plan: Plan, attacks: Attacks, rewriter: _Rewriter, before: Side, after: Side
 ) -> tuple[list[Defence], tuple[Accused, Accused]]:
     """What the two detectors catch, untouched and by rewriter, and whom they accuse."""
     tables = Tables(plan, before, after)
@@ -213,20 +220,31 @@ def _compared(
 
 
 def _trained(
-    plan: Plan, registry: Registry, detector: str, folder: str, texts: Sequence[Document], report: Report
-) -> CalibratedEnsemble:
-    """The detector alone as an ensemble, trained on ``texts`` and calibrated on the calibration split."""
+    plan: Plan,
+    registry: Registry,
+    detector: str,
+    folder: str,
+    texts: Sequence[Document],
+    cache: Cache,
+    report: Report,
+) -> Side:
+    """The detector trained on ``texts`` and calibrated on the calibration split."""
     placed = {**_options(plan, detector), "folder": str((plan.out / folder).resolve())}
     report(f"training {detector} on {len(texts)} texts: {plan.out / folder}")
     trainer_of(registry, detector)(registry.options("detectors", detector, placed), texts, plan.out / folder)
-    return calibrate(
-        [build_detector(registry, Context(device=plan.device), detector, placed)],
-        plan.corpus.select(split="calibration"),
-        plan.target_fprs,
-        source=plan.corpus.source,
-        excerpt_words=plan.recipe.data.excerpt_words,
-        needs_probability=False,
+    built = build_detector(registry, Context(device=plan.device), detector, placed)
+    label = "after" if folder == AFTER else "before"
+    table = ScoreTable([built], cache, report)
+    documents = plan.corpus.select(split="calibration")
+    human, ai = (
+        table.score([d.text for d in documents if d.label == of], f"calibrate {label}: {of} texts")[detector]
+        for of in ("human", "ai")
     )
+    described = CalibrationTexts.of(
+        documents, source=plan.corpus.source, excerpt_words=plan.recipe.data.excerpt_words
+    )
+    member = calibrate_detector(built, human, ai, plan.target_fprs, described)
+    return Side(label=label, ensemble=calibrate_combined([member], {detector: human}), table=table)
 
 
 def _options(plan: Plan, detector: str) -> dict[str, Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
@@ -11,6 +13,38 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.preflight.checks import MAX_COST, Check, preflight
 from paraphrase_rl.recipe.cost import Prices, read_prices
 from paraphrase_rl.recipe.loading import LoadedRecipe
+from paraphrase_rl.tables import Table
+
+
+@dataclass(frozen=True, repr=False)
+class Findings(Table[Check]):
+    """What was found of a recipe before it runs.
+
+    Attributes:
+        recipe: what it is called.
+        backend: what it was checked for.
+    """
+
+    recipe: str = ""
+    backend: str = ""
+
+    columns: ClassVar[tuple[str, ...]] = ("level", "name", "message")
+
+    @property
+    def title(self) -> str:
+        """First line of ``repr``."""
+        return f"Findings of {self.recipe} on {self.backend}: {self.counts}"
+
+    @property
+    def counts(self) -> str:
+        """How many there are of each level."""
+        count = Counter(check.level for check in self.rows)
+        return f"{count['error']} errors, {count['warning']} warnings, {count['note']} notes"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the run can start: there is no error."""
+        return all(check.level != "error" for check in self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +61,15 @@ class Inspection:
     corpus: Corpus | None
     unread: PrlError | None
 
-    def all_checks(self) -> tuple[Check, ...]:
-        """The checks, before them the data that cannot be read as one more."""
-        if self.unread is None:
-            return self.checks
-        return (Check("data", "error", self.unread.one_line), *self.checks)
+    def findings(self, recipe: str, backend: str) -> Findings:
+        """The checks, before them the data that cannot be read as one more.
+
+        Args:
+            recipe: what it is called.
+            backend: what it was checked for.
+        """
+        first = (Check("data", "error", self.unread.one_line),) if self.unread is not None else ()
+        return Findings((*first, *self.checks), recipe=recipe, backend=backend)
 
     def texts(self) -> Corpus:
         """The recipe's texts, where nothing keeps a run from starting.

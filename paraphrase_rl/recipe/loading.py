@@ -26,7 +26,9 @@ from paraphrase_rl.recipe.yaml_positions import Keys, parse_value, read_yaml
 DEFAULT = "default"
 GIVEN = "given"
 OVERRIDE = "--set"
-"""Of a change as typed on the command line; one given in Python is of ``set``."""
+"""Of a change as typed on the command line."""
+SET = "set"
+"""Of a change given in Python."""
 _COMPONENT_HINT = "a component of a list is addressed by its name, such as rewards.fluency.weight"
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -147,7 +149,7 @@ def _read_change(change: str | tuple[str, Any]) -> tuple[str, Any, str, str]:
         return name.strip(), parse_value(text, change), OVERRIDE, f"--set {change}"
     name, value = change
     shown = f"set {name}={value!r:.60}"
-    return str(name), _plain_value(value, shown), "set", shown
+    return str(name), _plain_value(value, shown), SET, shown
 
 
 def _plain_value(value: Any, shown: str) -> Any:

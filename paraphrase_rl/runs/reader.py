@@ -12,9 +12,9 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from paraphrase_rl.errors import RunError
+from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import read_jsonl
-from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import has_expired, is_running, is_there, ledger, place_of
 from paraphrase_rl.types import FloatArray
@@ -66,18 +66,27 @@ def recipe_file(run: Path) -> Path:
     return path
 
 
-def recipe_of_run(run: Path, overrides: Sequence[str] = ()) -> Recipe:
+def recipe_of_run(run: Path, changes: Changes = (), sections: Sequence[str] = ()) -> Recipe:
     """The recipe of a run.
 
     Args:
         run: its directory.
-        overrides: ``KEY=VALUE``, as for :func:`paraphrase_rl.recipe.loading.load_recipe`.
+        changes: as for :func:`paraphrase_rl.recipe.loading.load_recipe`.
+        sections: what changes may be made to; the rest stays what was trained.
 
     Raises:
         RunError: there is no run.
-        RecipeError: its recipe cannot be read by this version, or an override is wrong.
+        UsageError: a change outside the sections.
+        RecipeError: its recipe cannot be read by this version, or a change is wrong.
     """
-    return load_recipe(recipe_file(run), overrides).recipe
+    loaded = load_recipe(recipe_file(run), changes)
+    for key, origin in loaded.origins.items():
+        if origin in (OVERRIDE, SET) and key.split(".")[0] not in sections:
+            raise UsageError(
+                f"{key} cannot be set: a run keeps its recipe, but for {', '.join(sections)}",
+                "for another recipe start another run, or evaluate the recipe itself",
+            )
+    return loaded.recipe
 
 
 def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -> dict[str, Any]:

@@ -7,16 +7,20 @@ Percentile intervals (Efron & Tibshirani 1993, chapter 13).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from paraphrase_rl.detection.threshold import clopper_pearson
 from paraphrase_rl.statistics.records import Estimate
-from paraphrase_rl.types import FloatArray
+from paraphrase_rl.types import Document, FloatArray
 
 TAIL = 2.5
 FEWEST_UNITS = 2
 """With fewer documents there is no interval."""
+Indices = NDArray[np.int64]
+"""Which text each row is of."""
 
 
 def resample(units: Sequence[str], resamples: int, seed: int) -> FloatArray:
@@ -34,6 +38,43 @@ def resample(units: Sequence[str], resamples: int, seed: int) -> FloatArray:
         names.size, np.full(names.size, 1.0 / names.size), resamples
     )
     return draws[:, inverse].astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Design:
+    """The documents of an evaluation and how often each is drawn in each resample.
+
+    Attributes:
+        ai: weights of shape (B, N) of the AI test texts.
+        human: weights of shape (B, H) of the human test texts, of the same draws.
+        calibration: weights of shape (B, M) of the calibration humans, of draws of their own.
+    """
+
+    ai: FloatArray
+    human: FloatArray
+    calibration: FloatArray
+
+    @classmethod
+    def of(
+        cls,
+        ai: Sequence[Document],
+        human: Sequence[Document],
+        calibration: Sequence[Document],
+        resamples: int,
+        seed: int,
+    ) -> Design:
+        """Draws of documents, or of pairs where they have one."""
+        tested = resample(units_of([*ai, *human]), resamples, seed)
+        return cls(
+            ai=tested[:, : len(ai)],
+            human=tested[:, len(ai) :],
+            calibration=resample(units_of(calibration), resamples, seed + 1),
+        )
+
+
+def units_of(documents: Sequence[Document]) -> list[str]:
+    """What is drawn as one: the pair of a document, or the document."""
+    return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
 
 
 def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:

@@ -159,7 +159,7 @@ def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
         (["nowhere"], "nowhere holds no run"),
         (["--config", "toy.yaml", "--out", "o", "-r", "lowr"], "did you mean lower?"),
         (["--config", "toy.yaml", "--out", "o", "-d", "whispr"], "did you mean whisper?"),
-        (["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"], "--checkpoints is about a run"),
+        (["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"], "checkpoints are of a run"),
         (["--config", "toy.yaml", "--out", "o", "--judge-model", "m"], "--judge-url and --judge-model"),
         (["--config", "toy.yaml", "--out", "o", "--set", "held_out=[{name: whispr}]"], ""),
     ],

@@ -73,10 +73,10 @@ def test_bounds_can_be_set_and_nothing_else(tmp_path: Path) -> None:
     assert prl(run, "--set", "acceptance.attack_success_rate=0.9").exit_code == 1
     assert Verdict.read(run).criteria("fail") == ["attack_success_rate"]
     for override, said in [
-        ("training.seed=1", "validate changes bounds only"),
+        ("training.seed=1", "training.seed cannot be set: a run keeps its recipe, but for acceptance"),
         ("acceptance.reward_sdt=1", "did you mean acceptance.reward_std"),
         ("acceptance.reward_std=low", "acceptance.reward_std"),
-        ("acceptance", "validate changes bounds only"),
+        ("acceptance", "expected section.key=value"),
     ]:
         refused = prl(run, "--set", override)
         assert refused.exit_code == 2

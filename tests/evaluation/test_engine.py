@@ -17,7 +17,7 @@ from paraphrase_rl.detection.ensemble import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
 from paraphrase_rl.evaluation import rewrite_quality as measuring
-from paraphrase_rl.evaluation.cache import claimed
+from paraphrase_rl.evaluation.cache import Cache, claimed
 from paraphrase_rl.evaluation.pipeline import evaluate
 from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
 from paraphrase_rl.evaluation.results import Results
@@ -276,20 +276,20 @@ def test_the_same_command_again_computes_nothing_and_changes_nothing(run, calls,
 
 
 @pytest.mark.parametrize("write", range(1, 14, 2))
-@pytest.mark.parametrize("torn", [False, True])
-def test_a_killed_evaluation_goes_on_to_the_same_results(run, calls, monkeypatch, tmp_path, write, torn):
+@pytest.mark.parametrize("saved", [False, True])
+def test_a_killed_evaluation_goes_on_to_the_same_results(run, calls, monkeypatch, tmp_path, write, saved):
     whole = run("whole", samples=2)
-    written: list[Path] = []
+    writes: list[int] = []
+    add = Cache.add
 
-    def die(path, *rows):
-        append_jsonl(path, *rows)
-        written.append(path)
-        if len(written) == write:
-            if torn:
-                path.write_bytes(path.read_bytes()[:-7])
+    def die(cache, values):
+        writes.append(len(values))
+        if len(writes) < write or saved:
+            add(cache, values)
+        if len(writes) == write:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("paraphrase_rl.evaluation.cache.append_jsonl", die)
+    monkeypatch.setattr(Cache, "add", die)
     with pytest.raises(KeyboardInterrupt):
         run("killed", samples=2)
     assert not (tmp_path / "killed" / "results.json").exists()
@@ -533,16 +533,15 @@ def test_a_run_without_a_whole_calibration_is_refused_with_what_helps(run, train
     assert "prl calibrate" not in caught.value.hint
 
 
-@pytest.mark.parametrize("line", ["garbage", "[1]", '{"key": "a"}', '{"value": 0.5}'])
-def test_a_damaged_line_of_the_cache_is_named_with_what_to_do(run, tmp_path, line):
-    run("out")
-    file = tmp_path / "out" / "cache" / "scores.jsonl"
-    file.write_text(f"{line}\n{file.read_text()}")
-    with pytest.raises(RunError, match=r"cache/scores\.jsonl, line 1: ") as caught:
+def test_a_damaged_cache_is_refused_until_it_is_deleted(run, tmp_path):
+    whole = run("out")
+    file = tmp_path / "out" / "cache" / "values.sqlite"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(RunError, match=r"cache/values\.sqlite is damaged: ") as caught:
         run("out")
     assert caught.value.hint == "delete the file: what it held is computed again"
     file.unlink()
-    run("out")
+    assert figures(run("out")) == figures(whole)
 
 
 def test_a_detector_that_changed_since_the_run_fails(run, trained, calls):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -292,8 +293,9 @@ def test_test_texts_are_never_rewritten_for_training(tmp_path, limit):
 def test_a_rewriter_consults_the_detector_before_hardening(tmp_path):
     given = replace(plan(tmp_path / "out"), run=tmp_path / "run")
     harden(given, registry(consults=Consults), "words", attacks("shout", "consults"), reporter(None))
-    rows = (tmp_path / "out" / "cache" / "rewrites.jsonl").read_text()
-    thoughts = {row["value"][0]["text"] for row in map(json.loads, rows.splitlines())}
+    with sqlite3.connect(tmp_path / "out" / "cache" / "values.sqlite") as file:
+        values = [json.loads(value) for (value,) in file.execute("SELECT value FROM saved")]
+    thoughts = {value[0]["text"] for value in values if isinstance(value, list)}
     said = {text for text in thoughts if text.endswith(str(tmp_path / "run"))}
     assert len(said) == 2, "one P(AI) of texts with `moreover`, one of texts without"
 

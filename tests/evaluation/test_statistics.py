@@ -11,14 +11,16 @@ from scipy import stats
 from paraphrase_rl.detection.calibration import CalibrationTexts, fit_calibration
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
-from paraphrase_rl.evaluation.detection_rates import Clean, Design, cell_figures, transfer, units_of
+from paraphrase_rl.evaluation.detection_rates import Originals, cell_figures, transfer
 from paraphrase_rl.statistics.bootstrap import (
+    Design,
     estimate_mean,
     evaded,
     flagged,
     interval,
     resample,
     share_interval,
+    units_of,
     weighted_auroc,
     weighted_mean,
     weighted_thresholds,
@@ -156,7 +158,7 @@ def test_every_figure_of_a_cell_is_that_of_a_loop_over_resamples(seed, samples):
     after[3] = np.nan
     ai, human = documents(n, "a", [f"p{i}" for i in range(6)]), documents(h, "h", [f"p{i}" for i in range(4)])
     design = Design.of(ai, human, documents(m, "c"), resamples=40, seed=seed)
-    clean = Clean.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design)
+    clean = Originals.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design)
     figures = cell_figures(clean, after, rows, design)
     point = figures.points[rate]
     expected = brute_force(before, after, rows, humans, calibration, rate, design)
@@ -207,7 +209,7 @@ def test_intervals_cover_the_true_rate_and_with_the_threshold_held_still_they_do
     covered = {"resampled": 0, "fixed": 0}
     for _ in range(trials):
         scores, humans = draw.normal(1.645, 1, n), draw.normal(0, 1, m)
-        clean = Clean.of(calibrated(humans, rate), scores, humans[:2], humans, (rate,), design)
+        clean = Originals.of(calibrated(humans, rate), scores, humans[:2], humans, (rate,), design)
         figure = cell_figures(clean, scores, np.arange(n), design).points[rate].tpr_after
         found = figure.estimate
         fixed = flagged(scores, np.array([clean.calibration.target.threshold]))
@@ -244,7 +246,7 @@ def test_transfer_is_the_mean_of_the_cells_in_every_resample():
     cells = {}
     for name in ("one", "two"):
         before, calibration = draw.normal(1, 1, n), draw.normal(0, 1, m)
-        clean = Clean.of(
+        clean = Originals.of(
             calibrated(calibration, rate), before, draw.normal(0, 1, 5), calibration, (rate,), design
         )
         cells[name] = cell_figures(clean, before - 1, np.arange(n), design)
@@ -264,7 +266,7 @@ def test_transfer_leaves_out_a_detector_that_flagged_nothing_before():
     blind, sharp = np.zeros(3), np.full(3, 9.0)
     cells = {
         name: cell_figures(
-            Clean.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design),
+            Originals.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design),
             np.zeros(3),
             np.arange(3),
             design,

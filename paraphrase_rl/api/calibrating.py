@@ -1,0 +1,189 @@
+"""The verbs that fit something to labelled texts: calibrate, load_calibration, fit."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from paraphrase_rl.api.common import check_rate, components_of, device_for, mapping_of, registry_or_default
+from paraphrase_rl.api.data import corpus_of
+from paraphrase_rl.api.text_results import CalibrationResult, FitResult, FitRow
+from paraphrase_rl.detection.calibration import CalibrationSet, default_path
+from paraphrase_rl.errors import UsageError
+from paraphrase_rl.progress import OnProgress, reporter
+from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
+
+if TYPE_CHECKING:
+    from paraphrase_rl.api.common import Components
+    from paraphrase_rl.api.data import DataSource
+    from paraphrase_rl.plugin.registry import Registry
+
+
+def calibrate(
+    detectors: Components | None = None,
+    *,
+    data: DataSource | None = None,
+    target_fpr: float = 0.05,
+    weights: Mapping[str, float] | None = None,
+    combine: Literal["mean", "worst-case"] = "mean",
+    out: str | os.PathLike[str] | None = None,
+    device: str | None = None,
+    progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> CalibrationResult:
+    """Fit thresholds and P(AI) of detectors on the calibration split of labelled texts.
+
+    Thresholds for 1 % and 5 % are fitted with the rate aimed at. Human texts alone give thresholds and no P(AI).
+
+    Args:
+        detectors: names, or names with options; ``None`` = those of a recipe by default.
+        data: a data set by name, what :func:`load_data` takes or returned; ``None`` = a recipe's by default.
+        target_fpr: false positive rate aimed at, in (0, 1).
+        weights: of the detectors' P(AI) in the mean, by name, at least 0; 1 where none is given.
+        combine: ``mean`` of the detectors' P(AI), or ``worst-case``: the largest.
+        out: file to write; ``None`` = none, see :meth:`CalibrationResult.save`.
+        device: torch device.
+        progress: called with news.
+        registry: components to choose from.
+
+    Returns:
+        One row a detector, and one for their ensemble where two or more have a P(AI).
+
+    Raises:
+        CalibrationError: too few human texts, or a rate outside (0, 1).
+        UsageError, DataError: no data can be made of what was given; a weight of no detector.
+        PluginError, RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
+        RunError: the file cannot be written.
+
+    Example:
+        >>> calibration = prl.calibrate("tfidf", data="starter", target_fpr=0.02)
+        >>> calibration.rows[0].n_human, calibration.rows[0].achieved_fpr <= 0.02
+        (179, True)
+        >>> prl.score("The council voted.", calibration=calibration).rows[0].verdict
+        'not flagged'
+    """
+    from paraphrase_rl.detection import ensemble as calibrated
+    from paraphrase_rl.detection.calibration_rows import measured_rows
+    from paraphrase_rl.detection.threshold import usual_rates
+    from paraphrase_rl.plugin.specs import Context
+
+    registry = registry_or_default(registry)
+    check_rate(target_fpr, "target_fpr")
+    if combine not in ("mean", "worst-case"):
+        raise UsageError(f"no way to combine detectors is called {combine!r:.60}", "mean or worst-case")
+    chosen = Recipe().detectors if detectors is None else components_of(detectors)
+    weight_of = _weights(chosen, weights)
+    context = Context(device=device_for(device, registry, weight_of))
+    corpus = corpus_of(data, registry)
+    held_out = corpus.select(split="calibration")
+    report = reporter(progress)
+    report(f"scoring {len(held_out)} calibration texts of {corpus.source} with {', '.join(weight_of)}")
+    fitted = calibrated.calibrate(
+        [calibrated.build_detector(registry, context, d.name, d.options, weight_of[d.name]) for d in chosen],
+        held_out,
+        usual_rates(target_fpr),
+        source=corpus.source,
+        excerpt_words=corpus.excerpt_words,
+        combine=combine,
+        needs_probability=False,
+    )
+    path = Path(out) if out is not None else None
+    if path is not None:
+        fitted.to_file(path)
+    rows = measured_rows(fitted, corpus.documents)
+    return CalibrationResult(tuple(rows), tuple(fitted.warnings()), records=fitted.calibrations, path=path)
+
+
+def load_calibration(path: str | os.PathLike[str] | None = None) -> CalibrationResult:
+    """Read a calibration from its file. Builds no detector and scores nothing.
+
+    Args:
+        path: what :meth:`CalibrationResult.save` or `prl calibrate` wrote; ``None`` = the default file of the command.
+
+    Returns:
+        One row a detector; what takes scoring (``tpr_in_sample``, ``auroc_test``) is ``None``.
+
+    Raises:
+        CalibrationError: there is no such file, or it is not a calibration.
+
+    Example:
+        >>> path = prl.calibrate("tfidf", data="starter").save("tfidf.json")
+        >>> prl.load_calibration(path).rows[0].detector
+        'tfidf'
+    """
+    from paraphrase_rl.detection.calibration_rows import saved_row
+
+    path = Path(path) if path is not None else default_path()
+    saved = CalibrationSet.read(path)
+    notes = tuple(line for record in saved.records for line in record.warnings())
+    return CalibrationResult(tuple(map(saved_row, saved.records)), notes, records=saved, path=path)
+
+
+def fit(
+    detector: str,
+    *,
+    data: DataSource | None = None,
+    options: Mapping[str, object] | None = None,
+    out: str | os.PathLike[str] | None = None,
+    progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> FitResult:
+    """Train a trainable detector on the train split of labelled texts, and write what it is loaded from.
+
+    An earlier training in the same folder is replaced. Calibrations made with it no longer fit then, and say so.
+
+    Args:
+        detector: its name.
+        data: a data set by name, what :func:`load_data` takes or returned; ``None`` = a recipe's by default.
+        options: of the detector.
+        out: folder to write; ``None`` = the detector's own option ``folder``, else one in the cache.
+        progress: called with news.
+        registry: components to choose from.
+
+    Returns:
+        One row: where it was written, and how many texts of each label it was trained on.
+
+    Raises:
+        UsageError: the detector is not trainable.
+        DataError: the train split lacks texts of a label.
+        PluginError, RecipeError, MissingDependencyError: the detector or the data set is not there.
+
+    Example:
+        >>> fitted = prl.fit("tfidf", data="starter", options={"word_features": 500}, out="models/tfidf")
+        >>> fitted.rows[0].n_human, fitted.rows[0].n_ai, str(fitted.folder)
+        (50, 50, 'models/tfidf')
+    """
+    from paraphrase_rl.detection.trainable import trainer_of
+    from paraphrase_rl.files import fitted_folder
+
+    registry = registry_or_default(registry)
+    train = trainer_of(registry, detector)
+    chosen = registry.options("detectors", detector, mapping_of(options, "options"))
+    folder = Path(out) if out is not None else fitted_folder(detector, getattr(chosen, "folder", None))
+    corpus = corpus_of(data, registry)
+    human, ai = (len(corpus.select(split="train", label=label)) for label in ("human", "ai"))
+    reporter(progress)(
+        f"training {detector} on the train split of {corpus.source}: {human} human and {ai} AI texts"
+    )
+    train(chosen, corpus.select(split="train"), folder)
+    row = FitRow(detector=detector, folder=str(folder), n_human=human, n_ai=ai)
+    return FitResult((row,), source=corpus.source, digest=corpus.digest)
+
+
+def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -> dict[str, float | None]:
+    """The weight of each detector, in order; ``None`` where none is given."""
+    if not chosen:
+        raise UsageError("no detectors given", "name at least one, or leave them out for the default ones")
+    found = {d.name: d.weight if isinstance(d, Weighted) else None for d in chosen}
+    if len(found) < len(chosen):
+        raise UsageError("a detector is listed twice", "name each once")
+    for name, weight in mapping_of(weights, "weights").items():
+        if name not in found:
+            raise UsageError(f"a weight of {name}, which is not calibrated", f"detectors: {', '.join(found)}")
+        if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+            raise UsageError(f"the weight of {name} is {weight!r:.60}", "a number that is at least 0")
+        found[name] = float(weight)
+    return found

@@ -1,0 +1,199 @@
+"""The verbs load_data and load_recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from paraphrase_rl.api.common import mapping_of, registry_or_default
+from paraphrase_rl.data.documents import Corpus, load_documents, make_corpus
+from paraphrase_rl.errors import DataError, PrlError, UsageError
+from paraphrase_rl.recipe.loading import Changes, LoadedRecipe
+from paraphrase_rl.recipe.loading import load_recipe as _load_recipe
+from paraphrase_rl.recipe.schema import Component, Data, Recipe
+from paraphrase_rl.types import Document
+
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+
+    from paraphrase_rl.data.columns import TableOptions
+    from paraphrase_rl.plugin.registry import Registry
+
+    DataSource: TypeAlias = (
+        str
+        | Path
+        | Component
+        | Data
+        | Corpus
+        | Iterable[Document]
+        | Iterable[Path]
+        | pandas.DataFrame
+        | datasets.Dataset
+        | datasets.DatasetDict
+    )
+
+
+def load_data(
+    source: DataSource | None = None,
+    *,
+    options: Mapping[str, object] | None = None,
+    test_fraction: float | None = None,
+    calibration_fraction: float | None = None,
+    split_seed: int | None = None,
+    excerpt_words: int | None = None,
+    registry: Registry | None = None,
+) -> Corpus:
+    """Read a data set: validated, split by unit into calibration, train and test, and digested.
+
+    Args:
+        source: a data set by name, a :class:`pathlib.Path` (or several) of JSONL or CSV files, Documents, a data frame,
+            a ``datasets.Dataset``; ``None`` = a recipe's by default. A column ``split`` is kept as it is.
+        options: of the data set by name; of a table, ``columns`` (such as ``{"text": "essay"}``) and
+            ``label_values`` (such as ``{"0": "human", "1": "ai"}``).
+        test_fraction: share of pairs for test, where the data has no splits; ``None`` = 0.2.
+        calibration_fraction: share of pairs for calibration; ``None`` = 0.2.
+        split_seed: of the split; ``None`` = 42.
+        excerpt_words: cut every text to its first sentences, at most so many words (10 or more); ``None`` = whole.
+        registry: components to choose from.
+
+    Returns:
+        The documents, with ``select``, ``audit`` (counts, duplicates, what to beware of) and ``to_pandas``.
+
+    Raises:
+        UsageError: something else was given.
+        DataError: no documents, an empty text, an unknown label or split, an id used twice.
+        PluginError, RecipeError, MissingDependencyError: the data set is not there, or an option is wrong.
+
+    Example:
+        >>> corpus = prl.load_data("starter", excerpt_words=48)
+        >>> len(corpus), len(corpus.select(split="test", label="ai"))
+        (493, 50)
+        >>> human, ai = "Rain fell on the harbour.", "It is important to note the rain."
+        >>> documents = [prl.Document(id=t[:2], text=t, label=l) for t, l in ((human, "human"), (ai, "ai"))]
+        >>> prl.load_data(documents).source
+        'documents'
+    """
+    registry = registry_or_default(registry)
+    changes = {
+        "test_fraction": test_fraction,
+        "calibration_fraction": calibration_fraction,
+        "split_seed": split_seed,
+        "excerpt_words": excerpt_words,
+    }
+    given = {f"data.{key}": value for key, value in changes.items() if value is not None}
+    if isinstance(source, (Corpus, Data)) and (given or options):
+        raise UsageError(
+            f"a {type(source).__name__} has settings of its own", "change them there, or read the data again"
+        )
+    if isinstance(source, Corpus):
+        return source
+    settings = source if isinstance(source, Data) else _load_recipe(None, given).recipe.data
+    options = mapping_of(options, "options")
+    if source is None or isinstance(source, Data):
+        component = Component(name=settings.source.name, options={**settings.source.options, **options})
+        return load_documents(component, settings, registry)
+    if isinstance(source, Component):
+        component = Component(name=source.name, options={**source.options, **options})
+        return load_documents(component, settings, registry)
+    if isinstance(source, str):
+        return load_documents(_named(source, options, registry), settings, registry)
+    return _given_documents(source, options, settings)
+
+
+def load_recipe(
+    recipe: str | Path | Recipe | LoadedRecipe | None = None, *, set: Changes | None = None
+) -> LoadedRecipe:
+    """Read and validate a recipe: everything a run depends on.
+
+    Args:
+        recipe: name of a packaged recipe, a YAML file, a recipe to change; ``None`` = the defaults.
+        set: changes, dotted keys with Python values; a component of a list is addressed by its name.
+
+    Returns:
+        The ``recipe``, and the origin of each key; its ``repr`` is YAML that says both.
+
+    Raises:
+        RecipeError: unreadable file, bad YAML, unknown, ill-typed or contradictory key; says where it stands.
+
+    Example:
+        >>> loaded = prl.load_recipe("quickstart", set={"training.max_steps": 2, "rewards.fluency.weight": 0.5})
+        >>> loaded.recipe.training.max_steps, loaded.origins["training.max_steps"]
+        (2, 'set')
+    """
+    if recipe is not None and not isinstance(recipe, (str, Path, Recipe, LoadedRecipe)):
+        raise UsageError(
+            f"cannot read a recipe from {type(recipe).__name__}", "name a packaged recipe or a YAML file"
+        )
+    if isinstance(set, str) or not isinstance(set, (Mapping, Iterable, type(None))):
+        raise UsageError(f"set is {set!r:.60}, not a mapping", 'for example {"training.max_steps": 20}')
+    return _load_recipe(recipe, () if set is None else set)
+
+
+def corpus_of(data: DataSource | None, registry: Registry) -> Corpus:
+    """What :func:`load_data` makes of ``data``; a corpus is itself.
+
+    Raises:
+        PrlError: as there.
+    """
+    return data if isinstance(data, Corpus) else load_data(data, registry=registry)
+
+
+def _named(name: str, options: Mapping[str, object], registry: Registry) -> Component:
+    try:
+        registry.get("datasets", name)
+    except PrlError:
+        if Path(name).exists():
+            raise UsageError(
+                f"{name!r} is no data set but the name of a file", f"give the file as pathlib.Path({name!r})"
+            ) from None
+        raise
+    return Component(name=name, options=dict(options))
+
+
+def _given_documents(source: Any, options: Mapping[str, object], settings: Data) -> Corpus:
+    """Documents, files, data frames and tables of `datasets`."""
+    from paraphrase_rl.data import table_documents as tables
+
+    columns = _table_options(options)
+    if isinstance(source, Path):
+        source = [source]
+    if hasattr(source, "columns") and hasattr(source, "to_dict"):
+        read: Iterable[Document] = tables.frame_documents(source, columns)
+        return make_corpus(read, settings, source="data frame", description=lambda: "A data frame.")
+    if hasattr(source, "column_names"):
+        read = tables.dataset_documents(tables.by_split(source), columns, "the data set")
+        return make_corpus(read, settings, source="dataset", description=lambda: "A table of `datasets`.")
+    if isinstance(source, (Mapping, bytes)) or not isinstance(source, Iterable):
+        raise UsageError(
+            f"cannot read documents from {type(source).__name__}",
+            "a data set by name, a pathlib.Path, Documents, a data frame or a datasets.Dataset",
+        )
+    listed = list(source)
+    if listed and all(isinstance(one, Path) for one in listed):
+        files = tables.TableFiles(listed, columns)
+        name = ", ".join(path.name for path in listed)
+        return make_corpus(files.documents(), settings, source=name, description=files.description)
+    if options:
+        raise UsageError("Documents take no options", "they have their labels and splits already")
+    if wrong := [one for one in listed if not isinstance(one, Document)]:
+        raise DataError(
+            f"data is made of Documents, not of {type(wrong[0]).__name__}",
+            "prl.Document(id=..., text=..., label=...), or a data frame with columns of these names",
+        )
+    return make_corpus(listed, settings, source="documents", description=lambda: "Documents given in Python.")
+
+
+def _table_options(options: Mapping[str, object]) -> TableOptions:
+    from pydantic import ValidationError
+
+    from paraphrase_rl.data.columns import TableOptions
+
+    try:
+        return TableOptions.model_validate(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        known = ", ".join(TableOptions.model_fields)
+        raise UsageError(f"option {where} of the table: {first['msg']}", f"options: {known}") from error

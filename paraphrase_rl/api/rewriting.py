@@ -1,0 +1,172 @@
+"""The verb rewrite."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paraphrase_rl.api.common import check_whole, device_or_default, mapping_of, registry_or_default
+from paraphrase_rl.api.scoring import read_calibration
+from paraphrase_rl.api.text_results import RewriteResult, RewriteRow
+from paraphrase_rl.data.reading import TEXT_COLUMN, Item, items_of
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.progress import OnProgress, Report, reporter
+
+if TYPE_CHECKING:
+    from paraphrase_rl.api.scoring import SavedCalibration
+    from paraphrase_rl.data.reading import Texts
+    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+    from paraphrase_rl.plugin.protocols import Rewriter
+    from paraphrase_rl.plugin.registry import Registry
+    from paraphrase_rl.types import Failure, Rewrite
+
+AT_ONCE = 16
+"""Texts between two pieces of news of a rewriter; a backend samples them together."""
+
+
+def rewrite(
+    rewriter: str,
+    texts: Texts,
+    *,
+    n: int = 1,
+    seed: int = 0,
+    options: Mapping[str, object] | None = None,
+    run: str | os.PathLike[str] | None = None,
+    calibration: SavedCalibration | None = None,
+    column: str = TEXT_COLUMN,
+    device: str | None = None,
+    progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> RewriteResult:
+    """Rewrite texts. The same seed gives the same rewrites.
+
+    Args:
+        rewriter: its name, such as ``homoglyph``.
+        texts: N of them, as for :func:`score`.
+        n: rewrites of each text, at least 1.
+        seed: of the rewriting, at least 0.
+        options: of the rewriter.
+        run: a run's directory: its policy, prompt and sampling, and its detectors.
+        calibration: detectors for the rewriter to choose by; ``None`` = the run's.
+        column: where the text is in a table.
+        device: torch device.
+        progress: called with news.
+        registry: components to choose from.
+
+    Returns:
+        ``n`` rows a text, or one with ``failure`` for a text without a rewrite.
+
+    Raises:
+        UsageError, DataError: no texts can be made of what was given; ``n`` or ``seed`` out of range.
+        PluginError, RecipeError, MissingDependencyError, ModelError, RunError: the rewriter cannot be built.
+        CalibrationError: there is no such calibration, or a detector has changed since.
+
+    Example:
+        >>> prl.rewrite("upper-lower", "The bridge opens in May.", options={"rate": 1.0}).texts
+        ['tHE BRIDGE OPENS IN mAY.']
+    """
+    from paraphrase_rl.plugin.specs import Context
+
+    registry = registry_or_default(registry)
+    report = reporter(progress)
+    check_whole(n, "n", 1)
+    check_whole(seed, "seed", 0)
+    given = dict(mapping_of(options, "options"))
+    folder = Path(run) if run is not None else None
+    check_rewriter(rewriter, given, folder, registry)
+    items = items_of(texts, column)
+    spec = registry.spec("rewriters", rewriter)
+    used = calibration if calibration is not None else _calibration_of(folder)
+    device = device_or_default(device, bool(spec.extra) or used is not None)
+    ensemble = _ensemble(registry, used, device, needed=calibration is not None, report=report)
+    built = registry.build(
+        "rewriters", rewriter, given, Context(device=device, ensemble=ensemble, run=folder)
+    )
+    if folder is not None:
+        report(f"run: {folder}; what no option says comes from its recipe")
+    rows = list(_rewrite_rows(built, items, n, seed, report))
+    notes = []
+    if cut := sum(row.finished is False for row in rows):
+        notes.append(f"{cut} of {len(rows)} rewrites were cut at the token limit: see `finished`")
+    return RewriteResult(
+        tuple(rows),
+        tuple(notes),
+        rewriter=rewriter,
+        options=given,
+        seed=seed,
+        n_texts=len(items),
+        run=folder,
+        calibration=read_calibration(used)[1] if ensemble is not None else None,
+    )
+
+
+def check_rewriter(
+    rewriter: str, options: Mapping[str, object], run: Path | None, registry: Registry | None = None
+) -> None:
+    """Refuse a rewriter that is not there, lacks a package or gets a wrong option, and a run that is none.
+
+    Raises:
+        PluginError, RecipeError, MissingDependencyError, RunError: says which.
+    """
+    from paraphrase_rl.runs.reader import recipe_file
+
+    registry = registry_or_default(registry)
+    registry.options("rewriters", rewriter, options)
+    if run is not None:
+        recipe_file(run)
+    registry.require("rewriters", rewriter)
+
+
+def _calibration_of(run: Path | None) -> Path | None:
+    """The calibration of a run, where it has one."""
+    path = run / "calibration.json" if run is not None else None
+    return path if path is not None and path.is_file() else None
+
+
+def _ensemble(
+    registry: Registry, given: SavedCalibration | None, device: str, *, needed: bool, report: Report
+) -> CalibratedEnsemble | None:
+    """The calibrated detectors; a run's own that cannot be loaded are left out and said: few rewriters use them."""
+    from paraphrase_rl.detection.ensemble import build_ensemble
+    from paraphrase_rl.plugin.specs import Context
+
+    if given is None:
+        return None
+    try:
+        saved, path = read_calibration(given)
+        assert saved is not None
+        ensemble = build_ensemble(saved, registry, Context(device=device))
+    except PrlError as error:
+        if needed:
+            raise
+        report(f"note: the run's detectors are left out: {error.one_line}")
+        return None
+    report(f"detectors: {', '.join(ensemble.names)}, as calibrated{'' if path is None else f' in {path}'}")
+    return ensemble
+
+
+def _rewrite_rows(
+    rewriter: Rewriter, items: Sequence[Item], n: int, seed: int, report: Report
+) -> Iterator[RewriteRow]:
+    """A row for each rewrite, or one for a text without any."""
+    for start in range(0, len(items), AT_ONCE):
+        some = items[start : start + AT_ONCE]
+        readable = [item.text for item in some if not item.kind]
+        results = iter(rewriter.rewrite(readable, n, seed))
+        for item in some:
+            yield from _of_one(item, None if item.kind else next(results))
+        if len(items) > AT_ONCE:
+            done = start + len(some)
+            report(f"{done} of {len(items)} texts", done, len(items))
+
+
+def _of_one(item: Item, result: list[Rewrite] | Failure | None) -> Iterator[RewriteRow]:
+    if isinstance(result, list):
+        for sample, made in enumerate(result):
+            yield RewriteRow(id=item.id, sample=sample, rewrite=made.text, finished=made.finished)
+    elif result is None:
+        yield RewriteRow(id=item.id, failure=item.failure)
+    else:
+        yield RewriteRow(id=item.id, failure=f"{result.kind}: {result.message}")

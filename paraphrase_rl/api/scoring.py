@@ -1,0 +1,197 @@
+"""The verb score."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from paraphrase_rl.api.common import check_rate, components_of, device_for, registry_or_default
+from paraphrase_rl.api.text_results import CalibrationResult, ScoreResult, ScoreRow
+from paraphrase_rl.data.reading import TEXT_COLUMN, Item, items_of, named_like_files
+from paraphrase_rl.detection.calibration import CalibrationSet, default_path
+from paraphrase_rl.errors import CalibrationError, UsageError
+from paraphrase_rl.progress import OnProgress, reporter
+from paraphrase_rl.recipe.schema import Component, Recipe
+
+if TYPE_CHECKING:
+    from paraphrase_rl.api.common import Components
+    from paraphrase_rl.data.reading import Texts
+    from paraphrase_rl.detection.decision import Decision
+    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+    from paraphrase_rl.plugin.protocols import Detector
+    from paraphrase_rl.plugin.registry import Registry
+
+    SavedCalibration: TypeAlias = CalibrationResult | str | os.PathLike[str]
+
+
+def score(
+    texts: Texts,
+    *,
+    detectors: Components | None = None,
+    calibration: SavedCalibration | None = None,
+    fpr: float | None = None,
+    column: str = TEXT_COLUMN,
+    device: str | None = None,
+    progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> ScoreResult:
+    """Score texts: raw score, P(AI), and verdict at a false positive rate, by detector and for their ensemble.
+
+    Args:
+        texts: N of them: a string, a list of strings or Documents, a :class:`pathlib.Path` of a file or folder, a
+            data frame or ``datasets.Dataset`` with ``column``. A ``str`` is always a text, never a path.
+        detectors: names, or names with options; ``None`` = those of the calibration, else those of a recipe by default.
+        calibration: what :func:`calibrate` returned or saved; ``None`` = its default file, where there is one. The
+            texts are cut as those of the calibration were.
+        fpr: false positive rate of the verdicts, in (0, 1), one that was calibrated; ``None`` = the one aimed at.
+        column: where the text is in a table.
+        device: torch device.
+        progress: called with news.
+        registry: components to choose from.
+
+    Returns:
+        N times D rows for D detectors, and N more for the ensemble where two or more are calibrated. A text that
+        cannot be read has one row, with ``failure``.
+
+    Raises:
+        UsageError, DataError: no texts can be made of what was given.
+        CalibrationError: there is no such calibration or rate, or a detector has changed since.
+        PluginError, RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
+
+    Example:
+        >>> found = prl.score(["The council voted on the new bridge."], detectors="tfidf")
+        >>> found.rows[0].detector, found.rows[0].verdict
+        ('tfidf', None)
+    """
+    from paraphrase_rl.detection.decision import decide, length_notes
+
+    registry = registry_or_default(registry)
+    items = items_of(texts, column)
+    saved, path = read_calibration(calibration)
+    if fpr is not None:
+        check_rate(fpr, "fpr")
+    ensemble, uncalibrated = _detectors(saved, detectors, device, registry)
+    if ensemble is None and fpr is not None:
+        at = f" at {path}" if path is not None else ""
+        raise CalibrationError(
+            f"no calibration of {', '.join(uncalibrated)}{at}: there is no threshold for this false positive rate",
+            "calibrate these detectors (`prl calibrate`), or leave out --fpr (fpr=)",
+        )
+    used = ensemble.calibrations if ensemble is not None else None
+    notes = [
+        f"the text {name!r:.60} is the name of a file; the file itself is pathlib.Path({name!r:.60})"
+        for name in named_like_files(items)
+    ]
+    excerpt_words = saved.calibrations[0].texts.excerpt_words if saved is not None else None
+    if excerpt_words is not None:
+        items = _cut(items, excerpt_words)
+        notes.append(
+            f"texts are cut to their first sentences, at most {excerpt_words} words, as in the calibration"
+        )
+    readable = [item.text for item in items if not item.kind]
+    names = [*(ensemble.names if ensemble is not None else ()), *uncalibrated]
+    reporter(progress)(f"scoring {len(readable)} texts with {', '.join(names)}")
+    rows = _score_rows(items, decide(readable, ensemble, uncalibrated, fpr))
+    explanation: list[str] = []
+    if used is not None:
+        where = f"{path}, " if path is not None else ""
+        explanation = [
+            f"calibration: {where}fitted on {used.records[0].texts.describe()}; it holds for such texts"
+        ]
+        explanation += [record.describe(fpr) for record in used.records]
+        notes += [line for record in used.records for line in record.warnings(fpr)]
+        notes += length_notes([len(text.split()) for text in readable], used.records[0])
+    if uncalibrated:
+        notes.append(
+            f"no calibration of {', '.join(uncalibrated)}: scores and no verdict; `prl calibrate` makes one"
+        )
+    return ScoreResult(
+        tuple(rows),
+        tuple(notes),
+        n_texts=len(items),
+        calibration=path if used is not None else None,
+        texts=used.records[0].texts if used is not None else None,
+        target_fpr=used.records[0].point(fpr).target_fpr if used is not None else None,
+        explanation=tuple(explanation),
+    )
+
+
+def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | None, Path | None]:
+    """The calibration given, else the default one where there is one; and its file."""
+    if isinstance(given, CalibrationResult):
+        return given.records, given.path
+    if given is not None and not isinstance(given, (str, os.PathLike)):
+        raise UsageError(
+            f"cannot read a calibration from {type(given).__name__}",
+            "what prl.calibrate returned, or its file",
+        )
+    path = Path(given) if given is not None else default_path()
+    if given is None and not path.exists():
+        return None, path
+    return CalibrationSet.read(path), path
+
+
+def _detectors(
+    saved: CalibrationSet | None, wanted: Components | None, device: str | None, registry: Registry
+) -> tuple[CalibratedEnsemble | None, dict[str, Detector]]:
+    """The calibrated detectors asked for, and those of which there is no calibration."""
+    from paraphrase_rl.detection.ensemble import build_ensemble
+    from paraphrase_rl.plugin.specs import Context
+
+    calibrated = {c.detector: c for c in saved.calibrations} if saved is not None else {}
+    chosen: Sequence[Component] = components_of(wanted) if wanted is not None else []
+    if wanted is None:
+        chosen = [Component(name=name) for name in calibrated] or Recipe().detectors
+    by_name = {component.name: component for component in chosen}
+    if not by_name:
+        raise UsageError("no detectors given", "name at least one, or leave them out for the default ones")
+    for name in calibrated.keys() & by_name.keys():
+        if by_name[name].options and by_name[name].options != calibrated[name].options:
+            raise CalibrationError(
+                f"{name} was calibrated with other options: {calibrated[name].options}",
+                "leave out its options, or calibrate it again",
+            )
+    context = Context(device=device_for(device, registry, by_name))
+    known = [name for name in calibrated if name in by_name]
+    ensemble = build_ensemble(saved, registry, context, known) if saved is not None and known else None
+    return ensemble, {
+        name: registry.build("detectors", name, component.options, context)
+        for name, component in by_name.items()
+        if name not in known
+    }
+
+
+def _cut(items: Sequence[Item], excerpt_words: int) -> list[Item]:
+    """Texts cut as the calibration's were: a score depends on length, so a threshold holds for such texts only."""
+    from dataclasses import replace
+
+    from paraphrase_rl.text.excerpts import excerpt
+
+    return [item if item.kind else replace(item, text=excerpt(item.text, excerpt_words)) for item in items]
+
+
+def _score_rows(items: Sequence[Item], decisions: Sequence[Decision]) -> Iterator[ScoreRow]:
+    readable = [position for position, item in enumerate(items) if not item.kind]
+    found: list[list[Decision]] = [[] for _ in items]
+    for decision in decisions:
+        found[readable[decision.index]].append(decision)
+    for item, of_item in zip(items, found, strict=True):
+        if item.kind:
+            yield ScoreRow(id=item.id, failure=item.failure)
+        for decision in of_item:
+            failure = decision.failure
+            yield ScoreRow(
+                id=item.id,
+                detector=decision.detector,
+                score=decision.score,
+                p_ai=decision.p_ai,
+                threshold=decision.threshold,
+                verdict=None
+                if decision.flagged is None
+                else "flagged"
+                if decision.flagged
+                else "not flagged",
+                failure=f"{failure.kind}: {failure.message}" if failure is not None else None,
+            )

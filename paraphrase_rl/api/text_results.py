@@ -1,0 +1,222 @@
+"""What the verbs about texts return."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from paraphrase_rl.detection.calibration import CalibrationSet, CalibrationTexts, percent
+from paraphrase_rl.detection.calibration_rows import CalibrationRow
+from paraphrase_rl.tables import Table
+
+Verdict = Literal["flagged", "not flagged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreRow:
+    """What one detector, or the ensemble of all, says of one text.
+
+    Attributes:
+        id: of the text.
+        detector: its name, ``ensemble`` for the combination; ``None`` where there is no text to score.
+        score: in the detector's own unit, higher = more likely AI; for the ensemble its P(AI).
+        p_ai: P(AI) in [0, 1] at equal odds of human and AI; ``None`` without a calibration that tells them apart.
+        threshold: a score strictly above it is flagged; ``None`` without a calibration.
+        verdict: ``not flagged`` does not show that a text is human; ``None`` without a score or a calibration.
+        failure: why there is no score, ``KIND: MESSAGE``.
+    """
+
+    id: str
+    detector: str | None = None
+    score: float | None = None
+    p_ai: float | None = None
+    threshold: float | None = None
+    verdict: Verdict | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ScoreResult(Table[ScoreRow]):
+    """Scores of texts: for each text the detectors in order, then their ensemble.
+
+    Attributes:
+        n_texts: texts that came in.
+        calibration: where it was read from; ``None`` without one, or where it is in no file.
+        texts: those the calibration was fitted on; ``None`` without one.
+        target_fpr: false positive rate of the verdicts; ``None`` without a calibration.
+        explanation: which calibration was used, and what its thresholds do to its own human texts, one line each.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("id", "detector", "score", "p_ai", "verdict", "failure")
+
+    n_texts: int
+    calibration: Path | None = None
+    texts: CalibrationTexts | None = None
+    target_fpr: float | None = None
+    explanation: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        at = (
+            ""
+            if self.target_fpr is None
+            else f", verdicts at a false positive rate of {percent(self.target_fpr)}"
+        )
+        return f"Scores of {'1 text' if self.n_texts == 1 else f'{self.n_texts} texts'}{at}"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The explanation, then the notes."""
+        return (*self.explanation, *super().remarks)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the texts that some detector could not score."""
+        return tuple(dict.fromkeys(row.id for row in self.rows if row.failure is not None))
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class CalibrationResult(Table[CalibrationRow]):
+    """A calibration: what ``prl.score(..., calibration=...)`` takes.
+
+    Attributes:
+        records: thresholds and P(AI) of each detector, as saved in a file.
+        path: the file it stands in, if any.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = (
+        "detector",
+        "n_human",
+        "n_ai",
+        "threshold",
+        "target_fpr",
+        "achieved_fpr",
+        "fpr_low",
+        "fpr_high",
+        "smallest_fpr",
+        "tpr_in_sample",
+        "auroc_test",
+    )
+
+    records: CalibrationSet
+    path: Path | None = None
+
+    @property
+    def texts(self) -> CalibrationTexts:
+        """The texts it was fitted on, hence those it holds for."""
+        return self.records.calibrations[0].texts
+
+    @property
+    def title(self) -> str:
+        return f"Calibration on {self.texts.describe()}"
+
+    def save(self, path: str | Path) -> Path:
+        """Write it to a file, whole or not at all; detectors are built again from their options.
+
+        Returns:
+            The path.
+
+        Raises:
+            RunError: it cannot be written.
+        """
+        path = Path(path)
+        self.records.write(path)
+        return path
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitRow:
+    """A detector that was trained.
+
+    Attributes:
+        detector: its name.
+        folder: what it is loaded from.
+        n_human: human texts it was trained on.
+        n_ai: AI texts.
+    """
+
+    detector: str
+    folder: str
+    n_human: int
+    n_ai: int
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class FitResult(Table[FitRow]):
+    """One row: the detector that was trained.
+
+    Attributes:
+        source: the data set.
+        digest: SHA-256 of its texts, labels, groups and splits.
+    """
+
+    source: str
+    digest: str
+
+    @property
+    def folder(self) -> Path:
+        """What the detector is loaded from."""
+        return Path(self.rows[0].folder)
+
+    @property
+    def title(self) -> str:
+        return f"Trained on the train split of {self.source}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RewriteRow:
+    """One rewrite of a text, or why there is none.
+
+    Attributes:
+        id: of the text.
+        sample: number of the rewrite, from 0; ``None`` without one.
+        rewrite: the text as rewritten.
+        finished: false where it was cut at the token limit.
+        failure: why there is no rewrite, ``KIND: MESSAGE``.
+    """
+
+    id: str
+    sample: int | None = None
+    rewrite: str | None = None
+    finished: bool | None = None
+    failure: str | None = None
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class RewriteResult(Table[RewriteRow]):
+    """Rewrites of texts, in the order of the texts.
+
+    Attributes:
+        rewriter: its name.
+        options: as given.
+        seed: of the rewriting; the same gives the same rewrites.
+        run: whose policy, prompt and sampling were used, if any.
+        calibration: of the detectors the rewriter could choose by, if any.
+        n_texts: texts that came in.
+    """
+
+    rewriter: str
+    options: Mapping[str, object]
+    seed: int
+    columns: ClassVar[tuple[str, ...]] = ("id", "sample", "rewrite", "finished", "failure")
+
+    n_texts: int
+    run: Path | None = None
+    calibration: Path | None = None
+
+    @property
+    def texts(self) -> list[str]:
+        """The rewrites alone, without the texts that failed."""
+        return [row.rewrite for row in self.rows if row.rewrite is not None]
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of the texts without a rewrite."""
+        return tuple(row.id for row in self.rows if row.failure is not None)
+
+    @property
+    def title(self) -> str:
+        counted = "1 text" if self.n_texts == 1 else f"{self.n_texts} texts"
+        return f"{counted} rewritten by {self.rewriter}, seed {self.seed}"

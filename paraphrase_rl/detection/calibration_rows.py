@@ -1,0 +1,101 @@
+"""What a calibration achieves, one row a detector."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from paraphrase_rl.detection.calibration import Calibration
+from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
+from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.types import Document, Label, Scores, Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class CalibrationRow:
+    """One detector, or the ensemble of them, at the false positive rate aimed at.
+
+    Attributes:
+        detector: its name; ``ensemble`` for the combination.
+        n_human: human calibration texts with a score.
+        n_ai: AI calibration texts with a score.
+        failed: calibration texts without a score.
+        threshold: a text is flagged where its score lies strictly above it.
+        target_fpr: false positive rate aimed at, in (0, 1).
+        achieved_fpr: share of the calibration's human texts above the threshold.
+        fpr_low: lower bound of the true false positive rate for texts drawn like the calibration's, 95 % confidence.
+        fpr_high: upper bound.
+        smallest_fpr: the smallest rate other than zero that so many human texts can show.
+        tied: human texts whose score equals the threshold; 1 = no ties.
+        tpr_in_sample: share of the calibration's AI texts that are flagged; ``None`` without AI texts.
+        auroc_test: on the test split; ``None`` where that has no scored texts of both labels, or is not known.
+    """
+
+    detector: str
+    n_human: int
+    n_ai: int
+    failed: int
+    threshold: float
+    target_fpr: float
+    achieved_fpr: float
+    fpr_low: float
+    fpr_high: float
+    smallest_fpr: float
+    tied: int
+    tpr_in_sample: float | None = None
+    auroc_test: float | None = None
+
+
+def saved_row(record: Calibration) -> CalibrationRow:
+    """What is known without scoring a text."""
+    point = record.target
+    return CalibrationRow(
+        detector=record.detector,
+        n_human=point.n_human,
+        n_ai=record.n_ai,
+        failed=record.failed_human + record.failed_ai,
+        threshold=point.threshold,
+        target_fpr=point.target_fpr,
+        achieved_fpr=point.achieved_fpr,
+        fpr_low=point.low,
+        fpr_high=point.high,
+        smallest_fpr=point.smallest_fpr,
+        tied=point.tied,
+    )
+
+
+def measured_rows(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> list[CalibrationRow]:
+    """One row a detector and one for several together; scores the AI texts again, and the test split.
+
+    Args:
+        ensemble: calibrated on the documents.
+        documents: with splits and labels.
+    """
+
+    def scores(split: Split, label: Label) -> Mapping[str, Scores]:
+        return _all_scores(ensemble, [d.text for d in documents if (d.split, d.label) == (split, label)])
+
+    seen, human, ai = scores("calibration", "ai"), scores("test", "human"), scores("test", "ai")
+    return [
+        _measured(record, seen[record.detector], human[record.detector], ai[record.detector])
+        for record in ensemble.calibrations.records
+    ]
+
+
+def _all_scores(ensemble: CalibratedEnsemble, texts: list[str]) -> Mapping[str, Scores]:
+    scores = ensemble.scores(texts)
+    if ensemble.combined is not None:
+        scores[COMBINED] = ensemble.probabilities_of(scores)[1]
+    return scores
+
+
+def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> CalibrationRow:
+    flagged = seen.values[seen.scored] > record.target.threshold
+    both = human.scored.any() and ai.scored.any()
+    return replace(
+        saved_row(record),
+        n_ai=int(seen.scored.sum()),
+        failed=record.failed_human + len(seen.failures),
+        tpr_in_sample=float(flagged.mean()) if flagged.size else None,
+        auroc_test=auroc(human.values[human.scored], ai.values[ai.scored]) if both else None,
+    )

@@ -1,0 +1,71 @@
+"""False positive rates of an evaluation: on human texts as they are, at equal length, and rewritten."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.evaluation.panel import Panel
+from paraphrase_rl.evaluation.scores import Scored
+from paraphrase_rl.statistics.bootstrap import Design
+from paraphrase_rl.statistics.fairness import fairness_tables
+from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
+
+
+@dataclass(frozen=True, kw_only=True)
+class HumanTexts:
+    """Human test texts after one treatment, and the calibration humans that their thresholds are set on.
+
+    Attributes:
+        scored: the texts, as they are or rewritten.
+        calibration: of the same length.
+        words: what both were cut to; ``None`` = whole texts.
+    """
+
+    scored: Scored
+    calibration: Scored
+    words: int | None = None
+
+
+def false_positive_tables(
+    panel: Panel, everybody: Scored, treated: Sequence[HumanTexts], design: Design, reference: str
+) -> tuple[list[FalsePositives], list[FairnessGap], list[str]]:
+    """Rates of each detector by treatment and group, gaps to the reference group, and why some are missing.
+
+    Args:
+        panel: the detectors.
+        everybody: all human test texts, those that the resamples draw.
+        treated: some of these texts, by treatment.
+        design: the resamples.
+        reference: the group that others are compared with.
+    """
+    position = {document.id: i for i, document in enumerate(everybody.documents)}
+    rates: list[FalsePositives] = []
+    gaps: list[FairnessGap] = []
+    notes: list[str] = []
+    for name, calibration in panel.calibrations.items():
+        for texts in treated:
+            drawn = np.array([position[d.id] for d in texts.scored.documents], dtype=np.int64)
+            try:
+                new_rates, new_gaps = fairness_tables(
+                    [everybody.documents[i] for i in drawn],
+                    texts.scored.scores[name].values,
+                    texts.calibration.scores[name].values,
+                    detector=name,
+                    rewriter=texts.scored.rewriter,
+                    target_fprs=[point.target_fpr for point in calibration.points],
+                    words=texts.words,
+                    reference=reference,
+                    weights=design.human[:, drawn],
+                    calibration_weights=design.calibration,
+                )
+            except CalibrationError as error:
+                length = f" at {texts.words} words" if texts.words else ""
+                notes.append(f"no false positive rates of {name}{length}: {error.message}")
+                continue
+            rates += new_rates
+            gaps += new_gaps
+    return rates, gaps, notes

@@ -1,0 +1,111 @@
+"""One table of scores by text and detector: filled once, saved in the cache, used wherever detectors are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from paraphrase_rl.detection.ensemble import BuiltDetector
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.plugin.protocols import Detector
+from paraphrase_rl.progress import Pace, Report
+from paraphrase_rl.types import Failure, Scores
+
+CHUNK = 64
+"""Texts scored by every detector before the next are, so that those on one language model share its pass."""
+
+
+class ScoreTable:
+    """Scores of any texts by some detectors.
+
+    A score is saved under its detector's name, options and models and the digest of its text, so that a text is scored
+    once. A failure is remembered as long as the table lives; the next table tries again.
+
+    Args:
+        detectors: the columns, names unique.
+        cache: where scores are saved.
+        report: shows a line.
+    """
+
+    def __init__(self, detectors: Sequence[BuiltDetector], cache: Cache, report: Report) -> None:
+        self._columns = [_Column(built, cache) for built in detectors]
+        self._report = report
+
+    def score(self, texts: Sequence[str], what: str) -> dict[str, Scores]:
+        """Score texts; a call that fails as a whole is a Failure for each text it was about.
+
+        Args:
+            texts: N texts.
+            what: they are, for the line that is shown.
+
+        Returns:
+            Scores of shape (N,) by detector.
+        """
+        digests = [sha256_text(text) for text in texts]
+        known = [column.known(digests) for column in self._columns]
+        if texts:
+            cells = len(texts) * len(known)
+            saved = sum(digest in there for there in known for digest in digests)
+            self._report(
+                f"{what}: {len(texts)} texts x {len(known)} detectors, {saved} of {cells} scores cached"
+            )
+        pace = Pace(self._report)
+        for done in range(CHUNK, len(texts) + CHUNK, CHUNK):
+            chunk = dict(zip(digests[done - CHUNK : done], texts[done - CHUNK : done], strict=True))
+            for column, there in zip(self._columns, known, strict=True):
+                there |= column.score({k: text for k, text in chunk.items() if k not in there})
+            pace.at(done, len(texts), f"{done} of {len(texts)} texts scored")
+        return {
+            column.name: _in_order([there[digest] for digest in digests])
+            for column, there in zip(self._columns, known, strict=True)
+        }
+
+
+class _Column:
+    """One detector's scores by the digest of a text."""
+
+    def __init__(self, built: BuiltDetector, cache: Cache) -> None:
+        self.name = built.name
+        self._detector = built.detector
+        self._identity = key_of(built.name, dict(built.options), dict(built.detector.provenance()))
+        self._cache = cache
+        self._failed: dict[str, Failure] = {}
+
+    def known(self, digests: Sequence[str]) -> dict[str, float | Failure]:
+        """What was computed before of these texts."""
+        keys = {self._key(digest): digest for digest in digests}
+        found: dict[str, float | Failure] = {d: self._failed[d] for d in digests if d in self._failed}
+        return found | {keys[key]: value for key, value in self._cache.get(list(keys)).items()}
+
+    def score(self, texts: Mapping[str, str]) -> dict[str, float | Failure]:
+        """Score texts, given by digest, and save what is known of them now."""
+        if not texts:
+            return {}
+        scores = _scored(self.name, self._detector, list(texts.values()))
+        digests = list(texts)
+        failed = {digests[f.index]: replace(f, owner=self.name) for f in scores.failures}
+        values = {d: v for d, v in zip(digests, scores.values.tolist(), strict=True) if d not in failed}
+        self._failed |= failed
+        self._cache.add({self._key(digest): value for digest, value in values.items()})
+        return {**values, **failed}
+
+    def _key(self, digest: str) -> str:
+        return key_of(self._identity, digest)
+
+
+def _in_order(found: Sequence[float | Failure]) -> Scores:
+    values = [np.nan if isinstance(one, Failure) else one for one in found]
+    failures = (replace(one, index=i) for i, one in enumerate(found) if isinstance(one, Failure))
+    return Scores(np.array(values, dtype=np.float64), tuple(failures))
+
+
+def _scored(name: str, detector: Detector, texts: Sequence[str]) -> Scores:
+    try:
+        return detector.score(texts)
+    except PrlError as error:
+        failure = Failure(index=0, owner=name, kind="failed", message=error.one_line)
+    return Scores(np.full(len(texts), np.nan), tuple(replace(failure, index=i) for i in range(len(texts))))
