@@ -167,7 +167,7 @@ def test_human_documents_of_fast_detect_gpt_recur_and_pairs_share_their_opening(
             "hc3",
             "all.jsonl",
             '{"question": "a", "human_answers": "b", "chatgpt_answers": []}\n',
-            "is no list",
+            "is not a list",
         ),
         ("fast-detect-gpt", "a_b.raw_data.json", '{"original": ["a"], "sampled": []}', "of one length"),
         ("liang", "Essays/data.json", "[]", "none of its folders"),
