@@ -169,7 +169,12 @@ def test_human_documents_of_fast_detect_gpt_recur_and_pairs_share_their_opening(
             '{"question": "a", "human_answers": "b", "chatgpt_answers": []}\n',
             "is not a list",
         ),
-        ("fast-detect-gpt", "a_b.raw_data.json", '{"original": ["a"], "sampled": []}', "of one length"),
+        (
+            "fast-detect-gpt",
+            "a_b.raw_data.json",
+            '{"original": ["a"], "sampled": []}',
+            "lists of equal length",
+        ),
         ("liang", "Essays/data.json", "[]", "none of its folders"),
     ],
 )
