@@ -114,17 +114,17 @@ def _is_nan(value: Any) -> bool:
 def _expand(pattern: str) -> list[Path]:
     named = Path(pattern).expanduser()
     if named.is_dir():
-        raise DataError(f"{named} is a folder", f"name its files, such as {named}/*.jsonl")
+        raise DataError(f"{named} is a folder", f"give its files, such as {named}/*.jsonl")
     matches = sorted(glob(str(named), recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns
     found = [named] if named.is_file() else [Path(match) for match in matches]
     if not found:
         raise DataError(
             f"no file at {pattern}",
-            "paths are relative to where prl is called; the recipe's data is made by: prl data build",
+            "relative paths start at the current folder; the recipe's data is made by: prl data build",
         )
     for file in found:
         if file.suffix.lower() not in (*_JSONL, ".csv"):
-            raise DataError(f"{file}: not a kind of file that is read here", f"{', '.join(_JSONL)} or .csv")
+            raise DataError(f"{file}: this kind of file is not supported", f"{', '.join(_JSONL)} or .csv")
     return found
 
 

@@ -129,7 +129,7 @@ def test_bad_paths(tmp_path: Path) -> None:
     assert "no file at" in error(tmp_path / "none.jsonl").message
     assert "is a folder" in error(tmp_path).message
     (tmp_path / "a.txt").write_text("x")
-    assert "not a kind of file" in error(tmp_path / "a.txt").message
+    assert "this kind of file is not supported" in error(tmp_path / "a.txt").message
 
 
 def test_unknown_options_are_refused(tmp_path: Path) -> None:

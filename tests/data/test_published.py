@@ -167,9 +167,14 @@ def test_human_documents_of_fast_detect_gpt_recur_and_pairs_share_their_opening(
             "hc3",
             "all.jsonl",
             '{"question": "a", "human_answers": "b", "chatgpt_answers": []}\n',
-            "is no list",
+            "is not a list",
         ),
-        ("fast-detect-gpt", "a_b.raw_data.json", '{"original": ["a"], "sampled": []}', "of one length"),
+        (
+            "fast-detect-gpt",
+            "a_b.raw_data.json",
+            '{"original": ["a"], "sampled": []}',
+            "lists of equal length",
+        ),
         ("liang", "Essays/data.json", "[]", "none of its folders"),
     ],
 )
@@ -215,7 +220,7 @@ def test_a_file_of_the_hub_is_known_by_its_commit(tmp_path: Path, monkeypatch: p
 def test_a_large_table_is_passed_through_and_not_held(tmp_path: Path) -> None:
     lines = [json.dumps({"question": str(i), "human_answers": [], "chatgpt_answers": []}) for i in range(3)]
     (tmp_path / "all.jsonl").write_text("\n".join([*lines, "not json"]), encoding="utf-8")
-    rows = source("hc3", tmp_path)._files.rows("question")
+    rows = source("hc3", tmp_path).component._files.rows("question")
     assert [next(rows)[1]["question"] for _ in range(3)] == ["0", "1", "2"]  # the bad line was not yet met
     with pytest.raises(DataError, match=r"all\.jsonl:4: not JSON"):
         next(rows)

@@ -174,7 +174,7 @@ def test_a_damaged_folder_is_refused(folder, tmp_path, name, content):
 
 
 def test_not_fitted_says_the_line_that_fits_it(tmp_path):
-    with pytest.raises(ModelError, match="not fitted") as caught:
+    with pytest.raises(ModelError, match="not trained") as caught:
         load(tmp_path / "my folder")
     assert caught.value.hint == f"run: prl fit tfidf --data starter --out '{tmp_path}/my folder'"
 

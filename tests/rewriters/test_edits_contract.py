@@ -45,7 +45,7 @@ TestAlternativeSpelling = contract("alternative-spelling", SENTENCES)
 TestSanitise = contract("sanitise", [*SENTENCES, HIDDEN])
 
 
-def test_none_leaves_texts_untouched() -> None:
+def test_none_returns_the_original_texts() -> None:
     found = default_registry().build("rewriters", "none").rewrite([HIDDEN, ""], 2, 0)
     assert found[0] == [Rewrite(text=HIDDEN)] * 2
     assert isinstance(found[1], Failure)

@@ -155,7 +155,7 @@ def test_a_text_without_room_for_its_rewrite_fails_alone(model, tokenizer):
     good, long, empty = rewriter.rewrite(["one", "x" * 5000, ""], 1, 0)
     assert isinstance(good, list)
     assert (long.index, long.kind, empty.index, empty.kind) == (1, "too-long", 2, "empty")
-    assert re.search(r"prompt of \d+ tokens and 10 more are beyond the model's 4096", long.message)
+    assert re.search(r"prompt of \d+ tokens and 10 more do not fit the model's context of 4096", long.message)
 
 
 def test_without_a_name_the_ensembles_first_detector_guides(tiny, model, tokenizer):
@@ -169,7 +169,7 @@ def test_without_a_name_the_ensembles_first_detector_guides(tiny, model, tokeniz
     assert default_registry().build("rewriters", NAME, options, context).rewrite(["one"], 1, 0)
     assert guide.calls
     for nobody in (Context(), Context(ensemble=ByTable({}))):
-        with pytest.raises(UsageError, match="needs a detector to follow") as error:
+        with pytest.raises(UsageError, match="needs a detector, and") as error:
             default_registry().build("rewriters", NAME, options, nobody)
         assert "-o detector=" in error.value.hint
 

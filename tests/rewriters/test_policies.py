@@ -142,7 +142,7 @@ def test_an_adapter_is_a_folder_or_a_reference(build, tmp_path):
     (tmp_path / "adapter_config.json").write_text("{}")
     assert build("prompted", {"adapter": str(tmp_path)})[2].adapter == tmp_path
     assert build("prompted", {"adapter": "tinker://x/y"})[2].adapter == "tinker://x/y"
-    with pytest.raises(ModelError, match="there is no adapter in 'somebody/adapter'"):
+    with pytest.raises(ModelError, match="no adapter in 'somebody/adapter'"):
         build("prompted", {"adapter": "somebody/adapter"})
 
 

@@ -95,6 +95,6 @@ def test_another_package_of_that_name_is_told_apart(tmp_path: Path, monkeypatch:
     (tmp_path / "other_pattern" / "__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(_wordnet, "MODULE", "other_pattern")
-    with pytest.raises(MissingDependencyError, match="no WordNet") as caught:
+    with pytest.raises(MissingDependencyError, match="does not contain WordNet") as caught:
         _wordnet.load.__wrapped__()
     assert "paraphrase-rl[rewriters]" in caught.value.hint

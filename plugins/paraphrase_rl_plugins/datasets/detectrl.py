@@ -1,4 +1,4 @@
-"""DetectRL (Wu et al. 2024): abstracts, news, stories and reviews, and those of four language models."""
+"""DetectRL (Wu et al. 2024): abstracts, news, stories and reviews, each also by four language models."""
 
 from __future__ import annotations
 
@@ -54,6 +54,6 @@ class DetectRl:
     def description(self) -> str:
         return (
             "DetectRL (Wu et al. 2024, arXiv:2410.23746; github NLP2CT/DetectRL), Benchmark/Tasks/Task1. Its rows do "
-            "not say which human text a model's text belongs to: no pairs. Most human texts hold words glued together "
+            "not say which human text a model's text belongs to: no pairs. Most human texts have words glued together "
             "where a newline was deleted."
         )

@@ -66,5 +66,6 @@ def _pairs(text: str, where: str) -> list[tuple[str, str]]:
         return list(zip(map(str, original), map(str, sampled), strict=True))
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(
-            f"{where}: no lists original and sampled of one length: {error}", "is this a whole download?"
+            f"{where}: original and sampled must be lists of equal length: {error}",
+            "the file may be incomplete: download it again",
         ) from error

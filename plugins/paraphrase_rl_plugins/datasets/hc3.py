@@ -52,7 +52,7 @@ class Hc3:
                 answers = row[column]
                 if not isinstance(answers, list):
                     raise DataError(
-                        f"hc3, {where}: {column} is no list", "is this the file the set publishes?"
+                        f"hc3, {where}: {column} is not a list", "use the file as the set publishes it"
                     )
                 for number, answer in enumerate(answers):
                     if str(answer).strip():

@@ -49,9 +49,9 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class HuggingFace:
-    """Rows of all splits, or of the one asked for.
+    """Rows of all splits, or of the one given as an option.
 
-    Splits called train, test, calibration, validation or dev keep their meaning; a slice such as
+    Splits called train, test, calibration, validation or dev are used as such; a slice such as
     ``train[:10%]`` is split by the core. Loading scripts are never run.
     """
 
@@ -82,7 +82,7 @@ class HuggingFace:
 
 
 def commit(info: Any) -> str | None:
-    """The hub commit a data set was read from, where `datasets` noted its downloads."""
+    """Hub commit that a data set was read from; ``None`` where `datasets` did not record it."""
     for url in info.download_checksums or {}:
         if found := re.search(r"@([0-9a-f]{40})/", url):
             return found[1]
@@ -109,6 +109,6 @@ def _load(options: HuggingFaceOptions) -> Any:
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise DataError(
             f"data set {options.name} cannot be loaded: {lines[0]}",
-            "check name, config, split and revision; without a network, save it where there is one "
-            "(Dataset.save_to_disk) and name the folder, or name local files in data_files",
+            "check name, config, split and revision; without a network, save it on another machine "
+            "(Dataset.save_to_disk) and give the folder, or give local files in data_files",
         ) from error

@@ -33,9 +33,9 @@ _PARTS: Mapping[str, _Part] = {
     "CollegeEssay_gpt3_31": _Part("ai", "college", None, "college-gpt3"),
     "CollegeEssay_gpt3PromptEng_31": _Part("ai", "college", None, "college-gpt3"),
 }
-"""Folders; rows of one number in parts with the same ``pair`` belong together (a text and its edits).
+"""Folders; rows with the same number in folders with the same ``pair`` belong together (a text and its edits).
 
-A group is the writer's: that of an essay that GPT-4 polished is its author's. Of applicants and students at
+The group is that of the writer: an essay that GPT-4 polished has the group of its author. Of applicants and students at
 Stanford it is not known.
 """
 
@@ -68,7 +68,7 @@ class Liang:
             for number, row in file_rows(file):
                 text = row.get("document")
                 if not isinstance(text, str) or not text.strip():
-                    raise DataError(f"liang, {file}:{number}: no document", "is this the file as published?")
+                    raise DataError(f"liang, {file}:{number}: no document", "use the file as published")
                 yield Document(
                     id=f"{file.parent.name}-{number}",
                     text=text.strip(),
@@ -85,13 +85,13 @@ class Liang:
     def description(self) -> str:
         return (
             "Essays of Liang et al. (2023, arXiv:2304.02819; github Weixin-Liang/ChatGPT-Detector-Bias): TOEFL essays "
-            "by second-language writers and essays by US 8th-graders, each beside its edit by a language model; "
-            "project abstracts beside generated ones; college essays, human and generated apart. The repository's MIT "
-            "badge cannot cover the essays themselves: for evaluation here, not for redistribution."
+            "by second-language writers and essays by US 8th-graders, each paired with its edit by a language model; "
+            "project abstracts paired with generated ones; college essays, human and generated, unpaired. The "
+            "repository's MIT badge cannot cover the essays themselves: for evaluation here, not for redistribution."
         )
 
     def _parts(self) -> list[Path]:
         found = [file for file in self._files.files() if file.parent.name in _PARTS]
         if not found:
-            raise DataError("liang: none of its folders is there", f"such as {next(iter(_PARTS))}/data.json")
+            raise DataError("liang: none of its folders was found", f"such as {next(iter(_PARTS))}/data.json")
         return found

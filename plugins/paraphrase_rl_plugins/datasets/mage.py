@@ -46,7 +46,7 @@ class Mage:
             if label not in _LABELS or (label == "1") != source.endswith("human"):
                 raise DataError(
                     f"mage, {where}: label {label} and src {source!r} do not agree",
-                    "in MAGE 0 is machine and 1 is human: was the file relabelled?",
+                    "in MAGE 0 is machine and 1 is human: use the file as published",
                 )
             domain = source.partition("_machine")[0].removesuffix("_human")
             yield Document(id=where, text=text, label=_LABELS[label], domain=domain)

@@ -1,4 +1,4 @@
-"""RAID (Dugan et al. 2024): human texts and, from their titles, those of eleven language models.
+"""RAID (Dugan et al. 2024): human texts and, texts that eleven language models wrote from their titles.
 
 Human rows are those whose model is ``human``; rows that an attack has changed are left out, human ones too.
 """
@@ -44,7 +44,7 @@ class Raid:
             text, model, domain = (str(row[column]) for column in ("generation", "model", "domain"))
             if not model:
                 raise DataError(
-                    f"raid, {where}: no model", "the public test set has no labels: take train.csv"
+                    f"raid, {where}: no model", "the public test set has no labels: use train.csv"
                 )
             if row["attack"] != "none" or domain in _NOT_ENGLISH_PROSE or not text.strip():
                 continue

@@ -45,7 +45,7 @@ class Starter:
         pass
 
     def documents(self) -> list[Document]:
-        """AI stories and their human counterparts share a pair; splits are fixed."""
+        """Documents, in which AI stories share a pair with their human counterparts; splits are fixed."""
         background = _stories("lee_background.cor")
         more = _stories("lee.cor")
         ai = [json.loads(line) for line in _AI_STORIES.read_text(encoding="ascii").splitlines()]
@@ -87,7 +87,7 @@ class Starter:
             "Human texts: the stories of the Lee corpus (news of the Australian Broadcasting Corporation, "
             "2001-2002), read by index from lee_background.cor and lee.cor inside the installed gensim "
             "wheel (gensim: LGPL-2.1; the corpus: ABC news, not redistributed here); 7 exact duplicates are "
-            "dropped, 4 stories told again share the pair of the first telling. AI texts: 150 stories "
+            "dropped, 4 retold stories share the pair of the first telling. AI texts: 150 stories "
             "written by a language model (Claude) for this project after the kind and length of 150 of the "
             "human ones, in the plain voice of an assistant, without names (MIT, with the project). The "
             "150 pairs are split by story, 50 each for calibration, train and test, even over domains; of "

@@ -15,9 +15,9 @@ from paraphrase_rl.plugin.specs import DetectorSpec
 def entropy(statistics: TokenStatistics) -> float:
     """-mean entropy of p(. | x_<t), in nats, at most 0; higher = more likely AI.
 
-    Gehrmann et al. 2019 (GLTR): a model is surer of what comes next in AI text. That is what the text of chat
-    models shows. DetectGPT and its descendants code it the other way round (high entropy = AI), which holds
-    only for plain samples of base models; on chat text that is worse than chance (AUROC 0.32 recorded).
+    Gehrmann et al. 2019 (GLTR): a model is more certain of the next token in AI text, which holds for text of chat
+    models. DetectGPT and its descendants use the opposite sign (high entropy = AI), which holds only for plain
+    samples of base models; on text of chat models it is worse than chance (AUROC 0.32 measured).
     """
     return -float(np.mean(statistics.entropy, dtype=np.float64))
 

@@ -17,10 +17,10 @@ def fast_detectgpt(statistics: TokenStatistics) -> float:
 
     Bao et al. 2024, the analytic form, where E_p[log p] is minus the entropy. Deviation: one model both
     samples and scores, so that one pass is enough; the paper's black-box setting uses two. The published
-    means, deviations and thresholds belong to other models and mean nothing here: calibrate.
+    means, deviations and thresholds belong to other models and do not apply here: calibrate.
 
     Raises:
-        Undefined: the model left no choice anywhere, so that the variance is 0.
+        Undefined: the model was certain of every token, so that the variance is 0.
     """
     variance = float(np.sum(statistics.variance, dtype=np.float64))
     if variance == 0.0:

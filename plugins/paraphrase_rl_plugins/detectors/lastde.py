@@ -19,8 +19,10 @@ _windows = np.lib.stride_tricks.sliding_window_view
 class LastdeOptions(ZeroShotOptions):
     """The defaults are the paper's for text of closed models; for open ones it has eps_factor 10, tau 5."""
 
-    s: int = Field(3, ge=2, description="tokens a window")
-    eps_factor: float = Field(1.0, gt=0, description="bins of the histogram, as a multiple of the tokens")
+    s: int = Field(3, ge=2, description="tokens per window")
+    eps_factor: float = Field(
+        1.0, gt=0, description="bins of the histogram, as a multiple of the number of tokens"
+    )
     tau: int = Field(15, ge=2, description="scales: means over 1 to tau tokens")
 
 
@@ -39,7 +41,7 @@ def lastde(statistics: TokenStatistics, s: int = 3, eps_factor: float = 1.0, tau
     series = statistics.logprob.astype(np.float64)
     bins = int(eps_factor * len(series))
     if len(series) < s + tau or bins < 2:
-        raise Undefined(f"{len(series)} scored tokens; its scales and bins need at least {s + tau}")
+        raise Undefined(f"{len(series)} scored tokens; the detector needs at least {s + tau}")
     spread = float(np.std([_diversity(series, s, bins, scale) for scale in range(1, tau + 1)], ddof=1))
     if spread == 0.0:
         raise Undefined("the diversity entropy is the same at all scales")

@@ -1,4 +1,4 @@
-"""Mean log-probability of the tokens: a language model finds AI text likelier."""
+"""Mean log-probability of the tokens: AI text is more likely under a language model."""
 
 from __future__ import annotations
 

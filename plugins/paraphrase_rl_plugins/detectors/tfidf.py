@@ -1,7 +1,7 @@
 """Logistic regression on TF-IDF of words and characters: a detector of another family that needs no download.
 
-Trained by ``prl fit tfidf``; kept as plain JSON (terms, inverse document frequencies, coefficients), never as
-a pickle, and read back only when the digest in its manifest fits.
+Trained by ``prl fit tfidf``; saved as plain JSON (terms, inverse document frequencies, coefficients), never as
+a pickle, and read only where the digest in its manifest matches.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from paraphrase_rl.types import Document, Failure, Scores
 NAME = "tfidf"
 SCHEMA = "paraphrase-rl/tfidf/1"
 FIRST_WORDS = 200
-"""Only so many words of a text count, in training and in scoring, so that length says little."""
+"""Words of a text that are read, in training and in scoring, so that length has little influence."""
 _ANALYZERS: Mapping[str, Mapping[str, Any]] = {
     "word": {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True},
     "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True},
@@ -32,9 +32,15 @@ _ANALYZERS: Mapping[str, Mapping[str, Any]] = {
 
 
 class TfidfOptions(Options):
-    folder: str | None = Field(None, description="what `prl fit tfidf --out` wrote; null = in the cache")
-    word_features: int = Field(60_000, ge=1, description="words and word pairs kept, the most frequent ones")
-    char_features: int = Field(100_000, ge=1, description="character n-grams kept, the most frequent ones")
+    folder: str | None = Field(
+        None, description="folder that `prl fit tfidf --out` wrote; null = in the cache"
+    )
+    word_features: int = Field(
+        60_000, ge=1, description="number of words and word pairs used, the most frequent ones"
+    )
+    char_features: int = Field(
+        100_000, ge=1, description="number of character n-grams used, the most frequent ones"
+    )
 
 
 @hookimpl
@@ -94,7 +100,7 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
 
     Args:
         options: feature limits.
-        documents: the train split; those without a label are left out.
+        documents: the train split; documents without a label are not used.
         folder: where to write.
 
     Raises:
@@ -116,7 +122,7 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
     if not is_ai.any() or is_ai.all():
         raise DataError(
             f"tfidf needs texts of both labels, got {int((~is_ai).sum())} human and {int(is_ai.sum())} AI",
-            "fit on data whose train split has both",
+            "use data whose train split has both labels",
         )
     heads = [_head(d.text) for d in labelled]
     limits = {"word": options.word_features, "char": options.char_features}
@@ -124,12 +130,15 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
     try:
         matrices = [vectorizers[kind].fit_transform(heads) for kind in _ANALYZERS]
     except ValueError as error:
-        raise DataError(f"tfidf cannot be trained: {error}", "fit on texts with words") from error
+        raise DataError(f"tfidf cannot be trained: {error}", "use texts with words") from error
     features = hstack(matrices, format="csr")
     classifier = LogisticRegression(C=10.0, max_iter=2000).fit(features, is_ai)
     logits = classifier.decision_function(features)
     if not logits[is_ai].mean() > logits[~is_ai].mean():
-        raise DataError("tfidf: AI texts do not score above human ones in training", "check the labels")
+        raise DataError(
+            "tfidf: AI texts do not score above human ones in training",
+            "check that the labels are not swapped",
+        )
     coefficients = np.split(classifier.coef_[0], [matrices[0].shape[1]])
     model: dict[str, Any] = {
         kind: {
@@ -181,7 +190,7 @@ def _head(text: str) -> str:
 
 
 def _nothing_seen(index: int, head: str) -> Failure:
-    message = "no word or character sequence known from training" if head else "the text is empty"
+    message = "the text has no word or character sequence seen in training" if head else "the text is empty"
     return Failure(index=index, owner=NAME, kind="no-tokens" if head else "empty", message=message)
 
 
@@ -200,7 +209,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
         text = (folder / "model.json").read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(
-            f"the tfidf detector is not fitted: nothing in {folder}", _fit_line(folder)
+            f"the tfidf detector is not trained: {folder} is empty or missing", _fit_line(folder)
         ) from None
     except (OSError, ValueError) as error:
         raise ModelError(
@@ -208,7 +217,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
         ) from error
     digest = files.sha256_text(text)
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        raise ModelError(f"{folder}/manifest.json is not one of a tfidf detector", _fit_line(folder))
+        raise ModelError(f"{folder}/manifest.json is not the manifest of a tfidf detector", _fit_line(folder))
     if manifest.get("model_sha256") != digest:
         raise ModelError(
             f"{folder}/model.json is not the file its manifest describes (SHA-256 differs)",

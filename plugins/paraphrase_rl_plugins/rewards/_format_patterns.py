@@ -1,5 +1,6 @@
-"""What `format` looks for. Each pattern is a clear case: a missed one costs little, a false one costs good
-rewrites.
+"""Patterns that the reward `format` looks for.
+
+Each is a clear case: a missed one costs little, a false one costs good rewrites.
 
 Patterns for prose are matched against casefolded text with straight apostrophes. Every repetition is bounded,
 so that matching stays linear.
@@ -19,7 +20,7 @@ SENTENCE_END = re.compile(r"[.!?…。！？؟\n]+")
 STUTTER = re.compile(r"(\S{1,8}?)\1{11}", re.DOTALL)
 """The same one to eight characters twelve times in a row."""
 DECORATION = " \t\r\n*_#>\"'“”‘«»`([{~-–—"
-"""What may stand before a preamble."""
+"""Characters allowed before a preamble."""
 
 _MAKE = r"(?:paraphras|rewrit|rewrote|rephras|reword)\w{0,4}"
 _TEXT = (

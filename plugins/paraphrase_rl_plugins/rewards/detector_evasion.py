@@ -1,4 +1,4 @@
-"""Reward: the rewrite is not taken for AI-written by the recipe's calibrated detectors."""
+"""Reward: the recipe's calibrated detectors give the rewrite a low P(AI)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def register_rewards() -> Iterable[RewardSpec]:
             factory=build,
             role="evasion",
             metric="detector",
-            cost="whatever the recipe's detectors cost",
+            cost="cost of the recipe's detectors",
         )
     ]
 
 
 def build(options: NoOptions, context: Context) -> DetectorEvasion:  # noqa: ARG001 - a factory
-    """The factory.
+    """Build the reward.
 
     Raises:
         PluginError: there is no ensemble.
@@ -37,15 +37,15 @@ def build(options: NoOptions, context: Context) -> DetectorEvasion:  # noqa: ARG
 
 
 def required_ensemble(context: Context, reward: str) -> ProbabilityModel:
-    """The ensemble of the context.
+    """Return the ensemble of the context.
 
     Raises:
         PluginError: there is none.
     """
     if context.ensemble is None:
         raise PluginError(
-            f"reward {reward!r} rates by calibrated detectors, and there are none",
-            "name detectors in the recipe and give them calibration texts, or take the reward out",
+            f"reward {reward!r} needs calibrated detectors, and there are none",
+            "list detectors in the recipe and use data with a calibration split, or remove the reward",
         )
     return context.ensemble
 

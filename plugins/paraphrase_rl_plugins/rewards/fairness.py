@@ -1,4 +1,4 @@
-"""Reward: rewrites of texts by second-language writers are not taken for AI-written."""
+"""Reward: detectors give rewrites of texts by second-language writers a low P(AI)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ NAME = "fairness"
 class FairnessOptions(Options):
     """Options of ``fairness``."""
 
-    groups: tuple[str, ...] = Field(("non-native",), min_length=1, description="groups the reward is about")
+    groups: tuple[str, ...] = Field(
+        ("non-native",), min_length=1, description="groups of writers that count as second-language writers"
+    )
 
 
 @hookimpl
@@ -34,13 +36,13 @@ def register_rewards() -> Iterable[RewardSpec]:
             options=FairnessOptions,
             default_weight=0.2,
             needs_groups=True,
-            cost="none beside detector-evasion: the same scores",
+            cost="none in addition to detector-evasion: the same scores",
         )
     ]
 
 
 def build(options: FairnessOptions, context: Context) -> Fairness:
-    """The factory.
+    """Build the reward.
 
     Raises:
         PluginError: there is no ensemble.
@@ -49,7 +51,7 @@ def build(options: FairnessOptions, context: Context) -> Fairness:
 
 
 class Fairness:
-    """1 - P(AI) where the source's writer belongs to one of ``groups``, 1 elsewhere; in [0, 1].
+    """1 - P(AI) where the writer of the source belongs to one of ``groups``, 1 elsewhere; in [0, 1].
 
     Only the texts of those groups are scored. ``details['protected']`` is 1 for them, 0 elsewhere.
     """

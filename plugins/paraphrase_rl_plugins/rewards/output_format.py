@@ -1,8 +1,8 @@
-"""Reward and gate: the output is a rewrite of the source, whole, and nothing else.
+"""Reward and gate: the output is a complete rewrite of the source and nothing else.
 
-Every check is about what must not pay: a policy that copies, chats, stops half-way or loops would otherwise
-be rewarded by terms that cannot see it (a copy has similarity 1). A check compares with the source: what
-stands in the source already may stand in the rewrite. All checks take time linear in the length of the texts.
+Every check is against a behaviour that other rewards would reward: copying (a copy has similarity 1), chatting,
+stopping half-way, repeating. A check compares with the source: what the source contains, the rewrite may contain.
+All checks take time linear in the length of the texts.
 """
 
 from __future__ import annotations
@@ -60,25 +60,25 @@ def register_rewards() -> Iterable[RewardSpec]:
     return [
         RewardSpec(
             name=NAME,
-            summary="1 when the output is only the rewrite, whole and not a copy; else 0, and the total is 0",
+            summary="1 when the output is a complete rewrite, nothing else and not a copy; else 0, and the total is 0",
             factory=build,
             options=FormatOptions,
             default_weight=0.5,
             role="validity",
-            cost="none worth counting",
+            cost="negligible",
         )
     ]
 
 
 def build(options: FormatOptions, context: Context) -> OutputFormat:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the reward."""
     return OutputFormat(options)
 
 
 class OutputFormat:
     """1 when every check of :meth:`checks` holds, else 0.
 
-    ``details`` hold one array of 0 and 1 for each check, so that logs say why outputs are refused.
+    ``details`` hold one array of 0 and 1 for each check, so that logs show why outputs fail.
     """
 
     def __init__(self, options: FormatOptions) -> None:
@@ -95,13 +95,13 @@ class OutputFormat:
         return Terms(table.min(axis=1), details={name: table[:, i] for i, name in enumerate(names)})
 
     def checks(self, source: str, rewrite: str, finished: bool, instruction: str) -> Mapping[str, bool]:
-        """Which checks one rewrite passes.
+        """Apply all checks to one rewrite; ``True`` = passed.
 
         - ``not_empty``: there is a word in it.
         - ``finished``: the policy ended it by itself.
         - ``length``: 0.5 to 2 times the source's words.
-        - ``no_preamble``, ``no_note``: it does not talk to the reader before or after the text.
-        - ``no_instruction``: it does not repeat what the policy was told.
+        - ``no_preamble``, ``no_note``: it does not address the reader before or after the text.
+        - ``no_instruction``: it does not repeat the instruction of the prompt.
         - ``no_copy``: it is not the source, lightly edited, cut, reordered or continued.
         - ``no_loop``: it does not repeat itself more than the source does.
         - ``no_markup``: no chat markup, role names, Markdown or lists that the source does not have.
@@ -144,7 +144,7 @@ def words(text: str) -> Words:
 
 
 def copied_share(ours: Words, theirs: Words) -> float:
-    """How much of one text stands in the other word by word, in [0, 1]; the larger of both directions.
+    """Share of one text that is in the other word by word, in [0, 1]; the larger of both directions.
 
     The share of words that lie in a run of three or more which the other text has too, in any order.
     Substituting k of n words leaves at least 1 - (3 k + 2) / n, so editing 5 % of 50 words leaves a copy
@@ -200,5 +200,5 @@ def _new(
     source: str,
     how: Callable[[re.Pattern[str], str], object] = re.Pattern.search,
 ) -> bool:
-    """Whether a pattern is found in the rewrite that is not found in the source."""
+    """Return whether a pattern occurs in the rewrite and not in the source."""
     return any(how(pattern, rewrite) and not how(pattern, source) for pattern in found_by)

@@ -1,4 +1,4 @@
-"""Reward: the rewrite means what the source means, as far as sentence embeddings can tell."""
+"""Reward: the rewrite means the same as the source, as measured by sentence embeddings."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def register_rewards() -> Iterable[RewardSpec]:
 
 
 def build(options: SimilarityOptions, context: Context) -> SemanticSimilarity:
-    """The factory; loads the encoder."""
+    """Build the reward; loads the encoder."""
     from paraphrase_rl.models.references import load_encoder
 
     return SemanticSimilarity(load_encoder(options.model, context.device))
@@ -55,8 +55,8 @@ class SemanticSimilarity:
     """Plain cosine of the embeddings of source and rewrite, negative values clipped to 0.
 
     Plain: no rescaling to (cos + 1) / 2, which would call cosine 0.80 "0.90". A rewrite without a letter or
-    digit keeps nothing of the meaning: 0. A source without one cannot be judged against: Failure ``no-text``.
-    How a text becomes one embedding: :mod:`paraphrase_rl.models.embeddings`.
+    digit gets 0. For a source without one there is no similarity: Failure ``no-text``.
+    Embeddings: :mod:`paraphrase_rl.models.embeddings`.
     """
 
     def __init__(self, encoder: SentenceEncoder) -> None:

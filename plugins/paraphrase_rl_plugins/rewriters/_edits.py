@@ -1,4 +1,4 @@
-"""What the rewriters share that edit places of a text: how many places, which ones, and their spec.
+"""Base of rewriters that edit places of a text: how many places, which ones, and the spec.
 
 A place is chosen by (rewriter, seed, digest of the text, number of the rewrite) alone, so that a text's rewrites
 depend on no other text of the call and are the same in every process.
@@ -22,9 +22,9 @@ from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
 RAID = "Dugan et al. 2024 (RAID), arXiv 2405.07940"
 REDRAWS = 32
-"""Draws of a rewrite that repeats an earlier one of its text, before the repetition is accepted."""
+"""Number of draws before a rewrite may equal an earlier one of its text."""
 LOWER_WORD = re.compile(r"(?<![\w@./\\'’])[a-z]{2,}(?![\w@/'’]|\.\w)")
-"""A word in small letters: no name, no acronym, no part of an address, a path or a contraction."""
+"""Word in lower case: no name, no acronym, no part of an address, a path or a contraction."""
 
 
 class Span(NamedTuple):
@@ -35,7 +35,7 @@ class Span(NamedTuple):
 
 
 def rate_field(default: float) -> Any:
-    """The option that every rewriter with eligible places has; ``default`` is the published rate."""
+    """Define the option ``rate``; ``default`` is the published rate."""
     return Field(default, ge=0, le=1, description="share of the eligible places changed, 0 = none, 1 = all")
 
 
@@ -48,7 +48,7 @@ class RateOptions(Options):
 class Edits(ABC):
     """Changes a share of a text's eligible places, chosen at random: round(rate x places), halves up.
 
-    A text without eligible places comes back as it is. The ``n`` rewrites of a text differ where there is room,
+    A text without eligible places is returned as it is. The ``n`` rewrites of a text differ where there is room,
     and the first of them do not depend on ``n``.
 
     Attributes:
@@ -64,14 +64,14 @@ class Edits(ABC):
 
     @abstractmethod
     def places(self, text: str) -> Sequence[Span]:
-        """All eligible places, in order, none overlapping another."""
+        """Find all eligible places, in order and without overlap."""
 
     @abstractmethod
     def change(self, text: str, place: Span, rng: random.Random) -> str:
-        """What stands at the place instead; never what stands there."""
+        """Replacement of a place; always differs from what it replaces."""
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites for each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         return OneByOne(self.name, self._samples).rewrite(texts, n, seed)
 
     def _samples(self, text: str, n: int, seed: int) -> list[Rewrite]:
@@ -101,10 +101,10 @@ class Edits(ABC):
 def editor_spec(
     editor: type[Edits], options: type[RateOptions], summary: str, **described: Any
 ) -> RewriterSpec:
-    """The spec of a rewriter that edits places.
+    """Build the spec of a rewriter that edits places.
 
     Args:
-        editor: built of its options alone, unless there is a ``factory`` in ``described``.
+        editor: class of the rewriter, built from its options alone unless ``described`` has a ``factory``.
         options: its options.
         summary: one line.
         described: further fields of the spec; by default the paper is RAID's and there is no cost.
@@ -112,7 +112,7 @@ def editor_spec(
     fields = {
         "factory": lambda options, context: editor(options),  # noqa: ARG005 - the factory's signature
         "paper": RAID,
-        "cost": "none worth counting",
+        "cost": "negligible",
         **described,
     }
     return RewriterSpec(name=editor.name, summary=summary, options=options, **fields)

@@ -1,8 +1,8 @@
 """Letters of other scripts that look like a Latin letter in common typefaces.
 
 Cyrillic and Greek letters of the same shape, not only a similar one: no Greek alpha for a, no Cyrillic ge for r. They
-contain every letter that RAID swaps. All are in the confusables of Unicode (UTS 39) but Q, and I, which stands there
-beside l.
+contain every letter that RAID swaps. All are in the confusables of Unicode (UTS 39) except Q, and I, which is listed
+there with l.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A rewriter inside another one."""
+"""Rewriter inside another one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.types import Failure, Rewrite, Rewrites
 
-WHICH = "the rewriter inside: name and options; null = the run's policy, prompted where there is no run"
+WHICH = "inner rewriter: name and options; null = the run's policy, prompted where there is no run"
 
 
 class Nested:
@@ -27,17 +27,17 @@ class Nested:
         )
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites of each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         return self._rewriter.rewrite(texts, n, seed)
 
 
 def derived_seed(seed: int, *place: int) -> int:
-    """A seed for one of several calls: rewriters that only add up seeds must not repeat themselves."""
+    """Derive a seed for one of several calls, such that rewriters that add up seeds do not repeat themselves."""
     return int(np.random.SeedSequence((seed, *place)).generate_state(1)[0])
 
 
 def by_text(samples: Sequence[Sequence[Rewrite | Failure]]) -> list[Rewrites]:
-    """Rewrites by sample and text as rewrites by text; a text of which one failed has none.
+    """Regroup rewrites by text; a text of which one sample failed has none.
 
     Args:
         samples: shape (n, N).

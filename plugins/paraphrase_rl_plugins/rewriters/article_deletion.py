@@ -1,8 +1,8 @@
-"""Articles left out, as learners of English do.
+"""Rewriter: articles left out, as learners of English do.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``article_deletion``, at 50 %. Deviations: RAID deletes "a", "an"
-and "the" only where they are written small between two spaces, so never at the beginning of a sentence or a line;
-here those are eligible too, and the next word takes over the capital letter. A capital "A" or "The" elsewhere is part
+and "the" only where they are in lower case between two spaces, so never at the beginning of a sentence or a line;
+here those are eligible too, and the next word is capitalised instead. A capital "A" or "The" elsewhere is part
 of a name and is left.
 """
 
@@ -20,7 +20,7 @@ SMALL = r"(?<![\w.'’-])(?:a|an|the)[ \t]+(?=\w)"
 CAPITAL = r"(?<![\w.'’-])(?:A|An|The)[ \t]+[a-z]"
 ARTICLE = re.compile(f"{SMALL}|{CAPITAL}")
 BEFORE = 40
-"""Characters before an article in which the end of the last sentence is looked for."""
+"""Number of characters before an article that are searched for the end of the last sentence."""
 
 
 class ArticleDeletionOptions(RateOptions):

@@ -1,4 +1,4 @@
-"""Rewriter: into another language and back, sentence by sentence."""
+"""Rewriter: translation into another language and back, sentence by sentence."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class BackTranslationOptions(Options):
     forth: str = Field(FORTH, description="model reference of the translation into the other language")
     back: str = Field(BACK, description="model reference of the translation back")
     beams: int = Field(4, ge=1, description="width of the beam search")
-    max_tokens: int = Field(512, ge=1, description="limit of one translated sentence")
+    max_tokens: int = Field(512, ge=1, description="token limit of one translated sentence")
 
 
 @hookimpl
@@ -46,10 +46,10 @@ def register_rewriters() -> Iterable[RewriterSpec]:
 
 
 def build(options: BackTranslationOptions, context: Context) -> OneByOne:
-    """The factory; loads both models.
+    """Build the rewriter; loads both models.
 
     Raises:
-        ModelError: a model is not on this machine and cannot be fetched.
+        ModelError: a model is not on this machine and cannot be downloaded.
     """
     settings: dict[str, Any] = {
         "num_beams": options.beams,
@@ -61,7 +61,7 @@ def build(options: BackTranslationOptions, context: Context) -> OneByOne:
 
 
 class BackTranslation:
-    """Texts of any length, whole: every sentence is translated, what stands between sentences is kept.
+    """Translates texts of any length sentence by sentence; white space between sentences is preserved.
 
     A sentence longer than a model reads is cut at white space near its middle, as often as needed.
     """
@@ -70,14 +70,14 @@ class BackTranslation:
         self.forth, self.back = forth, back
 
     def rewrite(self, text: str, n: int, seed: int) -> Rewrites:  # noqa: ARG002
-        """The rewrite, ``n`` times over: nothing is sampled, so every seed gives the same."""
+        """Return the one rewrite ``n`` times: nothing is sampled, so every seed gives the same."""
         there, whole = _translated(text, self.forth)
         again, whole_again = _translated(there, self.back)
         return [Rewrite(text=again, finished=whole and whole_again)] * n
 
 
 def _translated(text: str, model: Seq2Seq) -> tuple[str, bool]:
-    """The translation, and whether no sentence of it was cut at the token limit."""
+    """Translate a text; also returns whether no sentence was cut at the token limit."""
     parts = [
         part
         for sentence in sentences(text)
@@ -93,7 +93,7 @@ def _translated(text: str, model: Seq2Seq) -> tuple[str, bool]:
 
 
 def sentences(text: str) -> Iterator[str]:
-    """The sentences of a text, each with the white space before it; joined they are the text again."""
+    """Split a text into sentences, each with the white space before it; joined they equal the text."""
     start = 0
     for end in sentence_ends(text):
         yield text[start:end]
@@ -102,7 +102,7 @@ def sentences(text: str) -> Iterator[str]:
 
 
 def cut(sentence: str, fits: Callable[[str], bool]) -> Iterator[str]:
-    """Pieces that fit; joined they are the sentence again. A piece of one character is left as it is."""
+    """Cut a sentence into pieces that fit the model; joined they equal it. A piece of one character is not cut."""
     if len(sentence) < 2 or fits(sentence):
         yield sentence
         return

@@ -1,4 +1,4 @@
-"""Rewriter: several candidates, of which the detectors choose the one they find least AI-like."""
+"""Rewriter: of several candidates, the one with the lowest P(AI) by the detectors."""
 
 from __future__ import annotations
 
@@ -28,9 +28,12 @@ class BestOfNOptions(Options):
     """Options of ``best-of-n``."""
 
     rewriter: Component | None = Field(None, description=WHICH)
-    candidates: int = Field(4, ge=2, description="rewrites from which one is chosen")
+    candidates: int = Field(4, ge=2, description="number of rewrites from which one is chosen")
     min_similarity: float = Field(
-        0.88, ge=0, le=1, description="cosine to the source; a candidate below it loses to every one above"
+        0.88,
+        ge=0,
+        le=1,
+        description="least cosine to the source; a candidate below it is chosen only where all are below it",
     )
     encoder: str = Field(DEFAULT_ENCODER, description="model reference of the sentence encoder")
 
@@ -46,21 +49,21 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             extra="trl",
             modules=("torch", "transformers"),
             models=(DEFAULT_ENCODER,),
-            cost="as many rewrites and ensemble scores as there are candidates",
+            cost="one rewrite and one ensemble score per candidate",
         )
     ]
 
 
 def build(options: BestOfNOptions, context: Context) -> BestOfN:
-    """The factory.
+    """Build the rewriter.
 
     Raises:
         CalibrationError: there is no ensemble to choose by.
     """
     if context.ensemble is None:
         raise CalibrationError(
-            "best-of-n chooses by a calibrated ensemble, and there is none",
-            "name a run (--run RUN) or a calibration (--calibration FILE; `prl calibrate` makes one)",
+            "best-of-n needs a calibrated ensemble, and there is none",
+            "give a run (--run RUN) or a calibration (--calibration FILE, written by `prl calibrate`)",
         )
     return BestOfN(
         Nested(options.rewriter, context),
@@ -72,10 +75,10 @@ def build(options: BestOfNOptions, context: Context) -> BestOfN:
 
 
 class BestOfN:
-    """Each rewrite is the best of ``candidates`` fresh ones.
+    """Chooses each rewrite as the best of ``candidates`` new ones.
 
-    Those at or above ``min_similarity`` come first, then the lowest combined P(AI) counts; of equals the first.
-    A candidate that failed, or that no detector can score, is never chosen; where that is so of all of them, the
+    Candidates at or above ``min_similarity`` come first, then the lowest combined P(AI); of equals the first.
+    A candidate that failed, or that no detector can score, is never chosen; where that holds for all candidates, the
     text fails, with the last reason.
 
     Args:
@@ -94,11 +97,11 @@ class BestOfN:
         self.candidates, self.min_similarity = candidates, min_similarity
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites of each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         return by_text([self._best(texts, seed, sample) for sample in range(n)])
 
     def _best(self, texts: Sequence[str], seed: int, sample: int) -> list[Rewrite | Failure]:
-        """The chosen candidate of each text."""
+        """Choose the candidate of each text."""
         # one by one, not n * candidates at once: a candidate that fails costs itself alone
         drawn = [
             self.inner.rewrite(texts, 1, derived_seed(seed, sample, candidate))

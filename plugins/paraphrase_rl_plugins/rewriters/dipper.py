@@ -1,4 +1,4 @@
-"""Rewriter: DIPPER, a paraphraser of 11B parameters that is told how much to change.
+"""Rewriter: DIPPER, a paraphraser of 11B parameters with control over how much it changes.
 
 Krishna et al. 2023 (repository martiansideofthemoon/ai-detection-paraphrases). The model reads control codes, what was
 written so far, and a window of sentences between ``<sent>`` and ``</sent>``; its answer joins what was written so far.
@@ -29,13 +29,13 @@ class DipperOptions(Options):
     """Options of ``dipper``."""
 
     model: str = Field(MODEL, description="model reference; safetensors only")
-    tokenizer: str = Field(TOKENIZER, description="where its tokenizer is")
+    tokenizer: str = Field(TOKENIZER, description="model reference of the tokenizer")
     lexical_diversity: Diversity = Field(60, description="how many words change; 0 = none, 100 = most")
     order_diversity: Diversity = Field(0, description="how much the order changes; 0 = none, 100 = most")
-    sent_interval: int = Field(3, ge=1, description="sentences a window")
-    prefix: str = Field("", description="what the text answers or follows, as context")
-    top_p: float = Field(0.75, gt=0, le=1, description="nucleus that is sampled from, at temperature 1")
-    max_tokens: int = Field(512, ge=1, description="limit of one rewritten window")
+    sent_interval: int = Field(3, ge=1, description="sentences per window")
+    prefix: str = Field("", description="context: what the text answers or follows")
+    top_p: float = Field(0.75, gt=0, le=1, description="nucleus sampling at temperature 1")
+    max_tokens: int = Field(512, ge=1, description="token limit of one rewritten window")
 
 
 @hookimpl
@@ -57,10 +57,10 @@ def register_rewriters() -> Iterable[RewriterSpec]:
 
 
 def build(options: DipperOptions, context: Context) -> OneByOne:
-    """The factory; loads the model.
+    """Build the rewriter; loads the model.
 
     Raises:
-        ModelError: the model is not on this machine and cannot be fetched, or is there only as a pickle.
+        ModelError: the model is not on this machine and cannot be downloaded, or has its weights only as a pickle.
     """
     model = Seq2Seq(
         options.model,
@@ -77,13 +77,13 @@ def build(options: DipperOptions, context: Context) -> OneByOne:
 
 
 class Dipper:
-    """Windows of sentences one after the other, each with all that came before as context."""
+    """Rewrites windows of sentences one after the other, each with the text before it as context."""
 
     def __init__(self, model: Seq2Seq, options: DipperOptions) -> None:
         self.model, self.options = model, options
 
     def rewrite(self, text: str, n: int, seed: int) -> Rewrites:
-        """``n`` rewrites, each with noise of its own."""
+        """Rewrite a text ``n`` times, each with its own randomness."""
         return [self._once(text, (*noise_key(seed, text), sample)) for sample in range(n)]
 
     def _once(self, text: str, key: tuple[int, ...]) -> Rewrite:
@@ -102,14 +102,14 @@ class Dipper:
 
 
 def control(options: DipperOptions, context: str, window: str) -> str:
-    """What the model reads. Its codes count likeness: 100 less the diversity."""
+    """Input of the model. Its control codes are similarities: 100 minus the diversity."""
     lexical, order = 100 - options.lexical_diversity, 100 - options.order_diversity
     before = f" {context}" if context else ""
     return f"lexical = {lexical}, order = {order}{before} <sent> {window} </sent>"
 
 
 def windows(text: str, sentences: int) -> list[str]:
-    """So many sentences each, on one line: the model was trained on text without line breaks."""
+    """Windows of so many sentences each, on one line: the model was trained on text without line breaks."""
     from paraphrase_rl.text.sentences import sentence_ends
 
     line = " ".join(text.split())

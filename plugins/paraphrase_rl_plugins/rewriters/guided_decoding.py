@@ -1,11 +1,12 @@
-"""Rewriter: a paraphrase whose every token is the one a detector finds least AI-like; no training.
+"""Rewriter: a paraphrase in which a detector chooses every token; no training.
 
 Adversarial Paraphrasing (Cheng et al. 2025, repository chengez/Adversarial-Paraphrasing), its deterministic form. At
 each token the most likely next ones of a language model (nucleus, then at most ``top_k``) are appended to what is
 written so far; a detector scores these partial texts, and the token of the least AI-like one is taken, the more likely
-one where two are equal. The end of the text competes as the text as it stands. Defaults are those of the paper.
+one where two are equal. The end of the text is a candidate too, scored as the text so far. Defaults are
+those of the paper.
 
-Deviations: texts are asked for with the recipe's prompt and not between tags, so nothing is cut out of the answer; a
+Deviations: the prompt is the recipe's, without tags, so nothing is cut out of the answer; a
 candidate that the detector cannot score (the first tokens may be too few) is not taken, and where it can score none,
 the most likely token is.
 """
@@ -41,12 +42,14 @@ class GuidedOptions(Options):
     detector: Component | None = Field(
         None, description="the guiding detector: name and options; null = the first of the ensemble"
     )
-    top_k: int = Field(50, ge=1, description="candidates a token, at most: so many texts the detector scores")
-    top_p: float = Field(0.99, gt=0, le=1, description="nucleus the candidates are taken from")
-    temperature: float = Field(0.6, gt=0, description="of the nucleus; nothing is sampled")
+    top_k: int = Field(
+        50, ge=1, description="candidates per token, at most; the detector scores as many texts"
+    )
+    top_p: float = Field(0.99, gt=0, le=1, description="nucleus that the candidates are taken from")
+    temperature: float = Field(0.6, gt=0, description="temperature of the nucleus; nothing is sampled")
     max_tokens: int | None = Field(None, ge=1, description=OF_RUN)
     system: str | None = Field(None, description=f"system message; {OF_RUN}")
-    instruction: str | None = Field(None, description=f"what stands before the text; {OF_RUN}")
+    instruction: str | None = Field(None, description=f"instruction before the text; {OF_RUN}")
 
 
 @hookimpl
@@ -54,23 +57,23 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     return [
         RewriterSpec(
             name=NAME,
-            summary="each token is the likely one that a detector finds least AI-like; no training",
+            summary="each token is the likely one with the lowest detector score; no training",
             factory=build,
             options=GuidedOptions,
             extra="models",
             modules=("torch", "transformers"),
             models=(DEFAULT_MODEL,),
             paper="Cheng et al. 2025, Adversarial Paraphrasing",
-            cost="up to top_k detector scores a token, of texts that grow",
+            cost="up to top_k detector scores per token, of texts that grow",
         )
     ]
 
 
 def build(options: GuidedOptions, context: Context) -> OneByOne:
-    """The factory; loads the model and the detector.
+    """Build the rewriter; loads the model and the detector.
 
     Raises:
-        UsageError: no detector is named and there is no ensemble.
+        UsageError: no detector is given and there is no ensemble.
     """
     from paraphrase_rl.models.references import load_tokenizer, shared_causal_lm
 
@@ -98,14 +101,14 @@ def _detector(chosen: Component | None, context: Context) -> Detector:
         return named
     if not isinstance(context.ensemble, CalibratedEnsemble):
         raise UsageError(
-            "guided-decoding needs a detector to follow, and there is no ensemble",
-            "name one: -o detector='{name: fast-detectgpt}', or a run or calibration that has some",
+            "guided-decoding needs a detector, and there is no ensemble",
+            "give one: -o detector='{name: fast-detectgpt}', or use a run or calibration with detectors",
         )
     return context.ensemble.members[0].detector
 
 
 class GuidedDecoder:
-    """A language model that writes what a detector likes.
+    """Decodes a language model with a detector that scores the next tokens.
 
     Args:
         model: of transformers, frozen.
@@ -128,7 +131,7 @@ class GuidedDecoder:
         self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
 
     def rewrite(self, text: str, n: int, seed: int) -> Rewrites:  # noqa: ARG002
-        """The rewrite, ``n`` times over: nothing is sampled, so every seed gives the same.
+        """Return the one rewrite ``n`` times: nothing is sampled, so every seed gives the same.
 
         A text that leaves no room for its rewrite in the model's context fails (``too-long``).
         """
@@ -141,8 +144,8 @@ class GuidedDecoder:
         new = prompt_ids(self.tokenizer, messages(self.prompt, text))
         if len(new) + self.sampling.max_tokens > config.max_position_embeddings:
             message = (
-                f"its prompt of {len(new)} tokens and {self.sampling.max_tokens} more are beyond the model's "
-                f"{config.max_position_embeddings}"
+                f"its prompt of {len(new)} tokens and {self.sampling.max_tokens} more do not fit the model's context "
+                f"of {config.max_position_embeddings}"
             )
             return Failure(index=0, owner=NAME, kind="too-long", message=message)
         cache = DynamicCache(config=config)
@@ -163,7 +166,7 @@ class GuidedDecoder:
         return [Rewrite(text=self._text(written), finished=finished)] * n
 
     def _candidates(self, logits: torch.Tensor) -> list[int]:
-        """Token ids, the most likely first: those before which less than ``top_p`` of the mass lies, at most top_k."""
+        """Token ids of the nucleus ``top_p``, the most likely first, at most ``top_k``."""
         import torch
 
         likely, ids = torch.softmax(logits / self.sampling.temperature, -1).sort(descending=True, stable=True)

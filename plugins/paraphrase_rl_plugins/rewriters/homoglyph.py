@@ -1,9 +1,9 @@
-"""Latin letters swapped for look-alikes of other scripts: a reader sees the same text, a detector other tokens.
+"""Rewriter: Latin letters replaced by look-alikes of other scripts, so that a detector sees other tokens.
 
 Creo and Pudasaini 2024, "SilverSpeak: Evading AI-Generated Text Detectors using Homoglyphs" (arXiv 2406.11239) and
 RAID (Dugan et al. 2024, arXiv 2405.07940, attack ``homoglyph``). Deviations: SilverSpeak's 10 % are of all characters
 of the text, ours of the letters that have a look-alike; RAID swaps every letter of a smaller table (``rate: 1``). A
-letter that carries a combining mark is left, because the mark would be drawn differently.
+letter that carries a combining mark is not changed, because the mark would be drawn differently.
 """
 
 from __future__ import annotations

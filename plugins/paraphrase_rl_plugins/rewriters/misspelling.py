@@ -1,4 +1,4 @@
-"""Typing errors.
+"""Rewriter: typing errors.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``perplexity_misspelling``, misspells 20 % of the words.
 Deviations: RAID looks misspellings up in a list and takes the words that GPT-2 finds least likely; here words are
@@ -35,7 +35,7 @@ def _beside(letter: str) -> str:
 
 
 BESIDE = {letter: _beside(letter) for row in _ROWS for letter in row}
-"""Letter -> the keys left and right of it."""
+"""Keys left and right of each letter."""
 
 
 class MisspellingOptions(RateOptions):
@@ -48,14 +48,14 @@ def register_rewriters() -> Iterable[RewriterSpec]:
         editor_spec(
             Misspelling,
             MisspellingOptions,
-            "one typing error in words of four letters and more",
+            "typing errors, one in a word of four letters and more",
             paper="Dugan et al. 2024 (RAID), arXiv 2405.07940; Damerau 1964",
         )
     ]
 
 
 class Misspelling(Edits):
-    """Places: English words in small letters, of four letters and more."""
+    """Places: English words in lower case, of four letters and more."""
 
     name = "misspelling"
     random_changes = True
@@ -72,7 +72,7 @@ class Misspelling(Edits):
 
 
 def misspelt(word: str, rng: random.Random) -> str:
-    """``word`` (a to z, two letters or more) with one typing error after its first letter."""
+    """Put one typing error into a word (a to z, two letters or more) after its first letter."""
     exchangeable = [i for i in range(1, len(word) - 1) if word[i] != word[i + 1]]
     kind = rng.choice(("exchanged", "left out", "doubled", "wrong"))
     if kind == "exchanged" and exchangeable:

@@ -1,8 +1,8 @@
-"""Numbers replaced by others of the same length.
+"""Rewriter: numbers replaced by others of the same length.
 
-RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``number``, at 50 %. It changes what a text says: a text is no
-paraphrase afterwards. Deviations: "1,200.50" is one number, in RAID two; leading zeros stay zeros and the first other
-digit never becomes one, so that a number keeps its order of magnitude and always changes (RAID may draw the same
+RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``number``, at 50 %. It changes the meaning of a text: the
+result is not a paraphrase. Deviations: "1,200.50" is one number, in RAID two; leading zeros stay zeros and the first
+other digit never becomes one, so that a number keeps its order of magnitude and always changes (RAID may draw the same
 digit again); digits within names and ordinals (GPT-4o, 3rd, v1.2) are left. Digits are 0 to 9 of ASCII.
 """
 

@@ -1,9 +1,9 @@
-"""Empty lines between sentences.
+"""Rewriter: empty lines between sentences.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``insert_paragraphs``, at 50 % of the places between two sentences.
 Deviations: sentences are found by a rule (end mark, white space, then a capital letter, a digit or an opening quote;
 not after common abbreviations and initials) and not by NLTK's punkt; the break replaces the white space (RAID keeps a
-space at the end of the line and joins all other sentences by one space); existing paragraph breaks are no places.
+space at the end of the line and joins all other sentences by one space); existing paragraph breaks are not eligible.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ABBREVIATIONS = frozenset(_ABBREVIATIONS.split())
 BETWEEN = re.compile(r"(?P<mark>[.?!…]+)[\"'”’)\]]*(?P<gap>\s+)(?=[\"'“‘(\[]*[A-Z0-9À-ÖØ-Þ])")
 LAST_WORD = re.compile(r"\w+\Z")
 LONGEST_WORD = 20
-"""Characters before an end mark in which its word is looked for; longer than any abbreviation."""
+"""Number of characters before an end mark that are searched for its word; longer than any abbreviation."""
 
 
 class ParagraphBreaksOptions(RateOptions):
@@ -53,7 +53,7 @@ class ParagraphBreaks(Edits):
 
 
 def _abbreviates(text: str, found: re.Match[str]) -> bool:
-    """Whether the full stop belongs to an abbreviation or an initial."""
+    """Return whether a full stop belongs to an abbreviation or an initial."""
     start = found.start("mark")
     word = LAST_WORD.search(text[max(0, start - LONGEST_WORD) : start])
     if found["mark"] != "." or word is None:

@@ -20,9 +20,9 @@ NAME = "policy"
 class PolicyOptions(Options):
     """Options of ``policy``. Model, prompt, sampling and backend are those of the run's recipe."""
 
-    run: Path | None = Field(None, description="directory of the run; null = the run that is evaluated")
+    run: Path | None = Field(None, description="directory of the run; null = the run that is being evaluated")
     checkpoint: int | Literal["final", "last"] = Field(
-        "last", description="a step; final = only of a run that came to its end; last = the newest there is"
+        "last", description="a step; final = the final one of a completed run; last = the newest one"
     )
 
 
@@ -31,29 +31,29 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     return [
         RewriterSpec(
             name=NAME,
-            summary="the policy that a run trained, asked and sampled as in training",
+            summary="the policy that a run trained, with the prompt and sampling of training",
             factory=build,
             needs_run=True,
             options=PolicyOptions,
             extra="trl",
             modules=("transformers",),
-            cost="one sampled completion a rewrite",
+            cost="one sampled completion per rewrite",
         )
     ]
 
 
 def build(options: PolicyOptions, context: Context) -> AllAtOnce:
-    """The factory; loads the model with its adapter.
+    """Build the rewriter; loads the model with its adapter.
 
     Raises:
-        UsageError: no run is named.
-        RunError: there is no such run, or it has no such checkpoint any more.
+        UsageError: no run is given.
+        RunError: there is no such run, or it does not have this checkpoint.
     """
     from paraphrase_rl.runs.reader import adapter_of, checkpoint_row
 
     run = options.run or context.run
     if run is None:
-        raise UsageError("the rewriter policy needs a run", "name one: --run RUN, or its option run")
+        raise UsageError("the rewriter policy needs a run", "give one: --run RUN, or the option run")
     of_run = Defaults.of(run)
     adapter = adapter_of(run, checkpoint_row(run, options.checkpoint))
     policy = load_policy(of_run.backend, of_run.backend_options, of_run.model, adapter, context)

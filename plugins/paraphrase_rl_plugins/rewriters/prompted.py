@@ -1,4 +1,4 @@
-"""Rewriter: any language model that is asked to rewrite, untrained or with an adapter, on any backend."""
+"""Rewriter: any language model with a prompt, untrained or with an adapter, on any backend."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NAME = "prompted"
 
 
 class PromptedOptions(Options):
-    """Options of ``prompted``. Null = the evaluated run's, else the default named."""
+    """Options of ``prompted``. Null = the evaluated run's value, else the default given."""
 
     backend: str | None = Field(None, description="backend that samples; null = the run's, else trl")
     backend_options: dict[str, Any] = Field(
@@ -36,7 +36,7 @@ class PromptedOptions(Options):
         None, description="trained adapter: a folder, or the backend's own reference; null = none"
     )
     system: str | None = Field(None, description=f"system message; {OF_RUN}")
-    instruction: str | None = Field(None, description=f"what stands before the text; {OF_RUN}")
+    instruction: str | None = Field(None, description=f"instruction before the text; {OF_RUN}")
     temperature: float | None = Field(None, gt=0, description=OF_RUN)
     top_p: float | None = Field(None, gt=0, le=1, description=OF_RUN)
     max_tokens: int | None = Field(None, ge=1, description=OF_RUN)
@@ -53,13 +53,13 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             extra="trl",
             modules=("transformers",),
             models=(DEFAULT_MODEL,),
-            cost="one sampled completion a rewrite",
+            cost="one sampled completion per rewrite",
         )
     ]
 
 
 def build(options: PromptedOptions, context: Context) -> AllAtOnce:
-    """The factory; loads the model.
+    """Build the rewriter; loads the model.
 
     Raises:
         ModelError: the adapter is neither a folder nor a reference.
@@ -85,13 +85,13 @@ def build(options: PromptedOptions, context: Context) -> AllAtOnce:
 
 
 def _adapter(adapter: str | None) -> Path | str | None:
-    """A folder as a path, a service's ``scheme://`` reference as it is; nothing is looked for on a hub."""
+    """Turn a folder into a path; a service's ``scheme://`` reference stays as it is. The hub is not searched."""
     if adapter is None or "://" in adapter:
         return adapter
     folder = Path(adapter).expanduser()
     if not (folder / "adapter_config.json").is_file():
         raise ModelError(
-            f"there is no adapter in {adapter!r}",
-            "name a folder in PEFT's format (`prl export RUN` writes one), or a reference such as tinker://...",
+            f"no adapter in {adapter!r}",
+            "give a folder in PEFT's format (written by `prl export RUN`), or a reference such as tinker://...",
         )
     return folder

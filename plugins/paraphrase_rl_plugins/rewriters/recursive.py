@@ -1,4 +1,4 @@
-"""Rewriter: the rewrite of a rewrite, several times over."""
+"""Rewriter: the rewrite of a rewrite, repeated several times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RecursiveOptions(Options):
 
     rewriter: Component | None = Field(None, description=WHICH)
     times: int = Field(
-        3, ge=1, description="how often the text is rewritten, each time from the last rewrite"
+        3, ge=1, description="number of times the text is rewritten, each time from the last rewrite"
     )
 
 
@@ -29,31 +29,31 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     return [
         RewriterSpec(
             name=NAME,
-            summary="rewrites of rewrites, several times over",
+            summary="rewrites of rewrites, repeated several times",
             factory=lambda options, context: Recursive(Nested(options.rewriter, context), options.times),
             options=RecursiveOptions,
             extra="trl",
             paper="Sadasivan et al. 2023, Can AI-Generated Text be Reliably Detected?",
-            cost="as many rewrites as times",
+            cost="one rewrite for each of the times",
         )
     ]
 
 
 class Recursive:
-    """Chains of rewrites. A text whose chain breaks fails, with the round it broke in.
+    """Chains of rewrites. A text fails where one rewrite of its chain fails; the failure names the round.
 
-    A rewrite counts as finished only if every one of its chain was.
+    A rewrite counts as finished only if every rewrite of its chain was finished.
     """
 
     def __init__(self, inner: Nested, times: int) -> None:
         self.inner, self.times = inner, times
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites of each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         return by_text([self._chain(texts, seed, sample) for sample in range(n)])
 
     def _chain(self, texts: Sequence[str], seed: int, sample: int) -> list[Rewrite | Failure]:
-        """One chain for each text, round by round."""
+        """Run one chain for each text, round by round."""
         now: list[Rewrite | Failure] = [Rewrite(text=text) for text in texts]
         for turn in range(self.times):
             going = [(i, one) for i, one in enumerate(now) if isinstance(one, Rewrite)]

@@ -1,4 +1,4 @@
-"""The defence against rewriters that edit characters: what a reader cannot see is undone before a text is judged.
+"""Defence against rewriters that edit characters: changes that a reader cannot see are undone before scoring.
 
 Four steps, in this order:
 
@@ -69,7 +69,7 @@ class SanitiseOptions(Options):
 
     after: Component | None = Field(
         None,
-        description="a rewriter whose rewrites are sanitised: name and options; null = the texts themselves",
+        description="rewriter whose rewrites are sanitised: name and options; null = the original texts",
     )
 
 
@@ -78,40 +78,40 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     return [
         RewriterSpec(
             name=NAME,
-            summary="the defence: hidden characters, look-alikes and odd spaces are undone",
+            summary="defence: hidden characters, look-alikes and unusual spaces are undone",
             factory=build,
             options=SanitiseOptions,
             extra="rewriters",
             modules=("regex",),
             paper="Unicode UAX 15, UTS 39",
-            cost="none worth counting",
+            cost="negligible",
         )
     ]
 
 
 def build(options: SanitiseOptions, context: Context) -> Sanitise:
-    """The factory."""
+    """Build the rewriter."""
     return Sanitise(Nested(options.after, context) if options.after is not None else None)
 
 
 class Sanitise:
-    """The texts, or the rewrites of another rewriter, as a detector behind this defence would see them.
+    """Texts, or the rewrites of another rewriter, as a detector behind this defence sees them.
 
-    Of the texts themselves there is one sanitised form: the same for all of the ``n`` rewrites and every seed.
+    The original texts have one sanitised form, the same for all ``n`` rewrites and every seed.
     """
 
     def __init__(self, after: Nested | None = None) -> None:
         self.after = after
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """``n`` rewrites of each text, or why there are none."""
+        """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         if self.after is None:
             return _SANITISED.rewrite(texts, n, seed)
         return [at(i, _defended(found)) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
 
 
 def _defended(found: Rewrites) -> Rewrites:
-    """One text's rewrites, sanitised; one of which nothing is left costs them all, as everywhere."""
+    """Sanitise one text's rewrites; where one becomes empty, the text fails."""
     if isinstance(found, Failure):
         return found
     plain: list[Rewrite] = []
@@ -123,7 +123,7 @@ def _defended(found: Rewrites) -> Rewrites:
 
 
 def sanitised(text: str) -> str:
-    """The text a reader sees, in the characters it is usually written with. Applying it twice changes nothing more."""
+    """Sanitise a text: what a reader sees, in the usual characters. Applying it twice changes nothing more."""
     text = _without_hidden(text)
     text = unicodedata.normalize("NFC", "".join(map(_plain, text)))
     return _tidied(unicodedata.normalize("NFC", _in_latin(text)))

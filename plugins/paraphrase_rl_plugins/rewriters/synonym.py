@@ -1,4 +1,4 @@
-"""Words replaced by synonyms, in the same inflected form.
+"""Rewriter: words replaced by synonyms in the same inflected form.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``synonym``: 50 % of all words, or every word that has a synonym
 where those are fewer. Deviations: RAID asks BERT for words that fit and keeps those of the same part of speech with a
@@ -13,8 +13,8 @@ A word is eligible only where three things are fairly sure without reading the s
 - the form: the synonym has exactly one form for whatever the word can be (a past tense that is also a participle
   needs a synonym of which both are one form), and goes with "a" or "an" where it stands before.
 
-Never touched: capitalised words (names), number words, negations, function words, verbs before a particle; none of
-them is put in either.
+Never replaced: capitalised words (names), number words, negations, function words, verbs before a particle; none of
+them is used as a synonym either.
 
 Weak: there is no disambiguation, so a word in a rarer sense gets a wrong synonym ("night" of a hotel, a "minister" of
 a government); government, collocation and register are not looked at ("rely on" would become "trust on").
@@ -93,18 +93,18 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             extra="rewriters",
             modules=("lemminflect", _wordnet.MODULE),
             licence="WordNet 3.0: WordNet licence; lemminflect: MIT",
-            cost="none worth counting, after a second of loading",
+            cost="negligible, after a second of loading",
         )
     ]
 
 
 def build(options: SynonymOptions, context: Context) -> Synonym:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the rewriter."""
     return Synonym(options, _wordnet.load())
 
 
 class Synonym(Edits):
-    """Places: words in small letters with a synonym that fits; see the module for when it does."""
+    """Places: words in lower case with a synonym that fits; the module's docstring says when it does."""
 
     name = "synonym"
     random_changes = True
@@ -132,7 +132,7 @@ class Synonym(Edits):
         return synonyms
 
     def _synonyms(self, word: str) -> tuple[Pos | None, Sequence[str]]:
-        """The part of speech of a word in small letters, and its synonyms in the same form, in alphabetical order."""
+        """Part of speech of a word in lower case, and its synonyms in the same form, in alphabetical order."""
         if word in PROTECTED:
             return None, ()
         reading = self._reading(word)

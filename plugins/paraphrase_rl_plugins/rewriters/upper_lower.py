@@ -1,4 +1,4 @@
-"""The case of words' first letters turned round.
+"""Rewriter: upper and lower case of words' first letters swapped.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``upper_lower``, at 5 % of the words. Deviations: letters without
 case (Chinese, Arabic) are not counted as places, since nothing can be changed there; "don't" is one word, in RAID
@@ -24,11 +24,7 @@ class UpperLowerOptions(RateOptions):
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
-    return [
-        editor_spec(
-            UpperLower, UpperLowerOptions, "first letters of words become capital, capital ones small"
-        )
-    ]
+    return [editor_spec(UpperLower, UpperLowerOptions, "first letters of words change case")]
 
 
 class UpperLower(Edits):
@@ -45,5 +41,5 @@ class UpperLower(Edits):
 
 
 def turned(letter: str) -> str:
-    """The letter in the other case; several characters for a few letters, such as ß."""
+    """Change the case of a letter; several characters for a few letters, such as ß."""
     return letter.lower() if letter.isupper() else letter.upper()

@@ -1,7 +1,7 @@
-"""Second spaces between words.
+"""Rewriter: additional spaces between words.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``whitespace``, at 20 % of the words. Deviations: RAID draws with
-replacement (three spaces can come about, and fewer than 20 % of the gaps change) and may add a space at the text's
+replacement (three spaces can result, and fewer than 20 % of the gaps change) and may add a space at the text's
 end.
 """
 
@@ -24,7 +24,7 @@ class WhitespaceOptions(RateOptions):
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
-    return [editor_spec(Whitespace, WhitespaceOptions, "one space more between words")]
+    return [editor_spec(Whitespace, WhitespaceOptions, "one additional space between words")]
 
 
 class Whitespace(Edits):

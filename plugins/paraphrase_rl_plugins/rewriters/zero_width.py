@@ -1,7 +1,7 @@
-"""Zero-width spaces between characters: invisible, and they cut every word into pieces for a tokenizer.
+"""Rewriter: zero-width spaces between characters; invisible, but a tokenizer splits every word at them.
 
 RAID (Dugan et al. 2024, arXiv 2405.07940), attack ``zero_width_space``, after 100 % of the characters. Deviation:
-after user-perceived characters (grapheme clusters, UAX 29), so that no accent, emoji or syllable is torn apart.
+after user-perceived characters (grapheme clusters, UAX 29), so that no accent, emoji or syllable is split.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Rewriter: the texts as they are. In an evaluation it is the row that everything "before" is read from."""
+"""Rewriter: the original texts. In an evaluation it is the row that gives every figure "before"."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
     return [
         RewriterSpec(
             name=CLEAN,
-            summary="the texts untouched: the baseline of every evaluation",
+            summary="the original texts: the baseline of every evaluation",
             baseline=True,
             factory=lambda options, context: OneByOne(  # noqa: ARG005 - the factory's signature
                 CLEAN,
