@@ -18,7 +18,7 @@ import click
 from paraphrase_rl import files
 from paraphrase_rl.cli.output import emit, format_option
 from paraphrase_rl.errors import EXIT_NO
-from paraphrase_rl.plugin.discovery import BUNDLED_PACKAGE, GROUP, is_bundled
+from paraphrase_rl.plugin.installed import BUNDLED_PACKAGE, installed
 from paraphrase_rl.plugin.registry import Registry, default_registry
 
 DISTRIBUTION = "paraphrase-rl"
@@ -105,13 +105,13 @@ def _version(name: str) -> str | None:
 def _problem(requirement: str) -> str:
     """Why a requirement such as ``trl>=1.16,<1.17`` is not met; empty when it is."""
     name = _name(requirement)
-    installed = _version(name)
-    if installed is None:
+    found = _version(name)
+    if found is None:
         return f"{name} is not installed"
     for operator, bound in re.findall(r"(>=|<)\s*([\d.]+)", requirement):
-        enough = _release(installed) >= _release(bound)
+        enough = _release(found) >= _release(bound)
         if enough != (operator == ">="):
-            return f"{name} {installed} is not {operator}{bound}"
+            return f"{name} {found} is not {operator}{bound}"
     return ""
 
 
@@ -164,6 +164,10 @@ def _plugins(registry: Registry) -> Iterator[Check]:
         if plugin.status == "failed":
             status: Literal["broken", "missing"] = "broken" if plugin.bundled else "missing"
             yield Check(f"plug-in {plugin.name}", status, plugin.reason, "see: prl plugins failures")
+    for failure in registry.failures:
+        if not failure.plugin:
+            remedy = "install it again or remove that folder; see: prl plugins failures"
+            yield Check(f"distribution {failure.distribution}", "missing", failure.exception, remedy)
 
 
 def drift() -> Iterator[Check]:
@@ -178,7 +182,7 @@ def drift() -> Iterator[Check]:
         )
         return
     present = set(_modules(list(spec.submodule_search_locations), f"{BUNDLED_PACKAGE}."))
-    named = {e.value for e in metadata.entry_points(group=GROUP) if is_bundled(e.value)}
+    named = {plugin.target for plugin in installed()[0] if plugin.bundled}
     again = "install again: pip install -e ."
     if unnamed := sorted(present - named):
         yield Check("entry points", "broken", f"files without an entry point: {', '.join(unnamed)}", again)

@@ -61,7 +61,8 @@ class PrlGroup(click.Group):
             known for e in registry.entries("commands") for known in (e.spec.name, e.full_name)
         ]:
             return None
-        return _as_command(registry.build("commands", cmd_name), cmd_name)
+        plugged: click.Command = registry.build("commands", cmd_name)
+        return plugged
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -152,32 +153,26 @@ def _silence_stdout() -> None:
 
 def _plugin_commands() -> dict[str, str]:
     """Commands of plug-ins with their summaries. Imports nothing while only ours are installed."""
-    from paraphrase_rl.plugin.discovery import has_third_party
+    from paraphrase_rl.plugin.installed import has_third_party
 
     if not has_third_party():
         return {}
     from paraphrase_rl.plugin.registry import default_registry
 
-    entries = default_registry().entries("commands")
-    names = [entry.spec.name for entry in entries]
+    registry = default_registry()
     return {
-        entry.spec.name
-        if names.count(entry.spec.name) == 1 and entry.spec.name not in COMMANDS
-        else entry.full_name: (entry.spec.summary)
-        for entry in entries
+        entry.full_name if entry.spec.name in COMMANDS else registry.name_of(entry): entry.spec.summary
+        for entry in registry.entries("commands")
     }
-
-
-def _as_command(built: object, name: str) -> click.Command:
-    if not isinstance(built, click.Command):
-        from paraphrase_rl.errors import PluginError
-
-        raise PluginError(f"command {name}: its factory returned {type(built).__name__}, not a click command")
-    return built
 
 
 def _set_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     ctx.obj.debug = value
+    if value:
+        import logging
+
+        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        logging.getLogger("paraphrase_rl").setLevel(logging.DEBUG)  # says which plug-ins failed, and why
 
 
 @click.group(cls=PrlGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -191,7 +186,10 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """The console script."""
+    from paraphrase_rl.plugin.installed import hide_damaged
+
     try:
+        hide_damaged()
         cli.main()
     except KeyboardInterrupt:  # once more, while the first was being dealt with
         os._exit(EXIT_INTERRUPTED)

@@ -7,7 +7,7 @@ import click
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.plugin.discovery import Plugin
+from paraphrase_rl.plugin.installed import Plugin
 from paraphrase_rl.plugin.registry import Entry, Registry, default_registry
 
 _SPECIAL = (
@@ -37,10 +37,10 @@ def command() -> None:
 def list_(format_: str) -> None:
     """List every component, and every plug-in that is blocked or failed."""
     registry = default_registry()
-    rows = [_row(entry) for entry in registry.entries()]
+    rows = [_row(entry, registry) for entry in registry.entries()]
     rows += [_plugin_row(plugin) for plugin in registry.plugins.found if plugin.status != "loaded"]
     emit(rows, format_=format_, schema="prl.plugins", columns=_COLUMNS)
-    if failed := sum(plugin.status == "failed" for plugin in registry.plugins.found):
+    if failed := len({(failure.distribution, failure.plugin) for failure in registry.failures}):
         say(f"{failed} failed; see: prl plugins failures")
 
 
@@ -51,14 +51,14 @@ def show(name: str, format_: str) -> None:
     """Show all that is known of a component or plug-in called NAME."""
     registry = default_registry()
     rows = [
-        {**_row(entry), **_details(entry)}
+        {**_row(entry, registry), **_details(entry)}
         for entry in registry.entries()
-        if name in (entry.spec.name, entry.full_name, entry.plugin.name)
+        if name in (entry.spec.name, entry.full_name) or entry.plugin.is_called(name)
     ]
     rows += [
         {**_plugin_row(plugin), "target": plugin.target}
         for plugin in registry.plugins.found
-        if name == plugin.name and not any(row["plugin"] == name for row in rows)
+        if plugin.is_called(name) and plugin.status != "loaded"
     ]
     if not rows:
         raise PluginError(f"no component or plug-in is called {name!r}", suggestion(name, _known(registry)))
@@ -86,14 +86,16 @@ def failures(format_: str) -> None:
 
 
 def _known(registry: Registry) -> list[str]:
-    return [e.spec.name for e in registry.entries()] + [plugin.name for plugin in registry.plugins.found]
+    return [registry.name_of(e) for e in registry.entries()] + [
+        plugin.name for plugin in registry.plugins.found
+    ]
 
 
-def _row(entry: Entry) -> dict[str, object]:
+def _row(entry: Entry, registry: Registry) -> dict[str, object]:
     missing = entry.missing_modules()
     return {
         "kind": entry.kind,
-        "name": entry.spec.name,
+        "name": registry.name_of(entry),
         "plugin": entry.plugin.name,
         "distribution": entry.plugin.distribution,
         "version": entry.plugin.version,

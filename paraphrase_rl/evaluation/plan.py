@@ -198,10 +198,8 @@ def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], li
         return [c for name, c in chosen.items() if name not in trained], []
     found: list[Component] = []
     notes: list[str] = []
-    entries = registry.entries("detectors")
-    for entry in entries:
-        unique = sum(other.spec.name == entry.spec.name for other in entries) == 1
-        name = entry.spec.name if unique else entry.full_name
+    for entry in registry.entries("detectors"):
+        name = registry.name_of(entry)
         if entry.full_name in trained:
             continue
         if missing := entry.missing_modules():
@@ -214,7 +212,7 @@ def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], li
 
 
 def registry_name(name: str, registry: Registry) -> str:
-    """``plugin/name`` of a detector, or the name itself where there is no such detector."""
+    """``distribution/name`` of a detector, or the name itself where there is no such detector."""
     try:
         return registry.get("detectors", name).full_name
     except PrlError:

@@ -1,14 +1,7 @@
-"""Find plug-ins, load them one by one, and keep what goes wrong with one from touching the rest.
+"""Load plug-ins one by one, call their hooks, and keep what goes wrong with one from touching the rest.
 
-A plug-in is an entry point of the group ``paraphrase_rl``. Three environment variables act before anything of
-a plug-in is imported; names are those of plug-ins or of distributions, separated by commas:
-
-``PRL_PLUGINS``
-    the only third-party plug-ins to load; set but empty = none. Bundled plug-ins are not its business.
-``PRL_DISABLE_PLUGINS``
-    plug-ins not to load, bundled ones too where they are named; ``__all__`` = every third-party plug-in.
-``PRL_STRICT_PLUGINS``
-    ``1`` = a broken plug-in is an error at once, instead of a line in ``prl plugins failures``.
+Which are installed and may be loaded says :mod:`paraphrase_rl.plugin.installed`. With the environment variable
+``PRL_STRICT_PLUGINS=1`` a broken plug-in is an error at once, instead of a line in ``prl plugins failures``.
 """
 
 from __future__ import annotations
@@ -16,26 +9,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import pluggy
 
 from paraphrase_rl.errors import PluginError, one_line
 from paraphrase_rl.plugin import hookspecs
+from paraphrase_rl.plugin.installed import GROUP, DamagedDistribution, Filter, Plugin, installed, source
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from paraphrase_rl.types import StepRecord
 
-GROUP = "paraphrase_rl"
-BUNDLED_PACKAGE = "paraphrase_rl_plugins"
 HOOKS = tuple(name for name, member in vars(hookspecs).items() if hasattr(member, f"{GROUP}_spec"))
 
 _log = logging.getLogger("paraphrase_rl")
@@ -46,9 +36,9 @@ class PluginFailure:
     """What one plug-in did wrong.
 
     Attributes:
-        plugin: name of its entry point.
-        distribution: what was installed, ``version`` of it; empty where its metadata do not say.
-        stage: ``load``, or the hook that failed.
+        plugin: name of its entry point; empty where a distribution's entry points cannot be read.
+        distribution: what was installed, ``version`` of it; the folder where it cannot be read.
+        stage: ``read``, ``load``, or the hook that failed.
         exception: type and message on one line.
         traceback: the whole story.
     """
@@ -63,64 +53,7 @@ class PluginFailure:
     @property
     def source(self) -> str:
         """The plug-in and where it comes from, for messages."""
-        return _source(self.plugin, self.distribution, self.version)
-
-
-@dataclass(slots=True, kw_only=True)
-class Plugin:
-    """One entry point of the group. ``reason`` says why it is blocked or what failed."""
-
-    name: str
-    target: str
-    distribution: str
-    version: str
-    status: Literal["loaded", "blocked", "failed"] = "loaded"
-    reason: str = ""
-
-    @property
-    def bundled(self) -> bool:
-        return is_bundled(self.target)
-
-    @property
-    def source(self) -> str:
-        """The plug-in and where it comes from, for messages."""
-        return _source(self.name, self.distribution, self.version)
-
-
-def is_bundled(target: str) -> bool:
-    """Whether an entry point's target lies in our own package of plug-ins."""
-    return target.partition(":")[0].split(".")[0] == BUNDLED_PACKAGE
-
-
-def has_third_party() -> bool:
-    """Whether any plug-in but ours is installed. Imports none."""
-    return any(not is_bundled(entry.value) for entry in metadata.entry_points(group=GROUP))
-
-
-@dataclass(frozen=True, slots=True)
-class Filter:
-    """Which plug-ins may be imported. ``None`` for ``allowed`` = every one."""
-
-    allowed: frozenset[str] | None = None
-    disabled: frozenset[str] = frozenset()
-
-    @classmethod
-    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Filter:
-        allowed = environ.get("PRL_PLUGINS")
-        return cls(
-            None if allowed is None else _names(allowed), _names(environ.get("PRL_DISABLE_PLUGINS", ""))
-        )
-
-    def reason(self, plugin: Plugin) -> str:
-        """Why ``plugin`` must not be imported; empty when it may."""
-        known_as = {_normal(plugin.name), _normal(plugin.distribution)}
-        if plugin.bundled:
-            return "disabled by PRL_DISABLE_PLUGINS" if _normal(plugin.name) in self.disabled else ""
-        if known_as & self.disabled or _normal("__all__") in self.disabled:
-            return "disabled by PRL_DISABLE_PLUGINS"
-        if self.allowed is not None and not known_as & self.allowed:
-            return "not among PRL_PLUGINS"
-        return ""
+        return source(self.plugin or self.distribution, self.distribution, self.version)
 
 
 @dataclass
@@ -151,11 +84,11 @@ class Plugins:
         allow = Filter.from_environment() if allow is None else allow
         strict = os.environ.get("PRL_STRICT_PLUGINS", "0") not in ("", "0") if strict is None else strict
         plugins = cls(_manager(), strict)
-        entries = sorted(
-            metadata.entry_points(group=GROUP), key=lambda entry: (not is_bundled(entry.value), entry.name)
-        )
-        for entry in entries:
-            plugins._add(_describe(entry), entry.load, allow)
+        found, damaged = installed()
+        for distribution in damaged:
+            plugins._leave_out(distribution)
+        for plugin in found:
+            plugins._add(plugin, allow)
         return plugins
 
     @classmethod
@@ -163,29 +96,29 @@ class Plugins:
         """Plug-ins given by name instead of found among what is installed, for tests; strict."""
         plugins = cls(_manager(), strict=True)
         for name, module in modules.items():
-            plugin = Plugin(name=name, target="", distribution="", version="")
-            plugins._add(plugin, _given(module), Filter())
+            given = Plugin(name=name, target="", distribution=name, version="", load=_given(module))
+            plugins._add(given, Filter())
         return plugins
 
-    def _add(self, plugin: Plugin, load: Callable[[], object], allow: Filter) -> None:
+    def _add(self, plugin: Plugin, allow: Filter) -> None:
         self.found.append(plugin)
         plugin.reason = allow.reason(plugin)
         if plugin.reason:
             plugin.status = "blocked"
             return
         with self._contained(plugin, "load"):
-            if self.manager.has_plugin(plugin.name):
-                raise PluginError(f"a plug-in named {plugin.name!r} is loaded already")
-            module = load()
+            if self.manager.has_plugin(plugin.identity):
+                raise PluginError(f"{plugin.distribution} has two plug-ins named {plugin.name!r}")
+            module = plugin.load()
             hash(module)  # pluggy keeps plug-ins in sets: an unhashable one would break every hook call
             try:
                 _check_marks(module)
-                self.manager.register(module, plugin.name)
+                self.manager.register(module, plugin.identity)
                 self.manager.check_pending()
                 self._check_implementations(module)
             except BaseException:
-                if self.manager.has_plugin(plugin.name):
-                    self.manager.unregister(name=plugin.name)
+                if self.manager.has_plugin(plugin.identity):
+                    self.manager.unregister(name=plugin.identity)
                 raise
 
     def _check_implementations(self, module: object) -> None:
@@ -209,16 +142,15 @@ class Plugins:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            if self.strict:
-                raise PluginError(
-                    f"plug-in {plugin.source}: {stage}: {one_line(error)}",
-                    "unset PRL_STRICT_PLUGINS to go on without it",
-                ) from error
-            self._record(plugin, stage, error)
+            self.fail(plugin, stage, error)
 
-    def _record(self, plugin: Plugin, stage: str, error: BaseException) -> None:
-        if any(f.plugin == plugin.name and f.stage == stage != "load" for f in self.failures):
-            return
+    def fail(self, plugin: Plugin, stage: str, error: BaseException) -> None:
+        """Record what a plug-in did wrong; but for observers it takes part in nothing any more.
+
+        Raises:
+            PluginError: only when strict.
+        """
+        watches = stage.startswith("on_")
         failure = PluginFailure(
             plugin=plugin.name,
             distribution=plugin.distribution,
@@ -227,13 +159,37 @@ class Plugins:
             exception=one_line(error),
             traceback="".join(traceback.format_exception(error)),
         )
-        self.failures.append(failure)
-        plugin.status = "failed"
-        plugin.reason = plugin.reason or f"{stage}: {failure.exception}"
-        if stage.startswith("on_"):
+        if watches and any(f.source == failure.source and f.stage == stage for f in self.failures):
+            return
+        self._record(failure, error)
+        if watches:
             _log.warning(
                 "plug-in %s: %s: %s (further ones are not shown)", plugin.source, stage, failure.exception
             )
+        else:
+            plugin.status = "failed"
+            plugin.reason = plugin.reason or f"{stage}: {failure.exception}"
+
+    def _leave_out(self, damaged: DamagedDistribution) -> None:
+        failure = PluginFailure(
+            plugin="",
+            distribution=damaged.path,
+            version="",
+            stage="read",
+            exception=f"its entry points cannot be read: {one_line(damaged.error)}",
+            traceback="".join(traceback.format_exception(damaged.error)),
+        )
+        self._record(failure, damaged.error)
+
+    def _record(self, failure: PluginFailure, error: BaseException) -> None:
+        what = "plug-in" if failure.plugin else "distribution"
+        if self.strict:
+            raise PluginError(
+                f"{what} {failure.source}: {failure.stage}: {failure.exception}",
+                "unset PRL_STRICT_PLUGINS to go on without it",
+            ) from error
+        self.failures.append(failure)
+        _log.debug("%s %s: %s failed:\n%s", what, failure.source, failure.stage, failure.traceback)
 
     def collect(
         self, hook: str, check: Callable[[object], list[object]]
@@ -250,8 +206,8 @@ class Plugins:
         implementing = [i.plugin_name for i in getattr(self.manager.hook, hook).get_hookimpls()]
         everything = self.manager.get_plugins()
         for plugin in self.found:
-            if plugin.name in implementing and self.manager.has_plugin(plugin.name):
-                others = everything - {self.manager.get_plugin(plugin.name)}
+            if plugin.status == "loaded" and plugin.identity in implementing:
+                others = everything - {self.manager.get_plugin(plugin.identity)}
                 yield plugin, self.manager.subset_hook_caller(hook, others)
 
     def _observe(self, hook: str, **arguments: object) -> None:
@@ -288,23 +244,3 @@ def _check_marks(module: object) -> None:
         function = getattr(module, name, None)
         if callable(function) and not hasattr(function, f"{GROUP}_impl"):
             raise PluginError(f"{name} is not marked with @hookimpl")
-
-
-def _describe(entry: metadata.EntryPoint) -> Plugin:
-    distribution = version = ""
-    with contextlib.suppress(Exception):  # damaged metadata of somebody else's distribution
-        if entry.dist is not None:
-            distribution, version = str(entry.dist.name or ""), str(entry.dist.version or "")
-    return Plugin(name=entry.name, target=entry.value, distribution=distribution, version=version)
-
-
-def _source(plugin: str, distribution: str, version: str) -> str:
-    return f"{plugin} ({distribution} {version})" if distribution else plugin
-
-
-def _names(value: str) -> frozenset[str]:
-    return frozenset(_normal(name) for name in value.split(",") if name.strip())
-
-
-def _normal(name: str) -> str:
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()

@@ -33,6 +33,8 @@ from paraphrase_rl.types import (
 )
 
 if TYPE_CHECKING:
+    import click
+
     from paraphrase_rl.plugin.protocols import (
         Backend,
         DatasetSource,
@@ -381,7 +383,7 @@ _METHODS: Mapping[Kind, str] = {
 
 
 def isolated(kind: Kind, component: object, origin: Origin, together: Sequence[str]) -> object:
-    """What a factory returned, isolated; a command is isolated where it is run.
+    """What a factory returned, isolated.
 
     Args:
         kind: of the component.
@@ -393,13 +395,37 @@ def isolated(kind: Kind, component: object, origin: Origin, together: Sequence[s
         PluginError: it is no component of that kind.
     """
     if kind == "commands":
-        return component
+        return isolated_command(component, origin)
     if not callable(getattr(component, _METHODS[kind], None)):
         raise origin.broken(f"is built as {_type(component)}, which has no {_METHODS[kind]}()")
     if kind == "metrics":
         metric: Any = component
         return IsolatedMetric(metric, origin, together)
     return _CLASSES[kind](component, origin)
+
+
+def isolated_command(command: object, origin: Origin) -> click.Command:
+    """A command whose parsing and running are isolated; how it ends by itself (``ctx.exit``, click's errors) passes."""
+    import click
+
+    if not isinstance(command, click.Command):
+        raise origin.broken(f"is built as {_type(command)}, which is no click command")
+
+    def isolate(name: str, step: Callable[..., Any]) -> None:
+        @functools.wraps(step)
+        def call(*arguments: Any, **named: Any) -> Any:
+            with origin.blamed("while it runs"):
+                try:
+                    return step(*arguments, **named)
+                except (click.exceptions.Exit, click.Abort, click.ClickException, BrokenPipeError) as end:
+                    ended = end
+            raise ended
+
+        setattr(command, name, call)
+
+    isolate("make_context", command.make_context)
+    isolate("invoke", command.invoke)
+    return command
 
 
 def isolated_spec(spec: Spec, origin: Origin) -> Spec:

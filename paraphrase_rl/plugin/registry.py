@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from paraphrase_rl.errors import MissingDependencyError, PluginError, RecipeError
 from paraphrase_rl.names import nearest, suggestion
-from paraphrase_rl.plugin.discovery import Plugin, PluginFailure, Plugins
+from paraphrase_rl.plugin.discovery import PluginFailure, Plugins
+from paraphrase_rl.plugin.installed import Plugin, normal
 from paraphrase_rl.plugin.isolation import Origin, isolated, isolated_spec
 from paraphrase_rl.plugin.specs import (
     BackendSpec,
@@ -56,8 +57,8 @@ class Entry:
 
     @property
     def full_name(self) -> str:
-        """``plugin/name``, which is never ambiguous."""
-        return f"{self.plugin.name}/{self.spec.name}"
+        """``distribution/name``: what no other component of the kind is called."""
+        return f"{normal(self.plugin.distribution)}/{self.spec.name}"
 
     def origin(self, name: str) -> Origin:
         """Whose fault it is what the component does, asked for as ``name``."""
@@ -88,6 +89,19 @@ class Registry:
                 self._entries += [
                     _entry(kind, plugin, spec) for spec in specs if isinstance(spec, ComponentSpec)
                 ]
+        self._refuse_doubles()
+        self._entries = [entry for entry in self._entries if entry.plugin.status == "loaded"]
+
+    def _refuse_doubles(self) -> None:
+        """Two plug-ins of a distribution that register one component: the second has failed."""
+        seen: dict[tuple[Kind, str], Entry] = {}
+        for entry in self._entries:
+            first = seen.setdefault((entry.kind, entry.full_name), entry)
+            if first is not entry and entry.plugin.status == "loaded":
+                error = PluginError(
+                    f"registers {_one(entry.kind)} {entry.spec.name}, as plug-in {first.plugin.name} does"
+                )
+                self.plugins.fail(entry.plugin, f"register_{entry.kind}", error)
 
     @property
     def failures(self) -> list[PluginFailure]:
@@ -101,15 +115,18 @@ class Registry:
         return sorted(chosen, key=lambda e: (order.index(e.kind), e.spec.name, e.plugin.name))
 
     def get(self, kind: Kind, name: str) -> Entry:
-        """The component called ``name`` or ``plugin/name``.
+        """The component called ``name`` or ``distribution/name``. Bare, it means the bundled one, if any.
 
         Raises:
             PluginError: there is none, or a bare name fits several.
         """
         entries = self.entries(kind)
-        matches = [e for e in entries if name == e.full_name]
-        if "/" not in name:
-            matches = [e for e in entries if name == e.spec.name]
+        distribution, _, bare = name.rpartition("/")
+        if distribution:
+            matches = [e for e in entries if e.full_name == f"{normal(distribution)}/{bare}"]
+        else:
+            matches = [e for e in entries if e.spec.name == name]
+        matches = [e for e in matches if e.plugin.bundled] or matches
         if len(matches) == 1:
             return matches[0]
         if matches:
@@ -120,17 +137,24 @@ class Registry:
             )
         raise self._unknown(kind, name, entries)
 
+    def name_of(self, entry: Entry) -> str:
+        """What a component is to be called: its bare name where that means it, else ``distribution/name``."""
+        same = [e for e in self.entries(entry.kind) if e.spec.name == entry.spec.name]
+        return entry.spec.name if entry.plugin.bundled or len(same) == 1 else entry.full_name
+
     def _unknown(self, kind: Kind, name: str, entries: list[Entry]) -> PluginError:
         known = [e.full_name if "/" in name else e.spec.name for e in entries]
         for plugin in self.plugins.found:
-            if plugin.status != "loaded" and plugin.name in (name, name.partition("/")[0]):
+            if plugin.status != "loaded" and (
+                plugin.is_called(name) or plugin.is_called(name.partition("/")[0])
+            ):
                 state = "failed" if plugin.status == "failed" else "is blocked"
                 return PluginError(
                     f"no {_one(kind)} {name!r}: plug-in {plugin.source} {state}: {plugin.reason}",
                     "see: prl plugins failures" if plugin.status == "failed" else "",
                 )
         hint = suggestion(name, known)
-        if broken := sorted({failure.plugin for failure in self.failures}):
+        if broken := sorted({plugin.name for plugin in self.plugins.found if plugin.status == "failed"}):
             hint += f"; plug-ins that failed: {', '.join(broken)} (prl plugins failures)"
         return PluginError(f"no {_one(kind)} is called {name!r}", hint)
 

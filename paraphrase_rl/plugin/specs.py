@@ -86,7 +86,7 @@ class ComponentSpec:
     """What every plug-in component states about itself.
 
     Attributes:
-        name: kebab-case, unique among components of its kind; ``plugin/name`` is always valid.
+        name: kebab-case, unique among components of its kind in its distribution.
         summary: one line.
         factory: builds the component.
         options: config model, a subclass of :class:`Options`.

@@ -22,7 +22,7 @@ class Section(BaseModel):
 class Component(Section):
     """A component by name, with its options."""
 
-    name: str = Field(description="name of the component, or plug-in/name")
+    name: str = Field(description="name of the component, or distribution/name")
     options: dict[str, Any] = Field(default_factory=dict, description="the component's own options")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 from paraphrase_rl.cli import doctor
 from paraphrase_rl.cli.main import cli
+from paraphrase_rl.plugin.installed import installed
 
 Checks = dict[str, dict[str, str]]
 
@@ -84,10 +86,9 @@ def test_a_cache_that_is_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 def test_entry_points_that_drifted_from_the_files_fail(monkeypatch: pytest.MonkeyPatch) -> None:
-    known = metadata.entry_points(group="paraphrase_rl")
-    invented = metadata.EntryPoint("gone", "paraphrase_rl_plugins.detectors.gone", "paraphrase_rl")
-    drifted = metadata.EntryPoints([*(e for e in known if e.name != "fluency"), invented])
-    monkeypatch.setattr(doctor.metadata, "entry_points", lambda group: drifted)
+    known = [plugin for plugin in installed()[0] if plugin.name != "fluency"]
+    invented = replace(known[0], target="paraphrase_rl_plugins.detectors.gone")
+    monkeypatch.setattr(doctor, "installed", lambda: ([*known, invented], []))
     details = [check.detail for check in doctor.drift()]
     assert details == [
         "files without an entry point: paraphrase_rl_plugins.rewards.fluency",

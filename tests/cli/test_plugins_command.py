@@ -25,7 +25,7 @@ def test_alone_it_lists() -> None:
     assert starter["status"] == "ready"
 
 
-@pytest.mark.parametrize("name", ["fluency", "fluency/fluency"])
+@pytest.mark.parametrize("name", ["fluency", "paraphrase-rl/fluency"])
 def test_show_tells_all_of_a_component(name: str) -> None:
     (row,) = rows("show", name)
     assert row["kind"] == "rewards"

@@ -59,6 +59,9 @@ class Nowhere:
     def policy(self, model, adapter):
         return FakePolicy(model, adapter)
 
+    def train(self, session):
+        raise NotImplementedError
+
 
 @hookimpl
 def register_rewriters():

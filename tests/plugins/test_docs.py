@@ -46,6 +46,8 @@ def test_the_recipe_is_valid() -> None:
 
 
 def test_every_variable_is_documented() -> None:
-    source = (ROOT / "paraphrase_rl" / "plugin" / "discovery.py").read_text(encoding="utf-8")
-    variables = set(re.findall(r'"(PRL_\w+)"', source))
+    files = [ROOT / "paraphrase_rl" / "plugin" / f"{name}.py" for name in ("installed", "discovery")]
+    variables = {
+        name for file in files for name in re.findall(r'"(PRL_\w+)"', file.read_text(encoding="utf-8"))
+    }
     assert variables == set(re.findall(r"^\| `(PRL_\w+)=", PAGE, flags=re.MULTILINE))

@@ -29,6 +29,7 @@ from paraphrase_rl import (
 )
 from paraphrase_rl.errors import ModelError, PluginError
 from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.installed import Filter, Plugin
 from paraphrase_rl.plugin.protocols import TrainingResult
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Options
@@ -69,8 +70,9 @@ def registry_of(kind: str, component: object, **spec: Any) -> Registry:
     )
     module = ModuleType("given")
     setattr(module, f"register_{kind}", hookimpl(lambda: [built]))
-    plugins = Plugins.of(acme=module)
-    plugins.found[0].distribution, plugins.found[0].version = "acme-detectors", "1.2.0"
+    plugins = Plugins.of()
+    identity = {"name": "acme", "distribution": "acme-detectors", "version": "1.2.0", "target": "acme"}
+    plugins._add(Plugin(**identity, load=lambda: module), Filter())
     return Registry(plugins)
 
 

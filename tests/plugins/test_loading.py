@@ -6,12 +6,14 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import pytest
 
 from paraphrase_rl import StepRecord, hookimpl
 from paraphrase_rl.errors import PluginError
-from paraphrase_rl.plugin.discovery import HOOKS, Filter, Plugin, Plugins
+from paraphrase_rl.plugin.discovery import HOOKS, Plugins
+from paraphrase_rl.plugin.installed import Filter, Plugin
 
 
 def plugin(**functions: Callable[..., object]) -> ModuleType:
@@ -95,8 +97,8 @@ def test_an_unhashable_plugin_is_refused_and_breaks_no_other() -> None:
 
 def test_a_name_is_given_once() -> None:
     plugins = Plugins.of(one=plugin(on_run_end=lambda: None))
-    with pytest.raises(PluginError, match="a plug-in named 'one' is loaded already"):
-        plugins._add(plugins.found[0], lambda: plugin(on_run_end=lambda: None), Filter())
+    with pytest.raises(PluginError, match="one has two plug-ins named 'one'"):
+        plugins._add(plugins.found[0], Filter())
 
 
 def test_strict_names_plugin_and_stage() -> None:
@@ -115,11 +117,13 @@ def test_strict_names_plugin_and_stage() -> None:
         ({"PRL_DISABLE_PLUGINS": "hello, trl"}, {"hello", "trl"}),
         ({"PRL_DISABLE_PLUGINS": "__all__"}, {"vowels", "hello"}),
         ({"PRL_DISABLE_PLUGINS": "paraphrase-rl"}, set()),
+        ({"PRL_DISABLE_PLUGINS": "Acme.Detectors/hello, paraphrase-rl/trl"}, {"hello", "trl"}),
+        ({"PRL_PLUGINS": "acme-detectors/hello"}, {"vowels"}),
         ({"PRL_PLUGINS": "vowels", "PRL_DISABLE_PLUGINS": "vowels"}, {"vowels", "hello"}),
     ],
 )
 def test_the_environment_decides(environment: dict[str, str], blocked: set[str]) -> None:
-    third = {"distribution": "acme-detectors", "version": "1.2.0"}
+    third: dict[str, Any] = {"distribution": "acme-detectors", "version": "1.2.0", "load": dict}
     plugins = [
         Plugin(name="vowels", target="acme_vowels", **third),
         Plugin(name="hello", target="acme_hello:plugin", **third),
@@ -128,6 +132,7 @@ def test_the_environment_decides(environment: dict[str, str], blocked: set[str])
             target="paraphrase_rl_plugins.backends.trl_backend",
             distribution="paraphrase-rl",
             version="1",
+            load=dict,
         ),
     ]
     allow = Filter.from_environment(environment)

@@ -1,0 +1,193 @@
+"""Which plug-ins are installed, and which of them may be loaded. Imports none.
+
+A plug-in is an entry point of the group ``paraphrase_rl``. Distributions are read one by one: one that is damaged costs
+itself alone. Two environment variables act before anything of a plug-in is imported; names are those of plug-ins, of
+distributions, or ``distribution/plug-in``, separated by commas:
+
+``PRL_PLUGINS``
+    the only third-party plug-ins to load; set but empty = none. Bundled plug-ins are not its business.
+``PRL_DISABLE_PLUGINS``
+    plug-ins not to load, bundled ones too where they are named; ``__all__`` = every third-party plug-in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from typing import Any, Literal
+
+GROUP = "paraphrase_rl"
+BUNDLED_PACKAGE = "paraphrase_rl_plugins"
+
+
+@dataclass(slots=True, kw_only=True)
+class Plugin:
+    """One entry point of the group; distribution and name together are its identity.
+
+    Attributes:
+        name: of the entry point.
+        target: the module it names.
+        distribution: what was installed, ``version`` of it.
+        status: ``failed`` = it could not be loaded, or answered a hook wrongly; it takes part in nothing then.
+        reason: why it is blocked, or what failed.
+        load: imports the module.
+    """
+
+    name: str
+    target: str
+    distribution: str
+    version: str
+    status: Literal["loaded", "blocked", "failed"] = "loaded"
+    reason: str = ""
+    load: Callable[[], object] = field(repr=False)
+
+    @property
+    def identity(self) -> str:
+        """``distribution/name``, which no other plug-in has."""
+        return f"{normal(self.distribution)}/{self.name}"
+
+    @property
+    def bundled(self) -> bool:
+        return is_bundled(self.target)
+
+    @property
+    def source(self) -> str:
+        """The plug-in and where it comes from, for messages."""
+        return source(self.name, self.distribution, self.version)
+
+    def is_called(self, name: str) -> bool:
+        """Whether ``name`` is that of the plug-in, of its distribution, or ``distribution/plug-in``."""
+        return normal(name) in {normal(self.name), normal(self.distribution), normal(self.identity)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DamagedDistribution:
+    """A distribution whose entry points cannot be read, and what reading raised."""
+
+    distribution: metadata.Distribution
+    error: Exception
+
+    @property
+    def path(self) -> str:
+        """Its folder."""
+        return _path(self.distribution)
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which plug-ins may be imported. ``None`` for ``allowed`` = every one."""
+
+    allowed: frozenset[str] | None = None
+    disabled: frozenset[str] = frozenset()
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Filter:
+        allowed = environ.get("PRL_PLUGINS")
+        return cls(
+            None if allowed is None else _names(allowed), _names(environ.get("PRL_DISABLE_PLUGINS", ""))
+        )
+
+    def reason(self, plugin: Plugin) -> str:
+        """Why ``plugin`` must not be imported; empty when it may."""
+        if plugin.bundled:
+            known_as = {normal(plugin.name), normal(plugin.identity)}
+            return "disabled by PRL_DISABLE_PLUGINS" if known_as & self.disabled else ""
+        if normal("__all__") in self.disabled or any(plugin.is_called(name) for name in self.disabled):
+            return "disabled by PRL_DISABLE_PLUGINS"
+        if self.allowed is not None and not any(plugin.is_called(name) for name in self.allowed):
+            return "not among PRL_PLUGINS"
+        return ""
+
+
+def installed() -> tuple[list[Plugin], list[DamagedDistribution]]:
+    """Every plug-in that is installed, bundled ones first, and the distributions that cannot be read.
+
+    Of a distribution that is on the path twice the first that can be read counts.
+    """
+    plugins: list[Plugin] = []
+    damaged: list[DamagedDistribution] = []
+    seen: set[str] = set()
+    for distribution in [*metadata.distributions(), *_hidden]:
+        try:
+            name = _name(distribution)
+            if name in seen:
+                continue
+            plugins += [
+                _plugin(distribution, entry) for entry in distribution.entry_points.select(group=GROUP)
+            ]
+            seen.add(name)
+        except Exception as error:
+            damaged.append(DamagedDistribution(distribution=distribution, error=error))
+    return sorted(plugins, key=lambda plugin: (not plugin.bundled, plugin.identity)), damaged
+
+
+_hidden: list[metadata.Distribution] = []
+
+
+def hide_damaged() -> None:
+    """Hide damaged distributions from the rest of this process; :func:`installed` goes on to tell of them.
+
+    For a command, which must work beside them: pydantic and torch read the entry points of all distributions while they
+    are imported, and one that cannot be read ends them.
+    """
+    _hidden.extend(damaged.distribution for damaged in installed()[1])
+    if not _hidden:
+        return
+    paths = {_path(distribution) for distribution in _hidden}
+    find = metadata.MetadataPathFinder.find_distributions
+
+    def whole(context: Any = None) -> Iterator[metadata.Distribution]:
+        found = find() if context is None else find(context)
+        return (distribution for distribution in found if _path(distribution) not in paths)
+
+    metadata.MetadataPathFinder.find_distributions = whole  # type: ignore[assignment,method-assign]
+
+
+def has_third_party() -> bool:
+    """Whether any plug-in but ours is installed."""
+    return any(not plugin.bundled for plugin in installed()[0])
+
+
+def is_bundled(target: str) -> bool:
+    """Whether an entry point's target lies in our own package of plug-ins."""
+    return target.partition(":")[0].split(".")[0] == BUNDLED_PACKAGE
+
+
+def source(plugin: str, distribution: str, version: str) -> str:
+    """A plug-in and where it comes from, for messages."""
+    return f"{plugin} ({distribution} {version})" if version else plugin
+
+
+def normal(name: str) -> str:
+    """A name as names are compared: case and the kind of hyphen do not count."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def _plugin(distribution: metadata.Distribution, entry: metadata.EntryPoint) -> Plugin:
+    return Plugin(
+        name=entry.name,
+        target=entry.value,
+        distribution=str(distribution.name),
+        version=str(distribution.version),
+        load=entry.load,
+    )
+
+
+def _name(distribution: metadata.Distribution) -> str:
+    """From the name of its folder where it has one: its metadata would take a thousand times as long to read."""
+    name = getattr(distribution, "_normalized_name", None) or distribution.name
+    if not name:
+        raise ValueError("its folder and its metadata name no distribution")
+    return normal(str(name))
+
+
+def _path(distribution: metadata.Distribution) -> str:
+    path = getattr(distribution, "_path", None)  # public nowhere
+    return str(distribution.locate_file("") if path is None else path)
+
+
+def _names(value: str) -> frozenset[str]:
+    return frozenset(normal(name) for name in value.split(",") if name.strip())
