@@ -14,7 +14,10 @@ hookimpl = pluggy.HookimplMarker("paraphrase_rl")
 
 _PUBLIC = {
     "paraphrase_rl.acceptance.verdict": ("Verdict",),
-    "paraphrase_rl.api.runs": ("check", "evaluate", "export", "harden", "report", "train", "validate"),
+    "paraphrase_rl.api.evaluating": ("evaluate", "validate"),
+    "paraphrase_rl.api.hardening": ("harden",),
+    "paraphrase_rl.api.reporting": ("export", "report"),
+    "paraphrase_rl.api.training": ("check", "train"),
     "paraphrase_rl.api.calibrating": ("calibrate", "fit", "load_calibration"),
     "paraphrase_rl.api.data": ("load_data", "load_recipe"),
     "paraphrase_rl.api.rewriting": ("rewrite",),

@@ -1,6 +1,7 @@
 """The verbs of ``import paraphrase_rl as prl``. Everything the command ``prl`` does is one of these.
 
-``scoring``, ``calibrating``, ``rewriting`` and ``data`` hold the verbs about texts, ``runs`` those about runs.
+``scoring``, ``calibrating``, ``rewriting`` and ``data`` hold the verbs about texts; ``training``, ``evaluating``,
+``hardening`` and ``reporting`` those about recipes and runs.
 
 Conventions, the same for every verb:
 

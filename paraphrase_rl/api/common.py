@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from paraphrase_rl.errors import CalibrationError, RecipeError, UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.recipe.schema import Component
+    from os import PathLike
+    from pathlib import Path
 
+    from paraphrase_rl.plugin.registry import Registry
+    from paraphrase_rl.recipe.loading import LoadedRecipe
+    from paraphrase_rl.recipe.schema import Component, Recipe
+    from paraphrase_rl.runs.run import Run
+
+    AnyPath: TypeAlias = str | PathLike[str]
+    RecipeSource: TypeAlias = str | Path | Recipe | LoadedRecipe
+    RunOrPath: TypeAlias = Run | AnyPath
     Components: TypeAlias = str | Component | Iterable[str | Component] | Mapping[str, Mapping[str, object]]
 
 

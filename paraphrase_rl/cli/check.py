@@ -52,7 +52,7 @@ def command(
       prl check --config configs/recipe.yaml --seconds-per-step 30
       prl check --config recipe --backend tinker --max-cost 50
     """
-    from paraphrase_rl.api.runs import check
+    from paraphrase_rl.api.training import check
 
     findings = check(
         config,

@@ -96,7 +96,7 @@ def command(
       prl evaluate runs/first -r policy -r homoglyph --samples 4 --checkpoints all
       prl evaluate --config quickstart --out evaluations/attacks -r synonym -r whitespace -d lrr
     """
-    from paraphrase_rl.api.runs import evaluate
+    from paraphrase_rl.api.evaluating import evaluate
     from paraphrase_rl.runs.run import Run
 
     if (run is None) == (config is None):

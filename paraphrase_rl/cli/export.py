@@ -27,7 +27,7 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
       prl export runs/first
       prl export runs/first --step 1500 --out adapters/1500
     """
-    from paraphrase_rl.api.runs import export
+    from paraphrase_rl.api.reporting import export
 
     written = export(
         run,

@@ -64,7 +64,7 @@ def command(
       prl harden tfidf runs/demo --on policy --against prompted --texts 32
       prl score essay.txt --calibration hardened/tfidf/calibration.json
     """
-    from paraphrase_rl.api.runs import harden
+    from paraphrase_rl.api.hardening import harden
 
     named = [("data.source", {"name": data})] if data is not None else []
     try:

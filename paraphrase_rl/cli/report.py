@@ -35,7 +35,7 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
       prl report runs/first --evaluation runs/first-on-essays --out essays.html
       prl report runs/first --markdown
     """
-    from paraphrase_rl.api.runs import report
+    from paraphrase_rl.api.reporting import report
 
     if markdown and out:
         raise UsageError("--markdown prints on stdout, --out is of the page", "choose one of them")

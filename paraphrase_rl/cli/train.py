@@ -64,7 +64,7 @@ def command(
     Progress goes to stderr. At the end, or after Ctrl-C, the reward terms of the held-out prompts before and after
     are printed on stdout, with three rewrites beside their sources and the run directory.
     """
-    from paraphrase_rl.api.runs import train
+    from paraphrase_rl.api.training import train
 
     with shown_progress("training") as progress, _interruptible(progress) as stop_requested:
         run = train(

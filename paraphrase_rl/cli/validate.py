@@ -63,7 +63,7 @@ def command(
       prl validate runs/first --checkpoint best
       prl validate runs/first --set acceptance.semantic_similarity=0.8
     """
-    from paraphrase_rl.api.runs import validate
+    from paraphrase_rl.api.evaluating import validate
 
     verdict = validate(run, checkpoint=checkpoint, evaluation=evaluation, fairness=fairness, set=overrides)
     _show(verdict, format_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from paraphrase_rl.evaluation.plan import label_of
@@ -12,9 +12,9 @@ from paraphrase_rl.recipe.schema import Component, Recipe
 
 
 def select(
-    recipe: Recipe, rewriters: Collection[str], detectors: Collection[str], registry: Registry
+    recipe: Recipe, rewriters: Sequence[Component], detectors: Sequence[Component], registry: Registry
 ) -> Recipe:
-    """The recipe with only the rewriters and held-out detectors named; those it lists keep their options.
+    """The recipe with only the rewriters and held-out detectors named; one named alone keeps the options it lists.
 
     Args:
         recipe: what is evaluated.
@@ -29,19 +29,20 @@ def select(
     named: dict[str, object] = {}
     if rewriters:
         attacks = {label_of(attack): attack for attack in recipe.rewriters}
-        for name in rewriters:
-            if name not in attacks:
-                registry.get("rewriters", name)
+        for component in rewriters:
+            if component.name not in attacks:
+                registry.get("rewriters", component.name)
         named["rewriters"] = _only(rewriters, attacks)
     if detectors:
-        for name in detectors:
-            registry.get("detectors", name)
+        for component in detectors:
+            registry.get("detectors", component.name)
         named["held_out"] = _only(detectors, {c.name: c for c in recipe.held_out or []})
     return load_recipe(recipe, named).recipe if named else recipe
 
 
-def _only(names: Collection[str], listed: Mapping[str, Component]) -> list[dict[str, object]]:
-    return [listed[n].model_dump() if n in listed else {"name": n} for n in dict.fromkeys(names)]
+def _only(named: Sequence[Component], listed: Mapping[str, Component]) -> list[dict[str, object]]:
+    chosen = {repr(c): c if c.options else listed.get(c.name, c) for c in named}
+    return [component.model_dump() for component in chosen.values()]
 
 
 def select_detector(source: str | Path | Recipe | LoadedRecipe | None, detector: str) -> LoadedRecipe:
@@ -52,4 +53,4 @@ def select_detector(source: str | Path | Recipe | LoadedRecipe | None, detector:
     """
     loaded = load_recipe(source)
     listed = {component.name: component for component in loaded.recipe.detectors}
-    return load_recipe(loaded, {"detectors": _only([detector], listed)})
+    return load_recipe(loaded, {"detectors": _only([Component(name=detector)], listed)})

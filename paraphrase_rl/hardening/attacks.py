@@ -11,7 +11,7 @@ from paraphrase_rl.evaluation.plan import POLICY, label_of, lacks_run, rewriters
 from paraphrase_rl.evaluation.results import CLEAN
 from paraphrase_rl.hardening.records import Met
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.recipe.schema import Attack, Recipe
+from paraphrase_rl.recipe.schema import Attack, Component, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,11 @@ class Attacks:
 
 
 def choose_attacks(
-    recipe: Recipe, on: Sequence[str], against: Sequence[str], run: Path | None, registry: Registry
+    recipe: Recipe,
+    on: Sequence[Component],
+    against: Sequence[Component],
+    run: Path | None,
+    registry: Registry,
 ) -> Attacks:
     """The rewriters asked for by label or name.
 
@@ -72,8 +76,8 @@ def choose_attacks(
         UsageError: see :meth:`Attacks.check`; or the policy is asked for, and no run is named.
         PluginError: there is no such rewriter.
     """
-    seen = [_attack(recipe, name) for name in on]
-    unseen = [_attack(recipe, name) for name in against] or _others(recipe, seen, run is not None)
+    seen = [_attack(recipe, component) for component in on]
+    unseen = [_attack(recipe, component) for component in against] or _others(recipe, seen, run is not None)
     attacks = Attacks(seen=seen, unseen=unseen)
     attacks.check(registry)
     if any(lacks_run(attack, run) for attack, _ in attacks):
@@ -83,9 +87,14 @@ def choose_attacks(
     return attacks
 
 
-def _attack(recipe: Recipe, name: str) -> Attack:
-    """The recipe's rewriter of that label, with its options, else the rewriter of that name as it comes."""
-    return next((a for a in recipe.rewriters if label_of(a) == name), Attack(name=name))
+def _attack(recipe: Recipe, named: Component) -> Attack:
+    """The recipe's rewriter of that label, with its options, else the rewriter of that name as it was given."""
+    if isinstance(named, Attack):
+        return named
+    given = Attack(name=named.name, options=named.options)
+    if named.options:
+        return given
+    return next((a for a in recipe.rewriters if label_of(a) == named.name), given)
 
 
 def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:

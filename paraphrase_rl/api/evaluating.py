@@ -1,0 +1,192 @@
+"""The verbs that measure rewriters and pass a verdict on them: evaluate, validate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paraphrase_rl.api.common import (
+    check_whole,
+    components_of,
+    device_or_default,
+    mapping_of,
+    registry_or_default,
+)
+from paraphrase_rl.errors import UsageError
+
+if TYPE_CHECKING:
+    from paraphrase_rl.acceptance.verdict import Verdict
+    from paraphrase_rl.api.common import AnyPath, Components, RecipeSource, RunOrPath
+    from paraphrase_rl.evaluation.results import Results
+    from paraphrase_rl.plugin.registry import Registry
+    from paraphrase_rl.progress import OnProgress
+    from paraphrase_rl.recipe.loading import Changes
+    from paraphrase_rl.recipe.schema import Recipe
+    from paraphrase_rl.runs.run import Run
+
+
+EVALUATED_SECTIONS = ("rewriters", "held_out", "acceptance")
+"""Sections of a run's recipe that its evaluation may change: what was trained stays what it was."""
+
+
+def evaluate(
+    run_or_recipe: Run | RecipeSource,
+    *,
+    rewriters: Components = (),
+    detectors: Components = (),
+    set: Changes = (),
+    out: AnyPath | None = None,
+    texts: int = 64,
+    samples: int = 1,
+    humans: int = 0,
+    every_checkpoint: bool = False,
+    nli: str | None = None,
+    judge: Mapping[str, Any] | None = None,
+    device: str | None = None,
+    progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> Results:
+    """Measure how far rewrites evade detectors, what they cost in meaning, and whose texts are false positives.
+
+    Thresholds are fixed on clean human texts of the calibration split before any rewrite is scored. What was
+    computed is saved in the folder's ``cache``: an evaluation that was interrupted goes on from there.
+
+    Args:
+        run_or_recipe: a :class:`Run` or its directory: its recipe, texts, calibration and policy. Else a recipe: the
+            name of a packaged one, a YAML file, or a recipe.
+        rewriters: only these: of the recipe's by label, others by name, or names with options; by default all the
+            recipe's.
+        detectors: beside the recipe's ensemble only these; by default the recipe's ``held_out``.
+        set: keys to change; of a run only ``rewriters``, ``held_out`` and ``acceptance``.
+        out: folder to write; by default ``evaluation`` in the run. A recipe needs it.
+        texts: AI texts of the test split to rewrite, the first ones; at least 2.
+        samples: rewrites of each.
+        humans: human texts of each group to rewrite too, for false positives after rewriting.
+        every_checkpoint: evaluate every checkpoint of the run beside the last one, as ``policy@STEP``.
+        nli: model reference of a model of natural language inference, to measure entailment.
+        judge: a language model that marks quality: ``base_url`` and ``model`` of an OpenAI-compatible endpoint,
+            and ``key_env``, the environment variable that holds its key.
+        device: torch device.
+        progress: called with each line.
+        registry: where components come from.
+
+    Returns:
+        Every table; shares are in [0, 1], with 95 % intervals. ``results.attack_success("policy")`` is one figure,
+        ``results.to_pandas()`` has all of them. A component that failed is a row that says why.
+
+    Raises:
+        UsageError: no folder, a key of a run that cannot be set, or an unknown device.
+        EvaluationError: nothing to evaluate, or the folder cannot be used.
+        RunError: no run there, or a damaged one.
+        RecipeError, DataError, PluginError, CalibrationError: what else keeps it from starting.
+
+    Example:
+        >>> results = prl.evaluate(run, rewriters=["policy", "homoglyph"], texts=4)
+        >>> low, high = results.attack_success("homoglyph").interval
+        >>> 0 <= low <= high <= 1
+        True
+    """
+    from paraphrase_rl.data.documents import load_documents
+    from paraphrase_rl.evaluation.pipeline import evaluate as evaluate_plan
+    from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
+    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
+    from paraphrase_rl.evaluation.selection import select
+    from paraphrase_rl.progress import reporter
+
+    check_whole(texts, "texts", 2)
+    check_whole(samples, "samples", 1)
+    check_whole(humans, "humans", 0)
+    registry, report = registry_or_default(registry), reporter(progress)
+    settings = None if judge is None else JudgeSettings(**mapping_of(judge, "judge"))
+    run, recipe = _run_and_recipe(run_or_recipe, set)
+    recipe = select(recipe, components_of(rewriters), components_of(detectors), registry)
+    if every_checkpoint:
+        if run is None:
+            raise UsageError("checkpoints are of a run", "name its directory in place of the recipe")
+        recipe = with_checkpoints(recipe, run)
+    if out is None and run is None:
+        raise UsageError("where should the evaluation go?", "an evaluation of a recipe needs a folder: out")
+    plan = Plan(
+        recipe=recipe,
+        corpus=load_documents(recipe.data.source, recipe.data, registry),
+        out=Path(out) if out is not None else Path(run or "") / "evaluation",
+        run=run,
+        device=device_or_default(device),
+        texts=texts,
+        samples=samples,
+        humans=humans,
+        nli=nli,
+        judge=settings,
+    )
+    names = ", ".join(label_of(attack) for attack in plan.attacks) or "no rewriter"
+    report(
+        f"evaluating {names} on {len(plan.ai)} AI and {len(plan.human)} human test texts of "
+        f"{plan.corpus.source} into {plan.out}"
+    )
+    return evaluate_plan(plan, registry, report)
+
+
+def validate(
+    run: RunOrPath,
+    *,
+    checkpoint: int | str = "final",
+    evaluation: AnyPath | None = None,
+    fairness: AnyPath | None = None,
+    set: Changes = (),
+) -> Verdict:
+    """Say whether a trained rewriter is acceptable, criterion by criterion.
+
+    Nothing is measured again: what is missing is said, with the command that brings it, and is neither a pass nor a
+    failure. The verdict is saved in the run's ``verdict.json``.
+
+    Args:
+        run: the run, or its directory.
+        checkpoint: which policy: the final one, that of a step, or ``best``: chosen on the Pareto front of evasion
+            and meaning.
+        evaluation: folder of its evaluation; by default ``evaluation`` in the run.
+        fairness: folder of an evaluation of the same detectors on texts with groups of writers, for the false
+            positive gap alone.
+        set: bounds to change, such as ``{"acceptance.semantic_similarity": 0.8}``; nothing else of the recipe.
+
+    Returns:
+        A line for each criterion with its bound, value, interval and verdict; ``verdict.accepted`` is True where
+        every line passes.
+
+    Raises:
+        RunError: no run, a damaged file, or no such checkpoint.
+        UsageError: a key that is no bound.
+        EvaluationError: an evaluation that was named is not there, damaged, or of other detectors.
+
+    Example:
+        >>> verdict = prl.validate(run)
+        >>> verdict.accepted, "attack_success_rate" in [line.criterion for line in verdict.lines]
+        (False, True)
+    """
+    from paraphrase_rl.acceptance.verdict import validate_run
+    from paraphrase_rl.runs.reader import recipe_of_run
+    from paraphrase_rl.runs.run import Run
+
+    folder = Run(run).folder
+    verdict = validate_run(
+        folder,
+        None if evaluation is None else Path(evaluation),
+        recipe_of_run(folder, set, ["acceptance"]).acceptance,
+        str(checkpoint),
+        None if fairness is None else Path(fairness),
+    )
+    verdict.write(folder)
+    return verdict
+
+
+def _run_and_recipe(given: Run | RecipeSource, changes: Changes) -> tuple[Path | None, Recipe]:
+    """The directory of the run that is meant, ``None`` where a recipe is; and the recipe with the changes."""
+    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.runs.reader import recipe_of_run
+    from paraphrase_rl.runs.run import Run
+
+    if isinstance(given, Run):
+        return given.folder, recipe_of_run(given.folder, changes, EVALUATED_SECTIONS)
+    if isinstance(given, (str, Path)) and Path(given).is_dir():
+        return Path(given), recipe_of_run(Path(given), changes, EVALUATED_SECTIONS)
+    return None, load_recipe(given, changes).recipe

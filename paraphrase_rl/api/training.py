@@ -1,0 +1,168 @@
+"""The verbs about training: check, train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from paraphrase_rl.api.common import device_or_default, mapping_of, registry_or_default
+from paraphrase_rl.errors import UsageError
+
+if TYPE_CHECKING:
+    from paraphrase_rl.api.common import AnyPath, RecipeSource, RunOrPath
+    from paraphrase_rl.plugin.registry import Registry
+    from paraphrase_rl.preflight.inspection import Findings
+    from paraphrase_rl.progress import OnProgress
+    from paraphrase_rl.recipe.loading import Changes
+    from paraphrase_rl.runs.run import Run
+
+
+def check(
+    recipe: RecipeSource | None = None,
+    *,
+    backend: str = "trl",
+    set: Changes = (),
+    seconds_per_step: float | None = None,
+    max_cost: float | None = None,
+    prices: AnyPath | None = None,
+    registry: Registry | None = None,
+) -> Findings:
+    """Check a recipe before it runs: what it does, needs and costs. Nothing is trained and nothing fetched.
+
+    Args:
+        recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or ``recipe``
+            where the backend charges.
+        backend: the backend it would run on.
+        set: keys to change, such as ``{"training.max_steps": 20}``.
+        seconds_per_step: as measured, for an estimate in hours.
+        max_cost: the most that the run may cost, in the currency of the prices; more is an error among the findings.
+        prices: a price table to use instead of the backend's own.
+        registry: where components come from.
+
+    Returns:
+        A row for each finding with its level: ``ok``, ``note``, ``warning`` or ``error``. ``findings.ok`` says
+        whether the run can start.
+
+    Raises:
+        RecipeError: the recipe or the price table cannot be read.
+
+    Example:
+        >>> findings = prl.check("quickstart", set={"training.max_steps": 2})
+        >>> next(row.message for row in findings if row.name == "rollouts")
+        '32 a step, 64 in all'
+    """
+    from paraphrase_rl.preflight.inspection import inspect, prices_of
+    from paraphrase_rl.recipe.loading import load_recipe
+
+    registry = registry_or_default(registry)
+    table = prices_of(registry, backend, None if prices is None else Path(prices))
+    source = recipe if recipe is not None else ("quickstart" if table is None else "recipe")
+    found = inspect(
+        load_recipe(source, set),
+        registry,
+        backend,
+        seconds_per_step=seconds_per_step,
+        prices=table,
+        max_cost=max_cost,
+    )
+    return found.findings(_name_of(source), backend)
+
+
+def train(
+    recipe: RecipeSource | None = None,
+    *,
+    out: AnyPath | None = None,
+    backend: str | None = None,
+    backend_options: Mapping[str, Any] | None = None,
+    set: Changes = (),
+    resume: RunOrPath | None = None,
+    device: str | None = None,
+    max_cost: float | None = None,
+    prices: AnyPath | None = None,
+    progress: OnProgress | None = None,
+    stop_requested: Callable[[], bool] | None = None,
+    registry: Registry | None = None,
+) -> Run:
+    """Train a rewriter against the detectors of a recipe, or continue a run.
+
+    The recipe is checked, the detectors are calibrated on held-out texts, and the run directory is written step by
+    step: a run that was killed continues with the same numbers.
+
+    Args:
+        recipe: the name of a packaged recipe, a YAML file, or a recipe.
+        out: run directory, new or empty; by default ``runs/RECIPE-TIME``.
+        backend: where to train, ``trl`` by default.
+        backend_options: of the backend; those of a run that is continued win over its own.
+        set: keys to change, such as ``{"training.max_steps": 20}``.
+        resume: a run to continue, with its own recipe and backend, instead of starting one.
+        device: torch device; by default the first CUDA device where there is one, else ``cpu``.
+        max_cost: refuse a run that could cost more, in the currency of the prices.
+        prices: a price table to use instead of the backend's own.
+        progress: called with each line, and with the steps done and in all where a step ended.
+        stop_requested: asked after each step; once it says True, the run stops there with a checkpoint and is
+            ``interrupted``. A signal handler of the caller's may set what it says.
+        registry: where components come from.
+
+    Returns:
+        The run; ``run.status`` is ``completed`` or ``interrupted``, ``run.summary`` has the reward terms of the
+        held-out prompts before and after.
+
+    Raises:
+        UsageError: neither or both of a recipe and a run to continue, or no such device.
+        RecipeError: the recipe cannot be read, or something keeps it from running; several things are
+            notes of the error (``error.__notes__``).
+        CostError: the run could cost more than ``max_cost``.
+        RunError: the directory is in use or holds something else, or what the run depends on has changed.
+        PrlError: what a component, a model or the data has to say.
+
+    Example:
+        >>> run = prl.train("quickstart", out=folder, set=tiny)
+        >>> run.status, len(run.metrics)
+        ('completed', 2)
+    """
+    from paraphrase_rl.progress import reporter
+    from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.runs.backend import DEFAULT_BACKEND, ChosenBackend, backend_of_run
+    from paraphrase_rl.runs.reader import recipe_file
+    from paraphrase_rl.runs.run import Run
+    from paraphrase_rl.training.processes import are_several, first_accelerator
+    from paraphrase_rl.training.start import Start
+    from paraphrase_rl.training.start import train as start_training
+
+    options = dict(mapping_of(backend_options, "backend_options"))
+    if resume is not None:
+        if recipe is not None or out is not None or backend is not None or set:
+            raise UsageError(
+                "resume continues a run with its own recipe and backend",
+                "leave out the recipe, set, the backend and out",
+            )
+        folder = Run(resume).folder
+        loaded, on = load_recipe(recipe_file(folder)), backend_of_run(folder, options)
+    elif recipe is None:
+        raise UsageError("nothing to train", "name a recipe such as quickstart, or a run to resume")
+    else:
+        if out is None and are_several():
+            raise UsageError("several processes must write to the same directory", "name it: out")
+        loaded, on = load_recipe(recipe, set), ChosenBackend(backend or DEFAULT_BACKEND, options)
+        stem = Path(_name_of(recipe)).stem
+        folder = Path(out) if out is not None else Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
+    start = Start(
+        loaded=loaded,
+        folder=folder,
+        resume=resume is not None,
+        backend=on,
+        device=first_accelerator() if device is None else device_or_default(device),
+        max_cost=max_cost,
+        prices=None if prices is None else Path(prices),
+        report=reporter(progress),
+        stop_requested=stop_requested or (lambda: False),
+    )
+    start_training(start, registry_or_default(registry))
+    return Run(folder)
+
+
+def _name_of(recipe: RecipeSource) -> str:
+    """What a recipe is called: its name or path; ``recipe`` where it is one in Python."""
+    return str(recipe) if isinstance(recipe, (str, Path)) else "recipe"
