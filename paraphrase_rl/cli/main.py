@@ -1,4 +1,4 @@
-"""``prl``: a group whose help imports no command, and where errors become messages and exit codes."""
+"""``prl``: where errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -7,34 +7,16 @@ import io
 import os
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, NoReturn
 
 import click
 
 from paraphrase_rl import __version__
+from paraphrase_rl.cli.commands import CommandGroup
 from paraphrase_rl.cli.output import say
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError, UsageError
-
-COMMANDS: Mapping[str, str] = {
-    "train": "Train a rewriter against the detectors of a recipe.",
-    "export": "Write the adapter of a run to a folder that peft loads.",
-    "rewrite": "Rewrite texts with a rewriter.",
-    "score": "Score texts with detectors: raw score, P(AI), verdict.",
-    "calibrate": "Fit thresholds and P(AI) of detectors on held-out texts.",
-    "fit": "Train a trainable detector on labelled texts.",
-    "harden": "Train a detector on rewritten texts too; see what that changes, for whom.",
-    "check": "Check a recipe before it runs: what it does, needs and costs.",
-    "data": "Show a data set, or build the recipe's: counts, splits, samples.",
-    "evaluate": "Measure rewriters against detectors: evasion, quality, false positives.",
-    "validate": "Say whether a run is acceptable, criterion by criterion.",
-    "report": "Write a run or an evaluation as one HTML page.",
-    "plugins": "List plug-ins, show one, or say what failed.",
-    "doctor": "Check this installation.",
-}
-"""Name to one line of help, so that ``prl --help`` need not import ``paraphrase_rl.cli.NAME:command``."""
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError
 
 
 @dataclass
@@ -44,45 +26,8 @@ class Session:
     debug: bool = False
 
 
-class PrlGroup(click.Group):
-    """Commands of ours by name, commands of plug-ins from the registry; imported when they are called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        return [*COMMANDS, *_plugin_commands()]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        if cmd_name in COMMANDS:
-            command: click.Command = import_module(f"paraphrase_rl.cli.{cmd_name}").command
-            return command
-        from paraphrase_rl.plugin.registry import default_registry
-
-        registry = default_registry()
-        if cmd_name not in [
-            known for e in registry.entries("commands") for known in (e.spec.name, e.full_name)
-        ]:
-            return None
-        plugged: click.Command = registry.build("commands", cmd_name)
-        return plugged
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        command = self.get_command(ctx, name)
-        if command is None:
-            if name.startswith("-"):
-                raise click.NoSuchOption(name, ctx=ctx)
-            from paraphrase_rl.names import suggestion
-
-            raise UsageError(f"no command is called {name!r}", suggestion(name, self.list_commands(ctx)))
-        return name, command, args[1:]
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
-        if plugged := _plugin_commands():
-            with formatter.section("Commands of plug-ins"):
-                formatter.write_dl(list(plugged.items()))
+class PrlGroup(CommandGroup):
+    """``prl``, run to its exit code."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, **_extra: Any
@@ -149,21 +94,6 @@ def _silence_stdout() -> None:
     """Nobody reads any more: keep the interpreter's last flush from complaining."""
     with contextlib.suppress(OSError):  # in tests stdout is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _plugin_commands() -> dict[str, str]:
-    """Commands of plug-ins with their summaries. Imports nothing while only ours are installed."""
-    from paraphrase_rl.plugin.installed import has_third_party
-
-    if not has_third_party():
-        return {}
-    from paraphrase_rl.plugin.registry import default_registry
-
-    registry = default_registry()
-    return {
-        entry.full_name if entry.spec.name in COMMANDS else registry.name_of(entry): entry.spec.summary
-        for entry in registry.entries("commands")
-    }
 
 
 def _set_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from paraphrase_rl.cli import doctor
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.plugin.installed import installed
+from paraphrase_rl.preflight import installation
 
 Checks = dict[str, dict[str, str]]
 
@@ -31,7 +31,7 @@ def versions(monkeypatch: pytest.MonkeyPatch, **changes: str | None) -> None:
         return found
 
     real = metadata.version
-    monkeypatch.setattr(doctor.metadata, "version", version)
+    monkeypatch.setattr(installation.metadata, "version", version)
 
 
 def test_a_sound_installation_passes() -> None:
@@ -88,8 +88,8 @@ def test_a_cache_that_is_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_entry_points_that_drifted_from_the_files_fail(monkeypatch: pytest.MonkeyPatch) -> None:
     known = [plugin for plugin in installed()[0] if plugin.name != "fluency"]
     invented = replace(known[0], target="paraphrase_rl_plugins.detectors.gone")
-    monkeypatch.setattr(doctor, "installed", lambda: ([*known, invented], []))
-    details = [check.detail for check in doctor.drift()]
+    monkeypatch.setattr(installation, "installed", lambda: ([*known, invented], []))
+    details = [check.detail for check in installation.drift()]
     assert details == [
         "files without an entry point: paraphrase_rl_plugins.rewards.fluency",
         "entry points without a file: paraphrase_rl_plugins.detectors.gone",

