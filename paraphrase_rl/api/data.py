@@ -75,7 +75,6 @@ def load_data(
         >>> prl.load_data(documents).source
         'documents'
     """
-    registry = registry_or_default(registry)
     changes = {
         "test_fraction": test_fraction,
         "calibration_fraction": calibration_fraction,
@@ -91,15 +90,16 @@ def load_data(
         return source
     settings = source if isinstance(source, Data) else _load_recipe(None, given).recipe.data
     options = mapping_of(options, "options")
-    if source is None or isinstance(source, Data):
-        component = Component(name=settings.source.name, options={**settings.source.options, **options})
-        return load_documents(component, settings, registry)
-    if isinstance(source, Component):
-        component = Component(name=source.name, options={**source.options, **options})
-        return load_documents(component, settings, registry)
+    if source is not None and not isinstance(source, (str, Component, Data)):
+        return _given_documents(source, options, settings)
+    known = registry_or_default(registry)
     if isinstance(source, str):
-        return load_documents(_named(source, options, registry), settings, registry)
-    return _given_documents(source, options, settings)
+        _check_name(source, known)
+        named = Component(name=source)
+    else:
+        named = source if isinstance(source, Component) else settings.source
+    component = Component(name=named.name, options={**named.options, **options})
+    return load_documents(component, settings, known)
 
 
 def load_recipe(
@@ -140,7 +140,8 @@ def corpus_of(data: DataSource | None, registry: Registry) -> Corpus:
     return data if isinstance(data, Corpus) else load_data(data, registry=registry)
 
 
-def _named(name: str, options: Mapping[str, object], registry: Registry) -> Component:
+def _check_name(name: str, registry: Registry) -> None:
+    """Refuse a file's name with a better hint than that no data set is called so."""
     try:
         registry.get("datasets", name)
     except PrlError:
@@ -149,7 +150,6 @@ def _named(name: str, options: Mapping[str, object], registry: Registry) -> Comp
                 f"{name!r} is no data set but the name of a file", f"give the file as pathlib.Path({name!r})"
             ) from None
         raise
-    return Component(name=name, options=dict(options))
 
 
 def _given_documents(source: Any, options: Mapping[str, object], settings: Data) -> Corpus:

@@ -65,7 +65,7 @@ def rewrite(
 
     Example:
         >>> prl.rewrite("upper-lower", "The bridge opens in May.", options={"rate": 1.0}).texts
-        ['tHE BRIDGE OPENS IN mAY.']
+        ['the Bridge Opens In may.']
     """
     from paraphrase_rl.plugin.specs import Context
 

@@ -1,0 +1,37 @@
+"""Every verb has a docstring with an example, and every example gives what it shows."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+from pathlib import Path
+
+import pytest
+
+import paraphrase_rl as prl
+from tests.api.conftest import examples
+
+MODULES = [name for name in prl._PUBLIC if name.startswith("paraphrase_rl.api.")]
+VERBS = [name for module in MODULES for name in prl._PUBLIC[module] if name.islower()]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_verb_says_what_it_takes_returns_and_raises(verb: str) -> None:
+    text = inspect.getdoc(getattr(prl, verb)) or ""
+    for part in ("Args:", "Returns:", "Raises:", "Example:", ">>> "):
+        assert part in text, f"{verb} has no {part}"
+    for name in inspect.signature(getattr(prl, verb)).parameters:
+        assert f"{name}: " in text, f"{verb} does not explain {name}"
+
+
+@pytest.mark.parametrize("module", ["calibrating", "data", "rewriting", "scoring"])
+def test_examples_of_the_verbs_about_texts(
+    module: str, fitted_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRL_HOME", str(fitted_home))
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+    report: list[str] = []
+    for example in examples(f"paraphrase_rl.api.{module}"):
+        runner.run(example, out=report.append)
+    assert runner.failures == 0, "".join(report)
