@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most, quoted
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.statistics.records import Estimate, FairnessGap, at_rate
 
-BESIDE = ("numbers_kept", "names_kept", "negations_kept", "perplexity_ratio", "format")
-"""Quality metrics shown beside the similarity: what it hides."""
+SHOWN = ("facts", "fluency", "validity")
+"""Roles of the metrics shown with the similarity: what it hides. Those that are better where lower are left out."""
 
 
 def attack_success(case: Case) -> VerdictLine:
@@ -47,22 +46,25 @@ def similarity(case: Case) -> VerdictLine:
     if isinstance(row, str):
         return at_least(name, bound, None, row)
     results, label = row
-    quality = results.mean_quality(label, SIMILARITY)
+    quality = results.meaning(label)
     if quality is None or quality.estimate.value is None:
         return at_least(
-            name, bound, None, f"the evaluation has no {SIMILARITY}; make it anew: {case.command}"
+            name, bound, None, f"the evaluation has no metric of meaning; make it again: {case.command}"
         )
-    beside = ", ".join(
-        f"{metric.replace('_', ' ')} {found.estimate.value:.2f}"
-        for metric in BESIDE
-        if (found := results.mean_quality(label, metric)) and found.estimate.value is not None
+    others = ", ".join(
+        f"{metric.name.replace('_', ' ')} {found.estimate.value:.2f}"
+        for metric in results.metrics
+        if metric.role in SHOWN
+        and metric.better != "lower"
+        and (found := results.mean_quality(label, metric.name))
+        and found.estimate.value is not None
     )
     failed = f"; {quality.failed} rewrites could not be judged" if quality.failed else ""
     return at_least(
         name,
         bound,
         quality.estimate,
-        f"rewrites of {quality.estimate.n} texts; it hides damage, so see beside it: {beside or 'nothing measured'}"
+        f"rewrites of {quality.estimate.n} texts; it hides damage, so see also: {others or 'nothing measured'}"
         f"{failed}",
     )
 

@@ -12,9 +12,6 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.runs.reader import History
 from paraphrase_rl.statistics.records import Estimate, Record
 
-SIMILARITY = "semantic_similarity"
-"""The quality metric that stands for meaning."""
-
 EVALUATION = "evaluation: attack success rate"
 
 
@@ -110,7 +107,7 @@ def _evaluated(results: Results | None, label: str | None, history: History) -> 
     if results is None or label is None:
         return math.nan, math.nan
     point = results.point(label, COMBINED, history.recipe.calibration.target_fpr)
-    quality = results.mean_quality(label, SIMILARITY)
+    quality = results.meaning(label)
     return (
         _value(point.attack_success_rate if point else None),
         _value(quality.estimate if quality else None),

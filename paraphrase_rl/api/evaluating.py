@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.runs.run import Run
 
 
-EVALUATED_SECTIONS = ("rewriters", "held_out", "acceptance")
+EVALUATED_SECTIONS = ("rewriters", "held_out", "metrics", "acceptance")
 """Sections of a run's recipe that its evaluation may change: what was trained stays what it was."""
 
 
@@ -58,7 +58,7 @@ def evaluate(
         rewriters: only these: of the recipe's by label, others by name, or names with options; by default all the
             recipe's.
         detectors: beside the recipe's ensemble only these; by default the recipe's ``held_out``.
-        set: keys to change; of a run only ``rewriters``, ``held_out`` and ``acceptance``.
+        set: keys to change; of a run only ``rewriters``, ``held_out``, ``metrics`` and ``acceptance``.
         out: folder to write; by default ``evaluation`` in the run. A recipe needs it.
         texts: AI texts of the test split to rewrite, the first ones; at least 2.
         samples: rewrites of each.
@@ -90,7 +90,7 @@ def evaluate(
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.evaluation.pipeline import evaluate as evaluate_plan
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
-    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
+    from paraphrase_rl.evaluation.quality import with_metric_options
     from paraphrase_rl.evaluation.selection import select
     from paraphrase_rl.progress import reporter
 
@@ -116,8 +116,6 @@ def evaluate(
         texts=texts,
         samples=samples,
         humans=humans,
-        nli=nli,
-        judge=settings,
     )
     names = ", ".join(label_of(attack) for attack in plan.attacks) or "no rewriter"
     report(

@@ -46,8 +46,8 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
     with claimed(plan.out) as cache:
         panel = assemble(plan, registry, cache, report)
         context = Context(device=plan.device, ensemble=panel.ensemble, run=plan.run)
-        measurer = Measurer(plan, context, cache, report)
-        if plan.nli is not None or plan.judge is not None:
+        measurer = Measurer(plan, registry, context, cache, report)
+        if plan.recipe.metrics:
             measurer.build()  # what was asked for must work, and it is better said now than after the rewriting
 
         original = score_originals(plan.ai, panel, "AI texts")
@@ -93,6 +93,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
             rewriters=tuple(rewriters),
             cells=tuple(cells),
             transfer=tuple(transfers),
+            metrics=tuple(metric.info() for metric in measurer.metrics),
             quality=tuple(
                 row
                 for scored in attacked

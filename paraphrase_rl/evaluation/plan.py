@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,9 +24,6 @@ from paraphrase_rl.recipe.schema import Attack, Component, Recipe
 from paraphrase_rl.runs.directory import ledger
 from paraphrase_rl.types import Document
 
-if TYPE_CHECKING:
-    from paraphrase_rl.evaluation.quality_judge import JudgeSettings
-
 POLICY = "policy"
 """The rewriter that is about a run, see docs/decisions/0001: left out where there is no run."""
 
@@ -37,8 +33,8 @@ class Plan:
     """What an evaluation depends on.
 
     Attributes:
-        recipe: data, detectors, held-out detectors, rewriters, target rate, prompt, and the seed of training, which
-            is also that of rewriting and of the resamples.
+        recipe: data, detectors, held-out detectors, rewriters, metrics, target rate, prompt, and the seed of training,
+            which is also that of rewriting and of the resamples.
         corpus: the texts.
         out: folder of the evaluation.
         run: directory of the run that is evaluated, if one is.
@@ -47,8 +43,6 @@ class Plan:
         samples: rewrites of each.
         humans: human test texts of each group that are rewritten too, at most; 0 = none.
         resamples: of the bootstrap.
-        nli: model reference for entailment; ``None`` = not measured.
-        judge: a language model that judges quality; ``None`` = none.
     """
 
     recipe: Recipe
@@ -60,8 +54,6 @@ class Plan:
     samples: int = 1
     humans: int = 0
     resamples: int = 2000
-    nli: str | None = None
-    judge: JudgeSettings | None = None
 
     @cached_property
     def ai(self) -> list[Document]:

@@ -1,152 +1,182 @@
-"""What a rewrite costs: one table of metrics, each computed on its own, none replaced by another.
+"""Which quality metrics an evaluation takes, by the recipe and what is installed; and how they are asked.
 
-NaN beside a Failure: it could not be computed. NaN without one: it does not apply (a source without numbers keeps
-none), and a mean is over the rewrites it applies to.
+Each metric is computed on its own, none replaced by another. NaN with a Failure: it could not be computed. NaN without
+one: it does not apply (a source without numbers has none to preserve), and a mean is over the rewrites it applies to.
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any, get_args
 
-from paraphrase_rl.detection.zero_shot import ZeroShotOptions
-from paraphrase_rl.errors import PrlError
-from paraphrase_rl.evaluation import quality_facts as facts
-from paraphrase_rl.evaluation import quality_text as text
-from paraphrase_rl.evaluation.quality_judge import Judge, JudgeSettings
-from paraphrase_rl.evaluation.quality_nli import Entailment
-from paraphrase_rl.evaluation.quality_parts import (
-    Finished,
-    Gates,
-    Pairwise,
-    Part,
-    Perplexity,
-    Similarity,
-    Unavailable,
-    contained,
-)
-from paraphrase_rl.models.embeddings import DEFAULT_ENCODER
-from paraphrase_rl.models.language_model import shared_language_model
-from paraphrase_rl.models.references import load_encoder, resolve
-from paraphrase_rl.plugin.registry import Registry, default_registry
-from paraphrase_rl.plugin.specs import Context, Options
-from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite
+import numpy as np
 
-INF = float("inf")
+from paraphrase_rl.errors import PluginError, PrlError
+from paraphrase_rl.evaluation.results import MetricInfo
+from paraphrase_rl.plugin.isolation import Origin
+from paraphrase_rl.plugin.protocols import Metric
+from paraphrase_rl.plugin.registry import Entry, Registry
+from paraphrase_rl.plugin.specs import Context, MetricRole, MetricSpec, Options
+from paraphrase_rl.recipe.schema import Component, Recipe
+from paraphrase_rl.types import Document, Failure, FloatArray, Measurements, RewardBatch, Rewrite
+
+ROLES: Sequence[str] = get_args(MetricRole)
+"""In the order of the tables."""
 
 
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """What a metric is.
+@dataclass(frozen=True, kw_only=True)
+class ChosenMetric:
+    """A metric that an evaluation takes.
 
     Attributes:
-        name: of the values and their failures.
-        summary: one line.
-        better: ``higher`` or ``lower``; ``None`` where neither is (a rewrite may be longer, and must differ).
-        range: smallest and largest value.
-        needs: what it is computed with beside the texts; empty = nothing.
+        spec: what it says of itself.
+        entry: where it comes from.
+        column: its name in the results; ``distribution/name`` with underscores where another plug-in has the
+            name before it.
+        options: validated.
+        given: as :meth:`paraphrase_rl.plugin.registry.Registry.build` takes them.
+        asked_for: the recipe names it, so it must work.
     """
 
-    name: str
-    summary: str
-    better: Literal["higher", "lower"] | None
-    range: tuple[float, float]
-    needs: str = ""
+    spec: MetricSpec
+    entry: Entry
+    column: str
+    options: Options
+    given: Mapping[str, object]
+    asked_for: bool
+
+    def info(self) -> MetricInfo:
+        """What the results say of it."""
+        return MetricInfo(
+            name=self.column,
+            role=self.spec.role,
+            summary=self.spec.summary,
+            better=self.spec.better,
+            options=self.options.model_dump(mode="json"),
+        )
+
+    def identity(self) -> Sequence[object]:
+        """What its values depend on beside the texts."""
+        return [self.entry.full_name, self.entry.plugin.version, self.info().options]
 
 
-METRICS: Mapping[str, Metric] = {
-    metric.name: metric
-    for metric in (
-        Metric(
-            "semantic_similarity",
-            "cosine of the sentence embeddings of source and rewrite",
-            "higher",
-            (-1.0, 1.0),
-            "the encoder of the recipe's similarity reward",
-        ),
-        Metric("numbers_kept", "share of the source's numbers that the rewrite has", "higher", (0.0, 1.0)),
-        Metric("numbers_added", "numbers of the rewrite that the source does not have", "lower", (0.0, INF)),
-        Metric("names_kept", "share of the source's names that the rewrite has", "higher", (0.0, 1.0)),
-        Metric("names_added", "names of the rewrite that the source does not have", "lower", (0.0, INF)),
-        Metric(
-            "negations_kept", "the rewrite's negations over the source's, at most 1", "higher", (0.0, 1.0)
-        ),
-        Metric("negations_added", "negations of the rewrite beyond the source's", "lower", (0.0, INF)),
-        Metric("length_ratio", "words of the rewrite over words of the source", None, (0.0, INF)),
-        Metric(
-            "edit_rate",
-            "Levenshtein distance in words over words of the source",
-            None,
-            (0.0, INF),
-            "rapidfuzz",
-        ),
-        Metric(
-            "chrf",
-            "chrF2 of the rewrite against the source: character n-grams in common",
-            None,
-            (0.0, 1.0),
-            "sacrebleu",
-        ),
-        Metric(
-            "perplexity_ratio",
-            "perplexity of the rewrite over that of the source",
-            None,
-            (0.0, INF),
-            "the language model of the recipe's fluency reward",
-        ),
-        Metric(
-            "repetition",
-            "share of the rewrite's word 4-grams that occurred before in it",
-            "lower",
-            (0.0, 1.0),
-        ),
-        Metric(
-            "format",
-            "1 where the recipe's gates let the rewrite pass, else 0",
-            "higher",
-            (0.0, 1.0),
-            "a gate among the recipe's rewards",
-        ),
-        Metric(
-            "finished", "1 where the rewriter ended the text itself, 0 where it was cut", "higher", (0.0, 1.0)
-        ),
-        Metric(
-            "nli_forward",
-            "mean P(the source entails it) over the rewrite's sentences",
-            "higher",
-            (0.0, 1.0),
-            "an NLI model",
-        ),
-        Metric(
-            "nli_backward",
-            "mean P(the rewrite entails it) over the source's sentences",
-            "higher",
-            (0.0, 1.0),
-            "an NLI model",
-        ),
-        Metric("judge_meaning", "the judge's mark for meaning kept", "higher", (1.0, 5.0), "a judge"),
-        Metric(
-            "judge_quality", "the judge's mark for the rewrite as a text", "higher", (1.0, 5.0), "a judge"
-        ),
-    )
-}
+def choose_metrics(recipe: Recipe, registry: Registry) -> list[ChosenMetric]:
+    """The metrics of a recipe in the order of their roles: every installed one whose required options are known.
+
+    Options come from the recipe's ``metrics``, else from its rewards of the same role, see
+    :class:`paraphrase_rl.plugin.specs.MetricSpec`. Of several metrics of one role those come first that the recipe
+    names, then those of the distribution that the recipe's reward of that role is from: the first one of role
+    ``meaning`` is compared with the bound of acceptance.
+
+    Raises:
+        PluginError: the recipe names an unknown reward or metric.
+        RecipeError: an unknown, ill-typed or missing option.
+    """
+    entries = registry.entries("metrics")
+    named = {registry.get("metrics", c.name).full_name: c.options for c in recipe.metrics}
+    rewards = functools.partial(_rewards, recipe, registry)
+    found = []
+    for entry in entries:
+        spec = entry.spec
+        assert isinstance(spec, MetricSpec)
+        given = _from_rewards(spec, rewards(spec.role), registry) if spec.options.model_fields else {}
+        given |= named.get(entry.full_name, {})
+        required = {name for name, field in spec.options.model_fields.items() if field.is_required()}
+        if entry.full_name not in named and not required <= given.keys():
+            continue
+        namesakes = [other for other in entries if other.spec.name == spec.name]
+        plain = [other for other in namesakes if other.plugin.bundled] or namesakes
+        found.append(
+            ChosenMetric(
+                spec=spec,
+                entry=entry,
+                column=spec.column if plain == [entry] else entry.full_name.replace("-", "_"),
+                options=registry.options("metrics", entry.full_name, given),
+                given=given,
+                asked_for=entry.full_name in named,
+            )
+        )
+    several = {m.spec.role for m in found if sum(other.spec.role == m.spec.role for other in found) > 1}
+
+    def place(metric: ChosenMetric) -> tuple[int, bool, bool]:
+        role = metric.spec.role
+        at_home = role in several and any(
+            registry.get("rewards", reward.name).plugin.distribution == metric.entry.plugin.distribution
+            for reward in rewards(role)
+        )
+        return ROLES.index(role), not metric.asked_for, not at_home
+
+    return sorted(found, key=place)
+
+
+def _rewards(recipe: Recipe, registry: Registry, role: str) -> list[Component]:
+    return [c for c in recipe.rewards if registry.spec("rewards", c.name).role == role]
+
+
+def _from_rewards(spec: MetricSpec, rewards: Sequence[Component], registry: Registry) -> dict[str, object]:
+    """Options of a metric that the recipe's rewards of its role have."""
+    if not rewards:
+        return {}
+    options = registry.options("rewards", rewards[0].name, rewards[0].options)
+    theirs, ours = type(options).model_fields, spec.options.model_fields
+    found: dict[str, object] = {
+        name: getattr(options, name)
+        for name in ours.keys() & theirs.keys()
+        if ours[name].annotation == theirs[name].annotation
+    }
+    if "rewards" in ours:
+        found["rewards"] = [{"name": reward.name, "options": reward.options} for reward in rewards]
+    return found
+
+
+def with_metric_options(recipe: Recipe, registry: Registry, role: MetricRole, **options: Any) -> Recipe:
+    """The recipe with options for the metrics of a role that have them, so that these are asked for.
+
+    Raises:
+        PluginError: no metric of that role has such options.
+    """
+    added = [
+        Component(name=entry.full_name, options=options)
+        for entry in registry.entries("metrics")
+        if isinstance(entry.spec, MetricSpec)
+        and entry.spec.role == role
+        and options.keys() <= entry.spec.options.model_fields.keys()
+    ]
+    if not added:
+        raise PluginError(
+            f"no installed metric of the role {role} takes {', '.join(options)}", "see: prl plugins list"
+        )
+    kept = [
+        c for c in recipe.metrics if registry.get("metrics", c.name).full_name not in {a.name for a in added}
+    ]
+    return recipe.model_copy(update={"metrics": [*kept, *added]})
+
+
+Call = Callable[[RewardBatch], Measurements]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Metrics that one component computes: ``columns`` says what the results call each."""
+
+    origin: Origin
+    call: Call
+    specs: Mapping[str, MetricSpec]
+    columns: Mapping[str, str]
 
 
 class QualityMeasures:
-    """All metrics that can be computed here.
+    """All metrics that an evaluation takes.
 
     Attributes:
-        names: of the metrics, in the order of :data:`METRICS`.
-        provenance: what they depend on: role -> model and revision.
+        names: columns of the metrics, in the order of the tables.
     """
 
-    def __init__(self, parts: Sequence[Part]) -> None:
+    def __init__(self, parts: Sequence[Part], names: Sequence[str]) -> None:
         self._parts = tuple(parts)
-        known = {name for part in parts for name in part.names}
-        self.names = tuple(name for name in METRICS if name in known)
-        self.provenance = {role: model for part in parts for role, model in part.provenance.items()}
+        self.names = tuple(names)
 
     def __call__(
         self, sources: Sequence[Document], rewrites: Sequence[Rewrite], instruction: str
@@ -159,7 +189,7 @@ class QualityMeasures:
             instruction: what the rewriter was told; empty where it was told nothing.
 
         Returns:
-            Values of shape (N,) by metric, and a Failure (owner = the metric) for each that could not be computed. A
+            Values of shape (N,) by column, and a Failure (owner = the column) for each that could not be computed. A
             value does not depend on the other rewrites of the call (to 1e-4).
         """
         batch = RewardBatch(
@@ -171,93 +201,82 @@ class QualityMeasures:
         values: dict[str, FloatArray] = {}
         failures: list[Failure] = []
         for part in self._parts:
-            measured, failed = contained(part, batch)
-            values |= measured
-            failures += failed
+            measured = _measured(part, batch)
+            values |= {column: measured.values[name] for name, column in part.columns.items()}
+            failures += [
+                replace(f, owner=part.columns[f.owner]) for f in measured.failures if f.owner in part.columns
+            ]
         return {name: values[name] for name in self.names}, failures
 
 
-def build_quality(
-    recipe: Recipe, context: Context, *, nli: str | None = None, judge: JudgeSettings | None = None
-) -> QualityMeasures:
-    """The metrics of a recipe, with its encoder, its language model and its gates.
+def build_quality(chosen: Sequence[ChosenMetric], registry: Registry, context: Context) -> QualityMeasures:
+    """Build metrics; those of one plug-in with the same factory and equal options once.
 
-    A metric that cannot be computed here (a missing package or model) has a Failure for each rewrite; ``format`` is
-    left out where the recipe has no gate. What was asked for by ``nli`` and ``judge`` must work.
+    A metric that cannot be computed here (a missing package or model) has a Failure for each rewrite.
 
     Args:
-        recipe: its rewards say which models judge.
-        context: of the gates; its device is for all models.
-        nli: model reference of an NLI model.
-        judge: where and how to ask a judge.
+        chosen: by :func:`choose_metrics`.
+        registry: builds them.
+        context: of their factories.
 
     Raises:
-        PrlError: the NLI model cannot be loaded or has no label "entailment", or the judge's key is not set.
+        PrlError: one that the recipe asks for cannot be built.
     """
-    registry = default_registry()
-    parts: list[Part] = [Finished()]
-    parts += [Pairwise(name, measure) for name, measure in _BY_RULE.items()]
-    parts.append(_made(("edit_rate",), lambda: Pairwise("edit_rate", text.edit_rate())))
-    parts.append(_made(("chrf",), lambda: Pairwise("chrf", text.chrf())))
-    parts.append(_made(Similarity.names, lambda: _similarity(recipe, registry, context)))
-    parts.append(_made(Perplexity.names, lambda: _perplexity(recipe, registry, context)))
-    if any(registry.spec("rewards", entry.name).gate for entry in recipe.rewards):
-        parts.append(_made(Gates.names, lambda: _gates(recipe, registry, context)))
-    if nli is not None:
-        parts.append(Entailment(nli, context.device))
-    if judge is not None:
-        parts.append(Judge(judge))
-    return QualityMeasures(parts)
+    together: dict[tuple[object, ...], list[ChosenMetric]] = {}
+    for metric in chosen:
+        options = metric.options.model_dump_json()
+        together.setdefault((metric.entry.plugin.name, metric.spec.factory, options), []).append(metric)
+    parts = [
+        Part(
+            metrics[0].entry.origin(metrics[0].entry.full_name),
+            _built(metrics, registry, context),
+            {metric.spec.name: metric.spec for metric in metrics},
+            {metric.spec.name: metric.column for metric in metrics},
+        )
+        for metrics in together.values()
+    ]
+    return QualityMeasures(parts, [metric.column for metric in chosen])
 
 
-_BY_RULE: Mapping[str, Callable[[str, str], float]] = {
-    "numbers_kept": facts.numbers_kept,
-    "numbers_added": facts.numbers_added,
-    "names_kept": facts.names_kept,
-    "names_added": facts.names_added,
-    "negations_kept": facts.negations_kept,
-    "negations_added": facts.negations_added,
-    "length_ratio": text.length_ratio,
-    "repetition": text.repetition,
-}
-
-
-def _made(names: tuple[str, ...], make: Callable[[], Part]) -> Part:
+def _built(metrics: Sequence[ChosenMetric], registry: Registry, context: Context) -> Call:
+    first = metrics[0]
     try:
-        return make()
+        built: Metric = registry.build("metrics", first.entry.full_name, first.given, context)
     except PrlError as error:
-        return Unavailable(names, error.one_line)
+        if any(metric.asked_for for metric in metrics):
+            raise
+        why = error.one_line
+        return lambda batch: _failed([m.spec.name for m in metrics], len(batch), "unavailable", why)
+    return built
 
 
-def _similarity(recipe: Recipe, registry: Registry, context: Context) -> Similarity:
-    options = _reward_options(recipe, registry, "semantic")
-    model = getattr(options, "model", DEFAULT_ENCODER)
-    return Similarity(load_encoder(model, context.device), f"{model}@{resolve(model).revision}")
+def _measured(part: Part, batch: RewardBatch) -> Measurements:
+    """A component's answer; what it has to say about the whole call costs its own metrics, for every rewrite."""
+    try:
+        return _checked(part, part.call(batch))
+    except PrlError as error:
+        return _failed(list(part.specs), len(batch), "unavailable", error.one_line)
 
 
-def _perplexity(recipe: Recipe, registry: Registry, context: Context) -> Perplexity:
-    """With the reward's own model and token limit, so that what it computed before is remembered."""
-    options = _reward_options(recipe, registry, "fluency")
-    default = ZeroShotOptions()
-    limit = getattr(options, "max_tokens", default.max_tokens)
-    model = shared_language_model(getattr(options, "model", default.model), context.device, limit)
-    return Perplexity(model, f"{model.reference}@{model.revision}, {model.max_tokens} tokens")
+def _checked(part: Part, answer: Measurements) -> Measurements:
+    """The metrics that are wanted of an answer.
+
+    Raises:
+        PluginError: one is missing, or outside the range that its spec states.
+    """
+    for name, spec in part.specs.items():
+        if name not in answer.values:
+            raise part.origin.broken(f"returned {', '.join(answer.values) or 'nothing'}, and no {name}")
+        values, (low, high) = answer.values[name], spec.range
+        if ((values < low) | (values > high)).any():
+            raise part.origin.broken(f"returned {name} outside its range of {low:g} to {high:g}")
+    wanted = {name: answer.values[name] for name in part.specs}
+    return Measurements(wanted, tuple(f for f in answer.failures if f.owner in wanted))
 
 
-def _gates(recipe: Recipe, registry: Registry, context: Context) -> Gates:
-    return Gates(
-        {
-            entry.name: registry.build("rewards", entry.name, entry.options, context)
-            for entry in recipe.rewards
-            if registry.spec("rewards", entry.name).gate
-        }
+def _failed(names: Sequence[str], n: int, kind: str, message: str) -> Measurements:
+    """The same failure for all metrics of N rewrites."""
+    return Measurements(
+        {name: np.full(n, np.nan) for name in names},
+        tuple(Failure(index=i, owner=name, kind=kind, message=message) for name in names for i in range(n)),
     )
-
-
-def _reward_options(recipe: Recipe, registry: Registry, stem: str) -> Options | None:
-    """Options of the recipe's reward that is logged as ``STEM_reward``."""
-    for entry in recipe.rewards:
-        spec = registry.spec("rewards", entry.name)
-        if (spec.metric or spec.name.replace("-", "_")) == stem:
-            return registry.options("rewards", entry.name, entry.options)
-    return None

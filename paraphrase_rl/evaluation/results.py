@@ -142,6 +142,18 @@ class Transfer(Record):
     attack_success_rate: Estimate
 
 
+class MetricInfo(Record):
+    """One quality metric."""
+
+    name: str
+    role: str = Field(
+        description="what it measures: meaning, facts, length, fluency, validity, entailment, judge or other"
+    )
+    summary: str
+    better: Literal["higher", "lower"] | None
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class Quality(Record):
     """The mean of one quality metric over the rewrites of one rewriter."""
 
@@ -181,6 +193,10 @@ class Results(Tabular, Record):
     rewriters: tuple[RewriterInfo, ...]
     cells: tuple[Cell, ...]
     transfer: tuple[Transfer, ...] = ()
+    metrics: tuple[MetricInfo, ...] = Field(
+        (),
+        description="those measured, in the order of the tables; the first of a role is compared with a bound",
+    )
     quality: tuple[Quality, ...] = ()
     false_positives: tuple[FalsePositives, ...] = ()
     fairness: tuple[FairnessGap, ...] = ()
@@ -207,6 +223,15 @@ class Results(Tabular, Record):
         cell = self.cell(rewriter, detector)
         points = cell.points if cell else ()
         return next(iter(at_rate(points, target_fpr)), None)
+
+    def metric(self, role: str) -> MetricInfo | None:
+        """The metric of a role that is compared with a bound; ``None`` where none was measured."""
+        return next((metric for metric in self.metrics if metric.role == role), None)
+
+    def meaning(self, rewriter: str) -> Quality | None:
+        """How much of the meaning a rewriter preserves, by the first metric of role ``meaning``."""
+        metric = self.metric("meaning")
+        return self.mean_quality(rewriter, metric.name) if metric else None
 
     def attack_success(
         self, rewriter: str, detector: str = COMBINED, target_fpr: float | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from paraphrase_rl import __version__
 from paraphrase_rl.errors import PrlError, one_line
 from paraphrase_rl.evaluation.cache import Cache, key_of
 from paraphrase_rl.evaluation.plan import Plan
-from paraphrase_rl.evaluation.quality import METRICS, QualityMeasures, build_quality
+from paraphrase_rl.evaluation.quality import ChosenMetric, QualityMeasures, build_quality, choose_metrics
 from paraphrase_rl.evaluation.results import Quality
 from paraphrase_rl.evaluation.scores import Scored
 from paraphrase_rl.files import sha256_text
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.statistics.bootstrap import estimate_mean
@@ -45,6 +47,7 @@ class Measurer:
 
     Attributes:
         plan: what is measured with.
+        registry: where the metrics come from.
         context: what measures are built with.
         cache: metrics of rewrites by what they depend on.
         report: shows a line.
@@ -52,11 +55,21 @@ class Measurer:
     """
 
     plan: Plan
+    registry: Registry
     context: Context
     cache: Cache
     report: Report
     notes: list[str] = field(default_factory=list)
     _built: QualityMeasures | None = None
+
+    @cached_property
+    def metrics(self) -> Sequence[ChosenMetric]:
+        """Those of the recipe, in the order of the tables.
+
+        Raises:
+            PrlError: the recipe names an unknown one, or gives it wrong options.
+        """
+        return choose_metrics(self.plan.recipe, self.registry)
 
     def measure(self, scored: Scored) -> list[Measured]:
         """The metrics of each row of a rewriter; empty where there is no rewrite."""
@@ -99,22 +112,17 @@ class Measurer:
         """What measures, loaded once.
 
         Raises:
-            PrlError: the NLI model or the judge that was asked for cannot be used.
+            PrlError: a metric that the recipe asks for cannot be used.
         """
         if self._built is None:
-            plan = self.plan
-            self._built = build_quality(plan.recipe, self.context, nli=plan.nli, judge=plan.judge)
+            self._built = build_quality(self.metrics, self.registry, self.context)
         return self._built
 
     def _key(self, source: Document, rewrite: Rewrite) -> str:
-        plan, judge = self.plan, self.plan.judge
         return key_of(
             __version__,
-            sorted(METRICS),
-            plan.nli,
-            [judge.base_url, judge.model, judge.temperature] if judge is not None else None,
-            plan.recipe.prompt.instruction,
-            [reward.model_dump() for reward in plan.recipe.rewards],
+            [metric.identity() for metric in self.metrics],
+            self.plan.recipe.prompt.instruction,
             sha256_text(source.text),
             sha256_text(rewrite.text),
             rewrite.finished,

@@ -9,36 +9,20 @@ from paraphrase_rl.statistics.fairness import EVERYBODY
 from paraphrase_rl.statistics.records import at_rate
 from paraphrase_rl.tables import cell
 
-QUALITY = {
-    "semantic_similarity": "similarity",
-    "numbers_kept": "numbers",
-    "names_kept": "names",
-    "negations_kept": "negations",
-    "length_ratio": "length",
-    "edit_rate": "edits",
-    "perplexity_ratio": "perplexity",
-    "format": "format",
-    "nli_forward": "entails",
-    "nli_backward": "entailed",
-    "judge_meaning": "judge: meaning",
-    "judge_quality": "judge: quality",
-}
-"""Metrics of the table, with the heads of their columns; ``quality.jsonl`` and ``results.json`` have all."""
+MOST_METRICS = 9
+"""Columns of the table of quality; ``quality.jsonl`` and ``results.json`` have all metrics."""
 
 
 def quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
     """Means of the quality metrics, a row a rewriter."""
     there = {row.metric for row in results.quality}
+    shown = [m.name for m in results.metrics if m.name in there and m.better != "lower"][:MOST_METRICS]
     for rewriter in results.rewriters:
         means = {r.metric: r.estimate for r in results.quality if r.rewriter == rewriter.label}
         if means:
             yield {
                 "rewriter": cell(rewriter.label, LONGEST_NAME),
-                **{
-                    head: means[m].in_short() if m in means else None
-                    for m, head in QUALITY.items()
-                    if m in there
-                },
+                **{m.replace("_", "\n"): means[m].in_short() if m in means else None for m in shown},
             }
 
 

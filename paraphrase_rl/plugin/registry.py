@@ -360,4 +360,6 @@ def _explain(error: ValidationError, owner: str, model: type[Options]) -> Recipe
             f"{owner}: unknown option {path!r}{also}", f"did you mean {close[0]}? {hint}" if close else hint
         )
     where = f"option {path}" if path else "options"
-    return RecipeError(f"{owner}: {where}: {first['msg']}, got {first['input']!r}{also}")
+    hidden = model.model_config.get("hide_input_in_errors", False)
+    got = "" if hidden else f", got {first['input']!r}"
+    return RecipeError(f"{owner}: {where}: {first['msg']}{got}{also}")

@@ -240,6 +240,11 @@ class Recipe(Section):
     held_out: list[Component] | None = Field(
         None, description="detectors to evaluate besides the ensemble; null = all others that are installed"
     )
+    metrics: list[Component] = Field(
+        default_factory=list,
+        description="options of quality metrics; one that needs some (a judge, an NLI model) is measured only where it "
+        "is listed here, all others that are installed always",
+    )
     acceptance: Acceptance = Acceptance()
 
     def components(self) -> Iterator[tuple[Kind, Component]]:
@@ -250,7 +255,7 @@ class Recipe(Section):
 
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:
-        for key in ("rewards", "detectors"):
+        for key in ("rewards", "detectors", "metrics"):
             names = [component.name for component in getattr(self, key)]
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:

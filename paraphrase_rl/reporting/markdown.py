@@ -18,17 +18,6 @@ MOST_REWRITERS = 8
 MOST_COLUMNS = 8
 MOST_FAILURES = 2
 MOST_GROUPS = 4
-_FIRST = (
-    "semantic_similarity",
-    "numbers_kept",
-    "names_kept",
-    "negations_kept",
-    "length_ratio",
-    "edit_rate",
-    "perplexity_ratio",
-    "format",
-)
-"""Metrics that are shown before others, where not all have room."""
 _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measured"}
 
 
@@ -97,8 +86,10 @@ def _cells(results: Results) -> list[str]:
 
 def _quality(results: Results) -> list[str]:
     metrics = quality_table.metrics_of(results)
-    shown = [m for m in metrics if m in _FIRST]
-    shown = (shown + [m for m in metrics if m not in _FIRST])[:MOST_COLUMNS]
+    by_use = sorted(
+        metrics, key=lambda metric: metric.better == "lower"
+    )  # counts of what was added come last
+    shown = [metric.name for metric in by_use[:MOST_COLUMNS]]
     labels = [r.label for r in results.rewriters if any(q.rewriter == r.label for q in results.quality)]
     rows = []
     for label in labels[:MOST_REWRITERS]:

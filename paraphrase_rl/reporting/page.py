@@ -16,7 +16,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from paraphrase_rl import __version__
-from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
@@ -236,7 +235,7 @@ def _measured(results: Results, checkpoint: int | None) -> list[KeyFigure]:
                 + formatting.share(target),
             )
         )
-        if (meaning := results.mean_quality(rewriter, SIMILARITY)) and meaning.estimate.value is not None:
+        if (meaning := results.meaning(rewriter)) and meaning.estimate.value is not None:
             detail = _joined(
                 _interval(formatting.number_interval_text(meaning.estimate)),
                 "similarity to the source, at most 1",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paraphrase_rl.evaluation.quality import METRICS
-from paraphrase_rl.evaluation.results import Quality, Results
+from paraphrase_rl.evaluation.results import MetricInfo, Quality, Results
 
 
-def metrics_of(results: Results) -> list[str]:
-    """Quality metrics in the order they were recorded."""
-    return list(dict.fromkeys(q.metric for q in results.quality))
+def metrics_of(results: Results) -> list[MetricInfo]:
+    """Quality metrics that some rewriter has a figure of, in the order of the tables."""
+    there = {row.metric for row in results.quality}
+    return [metric for metric in results.metrics if metric.name in there]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityRow:
-    """One metric over the rewriters; ``better`` and ``summary`` are empty for a metric the core does not know."""
+    """One metric over the rewriters."""
 
     metric: str
     summary: str
@@ -42,15 +42,13 @@ class QualityTable:
 def quality_table(results: Results) -> QualityTable:
     """Build the table of quality metrics of an evaluation."""
     labels = [r.label for r in results.rewriters if any(q.rewriter == r.label for q in results.quality)]
-    rows = []
-    for name in metrics_of(results):
-        known = METRICS.get(name)
-        rows.append(
-            QualityRow(
-                metric=name,
-                summary=known.summary if known else "",
-                better=known.better if known else None,
-                found=[results.mean_quality(label, name) for label in labels],
-            )
+    rows = [
+        QualityRow(
+            metric=metric.name,
+            summary=metric.summary,
+            better=metric.better,
+            found=[results.mean_quality(label, metric.name) for label in labels],
         )
+        for metric in metrics_of(results)
+    ]
     return QualityTable(labels=labels, rows=rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import CLEAN, Results
@@ -31,7 +30,7 @@ def trade_off(results: Results) -> TradeOff | None:
     rows = []
     for rewriter in results.rewriters:
         point = results.point(rewriter.label, COMBINED, results.about.target_fpr)
-        meaning = results.mean_quality(rewriter.label, SIMILARITY)
+        meaning = results.meaning(rewriter.label)
         if rewriter.label != CLEAN and point and meaning:
             rows.append((rewriter, point.attack_success_rate, meaning.estimate))
     spots = [

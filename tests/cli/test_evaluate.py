@@ -11,14 +11,13 @@ import pytest
 
 import paraphrase_rl.plugin.registry
 from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation import rewrite_quality as measuring
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.plugin.specs import RewriterSpec
+from paraphrase_rl.plugin.specs import MetricSpec, RewriterSpec
 from paraphrase_rl.recipe.loading import dump_recipe, load_recipe
 from paraphrase_rl.testing import FakeRewriter
-from paraphrase_rl.types import Rewrite
+from paraphrase_rl.types import Measurements, Rewrite
 
 RECIPE = """
 detectors: [{name: shout}]
@@ -33,9 +32,22 @@ class Lower:
         return [[Rewrite(text=text.lower())] * n for text in texts]
 
 
-class Measures:
-    def __call__(self, sources, rewrites, instruction):
-        return {"semantic_similarity": np.full(len(rewrites), 0.75)}, []
+def measure(batch):
+    return Measurements({"closeness": np.full(len(batch), 0.75)})
+
+
+@hookimpl
+def register_metrics():
+    return [
+        MetricSpec(
+            name="closeness",
+            summary="the same of all",
+            factory=lambda options, context: measure,
+            role="meaning",
+            better="higher",
+            range=(0.0, 1.0),
+        )
+    ]
 
 
 @hookimpl
@@ -49,11 +61,11 @@ def register_rewriters():
 @pytest.fixture
 def prl(prl, monkeypatch, tmp_path):
     """The toy command line with rewriters and a recipe in ``toy.yaml``."""
-    attacks = type("Attacks", (), {"register_rewriters": staticmethod(register_rewriters)})
+    hooks = {"register_rewriters": register_rewriters, "register_metrics": register_metrics}
+    attacks = type("Attacks", (), {name: staticmethod(hook) for name, hook in hooks.items()})
     paraphrase_rl.plugin.registry.default_registry()._entries += Registry(
         Plugins.of(attacks=attacks)
     )._entries
-    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures())
     (tmp_path / "toy.yaml").write_text(RECIPE)
     return prl
 
@@ -179,7 +191,7 @@ def test_wrong_use_is_one_line_with_a_hint(prl, arguments, message):
 def test_what_was_trained_cannot_be_changed(prl, run):
     result = prl("evaluate", run, "--set", "calibration.target_fpr=0.2")
     assert result.exit_code == 2
-    assert "a run keeps its recipe, but for rewriters, held_out, acceptance" in result.stderr
+    assert "a run keeps its recipe, but for rewriters, held_out, metrics, acceptance" in result.stderr
     assert prl("evaluate", run, "--set", "rewriters=[{name: lower}]", "--set", "held_out=[]").exit_code == 0
     assert [d.name for d in Results.read(run / "evaluation").detectors] == ["shout", "ensemble"]
 

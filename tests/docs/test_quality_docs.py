@@ -1,32 +1,57 @@
-"""The section on quality says what the metrics say, publishes the judge's prompt, and its figures repeat."""
+"""The section on quality says what the metrics say, publishes the judge's prompt, and its figures repeat.
+
+``PRL_WRITE_DOCS=1 pytest tests/docs`` writes its table again.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from paraphrase_rl_plugins.metrics.judge import PROMPT
+from paraphrase_rl_plugins.metrics.length import length_ratio
+from paraphrase_rl_plugins.metrics.names import names_added, names_kept
+from paraphrase_rl_plugins.metrics.negations import negations_kept
+from paraphrase_rl_plugins.metrics.numbers import numbers_kept
 
-from paraphrase_rl.evaluation import quality_facts as facts
-from paraphrase_rl.evaluation.quality import METRICS, Metric
-from paraphrase_rl.evaluation.quality_judge import PROMPT
-from paraphrase_rl.evaluation.quality_text import length_ratio
+from paraphrase_rl.evaluation.quality import ROLES
+from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.plugin.specs import MetricSpec
 from paraphrase_rl.types import FloatArray
 
-PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
+FILE = Path(__file__).parents[2] / "docs" / "evaluation.md"
+PAGE = FILE.read_text(encoding="utf-8")
+PART = re.compile(r"(?<=<!-- metrics -->\n).*?(?=<!-- /metrics -->)", re.DOTALL)
 SECTION = PAGE.partition("\n## Quality\n")[2].partition("\n## ")[0]
 
 
-def row(metric: Metric) -> str:
+def row(metric: MetricSpec) -> str:
     low, high = metric.range
     interval = f"[{low:g}, ∞)" if np.isinf(high) else f"[{low:g}, {high:g}]"
-    return f"| `{metric.name}` | {metric.summary} | {metric.better or ''} | {interval} | {metric.needs} |"
+    cells = (f"`{metric.column}`", metric.role, metric.summary, metric.better or "", interval, metric.needs)
+    return f"| {' | '.join(cells)} |"
 
 
-def test_every_metric_has_its_row() -> None:
-    rows = [line for line in SECTION.splitlines() if line.startswith("| `")]
-    assert rows == [row(metric) for metric in METRICS.values()]
+def table() -> str:
+    specs = [e.spec for e in default_registry().entries("metrics") if e.plugin.bundled]
+    metrics = [spec for spec in specs if isinstance(spec, MetricSpec)]
+    rows = [row(metric) for metric in sorted(metrics, key=lambda metric: ROLES.index(metric.role))]
+    return "\n".join(
+        ["| metric | role | what it is | better | range | needs |", "|---|---|---|---|---|---|", *rows, ""]
+    )
+
+
+def test_the_table_is_what_the_specs_say() -> None:
+    if os.environ.get("PRL_WRITE_DOCS"):
+        FILE.write_text(PART.sub(lambda _: table(), PAGE), encoding="utf-8")
+        return
+    found = PART.search(PAGE)
+    assert found is not None
+    assert found[0] == table(), "make docs writes it again"
 
 
 def test_the_judges_prompt_is_published() -> None:
@@ -47,7 +72,7 @@ def test_the_figures_on_essays_repeat(shared_data: Path) -> None:
         (students, essays(human / "HewlettStudentEssay_GPTsimplify_88")),
         (students, [*students[1:], students[0]]),
     ]
-    measures = (facts.numbers_kept, facts.names_kept, facts.negations_kept, facts.names_added, length_ratio)
+    measures = (numbers_kept, names_kept, negations_kept, names_added, length_ratio)
     table = [line.split("|") for line in SECTION.splitlines() if "essays" in line and line.startswith("| ")]
     for cells, (sources, rewrites) in zip(table, pairs, strict=True):
         assert cells[1].strip().endswith(f"({len(sources)})")

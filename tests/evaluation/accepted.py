@@ -12,6 +12,7 @@ from paraphrase_rl.evaluation.results import (
     About,
     Cell,
     DetectorInfo,
+    MetricInfo,
     Point,
     Quality,
     Results,
@@ -144,6 +145,10 @@ def results(
             "cells": (
                 cell("prompted", Estimate(value=0.99, n=40)),
                 *(cell(label, success) for label in labels),
+            ),
+            "metrics": (
+                MetricInfo(name="semantic_similarity", role="meaning", summary="s", better="higher"),
+                MetricInfo(name="numbers_kept", role="facts", summary="s", better="higher"),
             ),
             "quality": (
                 Quality(

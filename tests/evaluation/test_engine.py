@@ -24,11 +24,11 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import append_jsonl, read_jsonl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options, RewriterSpec
+from paraphrase_rl.plugin.specs import Context, DetectorSpec, MetricSpec, Options, RewriterSpec
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe, Weighted
 from paraphrase_rl.testing import FakeDetector, FakeRewriter
-from paraphrase_rl.types import Document, Failure, Rewrite, Scores
+from paraphrase_rl.types import Document, Failure, Measurements, RewardBatch, Rewrite, Scores
 
 
 @dataclass
@@ -140,15 +140,18 @@ class Measures:
     def __init__(self, calls: Calls) -> None:
         self.calls = calls
 
-    def __call__(self, sources, rewrites, instruction):
-        self.calls.measured += len(rewrites)
-        values = np.array([len(r.text) / len(s.text) for s, r in zip(sources, rewrites, strict=True)])
-        failed = [i for i, source in enumerate(sources) if "FAIL" in source.text]
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        self.calls.measured += len(batch)
+        sources = [source.text for source in batch.sources]
+        values = np.array([len(r) / len(s) for s, r in zip(sources, batch.rewrites, strict=True)])
+        failed = [i for i, source in enumerate(sources) if "FAIL" in source]
         values[failed] = np.nan
         failures = [
-            Failure(index=i, owner="length_ratio", kind="crashed", message="no ruler") for i in failed
+            Failure(index=i, owner="length-ratio", kind="crashed", message="no ruler") for i in failed
         ]
-        return {"length_ratio": values, "inapplicable": np.full(len(rewrites), np.nan)}, failures
+        return Measurements(
+            {"length-ratio": values, "inapplicable": np.full(len(batch), np.nan)}, tuple(failures)
+        )
 
 
 Evaluate = Callable[..., Results]
@@ -193,8 +196,19 @@ def registry(calls, monkeypatch) -> Registry:
             RewriterSpec(name="gone", summary="s", factory=_missing),
         ]
 
-    toys = SimpleNamespace(register_detectors=register_detectors, register_rewriters=register_rewriters)
-    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
+    @hookimpl
+    def register_metrics():
+        measures = built("metrics", lambda o: Measures(calls))
+        return [
+            MetricSpec(name=name, summary="s", factory=measures, role=role, better=None, range=(0.0, 9.0))
+            for name, role in (("length-ratio", "length"), ("inapplicable", "other"))
+        ]
+
+    toys = SimpleNamespace(
+        register_detectors=register_detectors,
+        register_rewriters=register_rewriters,
+        register_metrics=register_metrics,
+    )
     return Registry(Plugins.of(toys=type("T", (), {k: staticmethod(v) for k, v in vars(toys).items()})))
 
 
@@ -294,7 +308,6 @@ def test_a_killed_evaluation_goes_on_to_the_same_results(run, calls, monkeypatch
         run("killed", samples=2)
     assert not (tmp_path / "killed" / "results.json").exists()
     monkeypatch.undo()
-    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
     assert figures(run("killed", samples=2)) == figures(whole)
     assert tables(tmp_path / "killed") == tables(tmp_path / "whole")
 
@@ -460,14 +473,13 @@ def test_quality_that_cannot_be_measured_costs_no_cell(run, monkeypatch):
     assert "quality of lower is not measured: no encoder; bring one" in results.about.notes
     assert results.cell("lower", "shout").points
     with pytest.raises(ModelError, match="no encoder"):
-        run(nli="folder")
+        run(update={"metrics": [Component(name="length-ratio")]})
 
 
 def test_failures_are_tried_again(run, calls, monkeypatch):
     monkeypatch.setattr(Lower, "_lower", lambda *a: 1 / 0)
     assert run().cell("lower", "shout").failed == 24
     monkeypatch.undo()
-    monkeypatch.setattr(measuring, "build_quality", lambda *a, **k: Measures(calls))
     assert run().cell("lower", "shout").failed == 0
 
 

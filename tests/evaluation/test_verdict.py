@@ -13,13 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.acceptance.attack_criteria import BESIDE
-from paraphrase_rl.acceptance.checkpoint_choice import SIMILARITY
 from paraphrase_rl.acceptance.criteria import VerdictLine, at_least, at_most
 from paraphrase_rl.acceptance.run_criteria import largest_drop
 from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
-from paraphrase_rl.evaluation.quality import METRICS
 from paraphrase_rl.evaluation.results import DetectorInfo, RewriterInfo
 from paraphrase_rl.files import append_jsonl, write_jsonl
 from paraphrase_rl.recipe.schema import Acceptance
@@ -220,11 +217,6 @@ def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
         results(detectors=others).write(tmp_path / "groups")
         with pytest.raises(EvaluationError, match="evaluates"):
             validate_run(run, fairness=tmp_path / "groups")
-
-
-def test_what_is_shown_beside_the_similarity_is_measured() -> None:
-    assert set(BESIDE) < METRICS.keys()
-    assert SIMILARITY in METRICS
 
 
 def test_an_evaluation_older_than_the_end_of_the_run_says_nothing_of_its_policy(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from paraphrase_rl.evaluation.results import (
     About,
     Cell,
     DetectorInfo,
+    MetricInfo,
     Point,
     Quality,
     Results,
@@ -129,6 +130,17 @@ def results(**changes: Any) -> Results:
                     target_fpr=0.05, tpr_before=estimate(0.8), tpr_after=estimate(0.2),
                     attack_success_rate=estimate(0.75),
                 ),
+            ),
+            "metrics": (
+                MetricInfo(
+                    name="semantic_similarity", role="meaning", better="higher",
+                    summary="cosine of the sentence embeddings of source and rewrite",
+                ),
+                MetricInfo(
+                    name="numbers_kept", role="facts", better="higher",
+                    summary="share of the source's numbers that the rewrite has",
+                ),
+                MetricInfo(name="entailment", role="entailment", better="higher", summary="P(entailed)"),
             ),
             "quality": tuple(
                 Quality(rewriter=label, metric=metric, estimate=estimate(value, 0.02))

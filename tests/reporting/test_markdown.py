@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from paraphrase_rl.evaluation.results import DetectorInfo, Quality, RewriterInfo
+from paraphrase_rl.evaluation.results import DetectorInfo, MetricInfo, Quality, RewriterInfo
 from paraphrase_rl.reporting.inputs import read_inputs
 from paraphrase_rl.reporting.markdown import markdown_summary
 from tests.reporting import cases
@@ -85,14 +85,20 @@ def test_under_sixty_lines_whatever_was_measured(run: Path) -> None:
     assert "more rows" in text
 
 
-def test_metrics_that_say_whether_the_meaning_is_kept_come_first(run: Path) -> None:
-    names = [f"other_{i}" for i in range(9)] + ["format", "semantic_similarity"]
+def test_metrics_stand_in_their_order_and_counts_of_what_was_added_last(run: Path) -> None:
+    better = {
+        "names_added": "lower",
+        "semantic_similarity": "higher",
+        **{f"other_{i}": None for i in range(6)},
+    }
+    metrics = tuple(MetricInfo(name=n, role="other", summary="s", better=b) for n, b in better.items())
     quality = tuple(
-        Quality(rewriter="policy", metric=name, estimate=cases.estimate(0.5, 0.1)) for name in names
+        Quality(rewriter="policy", metric=name, estimate=cases.estimate(0.5, 0.1)) for name in better
     )
-    cases.write_evaluation(run / "evaluation", cases.results(quality=quality))
+    cases.write_evaluation(run / "evaluation", cases.results(metrics=metrics, quality=quality))
     head = tables(markdown_summary(read_inputs(run)))[2][0]
-    assert head[1:4] == ["format", "semantic similarity", "other 0"]
+    assert head[1:3] == ["semantic similarity", "other 0"]
+    assert head[-1] == "names added"
 
 
 def test_names_cannot_break_a_table(run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Entailment between a source and its rewrite, both ways, by a natural language inference model.
+"""Metrics: entailment between a source and its rewrite, both ways, by a natural language inference model.
 
 Sentence by sentence, since such models are trained on single sentences as hypotheses and read 512 tokens or fewer:
 each sentence of one text is a hypothesis, the other text its premise; a premise that does not fit is read in parts of
@@ -9,16 +9,19 @@ whole premise in place of its single sentences wherever it fits, because a parap
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydantic import Field
 
+from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.embeddings import has_text
-from paraphrase_rl.models.references import load_sequence_classifier, load_tokenizer, resolve
+from paraphrase_rl.models.references import load_sequence_classifier, load_tokenizer
+from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
 from paraphrase_rl.text.sentences import sentence_ends
-from paraphrase_rl.types import Failure, FloatArray, RewardBatch
+from paraphrase_rl.types import Failure, Measurements, RewardBatch
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -26,14 +29,49 @@ if TYPE_CHECKING:
 MOST_TOKENS = 512
 """Of a pair; models with fewer positions read fewer, those with more were trained on no more."""
 BATCH_TOKENS = 4096
-FORWARD, BACKWARD = "nli_forward", "nli_backward"
+FORWARD, BACKWARD = "nli-forward", "nli-backward"
 
 Pair = tuple[str, str]
 """Premise and hypothesis."""
 
 
+class EntailmentOptions(Options):
+    """Options of ``nli-forward`` and ``nli-backward``."""
+
+    model: str = Field(description='model reference of a classifier of text pairs with a label "entailment"')
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name=name,
+            summary=summary,
+            factory=build,
+            options=EntailmentOptions,
+            role="entailment",
+            better="higher",
+            range=(0.0, 1.0),
+            needs="an NLI model",
+            extra="models",
+            modules=("torch", "transformers"),
+            paper="Laban et al. 2022, SummaC",
+            cost="one pass of the model for each sentence of both texts",
+        )
+        for name, summary in (
+            (FORWARD, "mean P(the source entails it) over the rewrite's sentences"),
+            (BACKWARD, "mean P(the rewrite entails it) over the source's sentences"),
+        )
+    ]
+
+
+def build(options: EntailmentOptions, context: Context) -> Entailment:
+    """The factory; loads the model."""
+    return Entailment(options.model, context.device)
+
+
 class Entailment:
-    """``nli_forward``: the source entails the rewrite; ``nli_backward``: the rewrite entails the source. In [0, 1].
+    """``nli-forward``: the source entails the rewrite; ``nli-backward``: the rewrite entails the source. In [0, 1].
 
     Args:
         reference: model reference of a classifier of text pairs with a label called "entailment".
@@ -52,9 +90,8 @@ class Entailment:
         positions = getattr(self._model.config, "max_position_embeddings", None) or MOST_TOKENS
         self.max_tokens = int(min(MOST_TOKENS, positions, self._tokenizer.model_max_length))
         self._device = device
-        self.provenance = {"entailment": f"{reference}@{resolve(reference).revision}"}
 
-    def __call__(self, batch: RewardBatch) -> tuple[dict[str, FloatArray], list[Failure]]:
+    def __call__(self, batch: RewardBatch) -> Measurements:
         """Both directions, each of shape (N,). Kind of failure: ``no-text`` (nothing to read in one of the two)."""
         values = {name: np.full(len(batch), np.nan) for name in self.names}
         failures: list[Failure] = []
@@ -72,7 +109,7 @@ class Entailment:
         answers = self.probabilities(pairs)
         for (name, i), questions in wanted.items():
             values[name][i] = np.mean([max(answers[pair] for pair in question) for question in questions])
-        return values, failures
+        return Measurements(values, tuple(failures))
 
     def questions(self, premise: str, hypothesis: str) -> Iterator[list[Pair]]:
         """For each sentence of the hypothesis the pairs of which the best counts: one for each part of the premise."""

@@ -1,26 +1,27 @@
-"""Marks from a large language model behind any endpoint that speaks OpenAI's chat completions.
+"""Metrics: marks from a large language model behind any endpoint that speaks OpenAI's chat completions.
 
 The prompt is :data:`PROMPT`, the same for everybody. Marks depend on the judge: compare them within one judge only.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Annotated
 from urllib.parse import urlsplit
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.evaluation.quality_connection import Connection, NoAnswer
 from paraphrase_rl.models.embeddings import has_text
-from paraphrase_rl.types import Failure, FloatArray, RewardBatch
+from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
+from paraphrase_rl.types import Failure, Measurements, RewardBatch
+from paraphrase_rl_plugins.metrics._connection import Connection, NoAnswer
 
 PROMPT = """\
 You compare a text with a rewrite of it and give two marks. The user's message is a JSON object with two strings, \
@@ -42,53 +43,44 @@ quality: how well the rewrite is written, as a text of its own, whatever it says
 
 Answer with one JSON object and nothing else: {"meaning": M, "quality": Q}, where M and Q are integers from 1 to 5."""
 
-MEANING, QUALITY = "judge_meaning", "judge_quality"
+MEANING, QUALITY = "judge-meaning", "judge-quality"
 _FENCED = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JudgeSettings:
-    """Where and how a judge is asked.
+class JudgeOptions(Options):
+    """Options of ``judge-meaning`` and ``judge-quality``: where and how a judge is asked."""
 
-    Attributes:
-        base_url: what ``/chat/completions`` is appended to, such as ``http://localhost:8000/v1``.
-        model: name of the model there.
-        key_env: name of the environment variable that holds the key; ``None`` where none is needed.
-        timeout: seconds that the service may be silent, or take over an answer.
-        retries: further attempts where the service is busy, slow or unreachable.
-        concurrency: questions asked at once.
-        temperature: ``None`` leaves it to the service: some models refuse to be told.
+    model_config = ConfigDict(hide_input_in_errors=True)
 
-    Raises:
-        UsageError: the address is none or holds more than an address, or a number makes no sense.
-    """
+    base_url: str = Field(
+        description="what /chat/completions is appended to, such as http://localhost:8000/v1"
+    )
+    model: str = Field(description="name of the model there")
+    temperature: float | None = Field(
+        0.0, description="null leaves it to the service: some models refuse to be told"
+    )
+    key_env: str | None = Field(
+        None, exclude=True, description="environment variable that holds the key; null = none is needed"
+    )
+    timeout: float = Field(
+        60.0, gt=0, exclude=True, description="seconds that the service may be silent, or take over an answer"
+    )
+    retries: int = Field(
+        4, ge=0, exclude=True, description="further attempts at a service that is busy, slow or unreachable"
+    )
+    concurrency: int = Field(8, ge=1, exclude=True, description="questions asked at once")
 
-    base_url: str
-    model: str
-    key_env: str | None = None
-    timeout: float = 60.0
-    retries: int = 4
-    concurrency: int = 8
-    temperature: float | None = 0.0
-
-    def __post_init__(self) -> None:
-        address = urlsplit(self.base_url)
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        address = urlsplit(url)
         if address.scheme not in ("http", "https") or not address.hostname:
-            raise UsageError(
-                "the judge's address is not an http or https URL", "such as http://localhost:8000/v1"
-            )
+            raise ValueError("this is not the address of a service, such as http://localhost:8000/v1")
         if address.username or address.password or address.query:
-            raise UsageError(
-                "the judge's address holds a user, password or query",
-                "put the key in an environment variable and name that",
+            raise ValueError(
+                "the address holds a user, password or query; put the key in an environment variable and name that"
             )
-        if self.timeout <= 0 or self.retries < 0 or self.concurrency < 1:
-            raise UsageError("judge: timeout > 0, retries >= 0 and concurrency >= 1 are needed")
-
-    @property
-    def host(self) -> str:
-        """What messages and records call the service."""
-        return urlsplit(self.base_url).netloc
+        return url
 
     def key(self) -> str:
         """The key; empty where none is needed.
@@ -106,9 +98,37 @@ class JudgeSettings:
         if not re.fullmatch(r"[!-~]+", key):
             raise UsageError(
                 f"what {self.key_env} holds is no key: it has spaces or characters beyond ASCII",
-                "copy the key anew",
+                "copy the key again",
             )
         return key
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name=name,
+            summary=summary,
+            factory=build,
+            options=JudgeOptions,
+            role="judge",
+            better="higher",
+            range=(1.0, 5.0),
+            needs="a judge",
+            extra="evaluate",
+            modules=("httpx",),
+            cost="one question to a service for both marks",
+        )
+        for name, summary in (
+            (MEANING, "the judge's mark for meaning preserved"),
+            (QUALITY, "the judge's mark for the rewrite as a text"),
+        )
+    ]
+
+
+def build(options: JudgeOptions, context: Context) -> Judge:  # noqa: ARG001 - the factory's signature
+    """The factory."""
+    return Judge(options)
 
 
 class Marks(BaseModel):
@@ -121,24 +141,21 @@ class Marks(BaseModel):
 
 
 class Judge:
-    """``judge_meaning`` and ``judge_quality``, integers from 1 to 5, one question a different pair of texts.
+    """Two marks, integers from 1 to 5, by one question for each different pair of texts.
 
     Raises:
         UsageError: the key is not set.
-        MissingDependencyError: without httpx.
     """
 
     names = (MEANING, QUALITY)
 
-    def __init__(self, settings: JudgeSettings) -> None:
-        self._settings = settings
-        address = urlsplit(settings.base_url)
+    def __init__(self, options: JudgeOptions) -> None:
+        self._options = options
+        address = urlsplit(options.base_url)
         url = address._replace(path=f"{address.path.rstrip('/')}/chat/completions", fragment="").geturl()
-        self._connection = Connection(url, settings.key(), settings.timeout, settings.retries)
-        digest = hashlib.sha256(PROMPT.encode()).hexdigest()[:12]
-        self.provenance = {"judge": f"{settings.model} at {settings.host}, prompt sha256:{digest}"}
+        self._connection = Connection(url, options.key(), options.timeout, options.retries)
 
-    def __call__(self, batch: RewardBatch) -> tuple[dict[str, FloatArray], list[Failure]]:
+    def __call__(self, batch: RewardBatch) -> Measurements:
         """Marks of shape (N,).
 
         Kinds of failure: ``no-text``; ``refused``, ``busy``, ``timeout`` and ``unreachable`` (the service);
@@ -151,7 +168,7 @@ class Judge:
         values = {name: np.full(len(batch), np.nan) for name in self.names}
         failures: list[Failure] = []
         for i, pair in enumerate(pairs):
-            answer = answers.get(pair, NoAnswer("no-text", "there is nothing to judge"))
+            answer = answers.get(pair, NoAnswer("no-text", "one of the texts has no letter or digit"))
             if isinstance(answer, Marks):
                 values[MEANING][i], values[QUALITY][i] = answer.meaning, answer.quality
             else:
@@ -159,10 +176,10 @@ class Judge:
                     Failure(index=i, owner=name, kind=answer.kind, message=answer.message)
                     for name in self.names
                 ]
-        return values, failures
+        return Measurements(values, tuple(failures))
 
     def _answers(self, pairs: list[tuple[str, str]]) -> dict[tuple[str, str], Marks | NoAnswer]:
-        pool = ThreadPoolExecutor(self._settings.concurrency, thread_name_prefix="judge")
+        pool = ThreadPoolExecutor(self._options.concurrency, thread_name_prefix="judge")
         try:
             return dict(zip(pairs, pool.map(self._ask, pairs), strict=True))
         except BaseException:
@@ -174,14 +191,14 @@ class Judge:
     def _ask(self, pair: tuple[str, str]) -> Marks | NoAnswer:
         texts = json.dumps({"original": pair[0], "rewrite": pair[1]}, ensure_ascii=False)
         question: dict[str, object] = {
-            "model": self._settings.model,
+            "model": self._options.model,
             "messages": [
                 {"role": "system", "content": PROMPT},
                 {"role": "user", "content": texts.encode("utf-8", "replace").decode()},
             ],
         }
-        if self._settings.temperature is not None:
-            question["temperature"] = self._settings.temperature
+        if self._options.temperature is not None:
+            question["temperature"] = self._options.temperature
         answer = self._connection.post(question)
         return parse(answer) if isinstance(answer, str) else answer
 

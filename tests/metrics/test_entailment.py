@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from paraphrase_rl_plugins.metrics import entailment
+from paraphrase_rl_plugins.metrics.entailment import Entailment
+from paraphrase_rl_plugins.rewards import output_format
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedTokenizerFast
 
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.evaluation.quality import build_quality
-from paraphrase_rl.evaluation.quality_nli import Entailment
+from paraphrase_rl.evaluation.quality import build_quality, choose_metrics, with_metric_options
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.types import RewardBatch
+from paraphrase_rl.types import RewardBatch, Rewrite
 from tests.rewards.samples import PARAPHRASE, SOURCE, UNRELATED, make_batch
 from tests.tiny_model import tokenizer
 
@@ -86,12 +90,13 @@ def p_of_label(folder: Path, premise: str, hypothesis: str, label: int) -> float
 
 def test_both_directions_are_means_over_the_hypotheses_sentences(classifier: Path, nli: Entailment) -> None:
     source, rewrite = "The cat sat. It slept.", "A cat was asleep."
-    values, failures = nli(make_batch([rewrite], source))
-    assert failures == []
-    assert values["nli_forward"][0] == pytest.approx(p_entailment(classifier, source, rewrite), abs=1e-5)
+    measured = nli(make_batch([rewrite], source))
+    values = measured.values
+    assert measured.failures == ()
+    assert values["nli-forward"][0] == pytest.approx(p_entailment(classifier, source, rewrite), abs=1e-5)
     backward = [p_entailment(classifier, rewrite, sentence) for sentence in ("The cat sat.", "It slept.")]
-    assert values["nli_backward"][0] == pytest.approx(np.mean(backward), abs=1e-5)
-    assert values["nli_forward"][0] != pytest.approx(values["nli_backward"][0], abs=1e-3)
+    assert values["nli-backward"][0] == pytest.approx(np.mean(backward), abs=1e-5)
+    assert values["nli-forward"][0] != pytest.approx(values["nli-backward"][0], abs=1e-3)
 
 
 @pytest.mark.parametrize("labels", [("ENTAILMENT", "b"), ("not_entailment", " Entailment ")])
@@ -117,23 +122,24 @@ def test_a_model_without_a_trained_head_is_refused(tmp_path: Path, classifier: P
     config = json.loads((tmp_path / "config.json").read_text())
     config["id2label"] = dict(enumerate(LABELS))
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ModelError, match="not a whole BertForSequenceClassification"):
+    with pytest.raises(ModelError, match="not a complete BertForSequenceClassification"):
         Entailment(str(tmp_path))
 
 
 def test_a_rewrite_does_not_depend_on_its_batch(nli: Entailment) -> None:
     rewrites = [PARAPHRASE, "Short one.", UNRELATED, SOURCE, "Boats!"]
-    together = nli(make_batch(rewrites))[0]
+    together = nli(make_batch(rewrites)).values
     for name in nli.names:
-        alone = [nli(make_batch([rewrite]))[0][name][0] for rewrite in rewrites]
+        alone = [nli(make_batch([rewrite])).values[name][0] for rewrite in rewrites]
         np.testing.assert_allclose(together[name], alone, atol=1e-5)
-        backwards = nli(make_batch(rewrites[::-1]))[0][name][::-1]
+        backwards = nli(make_batch(rewrites[::-1])).values[name][::-1]
         np.testing.assert_allclose(together[name], backwards, atol=1e-5)
 
 
 def test_nothing_to_read_is_a_failure(nli: Entailment) -> None:
-    values, failures = nli(make_batch([PARAPHRASE, " … ", ""]))
-    assert np.isfinite(values["nli_forward"]).tolist() == [True, False, False]
+    measured = nli(make_batch([PARAPHRASE, " … ", ""]))
+    failures = measured.failures
+    assert np.isfinite(measured.values["nli-forward"]).tolist() == [True, False, False]
     assert sorted((f.index, f.owner, f.kind) for f in failures) == [
         (i, name, "no-text") for i in (1, 2) for name in sorted(nli.names, reverse=True)[::-1]
     ]
@@ -157,26 +163,29 @@ def test_a_long_premise_is_read_whole_in_parts_that_fit(tmp_path: Path) -> None:
         instruction="",
     )
     best = max(p_entailment(tmp_path, part, "The cat slept.") for part, _ in questions[0])
-    assert nli(batch)[0]["nli_forward"][0] == pytest.approx(best, abs=1e-5)
+    assert nli(batch).values["nli-forward"][0] == pytest.approx(best, abs=1e-5)
 
 
 def test_a_hypothesis_beyond_all_limits_is_cut_not_refused(tmp_path: Path) -> None:
     nli = Entailment(str(save_classifier(tmp_path, positions=64)))
-    values, failures = nli(make_batch(["x" * 500, "word " * 300], "y" * 500))
-    assert failures == []
-    assert all(np.isfinite(column).all() for column in values.values())
+    measured = nli(make_batch(["x" * 500, "word " * 300], "y" * 500))
+    assert measured.failures == ()
+    assert all(np.isfinite(column).all() for column in measured.values.values())
 
 
-def test_it_is_measured_when_it_is_asked_for(classifier: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_measured_when_it_is_asked_for(classifier: Path, prl_registry: Callable[..., Registry]) -> None:
+    registry = prl_registry(entailment=entailment, rewards=output_format)
     recipe = Recipe.model_validate({"rewards": [{"name": "format"}]})
-    monkeypatch.setattr("paraphrase_rl.evaluation.quality.load_encoder", lambda *_: None)
-    monkeypatch.setattr("paraphrase_rl.evaluation.quality.shared_language_model", _no_model)
-    measures = build_quality(recipe, Context(), nli=str(classifier))
-    assert {"nli_forward", "nli_backward"} <= set(measures.names)
-    assert measures.provenance["entailment"].startswith(f"{classifier}@sha256:")
+    assert choose_metrics(recipe, registry) == []
+    recipe = with_metric_options(recipe, registry, "entailment", model=str(classifier))
+    chosen = choose_metrics(recipe, registry)
+    assert [metric.column for metric in chosen] == ["nli_backward", "nli_forward"]
+    measure = build_quality(chosen, registry, Context())
+    source = make_batch([PARAPHRASE]).sources
+    values, failures = measure(source, [Rewrite(text=PARAPHRASE)], "")
+    assert failures == []
+    expected = Entailment(str(classifier))(make_batch([PARAPHRASE])).values
+    assert values["nli_forward"] == pytest.approx(expected["nli-forward"], abs=1e-6)
+    gone = with_metric_options(recipe, registry, "entailment", model=str(classifier / "nothing"))
     with pytest.raises(ModelError):
-        build_quality(recipe, Context(), nli=str(classifier / "nothing"))
-
-
-def _no_model(*_: object) -> None:
-    raise ModelError("not here")
+        build_quality(choose_metrics(gone, registry), registry, Context())

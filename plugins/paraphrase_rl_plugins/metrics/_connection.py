@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.errors import MissingDependencyError
-
 if TYPE_CHECKING:
     import httpx
 
@@ -47,18 +45,11 @@ class Connection:
         key: sent as a bearer token; empty = none.
         timeout: seconds that the service may be silent, or take over an answer.
         retries: further attempts after one that met a busy, slow or unreachable service.
-
-    Raises:
-        MissingDependencyError: without httpx.
     """
 
     def __init__(self, url: str, key: str, timeout: float, retries: int) -> None:
-        try:
-            import httpx
-        except ImportError as error:
-            raise MissingDependencyError(
-                "asking a judge needs httpx, which is not installed", "pip install 'paraphrase-rl[evaluate]'"
-            ) from error
+        import httpx
+
         self._client = httpx.Client(
             headers={"Authorization": f"Bearer {key}"} if key else {}, timeout=timeout, follow_redirects=False
         )

@@ -1,4 +1,4 @@
-"""What must survive a rewrite whatever else changes: numbers, names and negations, found by rule in English text.
+"""Names and negations in English text, found by rule, and what a rewrite preserves of such facts and adds to them.
 
 An item is demanded only where it is certain, and found wherever it may be, so that a doubt never counts as damage:
 "one" in the rewrite keeps the source's "1", a name at the start of a sentence keeps the source's name.
@@ -10,7 +10,6 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterator
 
-from paraphrase_rl.evaluation.quality_numbers import numbers
 from paraphrase_rl.text.sentences import sentence_ends
 
 Found = tuple[frozenset[Hashable], frozenset[Hashable]]
@@ -73,20 +72,6 @@ def added(find: Callable[[str], Found]) -> Callable[[str, str], float]:
 
     return measure
 
-
-def negations_kept(source: str, rewrite: str) -> float:
-    """The rewrite's negations over the source's, at most 1; NaN where the source has none."""
-    wanted = negations(source)
-    return min(negations(rewrite), wanted) / wanted if wanted else math.nan
-
-
-def negations_added(source: str, rewrite: str) -> float:
-    """How many more negations the rewrite has than the source, at least 0."""
-    return float(max(0, negations(rewrite) - negations(source)))
-
-
-numbers_kept, numbers_added = kept(numbers), added(numbers)
-names_kept, names_added = kept(names), added(names)
 
 _Words = list[tuple[re.Match[str], str]]
 

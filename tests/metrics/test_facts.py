@@ -8,18 +8,11 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
-from paraphrase_rl.evaluation.quality_facts import (
-    names,
-    names_added,
-    names_kept,
-    negations,
-    negations_added,
-    negations_kept,
-    numbers_added,
-    numbers_kept,
-)
-from paraphrase_rl.evaluation.quality_numbers import numbers
+from paraphrase_rl_plugins.metrics._facts import names, negations
+from paraphrase_rl_plugins.metrics._numbers import numbers
+from paraphrase_rl_plugins.metrics.names import names_added, names_kept
+from paraphrase_rl_plugins.metrics.negations import negations_added, negations_kept
+from paraphrase_rl_plugins.metrics.numbers import numbers_added, numbers_kept
 
 UP_TO_19 = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "

@@ -7,22 +7,27 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import numpy as np
 import pytest
+from paraphrase_rl_plugins.metrics import _connection
+from paraphrase_rl_plugins.metrics import judge as judge_plugin
+from paraphrase_rl_plugins.metrics._connection import UNANSWERED, NoAnswer
+from paraphrase_rl_plugins.metrics.judge import PROMPT, Judge, JudgeOptions, Marks, parse
+from paraphrase_rl_plugins.rewards import output_format
 
-from paraphrase_rl.errors import UsageError
-from paraphrase_rl.evaluation import quality_connection
-from paraphrase_rl.evaluation.quality import METRICS, build_quality
-from paraphrase_rl.evaluation.quality_connection import UNANSWERED, NoAnswer
-from paraphrase_rl.evaluation.quality_judge import PROMPT, Judge, JudgeSettings, Marks, parse
+from paraphrase_rl.errors import RecipeError, UsageError
+from paraphrase_rl.evaluation.quality import build_quality, choose_metrics, with_metric_options
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.types import Document, Failure, FloatArray, Measurements, RewardBatch, Rewrite
 from tests.rewards.samples import make_batch
 
+RECIPE = Recipe.model_validate({"rewards": [{"name": "format"}]})
 KEY = "sk-Secret.0123456789+/="
 HANG_UP, DRIP = 0, "X-Drip"
 TRUNCATED = {"Content-Length": "9999"}
@@ -90,7 +95,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quality_connection, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(_connection, "FIRST_WAIT", 0.01)
     monkeypatch.setenv("JUDGE_KEY", f" {KEY}\n")
 
 
@@ -110,16 +115,24 @@ def serve() -> Iterator[Callable[[Callable[[str, int], Reply]], Server]]:
         server.server_close()
 
 
-def judge(server: Server, **settings: Any) -> Judge:
-    return Judge(JudgeSettings(**{"base_url": server.url, "model": "m", "key_env": "JUDGE_KEY"} | settings))
+class Asked(Judge):
+    """A judge whose answer comes as a pair."""
+
+    def __call__(self, batch: RewardBatch) -> tuple[Mapping[str, FloatArray], list[Failure]]:  # type: ignore[override]
+        found: Measurements = super().__call__(batch)
+        return found.values, list(found.failures)
+
+
+def judge(server: Server, **options: Any) -> Asked:
+    return Asked(JudgeOptions(**{"base_url": server.url, "model": "m", "key_env": "JUDGE_KEY"} | options))
 
 
 def test_marks_come_from_the_judge_and_it_is_told_what_is_published(serve: Any) -> None:
     server = serve(lambda rewrite, attempt: marks(len(rewrite), 5))
     values, failures = judge(server, concurrency=2)(make_batch(["a", "ccc", "bb", "ccc"], 'say "5"'))
     assert failures == []
-    assert values["judge_meaning"].tolist() == [1.0, 3.0, 2.0, 3.0]
-    assert values["judge_quality"].tolist() == [5.0] * 4
+    assert values["judge-meaning"].tolist() == [1.0, 3.0, 2.0, 3.0]
+    assert values["judge-quality"].tolist() == [5.0] * 4
     assert server.attempts == {"a": 1, "bb": 1, "ccc": 1}  # the same pair is asked about once
     for path, headers, body in server.seen:
         assert path == "/v1/chat/completions"
@@ -155,17 +168,17 @@ def test_a_busy_service_is_asked_again(serve: Any, fault: Reply) -> None:
     server = serve(lambda rewrite, attempt: marks(4, 3) if attempt == 2 else fault)
     values, failures = judge(server, retries=2)(make_batch(["a", "b"]))
     assert failures == []
-    assert values["judge_meaning"].tolist() == [4.0, 4.0]
+    assert values["judge-meaning"].tolist() == [4.0, 4.0]
     assert server.attempts == {"a": 3, "b": 3}
 
 
 def test_a_service_that_stays_busy_is_a_failure(serve: Any) -> None:
     server = serve(lambda rewrite, attempt: marks(4, 3) if rewrite == "a" else (500, {}, "out of order"))
     values, failures = judge(server, retries=1)(make_batch(["a", "b"]))
-    np.testing.assert_array_equal(values["judge_quality"], [3.0, np.nan])
+    np.testing.assert_array_equal(values["judge-quality"], [3.0, np.nan])
     assert [(f.index, f.owner, f.kind, f.message) for f in failures] == [
-        (1, "judge_meaning", "busy", "HTTP 500: out of order"),
-        (1, "judge_quality", "busy", "HTTP 500: out of order"),
+        (1, "judge-meaning", "busy", "HTTP 500: out of order"),
+        (1, "judge-quality", "busy", "HTTP 500: out of order"),
     ]
     assert server.attempts["b"] == 2
 
@@ -184,7 +197,7 @@ def test_a_slow_service_is_not_waited_for(serve: Any) -> None:
         return marks(2, 2)
 
     values, failures = judge(serve(slowly), timeout=0.3)(make_batch(["a"]))
-    assert (values["judge_meaning"].tolist(), failures) == ([2.0], [])
+    assert (values["judge-meaning"].tolist(), failures) == ([2.0], [])
     _, failures = judge(serve(slowly), timeout=0.2, retries=0)(make_batch(["a"]))
     assert {(f.kind, f.message) for f in failures} == {("timeout", "no answer within 0.2 s")}
 
@@ -218,7 +231,7 @@ Sure! {"meaning": 5, "quality": 5}
 def test_anything_but_the_two_marks_is_a_failure(serve: Any, content: object) -> None:
     server = serve(lambda rewrite, attempt: completion(content))
     values, failures = judge(server)(make_batch(["a"]))
-    assert np.isnan(values["judge_meaning"]).all()
+    assert np.isnan(values["judge-meaning"]).all()
     assert [f.kind for f in failures] == ["unreadable", "unreadable"]
     assert server.attempts == {"a": 1}
 
@@ -248,7 +261,7 @@ def test_a_refusal_that_holds_for_all_is_met_once(serve: Any, status: int) -> No
 def test_a_refusal_of_one_text_costs_that_text(serve: Any) -> None:
     server = serve(lambda rewrite, attempt: (400, {}, "too long") if rewrite == "a" else marks(5, 5))
     values, failures = judge(server, concurrency=1)(make_batch(["a", "b"]))
-    np.testing.assert_array_equal(values["judge_meaning"], [np.nan, 5.0])
+    np.testing.assert_array_equal(values["judge-meaning"], [np.nan, 5.0])
     assert {f.kind for f in failures} == {"refused"}
     assert server.attempts["a"] == 1
 
@@ -271,9 +284,8 @@ def test_a_dead_service_is_given_up(serve: Any) -> None:
 
 
 def test_nobody_there() -> None:
-    settings = JudgeSettings(base_url="http://127.0.0.1:9/v1", model="m", retries=0)
-    _, failures = Judge(settings)(make_batch(["a"]))
-    assert {f.kind for f in failures} == {"unreachable"}
+    options = JudgeOptions(base_url="http://127.0.0.1:9/v1", model="m", retries=0)
+    assert {f.kind for f in Judge(options)(make_batch(["a"])).failures} == {"unreachable"}
 
 
 def test_an_endless_answer_is_refused(serve: Any) -> None:
@@ -299,14 +311,14 @@ def test_an_interrupt_ends_it_soon(serve: Any, monkeypatch: pytest.MonkeyPatch) 
     def interrupted(question: object) -> None:
         raise KeyboardInterrupt
 
-    pool_map = quality_connection.Connection.post
+    pool_map = _connection.Connection.post
     calls = Counter[str]()
 
     def post(self: Any, question: Any) -> Any:
         calls["post"] += 1
         return interrupted(question) if calls["post"] == 1 else pool_map(self, question)
 
-    monkeypatch.setattr(quality_connection.Connection, "post", post)
+    monkeypatch.setattr(_connection.Connection, "post", post)
     start = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         asked(make_batch(list("abcd")))
@@ -325,7 +337,7 @@ def test_the_key_is_in_no_message_log_or_record(serve: Any, caplog: pytest.LogCa
     asked = judge(serve(lambda rewrite, attempt: replies[rewrite]), retries=1)
     _, failures = asked(make_batch(list("abc")))
     said = [f.message for f in failures] + [str(vars(record)) for record in caplog.records]
-    said += [repr(asked.provenance), repr(asked._settings), caplog.text]
+    said += [repr(asked._options), caplog.text]
     assert len(failures) == 6
     assert not [text for text in said if KEY in text or KEY[3:12] in text]
 
@@ -339,14 +351,14 @@ def test_a_missing_key_is_said_before_anything_is_asked(
     else:
         monkeypatch.setenv("JUDGE_KEY", value)
     with pytest.raises(UsageError, match="JUDGE_KEY") as caught:
-        Judge(JudgeSettings(base_url="http://localhost/v1", model="m", key_env="JUDGE_KEY"))
+        Judge(JudgeOptions(base_url="http://localhost/v1", model="m", key_env="JUDGE_KEY"))
     assert "export JUDGE_KEY" in caught.value.hint
 
 
 def test_what_is_no_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUDGE_KEY", "sk-one\nsk-two")
     with pytest.raises(UsageError) as caught:
-        Judge(JudgeSettings(base_url="http://localhost/v1", model="m", key_env="JUDGE_KEY"))
+        Judge(JudgeOptions(base_url="http://localhost/v1", model="m", key_env="JUDGE_KEY"))
     assert "sk-" not in caught.value.one_line
 
 
@@ -354,16 +366,22 @@ def test_what_is_no_key_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     "url",
     ["localhost:8000", "ftp://host/v1", "http://", "", "http://me:pass@host/v1", "http://host/v1?key=pass@"],
 )
-def test_an_address_that_is_none(url: str) -> None:
-    with pytest.raises(UsageError, match="address") as caught:
-        JudgeSettings(base_url=url, model="m")
+def test_an_address_that_is_none(url: str, prl_registry: Callable[..., Registry]) -> None:
+    recipe = Recipe.model_validate(
+        {
+            "rewards": [{"name": "format"}],
+            "metrics": [{"name": "judge-meaning", "options": {"base_url": url, "model": "m"}}],
+        }
+    )
+    with pytest.raises(RecipeError, match="address") as caught:
+        choose_metrics(recipe, prl_registry(judge=judge_plugin, rewards=output_format))
     assert "pass@" not in caught.value.one_line
 
 
 def test_numbers_that_make_no_sense() -> None:
     for wrong in ({"timeout": 0}, {"retries": -1}, {"concurrency": 0}):
-        with pytest.raises(UsageError):
-            JudgeSettings(base_url="http://localhost/v1", model="m", **wrong)  # type: ignore[arg-type]
+        with pytest.raises(ValueError):
+            JudgeOptions(base_url="http://localhost/v1", model="m", **wrong)  # type: ignore[arg-type]
 
 
 def test_an_empty_rewrite_is_not_judged(serve: Any) -> None:
@@ -373,14 +391,24 @@ def test_an_empty_rewrite_is_not_judged(serve: Any) -> None:
     assert server.seen == []
 
 
-def test_it_is_asked_when_it_is_wanted(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(*_: object) -> None:
-        raise UsageError("not in this test")
-
-    monkeypatch.setattr("paraphrase_rl.evaluation.quality.load_encoder", absent)
-    monkeypatch.setattr("paraphrase_rl.evaluation.quality.shared_language_model", absent)
+def test_one_question_gives_both_marks_where_it_is_wanted(
+    serve: Any, prl_registry: Callable[..., Registry]
+) -> None:
+    registry = prl_registry(judge=judge_plugin, rewards=output_format)
+    assert choose_metrics(RECIPE, registry) == []
     server = serve(lambda rewrite, attempt: marks(5, 4))
-    settings = JudgeSettings(base_url=server.url, model="m")
-    measures = build_quality(Recipe(), Context(), judge=settings)
-    assert {"judge_meaning", "judge_quality"} <= set(measures.names) <= set(METRICS)
-    assert measures.provenance["judge"].startswith(f"m at 127.0.0.1:{server.server_port}, prompt sha256:")
+    recipe = with_metric_options(
+        RECIPE, registry, "judge", base_url=server.url, model="m", key_env="JUDGE_KEY"
+    )
+    chosen = choose_metrics(recipe, registry)
+    assert [metric.info().options for metric in chosen] == [
+        {"base_url": server.url, "model": "m", "temperature": 0.0}
+    ] * 2  # the key's variable, waits and retries change no mark
+    measure = build_quality(chosen, registry, Context())
+    values, failures = measure([Document(id="a", text="x")], [Rewrite(text="y")], "")
+    assert failures == []
+    assert {name: column.tolist() for name, column in values.items()} == {
+        "judge_meaning": [5.0],
+        "judge_quality": [4.0],
+    }
+    assert len(server.seen) == 1

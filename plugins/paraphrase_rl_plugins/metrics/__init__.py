@@ -1,0 +1,1 @@
+"""Quality metrics, one file each (those that are computed together share one)."""

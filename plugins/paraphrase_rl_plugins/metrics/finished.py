@@ -1,0 +1,31 @@
+"""Metric: the rewriter ended the text itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin.specs import MetricSpec
+from paraphrase_rl.types import Measurements, RewardBatch
+
+NAME = "finished"
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name=NAME,
+            summary="1 where the rewriter ended the text itself, 0 where it was cut",
+            factory=lambda options, context: finished,  # noqa: ARG005 - the factory's signature
+            better="higher",
+            range=(0.0, 1.0),
+        )
+    ]
+
+
+def finished(batch: RewardBatch) -> Measurements:
+    """1 where the rewriter ended the text by itself, else 0."""
+    return Measurements({NAME: np.array(batch.finished, dtype=np.float64)})

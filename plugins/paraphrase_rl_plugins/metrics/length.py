@@ -1,0 +1,33 @@
+"""Metric: how long the rewrite is beside its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin.specs import Context, MetricSpec, NoOptions
+from paraphrase_rl_plugins.metrics._pairwise import Pairwise, word_count
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name="length-ratio",
+            summary="words of the rewrite over words of the source",
+            factory=build,
+            role="length",
+            better=None,
+            range=(0.0, float("inf")),
+        )
+    ]
+
+
+def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
+    """The factory."""
+    return Pairwise(length_ratio=length_ratio)
+
+
+def length_ratio(source: str, rewrite: str) -> float:
+    """Words of the rewrite over words of the source; a word is what white space separates."""
+    return len(rewrite.split()) / word_count(source)

