@@ -33,8 +33,7 @@ class ChosenMetric:
     Attributes:
         spec: what it says of itself.
         entry: where it comes from.
-        column: its name in the results; ``distribution/name`` with underscores where another plug-in has the
-            name before it.
+        name: what the registry knows it by: its own, or ``distribution/name`` where that means another one.
         options: validated.
         given: as :meth:`paraphrase_rl.plugin.registry.Registry.build` takes them.
         asked_for: the recipe names it, so it must work.
@@ -42,10 +41,15 @@ class ChosenMetric:
 
     spec: MetricSpec
     entry: Entry
-    column: str
+    name: str
     options: Options
     given: Mapping[str, object]
     asked_for: bool
+
+    @property
+    def column(self) -> str:
+        """Its name in the results."""
+        return self.name.replace("-", "_")
 
     def info(self) -> MetricInfo:
         """What the results say of it."""
@@ -87,13 +91,14 @@ def choose_metrics(recipe: Recipe, registry: Registry) -> list[ChosenMetric]:
         if entry.full_name not in named and not required <= given.keys():
             continue
         namesakes = [other for other in entries if other.spec.name == spec.name]
-        plain = [other for other in namesakes if other.plugin.bundled] or namesakes
+        namesakes = [other for other in namesakes if other.plugin.bundled] or namesakes
+        name = spec.name if namesakes == [entry] else entry.full_name
         found.append(
             ChosenMetric(
                 spec=spec,
                 entry=entry,
-                column=spec.column if plain == [entry] else entry.full_name.replace("-", "_"),
-                options=registry.options("metrics", entry.full_name, given),
+                name=name,
+                options=registry.options("metrics", name, given),
                 given=given,
                 asked_for=entry.full_name in named,
             )
@@ -228,7 +233,7 @@ def build_quality(chosen: Sequence[ChosenMetric], registry: Registry, context: C
         together.setdefault((metric.entry.plugin.name, metric.spec.factory, options), []).append(metric)
     parts = [
         Part(
-            metrics[0].entry.origin(metrics[0].entry.full_name),
+            metrics[0].entry.origin(metrics[0].name),
             _built(metrics, registry, context),
             {metric.spec.name: metric.spec for metric in metrics},
             {metric.spec.name: metric.column for metric in metrics},
@@ -241,7 +246,7 @@ def build_quality(chosen: Sequence[ChosenMetric], registry: Registry, context: C
 def _built(metrics: Sequence[ChosenMetric], registry: Registry, context: Context) -> Call:
     first = metrics[0]
     try:
-        built: Metric = registry.build("metrics", first.entry.full_name, first.given, context)
+        built: Metric = registry.build("metrics", first.name, first.given, context)
     except PrlError as error:
         if any(metric.asked_for for metric in metrics):
             raise

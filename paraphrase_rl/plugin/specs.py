@@ -186,11 +186,6 @@ class MetricSpec(ComponentSpec):
     range: tuple[float, float]
     needs: str = ""
 
-    @property
-    def column(self) -> str:
-        """Its name in results and tables: the name with underscores."""
-        return self.name.replace("-", "_")
-
 
 @dataclass(frozen=True, kw_only=True)
 class RewriterSpec(ComponentSpec):

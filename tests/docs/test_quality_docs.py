@@ -32,7 +32,14 @@ SECTION = PAGE.partition("\n## Quality\n")[2].partition("\n## ")[0]
 def row(metric: MetricSpec) -> str:
     low, high = metric.range
     interval = f"[{low:g}, ∞)" if np.isinf(high) else f"[{low:g}, {high:g}]"
-    cells = (f"`{metric.column}`", metric.role, metric.summary, metric.better or "", interval, metric.needs)
+    cells = (
+        f"`{metric.name.replace('-', '_')}`",
+        metric.role,
+        metric.summary,
+        metric.better or "",
+        interval,
+        metric.needs,
+    )
     return f"| {' | '.join(cells)} |"
 
 
