@@ -98,9 +98,12 @@ def evaluate(
     check_whole(samples, "samples", 1)
     check_whole(humans, "humans", 0)
     registry, report = registry_or_default(registry), reporter(progress)
-    settings = None if judge is None else JudgeSettings(**mapping_of(judge, "judge"))
     run, recipe = _run_and_recipe(run_or_recipe, set)
     recipe = select(recipe, components_of(rewriters), components_of(detectors), registry)
+    if nli is not None:
+        recipe = with_metric_options(recipe, registry, "entailment", model=nli)
+    if judge is not None:
+        recipe = with_metric_options(recipe, registry, "judge", **mapping_of(judge, "judge"))
     if every_checkpoint:
         if run is None:
             raise UsageError("checkpoints are of a run", "name its directory in place of the recipe")
