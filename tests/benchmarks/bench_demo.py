@@ -68,10 +68,10 @@ def page(runs: Path) -> str:
         + "".join(row(folder, seed) for seed, folder in folders.items())
         + f"\nThe mean total reward rose by more than its standard error in {learned} of {len(folders)} seeds. Terms\n"
         "other than format are means over valid rewrites, so before and after compare different sets.\n"
-        "The minutes are wall time; a quiet machine needs less, these runs had company.\n\n"
+        "The minutes are wall time; an idle machine needs less.\n\n"
         "What it learns in a dozen steps is mostly to rewrite at all: to answer with one excerpt of the right length\n"
-        "that keeps the meaning. Evasion takes longer. The rewrites of a 135M model after a dozen steps are no attack\n"
-        "worth fearing; they show that every part works.\n\n"
+        "that keeps the meaning. Evasion takes longer. The rewrites of a 135M model after a dozen steps are not a\n"
+        "serious attack; they show that every part works.\n\n"
         f"Seed 0 ends like this:\n\n```text\n{first.text(Path('runs/demo'))}\n```\n"
     )
 

@@ -17,7 +17,9 @@ from pydantic.fields import FieldInfo
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
-MARK = "<!-- from here on made from paraphrase_rl/recipe/schema.py by tests/docs/test_recipe_docs.py -->\n"
+MARK = (
+    "<!-- generated from here on from paraphrase_rl/recipe/schema.py by tests/docs/test_recipe_docs.py -->\n"
+)
 
 
 def default(field: FieldInfo) -> str:
