@@ -1,6 +1,8 @@
-"""``prl plugins``: what is installed, what it needs, what failed."""
+"""``prl plugins``: list components, show one, or show what failed."""
 
 from __future__ import annotations
+
+from typing import get_args
 
 import click
 
@@ -9,36 +11,49 @@ from paraphrase_rl.errors import PluginError
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.plugin.installed import Plugin
 from paraphrase_rl.plugin.registry import Entry, Registry, default_registry
+from paraphrase_rl.types import Kind
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _SPECIAL = (
     *("family", "direction", "role", "default_weight", "better", "range", "needs", "needs_run", "baseline"),
     "ignores",
 )
-"""What only some kinds of component say about themselves."""
+"""Fields that only some kinds of component have."""
 _COLUMNS = ("kind", "name", "plugin", "distribution", "version", "status", "summary")
 
 
 class _ListByDefault(click.Group):
-    """``prl plugins`` alone lists."""
+    """Makes ``prl plugins`` and ``prl plugins KIND`` list."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args or (args[0].startswith("-") and args[0] not in ctx.help_option_names):
+        is_option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        if not args or is_option or args[0] in KINDS:
             args = ["list", *args]
         return super().parse_args(ctx, args)
 
 
 @click.group(cls=_ListByDefault)
 def command() -> None:
-    """List plug-ins (list), show one (show NAME), or say what failed (failures)."""
+    """List components, of one KIND or all; show one (show NAME), or show what failed (failures).
+
+    \b
+    prl plugins              every component
+    prl plugins rewriters    one kind: detectors, rewards, rewriters, metrics, datasets, backends, commands
+    prl plugins show NAME    options, models, cost and licence of a component
+    prl plugins failures     plug-ins that failed, with tracebacks
+    """
 
 
 @command.command("list")
+@click.argument("kind", type=click.Choice(KINDS), required=False)
 @format_option
-def list_(format_: str) -> None:
-    """List every component, and every plug-in that is blocked or failed."""
+def list_(kind: Kind | None, format_: str) -> None:
+    """List the components of a KIND, or all of them and every plug-in that is blocked or failed."""
     registry = default_registry()
-    rows = [_row(entry, registry) for entry in registry.entries()]
-    rows += [_plugin_row(plugin) for plugin in registry.plugins.found if plugin.status != "loaded"]
+    rows = [_row(entry, registry) for entry in registry.entries(kind)]
+    if kind is None:
+        rows += [_plugin_row(plugin) for plugin in registry.plugins.found if plugin.status != "loaded"]
     emit(rows, format_=format_, schema="prl.plugins", columns=_COLUMNS)
     if failed := len({(failure.distribution, failure.plugin) for failure in registry.failures}):
         say(f"{failed} failed; see: prl plugins failures")
@@ -48,7 +63,7 @@ def list_(format_: str) -> None:
 @click.argument("name")
 @format_option
 def show(name: str, format_: str) -> None:
-    """Show all that is known of a component or plug-in called NAME."""
+    """Show everything about the component or plug-in NAME."""
     registry = default_registry()
     rows = [
         {**_row(entry, registry), **_details(entry)}
@@ -61,14 +76,14 @@ def show(name: str, format_: str) -> None:
         if plugin.is_called(name) and plugin.status != "loaded"
     ]
     if not rows:
-        raise PluginError(f"no component or plug-in is called {name!r}", suggestion(name, _known(registry)))
+        raise PluginError(f"no component or plug-in {name!r}", suggestion(name, _known(registry)))
     emit_records(rows, format_=format_, schema="prl.plugins.show")
 
 
 @command.command()
 @format_option
 def failures(format_: str) -> None:
-    """Show what went wrong with plug-ins, with tracebacks."""
+    """Show plug-ins that failed, with tracebacks."""
     rows = [
         {
             "plugin": failure.plugin,

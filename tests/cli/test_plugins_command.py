@@ -25,6 +25,19 @@ def test_alone_it_lists() -> None:
     assert starter["status"] == "ready"
 
 
+@pytest.mark.parametrize("kind", ["rewriters", "datasets"])
+def test_a_kind_lists_its_components_alone(kind: str) -> None:
+    found = rows(kind)
+    assert found == [row for row in rows() if row["kind"] == kind]
+    assert {"rewriters": "homoglyph", "datasets": "starter"}[kind] in {row["name"] for row in found}
+
+
+def test_a_kind_that_is_none_is_refused() -> None:
+    result = CliRunner().invoke(cli, ["plugins", "rewriterz"])
+    assert result.exit_code == 2
+    assert "rewriterz" in result.stderr
+
+
 @pytest.mark.parametrize("name", ["fluency", "paraphrase-rl/fluency"])
 def test_show_tells_all_of_a_component(name: str) -> None:
     (row,) = rows("show", name)
