@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -18,12 +18,9 @@ from paraphrase_rl.detection.calibration import (
 )
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import write_text
-from paraphrase_rl.plugin.protocols import Detector
+from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.types import Document, Failure, FloatArray, Scores
-
-if TYPE_CHECKING:
-    from paraphrase_rl.plugin.registry import Registry
 
 Combine = Literal["mean", "worst-case"]
 
@@ -161,7 +158,7 @@ class BuiltDetector:
 
 
 def build_detector(
-    registry: Registry,
+    registry: Components,
     context: Context,
     name: str,
     options: Mapping[str, Any],
@@ -275,7 +272,7 @@ def calibrate_combined(
 
 
 def load_ensemble(
-    path: Path, registry: Registry, context: Context, names: Collection[str] | None = None
+    path: Path, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
     """The ensemble of a calibration file, its detectors built again.
 
@@ -292,7 +289,7 @@ def load_ensemble(
 
 
 def build_ensemble(
-    saved: CalibrationSet, registry: Registry, context: Context, names: Collection[str] | None = None
+    saved: CalibrationSet, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
     """:func:`load_ensemble` of calibrations that are read already."""
     members = [
@@ -309,7 +306,7 @@ def build_ensemble(
     return CalibratedEnsemble(members, saved.combine, saved.combined if whole else None)
 
 
-def build_calibrated(calibration: Calibration, registry: Registry, context: Context) -> Detector:
+def build_calibrated(calibration: Calibration, registry: Components, context: Context) -> Detector:
     """The detector of a calibration, built again from its options.
 
     Raises:

@@ -24,11 +24,10 @@ from paraphrase_rl.detection.ensemble import (
 )
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError, one_line
-from paraphrase_rl.evaluation.cache import Cache, key_of
-from paraphrase_rl.evaluation.plan import Plan, held_out_of
+from paraphrase_rl.evaluation.cache import Cache
+from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import DetectorInfo
 from paraphrase_rl.evaluation.score_table import ScoreTable
-from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Component, Weighted
@@ -80,17 +79,15 @@ class Panel:
         return [*(column.info for column in self.columns), self.combined]
 
     @property
-    def ensemble_key(self) -> str:
-        """Digest of what the ensemble's P(AI) depends on; empty without an ensemble."""
+    def ensemble_identity(self) -> object:
+        """Plain data that says what the ensemble's P(AI) depends on; ``None`` without an ensemble."""
         if self.ensemble is None:
-            return ""
+            return None
         members = [
             (m.name, m.weight, m.calibration.options, m.calibration.provenance, m.calibration.probability)
             for m in self.ensemble.members
         ]
-        return key_of(
-            self.ensemble.combine, [(*plain, curve and curve.model_dump()) for *plain, curve in members]
-        )
+        return self.ensemble.combine, [(*plain, curve and curve.model_dump()) for *plain, curve in members]
 
     @property
     def calibrations(self) -> dict[str, Calibration]:
@@ -121,7 +118,9 @@ class Panel:
             ).write(path)
 
 
-def assemble(plan: Plan, registry: Registry, cache: Cache, report: Report) -> Panel:
+def assemble(
+    plan: Plan, held_out: Sequence[Component], context: Context, cache: Cache, report: Report
+) -> Panel:
     """Build the detectors, score the calibration texts, and calibrate.
 
     Those of a run keep its calibration; the others are calibrated on the same texts. What fails is a column with its
@@ -131,17 +130,13 @@ def assemble(plan: Plan, registry: Registry, cache: Cache, report: Report) -> Pa
         CalibrationError: the run's calibration cannot be read.
         EvaluationError: the texts are not those of the run's calibration.
     """
-    held_out, notes = held_out_of(plan.recipe, registry)
     documents = plan.corpus.select(split="calibration")
     described = CalibrationTexts.of(
         documents, source=plan.corpus.source, excerpt_words=plan.recipe.data.excerpt_words
     )
     saved = _calibration_of(plan.run, described)
-    context = Context(device=plan.device, run=plan.run)
-    columns = [
-        _build(entry, registry, context, trained_against=True, saved=saved) for entry in plan.recipe.detectors
-    ]
-    columns += [_build(entry, registry, context, trained_against=False, saved=None) for entry in held_out]
+    columns = [_build(entry, context, trained_against=True, saved=saved) for entry in plan.recipe.detectors]
+    columns += [_build(entry, context, trained_against=False, saved=None) for entry in held_out]
 
     documents = [d for d in documents if d.label is not None]
     built = [column.built for column in columns if column.built]
@@ -170,7 +165,6 @@ def assemble(plan: Plan, registry: Registry, cache: Cache, report: Report) -> Pa
         ensemble=ensemble,
         combined=DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=failure),
         notes=(
-            *notes,
             *(note for c in columns if c.of_run and (note := _disagreement(c, human))),
             *(ensemble.warnings() if ensemble is not None else ()),
         ),
@@ -195,7 +189,6 @@ def _calibration_of(run: Path | None, texts: CalibrationTexts) -> CalibrationSet
 
 def _build(
     entry: Component,
-    registry: Registry,
     context: Context,
     *,
     trained_against: bool,
@@ -206,10 +199,10 @@ def _build(
     weight = entry.weight if isinstance(entry, Weighted) and entry.weight is not None else 1.0
     try:
         if saved is None:
-            built = build_detector(registry, context, entry.name, entry.options, weight)
+            built = build_detector(context.components(), context, entry.name, entry.options, weight)
         else:
             calibration = saved.of(entry.name)
-            detector = build_calibrated(calibration, registry, context)
+            detector = build_calibrated(calibration, context.components(), context)
             built = BuiltDetector(
                 name=entry.name,
                 detector=detector,
@@ -222,7 +215,7 @@ def _build(
     except Exception as error:
         failure = one_line(error)
     try:
-        family = registry.spec("detectors", entry.name).family
+        family = context.components().spec("detectors", entry.name).family
     except PrlError:
         family = "unknown"
     info = DetectorInfo(

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 
-from paraphrase_rl.evaluation.cache import claimed, key_of
+from paraphrase_rl.evaluation.cache import claimed
 from paraphrase_rl.evaluation.detection_rates import detection_rates
 from paraphrase_rl.evaluation.false_positives import HumanTexts, false_positive_tables
 from paraphrase_rl.evaluation.panel import assemble
-from paraphrase_rl.evaluation.plan import Plan, versions
-from paraphrase_rl.evaluation.results import CLEAN, About, Results, RewriterInfo
+from paraphrase_rl.evaluation.plan import Plan, held_out_of
+from paraphrase_rl.evaluation.results import CLEAN, Results, RewriterInfo
 from paraphrase_rl.evaluation.rewrite_quality import Measured, Measurer, quality_table
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.rows import write_rows
@@ -41,11 +39,14 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         CalibrationError: the run has no calibration.
         RunError: the cache is damaged.
     """
-    started, clock = datetime.now(UTC), time.monotonic()
+    clock = time.monotonic()
     plan.check()
+    about = plan.about()
+    held_out, left_out = held_out_of(plan.recipe, registry)
     with claimed(plan.out) as cache:
-        panel = assemble(plan, registry, cache, report)
-        context = Context(device=plan.device, ensemble=panel.ensemble, run=plan.run)
+        context = Context(device=plan.device, run=plan.run, registry=registry)
+        panel = assemble(plan, held_out, context, cache, report)
+        context = replace(context, ensemble=panel.ensemble)
         measurer = Measurer(plan, registry, context, cache, report)
         if plan.recipe.metrics:
             measurer.build()  # what was asked for must work, and it is better said now than after the rewriting
@@ -54,8 +55,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         human = score_originals(plan.human, panel, "human texts")
         calibration = score_originals(plan.calibration, panel, "calibration humans")
 
-        context_key = key_of(plan.run_digest, panel.ensemble_key)
-        rewriting = Rewriting(registry, context, context_key, plan.seed, cache, report)
+        rewriting = Rewriting(context, (plan.run_digest, panel.ensemble_identity), plan.seed, cache, report)
         rewriters = [RewriterInfo(label=CLEAN, name=CLEAN)]
         attacked: list[Scored] = []
         attacked_humans: list[Scored] = []
@@ -86,9 +86,9 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         rates, gaps, missing = false_positive_tables(
             panel, human, treated, design, plan.recipe.acceptance.reference_group
         )
-        notes = [*plan.notes(), *panel.notes, *measurer.notes, *missing]
+        notes = (*about.notes, *left_out, *panel.notes, *measurer.notes, *missing)
         results = Results(
-            about=_about(plan, started, time.monotonic() - clock, notes),
+            about=about.model_copy(update={"notes": notes, "seconds": round(time.monotonic() - clock, 1)}),
             detectors=tuple(panel.infos),
             rewriters=tuple(rewriters),
             cells=tuple(cells),
@@ -106,25 +106,3 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         write_rows(plan.out, [original, human], attacked, attacked_humans, measured)
         results.write(plan.out)
     return results
-
-
-def _about(plan: Plan, started: datetime, seconds: float, notes: Sequence[str]) -> About:
-    groups = Counter(document.group for document in plan.human if document.group is not None)
-    return About(
-        run=str(plan.run) if plan.run is not None else None,
-        source=plan.corpus.source,
-        digest=plan.digest,
-        excerpt_words=plan.recipe.data.excerpt_words,
-        ai_texts=len(plan.ai),
-        human_texts=len(plan.human),
-        calibration_texts=len(plan.calibration),
-        groups=dict(sorted(groups.items())),
-        samples=plan.samples,
-        seed=plan.seed,
-        resamples=plan.resamples,
-        target_fpr=plan.recipe.calibration.target_fpr,
-        started=started.isoformat(timespec="seconds"),
-        seconds=round(seconds, 1),
-        versions=dict(versions()),
-        notes=tuple(notes),
-    )

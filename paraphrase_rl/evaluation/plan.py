@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import platform
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
-from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.evaluation.results import CLEAN, About
 from paraphrase_rl.files import sha256_file, sha256_texts
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
@@ -154,6 +155,28 @@ class Plan:
                 f"are of {', '.join(groups)}"
             )
         return found
+
+    def about(self) -> About:
+        """What the results say of the plan, with its notes; begun now."""
+        groups = Counter(document.group for document in self.human if document.group is not None)
+        return About(
+            run=str(self.run) if self.run is not None else None,
+            source=self.corpus.source,
+            digest=self.digest,
+            excerpt_words=self.recipe.data.excerpt_words,
+            ai_texts=len(self.ai),
+            human_texts=len(self.human),
+            calibration_texts=len(self.calibration),
+            groups=dict(sorted(groups.items())),
+            samples=self.samples,
+            seed=self.seed,
+            resamples=self.resamples,
+            target_fpr=self.recipe.calibration.target_fpr,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+            versions=dict(versions()),
+            notes=tuple(self.notes()),
+        )
 
 
 def lacks_run(attack: Attack, run: Path | None) -> bool:

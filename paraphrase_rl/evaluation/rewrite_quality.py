@@ -165,17 +165,16 @@ def quality_table(scored: Scored, measured: Sequence[Measured], weights: FloatAr
     """
     names = list(dict.fromkeys(name for row in measured for name in row.metrics))
     units = [scored.documents[row.document].id for row in scored.rows]
+    values = {
+        name: np.array([row.metrics.get(name) for row in measured], dtype=np.float64)  # None becomes NaN
+        for name in names
+    }
     return [
         Quality(
             rewriter=scored.rewriter,
             metric=name,
-            estimate=estimate_mean(_column(measured, name), units, weights[:, scored.positions]),
+            estimate=estimate_mean(values[name], units, weights[:, scored.positions]),
             failed=sum(name not in row.metrics or name in row.failed for row in measured),
         )
         for name in names
     ]
-
-
-def _column(measured: Sequence[Measured], name: str) -> FloatArray:
-    values = (row.metrics.get(name) for row in measured)
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)

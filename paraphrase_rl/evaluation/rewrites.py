@@ -11,7 +11,6 @@ from paraphrase_rl.evaluation.plan import label_of
 from paraphrase_rl.evaluation.results import RewriterInfo
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.plugin.protocols import Rewriter
-from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Pace, Report
 from paraphrase_rl.recipe.schema import Attack
@@ -26,17 +25,15 @@ class Rewriting:
     """What rewriters are run with.
 
     Attributes:
-        registry: where they come from.
-        context: what they are built with.
-        context_key: digest of what they could read there.
+        context: what they are built with, and where they come from.
+        depends_on: plain data that says what they could read there.
         seed: of the rewriting.
         cache: rewrites made before.
         report: shows a line.
     """
 
-    registry: Registry
     context: Context
-    context_key: str
+    depends_on: object
     seed: int
     cache: Cache
     report: Report
@@ -56,13 +53,17 @@ class Rewriting:
         """
         info = RewriterInfo(label=label_of(attack), name=attack.name, options=attack.options)
         try:
-            options = self.registry.options("rewriters", attack.name, attack.options).model_dump(mode="json")
+            options = (
+                self.context.components()
+                .options("rewriters", attack.name, attack.options)
+                .model_dump(mode="json")
+            )
         except PrlError as error:
             return _nothing(info, error, groups)
         made: list[list[Rewrites]] = []
         rewriter: Rewriter | None = None
         for documents, n in groups:
-            identity = (attack.name, options, self.context_key, self.seed, n)
+            identity = (attack.name, options, self.depends_on, self.seed, n)
             keys = [key_of(*identity, sha256_text(d.text)) for d in documents]
             saved = self.cache.get(keys)
             missing = {k: d.text for k, d in zip(keys, documents, strict=True) if k not in saved}
@@ -74,7 +75,7 @@ class Rewriting:
             }
             if missing:
                 try:
-                    rewriter = rewriter or self.registry.build(
+                    rewriter = rewriter or self.context.components().build(
                         "rewriters", attack.name, attack.options, self.context
                     )
                 except PrlError as error:

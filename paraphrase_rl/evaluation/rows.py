@@ -29,23 +29,18 @@ def write_rows(
     """
     documents = [document for scored in originals for document in scored.documents]
     keys = ("id", "text", "label", "group", "domain", "pair")
+    rewrites = (row for scored in (*attacked, *humans) for row in _rewrite_rows(scored))
+    scores = (row for scored in (*originals, *attacked, *humans) for row in _score_rows(scored))
+    quality = (
+        {**_where(scored, i), "metrics": row.metrics}
+        for scored in attacked
+        for i, row in enumerate(measured.get(scored.rewriter, ()))
+        if row.metrics
+    )
     write_jsonl(folder / "documents.jsonl", ({key: getattr(d, key) for key in keys} for d in documents))
-    write_jsonl(
-        folder / "rewrites.jsonl", (row for scored in (*attacked, *humans) for row in _rewrite_rows(scored))
-    )
-    write_jsonl(
-        folder / "scores.jsonl",
-        (row for scored in (*originals, *attacked, *humans) for row in _score_rows(scored)),
-    )
-    write_jsonl(
-        folder / "quality.jsonl",
-        (
-            {**_where(scored, i), "metrics": row.metrics}
-            for scored in attacked
-            for i, row in enumerate(measured.get(scored.rewriter, ()))
-            if row.metrics
-        ),
-    )
+    write_jsonl(folder / "rewrites.jsonl", rewrites)
+    write_jsonl(folder / "scores.jsonl", scores)
+    write_jsonl(folder / "quality.jsonl", quality)
 
 
 def _where(scored: Scored, i: int) -> dict[str, object]:

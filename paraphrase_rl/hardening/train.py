@@ -23,7 +23,7 @@ from paraphrase_rl.detection.ensemble import (
 )
 from paraphrase_rl.detection.trainable import trainer_of
 from paraphrase_rl.errors import EvaluationError
-from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed, key_of
+from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed
 from paraphrase_rl.evaluation.plan import Plan, label_of, versions
 from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewrites import Rewriting
@@ -167,9 +167,13 @@ class _Rewriter:
         self, plan: Plan, registry: Registry, before: CalibratedEnsemble, cache: Cache, report: Report
     ) -> None:
         self._rewriting = Rewriting(
-            registry=registry,
-            context=Context(device=plan.device, run=plan.run, ensemble=before if before.voting else None),
-            context_key=key_of(plan.run_digest, before.members[0].calibration.provenance),
+            context=Context(
+                device=plan.device,
+                run=plan.run,
+                ensemble=before if before.voting else None,
+                registry=registry,
+            ),
+            depends_on=(plan.run_digest, before.members[0].calibration.provenance),
             seed=plan.seed,
             cache=cache,
             report=report,
