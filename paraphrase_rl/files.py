@@ -22,13 +22,13 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,9})")
 
 
 def home() -> Path:
-    """Where converted models and calibrations are kept: ``$PRL_HOME``, else ``~/.cache/paraphrase-rl``."""
+    """Return the folder of converted models and calibrations: ``$PRL_HOME``, else ``~/.cache/paraphrase-rl``."""
     configured = os.environ.get("PRL_HOME")
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "paraphrase-rl"
 
 
 def fitted_folder(detector: str, configured: str | None = None) -> Path:
-    """Where ``prl fit DETECTOR`` writes, and a trained detector is loaded from.
+    """Return the folder that ``prl fit DETECTOR`` writes and a trained detector is loaded from.
 
     Args:
         detector: its name.

@@ -30,7 +30,7 @@ OnProgress = Callable[[Progress], None]
 
 
 class Report(Protocol):
-    """How work below the verbs says what it does."""
+    """Progress report: functions below the verbs call it with what they do."""
 
     def __call__(self, message: str, done: int | None = None, total: int | None = None) -> None:
         """Pass on a line, with how far the work is where that can be counted."""

@@ -1,4 +1,4 @@
-"""What passes between components: plain frozen records, no behaviour beyond validation."""
+"""Types that components exchange: plain frozen records, no behaviour beyond validation."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Why one item has no result. It travels beside the results and never costs the batch.
+    """Reason why one item has no result. It is returned with the results of the other items.
 
     Attributes:
         index: position of the item in the call.
@@ -157,7 +157,7 @@ class Measurements:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardBatch:
-    """What a reward rates and a metric measures: N rewrites, aligned lists of length N.
+    """Batch of N rewrites that a reward rates or a metric measures: aligned lists of length N.
 
     Attributes:
         sources: the document each rewrite was made from.

@@ -1,1 +1,1 @@
-"""Whether a trained rewriter is acceptable: criteria, verdict, and the choice of a checkpoint."""
+"""Acceptance of a trained rewriter: criteria, verdict, and the choice of a checkpoint."""

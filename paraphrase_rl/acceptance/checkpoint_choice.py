@@ -1,4 +1,4 @@
-"""Which checkpoint: the Pareto front of evasion and meaning, and the choice on it."""
+"""Choice of a checkpoint on the Pareto front of evasion and meaning."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Candidate(Record):
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Which points no other point dominates: at least as good in both figures and better in one.
+    """Find the points that no other point dominates: at least as good in both figures and better in one.
 
     Args:
         points: (evasion, similarity), higher = better. Equal points stay together; one with NaN is never on the front.

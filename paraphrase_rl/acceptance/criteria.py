@@ -35,7 +35,7 @@ class VerdictLine(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What is judged.
+    """Run, evaluation and checkpoint that a verdict is about.
 
     Attributes:
         step: of the policy judged, the last one that counts.
@@ -65,7 +65,7 @@ class Case:
 
     @property
     def unfinished(self) -> str:
-        """How far the run is and what to do; empty where the policy judged is whole."""
+        """State of an unfinished run and what to do; empty where the policy is final."""
         if self.whole:
             return ""
         history = self.history

@@ -1,4 +1,4 @@
-"""Whether a trained rewriter is acceptable: every criterion with its bound, value, interval and verdict.
+"""Verdict on a trained rewriter: every criterion with its bound, value, interval and verdict.
 
 The verdict of a line goes by its value; ``certain`` says whether the whole interval agrees. "Not measured" is a
 verdict of its own, and a run is accepted only when every line passes.
@@ -105,7 +105,7 @@ class Verdict(Tabular, Record):
 
     @classmethod
     def read(cls, run: Path) -> Verdict:
-        """What :meth:`write` wrote.
+        """Read what :meth:`write` wrote.
 
         Raises:
             EvaluationError: there is none, or it is damaged.

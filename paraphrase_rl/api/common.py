@@ -1,4 +1,4 @@
-"""What the verbs share."""
+"""Functions that the verbs share."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _component(name: object, options: object) -> Component:
 
 
 def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
-    """What was given, empty for ``None``; ``what`` is the name of the argument.
+    """Return the mapping that was given, empty for ``None``; ``what`` is the name of the argument.
 
     Raises:
         UsageError: no mapping.

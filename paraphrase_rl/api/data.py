@@ -132,7 +132,7 @@ def load_recipe(
 
 
 def corpus_of(data: DataSource | None, registry: Registry) -> Corpus:
-    """What :func:`load_data` makes of ``data``; a corpus is itself.
+    """Convert ``data`` as :func:`load_data` does; a corpus is returned as it is.
 
     Raises:
         PrlError: as there.

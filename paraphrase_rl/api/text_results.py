@@ -1,4 +1,4 @@
-"""What the verbs about texts return."""
+"""Results of the verbs about texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Verdict = Literal["flagged", "not flagged"]
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
-    """What one detector, or the ensemble of all, says of one text.
+    """Result of one detector, or of the ensemble, for one text.
 
     Attributes:
         id: of the text.
@@ -157,7 +157,7 @@ class FitResult(Table[FitRow]):
 
     @property
     def folder(self) -> Path:
-        """What the detector is loaded from."""
+        """Folder that the detector is loaded from."""
         return Path(self.rows[0].folder)
 
     @property

@@ -1,4 +1,4 @@
-"""What ``prl evaluate`` prints: the cells as a table; then quality, transfer, false positives and what failed."""
+"""Tables of ``prl evaluate``: cells, quality, transfer, false positives, failures."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError
 
 @dataclass
 class Session:
-    """What the global options say."""
+    """Values of the global options."""
 
     debug: bool = False
 

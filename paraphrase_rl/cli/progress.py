@@ -12,7 +12,7 @@ from paraphrase_rl.progress import OnProgress, Progress
 
 @contextmanager
 def shown_progress(task: str) -> Iterator[OnProgress]:
-    """What a verb's ``progress=`` takes to show lines, above a bar where stderr is a terminal.
+    """Build a verb's ``progress=`` that shows lines, with a bar where stderr is a terminal.
 
     Args:
         task: what the bar is called.

@@ -130,7 +130,7 @@ def recipe_of(
 
 
 def only(key: str, names: Sequence[str], listed: Mapping[str, Component]) -> str:
-    """What ``--set`` takes to leave a recipe's list at ``key`` with the components named.
+    """Build the ``--set`` that leaves only the given components in a recipe's list at ``key``.
 
     Args:
         listed: the recipe's own by name; one of them keeps its options, another has none.

@@ -1,1 +1,1 @@
-"""From the score of a detector to a decision: thresholds, P(AI), ensembles, and the bases of detectors."""
+"""Detection: thresholds, P(AI) and ensembles turn scores into decisions; bases of detectors."""

@@ -1,4 +1,4 @@
-"""What turns a detector's score into a decision and into P(AI), and the file that keeps it."""
+"""Calibration of detectors: thresholds and P(AI), and the file they are saved in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RECALIBRATE = "run `prl calibrate` again"
 
 
 def default_path() -> Path:
-    """Where `prl calibrate` writes and `prl score` reads when no file is named."""
+    """Return the file that `prl calibrate` writes and `prl score` reads by default."""
     return files.home() / "calibrations" / "default.json"
 
 
@@ -122,7 +122,7 @@ class Calibration(_Record):
         return self.probability(scores)
 
     def describe(self, target_fpr: float | None = None) -> str:
-        """What the threshold does to the calibration's human texts, on one line.
+        """Describe on one line how many of the calibration's human texts the threshold flags.
 
         Raises:
             CalibrationError: the rate was not calibrated.
@@ -135,7 +135,7 @@ class Calibration(_Record):
         )
 
     def warnings(self, target_fpr: float | None = None) -> list[str]:
-        """What a reader of this calibration must know, one line each."""
+        """Limits of this calibration, one line each."""
         point = self.point(target_fpr)
         found: list[str] = []
         if point.allowed == 0:
@@ -238,7 +238,7 @@ class CalibrationSet(_Record):
 
     @property
     def records(self) -> tuple[Calibration, ...]:
-        """Of each detector, and then of their combination where there are several."""
+        """Calibrations of all detectors, then of their combination where there are several."""
         several = self.combined is not None and len(self.calibrations) > 1
         return (*self.calibrations, self.combined) if several and self.combined else self.calibrations
 

@@ -1,4 +1,4 @@
-"""What a calibration achieves, one row a detector."""
+"""Rows of a calibration, one per detector."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class CalibrationRow:
 
 
 def saved_row(record: Calibration) -> CalibrationRow:
-    """What is known without scoring a text."""
+    """Build the row of a saved calibration, without scoring a text."""
     point = record.target
     return CalibrationRow(
         detector=record.detector,

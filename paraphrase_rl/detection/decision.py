@@ -18,7 +18,7 @@ FEW_WORDS = 50
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What one detector, or the ensemble, says of one text.
+    """Decision of one detector, or of the ensemble, on one text.
 
     Attributes:
         index: position of the text in the call.

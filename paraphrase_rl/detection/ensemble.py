@@ -105,13 +105,13 @@ class CalibratedEnsemble:
         return by_name, Scores(values, _all_failed(values, votes))
 
     def warnings(self) -> list[str]:
-        """What a reader of the results must know."""
+        """Limits of the calibrations, one line each."""
         records = [m.calibration for m in self.members] + ([self.combined] if self.combined else [])
         return [line for record in records for line in record.warnings()]
 
     @property
     def calibrations(self) -> CalibrationSet:
-        """What the detectors can be built from again, by :func:`build_ensemble`."""
+        """Calibrations that :func:`build_ensemble` can build the detectors from again."""
         return CalibrationSet(
             calibrations=tuple(m.calibration for m in self.members),
             weights=tuple(m.weight for m in self.members),

@@ -1,4 +1,4 @@
-"""From a score to P(AI): one logistic curve, rising always.
+"""P(AI) of a score by one logistic curve, which never falls.
 
 Platt's method (Platt 1999, "Probabilistic outputs for support vector machines"), with his smoothed targets.
 Two deviations: both classes weigh the same however many texts each has, so P(AI) assumes that a text is as
@@ -31,7 +31,7 @@ class ProbabilityMap(BaseModel):
 
     @property
     def has_power(self) -> bool:
-        """Whether the score tells AI from human texts at all."""
+        """True where AI texts score above human texts at all."""
         return self.slope > 0.0
 
     def __call__(self, scores: FloatArray) -> FloatArray:

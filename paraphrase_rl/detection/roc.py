@@ -1,4 +1,4 @@
-"""How well scores separate AI texts from human ones. Higher scores = more likely AI, everywhere."""
+"""AUROC: how well scores separate AI texts from human ones. Higher scores = more likely AI, everywhere."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ Fit = Callable[[Any, Any, Path], None]
 
 
 def trainer_of(registry: Registry, detector: str) -> Fit:
-    """What trains a detector. What it needs is installed.
+    """Return the function that trains a detector, after checking that its packages are installed.
 
     Raises:
         UsageError: it is not a trainable detector; the hint names those that are.

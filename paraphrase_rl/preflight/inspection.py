@@ -18,7 +18,7 @@ from paraphrase_rl.tables import Table
 
 @dataclass(frozen=True, repr=False)
 class Findings(Table[Check]):
-    """What was found of a recipe before it runs.
+    """Findings about a recipe before it runs.
 
     Attributes:
         recipe: what it is called.
@@ -37,19 +37,19 @@ class Findings(Table[Check]):
 
     @property
     def counts(self) -> str:
-        """How many there are of each level."""
+        """Number of findings of each level."""
         count = Counter(check.level for check in self.rows)
         return f"{count['error']} errors, {count['warning']} warnings, {count['note']} notes"
 
     @property
     def ok(self) -> bool:
-        """Whether the run can start: there is no error."""
+        """True where the run can start: there is no error."""
         return all(check.level != "error" for check in self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inspection:
-    """What was found.
+    """Findings with the recipe, its data and its cost.
 
     Attributes:
         checks: of the recipe.

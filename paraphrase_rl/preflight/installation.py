@@ -1,4 +1,4 @@
-"""Whether this installation works, and the line that mends what does not."""
+"""Checks of this installation, each with the command that fixes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which backend is meant, with its options: as asked for, or as a run recorded."""
+"""Choice of the backend and its options: as given, or as a run recorded them."""
 
 from __future__ import annotations
 

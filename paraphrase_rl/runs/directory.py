@@ -272,12 +272,12 @@ class RunDirectory:
 
     @property
     def unfinished(self) -> Path:
-        """Where a backend writes a checkpoint before it enters it; emptied when the run goes on."""
+        """Folder in which a backend writes a checkpoint before it is listed; emptied when the run is resumed."""
         return self.folder / "checkpoints" / ".unfinished"
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end: its final adapter is there, or at the service."""
+        """True where the run is complete: its final adapter exists, here or at the service."""
         return any(row["kind"] == "final" and is_there(self.folder, row) for row in ledger(self.folder))
 
     def add_checkpoint(
@@ -535,7 +535,7 @@ def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bo
 
 
 def is_running(folder: Path) -> bool:
-    """Whether a process is working in a run directory now."""
+    """Return whether a process is working in a run directory now."""
     try:
         lock = os.open(folder / ".lock", os.O_RDONLY)
     except OSError:
@@ -550,7 +550,7 @@ def is_running(folder: Path) -> bool:
 
 
 def has_expired(row: Mapping[str, Any]) -> bool:
-    """Whether a row of the ledger names a reference whose time at the service is over."""
+    """Return whether a row of the ledger has a reference that has expired at the service."""
     expires = row.get("expires")
     if expires is None:
         return False
@@ -559,5 +559,5 @@ def has_expired(row: Mapping[str, Any]) -> bool:
 
 
 def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
-    """Whether the checkpoint of a row of the ledger can still be had: its folder is there, or it has not expired."""
+    """Return whether the checkpoint of a row of the ledger exists: its folder is there, or it has not expired."""
     return not has_expired(row) if "reference" in row else place_of(folder, row).is_dir()

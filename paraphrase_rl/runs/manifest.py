@@ -1,4 +1,4 @@
-"""What a run depends on, written before its first step: enough to run it again and to compare it with another."""
+"""Manifest of a run: everything it depends on, written before its first step, to repeat and compare runs."""
 
 from __future__ import annotations
 

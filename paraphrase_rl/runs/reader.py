@@ -25,7 +25,7 @@ _MANIFEST = {"backend": str, "backend_options": dict, "data": dict, "models": di
 
 
 def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
-    """What a run was when it began.
+    """Read the manifest of a run.
 
     Args:
         run: its directory.
@@ -55,7 +55,7 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
 
 
 def recipe_file(run: Path) -> Path:
-    """Where the recipe of a run is.
+    """Return the recipe file of a run.
 
     Raises:
         RunError: there is no run.
@@ -114,7 +114,7 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
 
 
 def adapter_of(run: Path, row: Mapping[str, Any]) -> Path | str:
-    """What a backend's ``policy`` loads for a row of the ledger: a folder, or the service's sampler weights."""
+    """Return what a backend's ``policy`` loads for a row of the ledger: a folder, or sampler weights at the service."""
     return str(row.get("sampler") or row["reference"]) if "reference" in row else place_of(run, row)
 
 
@@ -136,7 +136,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """What a run directory holds.
+    """Contents of a run directory.
 
     Attributes:
         status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without a word.
@@ -169,7 +169,7 @@ class History:
 
 
 def read_history(folder: Path) -> History:
-    """What the directory of a run says.
+    """Read the directory of a run.
 
     Raises:
         RunError: there is no run, or one of its files is damaged.

@@ -126,7 +126,7 @@ class Run:
 
     @property
     def checkpoints(self) -> Checkpoints:
-        """What the ledger of the run lists."""
+        """Checkpoints listed in the ledger of the run."""
         return Checkpoints(self.history.checkpoints)
 
     @property

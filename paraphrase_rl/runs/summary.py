@@ -1,4 +1,4 @@
-"""What a run did to its held-out prompts: reward terms before and after, and rewrites beside their sources."""
+"""Summary of a run on its held-out prompts: reward terms before and after, and rewrites with their sources."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Summary(Table[TermChange]):
         return f"Mean total reward {self.gain:+.3f} (standard error of the change {self.gain_se:.3f})."
 
     def meta(self, folder: Path) -> dict[str, Any]:
-        """What stands beside the rows in JSON."""
+        """Fields of the JSON output besides the rows."""
         return {
             "run": str(folder),
             "gain": self.gain,
@@ -69,7 +69,7 @@ class Summary(Table[TermChange]):
         }
 
     def text(self, folder: Path) -> str:
-        """For a terminal."""
+        """Summary as text for a terminal."""
         import tabulate
 
         columns = {"term": "reward term", "before": f"before (step {self.first_step})"}

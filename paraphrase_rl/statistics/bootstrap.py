@@ -73,7 +73,7 @@ class Design:
 
 
 def units_of(documents: Sequence[Document]) -> list[str]:
-    """What is drawn as one: the pair of a document, or the document."""
+    """Units that are resampled together: the pair of a document, or the document."""
     return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
 
 

@@ -1,4 +1,4 @@
-"""Whom a detector wrongly accuses: false positive rates by group of writers, at one threshold for everybody.
+"""False positive rates by group of writers, at one threshold for all groups, and the gaps between them.
 
 The threshold is that of the calibration humans. Intervals resample the humans judged and the calibration humans
 together, and fix the threshold anew in each resample: a rate is only as certain as the threshold it is taken at.

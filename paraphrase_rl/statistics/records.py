@@ -1,4 +1,4 @@
-"""What results are made of, as kept in files: records, figures with their intervals, rates by group of writers."""
+"""Records that results consist of, as saved in files: figures with their intervals, rates by group of writers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def write_record(record: Record, path: Path) -> None:
 
 
 def read_record(kind: type[_Record], path: Path, missing: str, command: str) -> _Record:
-    """What :func:`write_record` wrote.
+    """Read what :func:`write_record` wrote.
 
     Args:
         kind: of the record.

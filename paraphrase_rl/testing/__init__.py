@@ -1,4 +1,4 @@
-"""What plug-in authors test with: contract classes to inherit from, and a fixture. Imported on use.
+"""Tests for plug-in authors: contract classes to inherit from, and a fixture. Imported on use.
 
 ::
 

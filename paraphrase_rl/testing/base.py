@@ -1,4 +1,4 @@
-"""What the contract classes share."""
+"""Base of the contract classes."""
 
 from __future__ import annotations
 

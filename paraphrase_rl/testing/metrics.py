@@ -46,7 +46,7 @@ class MetricContract(Contract):
         )
 
     def measure(self, batch: RewardBatch) -> Measurements:
-        """What the metric answers, its form checked."""
+        """Call the metric and check the form of its result."""
         found = self.metric()(batch)
         assert isinstance(found, Measurements), f"returned {type(found).__name__}, not Measurements"
         assert self.spec.name in found.values, f"{self.spec.name} is not among {sorted(found.values)}"

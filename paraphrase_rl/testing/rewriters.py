@@ -32,7 +32,7 @@ class RewriterContract(Contract):
         return rewriter
 
     def rewrites(self, texts: Sequence[str]) -> list[list[Rewrite] | Failure]:
-        """What the rewriter answers, one item a text."""
+        """Call the rewriter; one item per text."""
         found = self.rewriter().rewrite(texts, self.n, self.seed)
         assert isinstance(found, list), f"rewrite() returned {type(found).__name__}, not a list"
         assert len(found) == len(texts), f"{len(found)} items for {len(texts)} texts"

@@ -1,4 +1,4 @@
-"""What the recipe watches while it trains: rules over rows of ``metrics.jsonl``, replayable on a saved run.
+"""Monitors of a training: rules over rows of ``metrics.jsonl`` that can be replayed on a saved run.
 
 Never judge by the loss: it may rise. ``kl_sample_train`` is the health of the numerics, ``kl_reference`` the
 distance from the base model; they share no threshold.

@@ -7,12 +7,12 @@ from importlib.util import find_spec
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and reports: the only one, or the first of several."""
+    """Return whether this process writes and reports: the only one, or the first of several."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 def are_several() -> bool:
-    """Whether a launcher started this process, perhaps beside others."""
+    """Return whether a launcher started this process, possibly with others."""
     return "WORLD_SIZE" in os.environ
 
 

@@ -1,4 +1,4 @@
-"""What the policy is told, and in which order it meets the texts. The same on every backend."""
+"""Prompts of the policy and their order, the same on every backend."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _special_tokens(tokenizer: Any) -> set[str]:
 
 
 def prompt_order(n_prompts: int, training: Training) -> list[list[int]]:
-    """For each step the indices of its prompts.
+    """Choose the indices of the prompts of each step.
 
     Every epoch is a permutation that depends on the seed and the epoch alone, so a resumed run sees what an
     unbroken one would have seen.

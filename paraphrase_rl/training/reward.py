@@ -48,7 +48,7 @@ class WeightedReward:
 
     @property
     def prefix(self) -> str:
-        """Of the names of its details."""
+        """Prefix of the names of its details."""
         return self.stem or self.name.rpartition("/")[2].replace("-", "_")
 
 

@@ -1,4 +1,4 @@
-"""What the core hands a backend: prompts in their order, rating, advantages, records, evaluation.
+"""Session of a training, which a backend is given: prompts in order, rating, advantages, records, evaluation.
 
 A backend samples, computes log-probabilities and updates weights; everything here is the same on all of them.
 """
@@ -74,7 +74,7 @@ class TrainingSession:
 
     @property
     def unfinished(self) -> Path:
-        """Where a checkpoint is written until it is whole and entered."""
+        """Folder in which a checkpoint is written until it is complete and listed."""
         return self.directory.unfinished
 
     @property
@@ -84,7 +84,7 @@ class TrainingSession:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the final checkpoint is entered."""
+        """True where the final checkpoint is listed."""
         return any(row["kind"] == "final" for row in self.directory.rows("checkpoints.jsonl"))
 
     def conversation(self, document: Document) -> list[dict[str, str]]:

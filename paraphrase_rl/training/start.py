@@ -31,7 +31,7 @@ from paraphrase_rl.training.session import TrainingSession
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """What a training is started from.
+    """Inputs of the start of a training.
 
     Attributes:
         loaded: the recipe; that of the run where one is resumed.

@@ -1,4 +1,4 @@
-"""What happens around the steps of a training: records, evaluations, checkpoints, the stop after an interrupt."""
+"""Callback around the steps of a training: records, evaluations, checkpoints, the stop after an interrupt."""
 
 from __future__ import annotations
 

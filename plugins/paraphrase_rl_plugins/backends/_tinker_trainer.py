@@ -73,7 +73,7 @@ class TinkerTrainer:
 
     @property
     def chat(self) -> Chat:
-        """Of the model that is trained."""
+        """Tokenizer and chat template of the model that is trained."""
         return self.base.chat
 
     def train(self) -> TrainingResult:

@@ -86,7 +86,7 @@ class RecipeTrainer(GRPOTrainer):
             raise OSError(f"torch could not write a checkpoint: {error}".splitlines()[0]) from error
 
     def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
-        """As the Trainer's; a checkpoint whose state cannot be read is named before anything is set up."""
+        """Train as the Trainer does; a checkpoint whose state cannot be read is an error before anything is set up."""
         if resume_from_checkpoint is not None:
             with _readable(resume_from_checkpoint):
                 TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))

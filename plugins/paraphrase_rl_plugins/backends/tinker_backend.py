@@ -49,7 +49,7 @@ class TinkerOptions(Options):
 
 
 def check(recipe: Recipe) -> dict[str, str]:
-    """What the service does with a recipe's keys, by key.
+    """Describe what the service does with a recipe's keys, by key.
 
     Raises:
         RecipeError: a key it cannot honour, or there is no API key.

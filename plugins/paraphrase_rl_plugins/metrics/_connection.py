@@ -26,7 +26,7 @@ MOST_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Why a question has no answer.
+    """Reason why a question has no answer.
 
     Attributes:
         kind: ``refused``, ``busy``, ``timeout`` or ``unreachable``.

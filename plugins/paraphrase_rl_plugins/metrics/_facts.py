@@ -47,7 +47,7 @@ def names(text: str) -> Found:
 
 
 def negations(text: str) -> int:
-    """How many there are: not, n't, no, cannot, never, none, nobody, nothing, nowhere, neither, without.
+    """Count negations: not, n't, no, cannot, never, none, nobody, nothing, nowhere, neither, without.
 
     "nor" is left out, since it goes with another one, and so is "No." before a number.
     """
@@ -65,7 +65,7 @@ def kept(find: Callable[[str], Found]) -> Callable[[str, str], float]:
 
 
 def added(find: Callable[[str], Found]) -> Callable[[str, str], float]:
-    """How many certain items of the rewrite the source does not have."""
+    """Count the certain items of the rewrite that the source does not have."""
 
     def measure(source: str, rewrite: str) -> float:
         return float(len(find(rewrite)[0] - find(source)[1]))

@@ -112,7 +112,7 @@ class Entailment:
         return Measurements(values, tuple(failures))
 
     def questions(self, premise: str, hypothesis: str) -> Iterator[list[Pair]]:
-        """For each sentence of the hypothesis the pairs of which the best counts: one for each part of the premise."""
+        """Pairs for each sentence of the hypothesis, one per part of the premise; the best one counts."""
         special = self._tokenizer.num_special_tokens_to_add(pair=True)
         for sentence in _sentences(hypothesis):
             room = self.max_tokens - special - min(self._length(sentence), self.max_tokens // 2)

@@ -132,7 +132,7 @@ def build(options: JudgeOptions, context: Context) -> Judge:  # noqa: ARG001 - t
 
 
 class Marks(BaseModel):
-    """What a judge must answer, no more and no less."""
+    """Marks that a judge must answer with, no more and no less."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 

@@ -45,5 +45,5 @@ def negations_kept(source: str, rewrite: str) -> float:
 
 
 def negations_added(source: str, rewrite: str) -> float:
-    """How many more negations the rewrite has than the source, at least 0."""
+    """Count the negations that the rewrite has more than the source, at least 0."""
     return float(max(0, negations(rewrite) - negations(source)))
