@@ -7,13 +7,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.ensemble import build_detector, calibrate, load_ensemble
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
-from paraphrase_rl.errors import RunError
+from paraphrase_rl.errors import PluginError, RunError
 from paraphrase_rl.plugin.protocols import Backend
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
@@ -27,6 +27,9 @@ from paraphrase_rl.runs.reader import manifest_of
 from paraphrase_rl.training.processes import is_first
 from paraphrase_rl.training.reward import build_reward
 from paraphrase_rl.training.session import TrainingSession
+
+_Args = ParamSpec("_Args")
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +59,25 @@ class Start:
     stop_requested: Callable[[], bool]
 
 
+class _Callbacks:
+    """Calls to the caller. What one raises is the caller's own, not the fault of the backend it is called from."""
+
+    def __init__(self) -> None:
+        self.raised: BaseException | None = None
+
+    def remember(self, callback: Callable[_Args, _Answer]) -> Callable[_Args, _Answer]:
+        """The callback; what it raises is kept."""
+
+        def called(*args: _Args.args, **kwargs: _Args.kwargs) -> _Answer:
+            try:
+                return callback(*args, **kwargs)
+            except BaseException as error:
+                self.raised = error
+                raise
+
+        return called
+
+
 def train(start: Start, registry: Registry) -> str:
     """Check, calibrate and train. Of several processes the first one writes and reports.
 
@@ -70,6 +92,12 @@ def train(start: Start, registry: Registry) -> str:
     """
     if not is_first():
         start = replace(start, report=reporter(None))
+    callbacks = _Callbacks()
+    start = replace(
+        start,
+        report=callbacks.remember(start.report),
+        stop_requested=callbacks.remember(start.stop_requested),
+    )
     open_directory = RunDirectory.resume if start.resume else RunDirectory.create
     directory = open_directory(start.folder, writes=is_first())
     try:
@@ -84,6 +112,10 @@ def train(start: Start, registry: Registry) -> str:
         backend = registry.build("backends", on.name, on.options, Context(device=start.device))
         session = _prepare(start, registry, corpus, directory)
         return _carry_out(session, backend, registry)
+    except PluginError:
+        if callbacks.raised is not None:
+            raise callbacks.raised from None
+        raise
     finally:
         directory.close()
 
