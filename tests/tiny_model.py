@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import torch
@@ -23,9 +24,11 @@ SIZES = {
 }
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """One token a byte, and the markup of a chat."""
+def tokenizer(size: int = 0) -> PreTrainedTokenizerFast:
+    """One token a byte, and the markup of a chat; filled up to ``size`` with tokens that no text is made of."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = map("".join, itertools.product("aeioubcdfghjklmnprst", repeat=4))
+    alphabet += itertools.islice(words, max(0, size - len(alphabet) - 3))
     backend = Tokenizer(models.BPE(vocab={symbol: i + 3 for i, symbol in enumerate(alphabet)}, merges=[]))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     backend.decoder = decoders.ByteLevel()

@@ -9,13 +9,15 @@ import pytest
 import torch
 from paraphrase_rl_plugins.backends._sampler import (
     ATTEMPTS,
+    DecodingGraph,
     draw,
+    left_pad,
     ready_to_sample,
     sample_groups,
     uniform_noise,
 )
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, TopPLogitsWarper
+from transformers import AutoModelForCausalLM, DynamicCache, TopPLogitsWarper
 
 from paraphrase_rl.recipe.schema import Sampling
 
@@ -66,6 +68,26 @@ def test_rows_end_at_their_first_end_token(model) -> None:
         assert ends == ([len(one.ids) - 1] if one.finished else [])
         assert one.finished or len(one.ids) == 60
         assert len(one.ids) == len(one.logprobs)
+
+
+def test_the_step_a_gpu_records_is_the_usual_one(model) -> None:
+    ids, attention = left_pad(PROMPTS, 0, "cpu")
+    positions = (attention.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config)
+    assert DecodingGraph.fits(model)
+    with torch.no_grad():
+        model(input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=cache)
+        step = DecodingGraph(model, cache, attention, 3)
+        for tokens in torch.tensor([[50, 60, 70], [80, 90, 100], [110, 120, 130]]):
+            attention = torch.cat([attention, torch.ones_like(attention[:, :1])], 1)
+            position = attention.sum(1) - 1
+            usual = model(
+                input_ids=tokens[:, None],
+                attention_mask=attention,
+                position_ids=position[:, None],
+                past_key_values=cache,
+            )
+            assert torch.allclose(step.logits_after(tokens, position), usual.logits[:, -1], atol=1e-4)
 
 
 @pytest.mark.parametrize("top_p", [0.3, 0.9, 0.999])

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import DynamicCache
+from transformers import DynamicCache, StaticCache
+from transformers.cache_utils import StaticLayer
 
 from paraphrase_rl.recipe.schema import Sampling
 
@@ -22,6 +23,9 @@ ATTEMPTS = 6
 
 DROP_FINISHED_AT = 0.25
 """Share of finished rows at which they leave the batch; less often would waste compute, more often copies."""
+
+GRAPH_FROM = 8
+"""Tokens from which recording a decoding step on a GPU, for the price of two, pays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,10 @@ def sample_groups(
     position = positions[:, -1].repeat_interleave(group_size, 0) + 1
     noise = uniform_noise(keys, group_size, sampling.max_tokens).to(device)
     ends = torch.tensor(sorted(end_ids), device=device)
+    graph = None
+    if device.type == "cuda" and sampling.max_tokens >= GRAPH_FROM and DecodingGraph.fits(model):
+        graph = DecodingGraph(model, cache, attention, sampling.max_tokens)
+        cache = out = None
 
     rows = torch.arange(len(prompts) * group_size, device=device)
     alive = torch.ones_like(rows, dtype=torch.bool)
@@ -191,6 +199,10 @@ def sample_groups(
         alive = alive & ~ended
         if not alive.any() or step + 1 == sampling.max_tokens:
             break
+        if graph is not None:  # of a fixed shape: finished rows stay, and what they go on to say is not read
+            logits = graph.logits_after(tokens, position)
+            position = position + 1
+            continue
         if 1 - alive.float().mean().item() >= DROP_FINISHED_AT:
             keep = alive.nonzero()[:, 0]
             cache.batch_select_indices(keep)
@@ -207,6 +219,82 @@ def sample_groups(
         position = position + 1
         logits = out.logits[:, -1].float()
     return [Sampled(ids_, logprobs_, end) for (ids_, logprobs_), end in zip(results, finished, strict=True)]
+
+
+class DecodingGraph:
+    """A decoding step recorded as one CUDA graph.
+
+    A step is thousands of small kernels; Python takes many times longer to launch them than the card to run them.
+    On a CPU the same step runs unrecorded.
+
+    Args:
+        model: in evaluation mode, with the adapter it samples with, which must stay as it is.
+        cache: keys and values of the prompts, one row for each completion; copied.
+        attention: shape (B, P), the mask of the prompts.
+        room: how many tokens follow.
+    """
+
+    def __init__(self, model: Any, cache: Any, attention: torch.Tensor, room: int) -> None:
+        rows, self._length = attention.shape
+        longest = -(-(self._length + room) // 64) * 64
+        self._model = model
+        self._cache = StaticCache(config=model.config.get_text_config(), max_cache_len=longest)
+        for layer, prompt in zip(self._cache.layers, cache.layers, strict=True):
+            layer.lazy_initialization(prompt.keys, prompt.values)
+            layer.keys[:, :, : self._length] = prompt.keys
+            layer.values[:, :, : self._length] = prompt.values
+        self._mask = torch.zeros(rows, 1, 1, longest, dtype=torch.bool, device=attention.device)
+        self._mask[:, 0, 0, : self._length] = attention.bool()
+        self._tokens = attention.new_zeros(rows, 1)
+        self._positions = attention.new_zeros(rows, 1)
+        self._rewind()
+        self._graph = self._recorded() if attention.is_cuda else None
+
+    @staticmethod
+    def fits(model: Any) -> bool:
+        """Whether every layer keeps all keys and values, and takes a mask as it is."""
+        config = model.config.get_text_config()
+        layers = StaticCache(config=config, max_cache_len=8).layers
+        return config._attn_implementation == "sdpa" and all(
+            type(layer) is StaticLayer and hasattr(layer, "cumulative_length") for layer in layers
+        )
+
+    def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """fp32 logits of shape (B, V) after one more token a row; the next call overwrites them."""
+        self._tokens.copy_(tokens[:, None])
+        self._positions.copy_(positions[:, None])
+        self._mask[:, :, :, self._length] = True
+        self._length += 1
+        if self._graph is None:
+            return self._step()
+        self._graph.replay()
+        return self._logits
+
+    def _recorded(self) -> Any:
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self._step()  # what a first call sets up cannot be recorded
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._logits = self._step()
+        self._rewind()
+        return graph
+
+    def _rewind(self) -> None:
+        for layer in self._cache.layers:
+            layer.cumulative_length.fill_(self._length)
+
+    def _step(self) -> torch.Tensor:
+        out = self._model(
+            input_ids=self._tokens,
+            attention_mask=self._mask,
+            position_ids=self._positions,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
+        return out.logits[:, -1].float()
 
 
 def left_pad(

@@ -193,27 +193,37 @@ class RecipeTrainer(GRPOTrainer):
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
-        if self.args.gradient_checkpointing:  # it forbids the cache that shares the prompt
-            ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], 1)
-            attention = torch.cat([batch["prompt_mask"], batch["completion_mask"]], 1)
-            width = batch["completion_ids"].shape[1]
-            logprobs, _, _ = self._get_per_token_logps_and_entropies(
-                model, ids, attention, width, batch_size=self.args.per_device_train_batch_size
-            )
-            return logprobs * batch["completion_mask"]
         # One prompt's group at a time: no more logits at once than a micro-batch needs.
-        size = self.num_generations
+        size, parts = self.num_generations, []
         with self.accelerator.autocast():
-            parts = [
-                completion_logprobs(
-                    model,
-                    *(batch[key][at : at + size] for key in _TOKEN_KEYS),
-                    group_size=size,
-                    temperature=self.temperature,
-                )
-                for at in range(0, len(batch["prompt_ids"]), size)
-            ]
+            for at in range(0, len(batch["prompt_ids"]), size):
+                group = [batch[key][at : at + size] for key in _TOKEN_KEYS]
+                if self.args.gradient_checkpointing:  # it forbids the cache that shares the prompt
+                    parts.append(self._checkpointed(model, *group))
+                else:
+                    parts.append(
+                        completion_logprobs(model, *group, group_size=size, temperature=self.temperature)
+                    )
         return torch.cat(parts)
+
+    def _checkpointed(
+        self,
+        model: Any,
+        prompt_ids: torch.Tensor,
+        prompt_mask: torch.Tensor,
+        completion_ids: torch.Tensor,
+        completion_mask: torch.Tensor,
+    ) -> torch.Tensor:
+        # TRL passes no positions: cut to its own prompt, a group has no padding on the left for them to count.
+        length, width = int(prompt_mask.sum(1).max()), int(completion_mask.sum(1).max())
+        ids, mask = completion_ids[:, :width], completion_mask[:, :width]
+        logprobs, _, _ = self._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([prompt_ids[:, -length:], ids], 1),
+            torch.cat([prompt_mask[:, -length:], mask], 1),
+            width,
+        )
+        return torch.nn.functional.pad(logprobs * mask, (0, completion_ids.shape[1] - width))
 
     def _compute_loss(self, model: Any, inputs: Batch) -> torch.Tensor:
         # No clipping, no KL in the loss, a sum over tokens: TRL's losses all normalise, by tokens or by length.
