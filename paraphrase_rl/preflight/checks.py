@@ -94,7 +94,8 @@ def _components(recipe: Recipe, registry: Registry, backend: str | None) -> Iter
     failed = False
     for kind, name, options in wanted:
         try:
-            registry.options(kind, name, options)
+            if kind != "backends":  # whose options are given with a run, not by its recipe
+                registry.options(kind, name, options)
             registry.require(kind, name)
         except PrlError as error:
             failed = True

@@ -25,9 +25,9 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def build(**options: Any) -> HuggingFace:
-    built = default_registry().build("datasets", "huggingface", options)
-    assert isinstance(built, HuggingFace)
-    return built
+    isolated: Any = default_registry().build("datasets", "huggingface", options)
+    assert isinstance(isolated.component, HuggingFace)
+    return isolated.component
 
 
 def table(n: int = 3) -> Any:
