@@ -89,15 +89,20 @@ def _versions() -> dict[str, str]:
 
 
 def _git() -> dict[str, Any] | None:
-    """Commit and cleanliness of the working folder, ``None`` outside a checkout."""
+    """Commit of the working folder, ``None`` outside a checkout.
+
+    Only the commit: to find out what has changed since, git would run programs that the checkout itself names
+    (``core.fsmonitor``, the ``clean`` command of a filter).
+    """
     try:
-        commit = _output("rev-parse", "HEAD")
-        return {"commit": commit, "dirty": bool(_output("status", "--porcelain", "--untracked-files=no"))}
+        commit = subprocess.run(
+            ["git", "rev-parse", "--verify", "HEAD"],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
+            cwd=Path.cwd(),
+        ).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _output(*arguments: str) -> str:
-    return subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, check=True, timeout=10, cwd=Path.cwd()
-    ).stdout.strip()
+    return {"commit": commit}
