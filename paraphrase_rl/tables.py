@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import math
-import re
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from paraphrase_rl.errors import MissingDependencyError
+from paraphrase_rl.text.terminal import terminal_safe
 
 if TYPE_CHECKING:
     import pandas
@@ -25,7 +25,6 @@ _NARROWEST_CELL = 10
 _GAP = 2
 _HEADER_PADDING = 2
 """tabulate makes a column so much wider than its header."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(frozen=True, repr=False)
@@ -166,7 +165,7 @@ def cell(value: object, widest: int | None = _WIDEST_CELL) -> str:
         value = ", ".join(cell(part, None) for part in value) or "-"
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {cell(part, None)}" for key, part in value.items()) or "-"
-    return _cut(" ".join(_CONTROL.sub(" ", str(value)).split()), widest)
+    return _cut(terminal_safe(" ".join(str(value).split())), widest)
 
 
 def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int | None = None) -> str:
@@ -270,7 +269,7 @@ def _block(row: Mapping[str, object]) -> str:
     for key, value in row.items():
         first, *more = _lines(value) or ["-"]
         lines += [f"{key:<{width}}  {first}", *(" " * (width + 2) + line for line in more)]
-    return "".join(_CONTROL.sub(" ", line).rstrip() + "\n" for line in lines)
+    return "".join(terminal_safe(line).rstrip() + "\n" for line in lines)
 
 
 def _lines(value: object) -> list[str]:

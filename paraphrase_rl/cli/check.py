@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.output import emit, format_option, say, show
 from paraphrase_rl.cli.settings import cost_options, set_option
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.tables import record
@@ -63,7 +63,7 @@ def command(
         prices=price_file,
     )
     if format_ == "table":
-        click.echo("".join(map(_block, findings)), nl=False)
+        show("".join(map(_block, findings)), nl=False)
     else:
         meta = {"recipe": findings.recipe, "backend": backend}
         emit([record(finding) for finding in findings], format_=format_, schema="prl.check", meta=meta)

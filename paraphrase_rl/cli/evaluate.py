@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from paraphrase_rl.cli.evaluate_tables import show
+from paraphrase_rl.cli.evaluate_tables import show_results
 from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
 from paraphrase_rl.cli.settings import device_option, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
@@ -122,7 +122,7 @@ def command(
     except KeyboardInterrupt:
         say(f"what was computed is kept; continue with: {this_command()}")
         raise
-    show(results, format_, out or Path(str(run)) / "evaluation")
+    show_results(results, format_, out or Path(str(run)) / "evaluation")
     if any(not cell.points for cell in results.cells):
         ctx.exit(EXIT_NO)
 

@@ -8,9 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
-from paraphrase_rl.cli.output import emit, say
+from paraphrase_rl.cli.output import emit, say, show
 from paraphrase_rl.tables import cell as table_cell
 
 if TYPE_CHECKING:
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 _WIDEST = 110
 
 
-def show(results: Results, format_: str, folder: Path) -> None:
+def show_results(results: Results, format_: str, folder: Path) -> None:
     """The results on stdout, and where they are on stderr."""
     if format_ == "table":
         _tables(results)
@@ -42,14 +40,14 @@ def _tables(results: Results) -> None:
 
     about = results.about
     at = about.target_fpr
-    click.echo(
+    show(
         f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
         f"rewrite{'s' if about.samples > 1 else ''} a text.\n"
         f"Thresholds: {about.calibration_texts} calibration humans, of whom "
         f"{math.floor(at * about.calibration_texts + 1e-9)} may lie above (a false positive rate of {at:.3g})."
     )
     if results.cells:
-        click.echo(
+        show(
             "TPR and ASR are at these thresholds; before -> after, [95 % interval];\n"
             "ASR = share no longer flagged, of the n texts flagged before.\n"
         )
@@ -60,13 +58,13 @@ def _tables(results: Results) -> None:
         ("False positive rate of human texts by group", list(fairness_rows(results))),
     ):
         if rows:
-            click.echo(f"\n{title}\n")
+            show(f"\n{title}\n")
             emit(rows, format_="table", schema="")
     reasons = dict.fromkeys(failures(results))
     if reasons:
-        click.echo("\nFailed\n")
+        show("\nFailed\n")
         for reason in reasons:
-            click.echo(
+            show(
                 textwrap.fill(
                     table_cell(reason, None),
                     _WIDEST,

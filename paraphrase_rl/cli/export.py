@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from paraphrase_rl.cli.output import show_progress
+from paraphrase_rl.cli.output import show, show_progress
 from paraphrase_rl.cli.settings import component_option, option_values
 
 
@@ -36,4 +36,4 @@ def command(run: Path, step: int | None, out: Path | None, options: tuple[str, .
         backend_options=option_values(options, "timeout_s=120"),
         progress=show_progress,
     )
-    click.echo(written)
+    show(written)

@@ -14,6 +14,7 @@ import click
 
 from paraphrase_rl.progress import Progress
 from paraphrase_rl.tables import keys, text_blocks, text_table
+from paraphrase_rl.text.terminal import terminal_safe
 
 FORMATS = ("table", "json", "jsonl", "csv")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -36,7 +37,12 @@ def format_option(function: _Function) -> _Function:
 
 def say(message: str = "") -> None:
     """A message for the person, on stderr."""
-    click.echo(message, err=True)
+    click.echo(terminal_safe(message), err=True)
+
+
+def show(text: object = "", *, nl: bool = True) -> None:
+    """A result for the person, on stdout."""
+    click.echo(terminal_safe(str(text)), nl=nl)
 
 
 def show_progress(progress: Progress) -> None:
@@ -70,8 +76,9 @@ def emit(
     from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
 
     if format_ == "table":
-        text = text_table(rows, keys(rows) if columns is None else columns)
-    elif format_ == "csv":
+        show(text_table(rows, keys(rows) if columns is None else columns), nl=False)
+        return
+    if format_ == "csv":
         text = _csv(rows, keys(rows) or columns or [])
     elif format_ == "jsonl":
         text = "".join(dumps(row) + "\n" for row in rows)
@@ -105,4 +112,4 @@ def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | 
     if format_ != "table":
         emit(rows, format_=format_, schema=schema, meta=meta)
         return
-    click.echo(text_blocks(rows), nl=False)
+    show(text_blocks(rows), nl=False)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from paraphrase_rl.cli.output import show_progress
 from paraphrase_rl.progress import OnProgress, Progress
+from paraphrase_rl.text.terminal import terminal_safe
 
 
 @contextmanager
@@ -29,7 +30,7 @@ def shown_progress(task: str) -> Iterator[OnProgress]:
         drawn = bar.add_task(task, total=None)
 
         def show(progress: Progress) -> None:
-            bar.console.print(progress.message, markup=False, highlight=False, soft_wrap=True)
+            bar.console.print(terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True)
             if progress.done is not None:
                 bar.update(drawn, completed=progress.done, total=progress.total)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from paraphrase_rl.cli.output import say
+from paraphrase_rl.cli.output import say, show
 from paraphrase_rl.errors import UsageError
 
 
@@ -43,8 +43,8 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
         from paraphrase_rl.reporting.inputs import read_inputs
         from paraphrase_rl.reporting.markdown import markdown_summary
 
-        click.echo(markdown_summary(read_inputs(run, evaluation)), nl=False)
+        show(markdown_summary(read_inputs(run, evaluation)), nl=False)
         return
     page = report(run, evaluation=evaluation, out=out)
     say(f"{page.stat().st_size / 1e6:.1f} MB; open it in a browser")
-    click.echo(page)
+    show(page)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option
+from paraphrase_rl.cli.output import emit, format_option, show
 from paraphrase_rl.cli.progress import shown_progress
 from paraphrase_rl.cli.settings import (
     component_option,
@@ -107,7 +107,7 @@ def _interruptible(progress: OnProgress) -> Iterator[Callable[[], bool]]:
 def _show(run: Run, format_: str) -> None:
     summary, folder = run.summary, run.folder
     if format_ == "table":
-        click.echo(summary.text(folder))
+        show(summary.text(folder))
     else:
         rows = [record(row) for row in summary]
         emit(rows, format_=format_, schema="prl.train", meta=summary.meta(folder))

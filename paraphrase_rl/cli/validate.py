@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say
+from paraphrase_rl.cli.output import emit, format_option, say, show
 from paraphrase_rl.cli.settings import set_option
 from paraphrase_rl.errors import EXIT_NO
 
@@ -84,14 +84,14 @@ def _show(verdict: Verdict, format_: str) -> None:
             schema="",
             columns=_CANDIDATES,
         )
-        click.echo()
+        show()
     emit(verdict.shown_rows(), format_="table", schema="")
     width = max(60, shutil.get_terminal_size((110, 24)).columns)
     indent = 2 + max(len(line.criterion) for line in verdict.lines)
-    click.echo()
+    show()
     for line in verdict.lines:
         head = f"{line.criterion:<{indent}}"
-        click.echo(
+        show(
             textwrap.fill(
                 line.note,
                 width,

@@ -80,7 +80,7 @@ def test_no_rows(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
         (np.int64(7), "7"),
         (True, "yes"),
         ([], "-"),
-        ("a\x1b[31m\x00b\u009bc", "a [31m b c"),
+        ("a\x1b[31m\x00b\u009bc", "a\\x1b[31m\\x00b\\x9bc"),
         ("x" * 81, "x" * 79 + "…"),
         ("x" * 80, "x" * 80),
     ],
