@@ -64,7 +64,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
     started = time.monotonic()
     trainer_of(registry, detector)
     attacks.check(registry)
-    plan.check()
+    plan.check(registry)
     _check_folder(plan.out)
     with claimed(plan.out) as cache:
         clean, left_out = training_texts(plan.corpus.documents)
