@@ -13,10 +13,10 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from paraphrase_rl.errors import RunError, UsageError
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import is_locked, read_jsonl
 from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.runs.directory import has_expired, is_running, is_there, ledger, place_of
+from paraphrase_rl.runs.directory import has_expired, is_there, ledger, place_of
 from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 from paraphrase_rl.types import FloatArray
 
@@ -184,7 +184,7 @@ def read_history(folder: Path) -> History:
     return History(
         folder=folder,
         recipe=recipe,
-        status="running" if is_running(folder) else events[-1]["status"] if ended else "killed",
+        status="running" if is_locked(folder) else events[-1]["status"] if ended else "killed",
         steps=next((event["steps"] for event in reversed(events) if event["event"] == "start"), None),
         ended=moment(events[-1]["time"]) if ended else None,
         metrics=_by_step(folder, "metrics.jsonl"),
