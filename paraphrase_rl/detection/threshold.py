@@ -119,8 +119,6 @@ def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[flo
 
 def beta_quantile(q: float, a: int, b: int) -> float:
     """Quantile of the Beta(a, b) distribution, a, b >= 1."""
-    from scipy.special import (
-        betaincinv,
-    )  # scipy.stats, which names it beta.ppf, takes five times as long to import
+    from scipy.special import betaincinv  # scipy.stats takes five times as long to import
 
     return float(betaincinv(a, b, q))
