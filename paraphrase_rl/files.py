@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import math
@@ -10,6 +9,7 @@ import os
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +17,10 @@ from typing import IO, Any
 
 from paraphrase_rl.errors import PrlError, RunError
 
+LOCK = ".lock"
+"""File of a folder that is locked while a process works in the folder; empty."""
 _DAMAGED = "the file was edited or damaged"
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,9})")
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,8})")
 
 
 def home() -> Path:
@@ -41,7 +43,7 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
     """Make a folder where there is none, and claim it for this process.
 
     Args:
-        folder: the folder; its file ``.lock`` is what is locked.
+        folder: the folder; its file :data:`LOCK` is what is locked.
         error: what to raise.
         taken: what another process does in it, for the message.
 
@@ -53,16 +55,43 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # a link would make and lock a file of somebody else
-        lock = os.open(folder / ".lock", os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW, 0o644)
+        # a link would make and lock a file of somebody else; Windows knows no such flag
+        lock = os.open(folder / LOCK, os.O_CREAT | os.O_RDWR | getattr(os, "O_NOFOLLOW", 0), 0o644)
     except OSError as why:
         raise error(f"cannot write {folder}: {why.strerror}", "choose another --out") from why
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as why:
+        if _locks(lock):
+            return lock
+    except OSError as why:  # a file system without locks
         os.close(lock)
-        raise error(f"{taken} in {folder}", "wait for it to end, or choose another --out") from why
-    return lock
+        raise error(f"cannot lock {folder}: {why.strerror}", "choose another --out") from why
+    os.close(lock)
+    raise error(f"{taken} in {folder}", "wait for it to end, or choose another --out")
+
+
+def is_locked(folder: Path) -> bool:
+    """Return whether a living process has claimed a folder; nothing in it is changed."""
+    try:
+        lock = os.open(folder / LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _locks(lock)
+    except OSError:  # a file system without locks
+        return False
+    finally:
+        os.close(lock)
+
+
+def _locks(descriptor: int) -> bool:
+    """Lock an open file, waiting a moment: a process that only asks :func:`is_locked` holds the lock for less."""
+    from filelock import lock_descriptor
+
+    for _ in range(5):
+        if lock_descriptor(descriptor, blocking=False):
+            return True
+        time.sleep(0.01)
+    return False
 
 
 def inside(folder: Path, name: str) -> Path:
@@ -164,17 +193,11 @@ def left_behind(path: Path) -> str | None:
     found = _TEMPORARY.fullmatch(path.name)
     if found is None or path.is_symlink() or not path.is_file():
         return None
+    import psutil
+
     process = int(found["process"])
-    if process != os.getpid():  # in a container every process may have the number of the one before
-        try:
-            os.kill(process, 0)
-        except (ProcessLookupError, OverflowError):
-            pass
-        except PermissionError:  # of another user, alive
-            return None
-        else:
-            return None
-    return found["name"]
+    # in a container every process may have the number of the one before
+    return None if process != os.getpid() and psutil.pid_exists(process) else found["name"]
 
 
 def write_text(path: Path, text: str) -> None:

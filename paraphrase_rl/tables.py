@@ -23,8 +23,6 @@ SHOWN_ROWS = 20
 _WIDEST_CELL = 80
 _NARROWEST_CELL = 10
 _GAP = 2
-_HEADER_PADDING = 2
-"""tabulate makes a column so much wider than its header."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -180,23 +178,23 @@ def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], wid
     Returns:
         Lines that each end in a line end.
     """
-    import tabulate
-
     cells = {key: [cell(row.get(key)) for row in rows] for key in columns}
-    headers = {key: key for key in columns}
-    left_out: list[str] = []
-    if width is not None:
-        left_out = _fit(headers, cells, width)
+    headers = {key: [key] for key in columns}
+    left_out = _fit(headers, cells, width) if width is not None else []
     shown = [key for key in columns if key not in left_out]
-    table = tabulate.tabulate(
-        list(zip(*(cells[key] for key in shown), strict=True)),
-        headers=[headers[key] for key in shown],
-        tablefmt="simple",
-        disable_numparse=True,
-        colalign=["right" if _numeric(rows, key) else "left" for key in shown] if rows else None,
-    )
-    also = f"… also: {', '.join(left_out)}\n" if left_out else ""
-    return f"{table}\n{also}"
+    tallest = max((len(headers[key]) for key in shown), default=0)
+    drawn = []
+    for key in shown:
+        wide = _width(headers[key], cells[key])
+        above = [""] * (tallest - len(headers[key])) + headers[key]
+        right = _numeric(rows, key)
+        drawn.append(
+            [line.rjust(wide) if right else line.ljust(wide) for line in (*above, "-" * wide, *cells[key])]
+        )
+    lines = [(" " * _GAP).join(parts).rstrip() for parts in zip(*drawn, strict=True)]
+    if left_out:
+        lines += _wrapped(f"… also: {', '.join(left_out)}").splitlines()
+    return "".join(f"{line}\n" for line in lines)
 
 
 def text_blocks(rows: Sequence[Mapping[str, object]]) -> str:
@@ -227,20 +225,16 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _fit(headers: dict[str, str], cells: dict[str, list[str]], width: int) -> list[str]:
+def _fit(headers: dict[str, list[str]], cells: dict[str, list[str]], width: int) -> list[str]:
     """Fold headers and cut cells in place until the table fits; returns the columns that must be left out."""
     kept = list(headers)
 
-    def width_of(key: str) -> int:
-        header = max(map(len, headers[key].split("\n"))) + _HEADER_PADDING
-        return max([header, *map(len, cells[key])])
-
     def excess() -> int:
-        return sum(map(width_of, kept)) + _GAP * (len(kept) - 1) - width
+        return sum(_width(headers[key], cells[key]) for key in kept) + _GAP * (len(kept) - 1) - width
 
     for key in sorted(kept, key=len, reverse=True):
-        if excess() > 0 and len(key) > _NARROWEST_CELL:
-            headers[key] = key.replace("_", "_\n")
+        if excess() > 0:
+            headers[key] = _folded(key)
     while excess() > 0:
         longest = max(kept, key=lambda key: max(map(len, cells[key]), default=0))
         now = max(map(len, cells[longest]), default=0)
@@ -252,6 +246,23 @@ def _fit(headers: dict[str, str], cells: dict[str, list[str]], width: int) -> li
         else:
             break
     return [key for key in headers if key not in kept]
+
+
+def _folded(header: str) -> list[str]:
+    """A header on lines that break behind underscores, each as short as its longest word allows."""
+    first, *more = header.replace("_", "_\n").split("\n")
+    longest = max(map(len, (first, *more)))
+    lines = [first]
+    for word in more:
+        if len(lines[-1]) + len(word) <= longest:
+            lines[-1] += word
+        else:
+            lines.append(word)
+    return lines
+
+
+def _width(header: Sequence[str], cells: Sequence[str]) -> int:
+    return max(map(len, (*header, *cells)), default=0)
 
 
 def _cut(text: str, widest: int | None) -> str:

@@ -10,6 +10,7 @@ from pydantic import Field
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.runs.reader import History
+from paraphrase_rl.runs.terms import first_of
 from paraphrase_rl.statistics.records import Estimate, Record
 
 EVALUATION = "evaluation: attack success rate"
@@ -80,14 +81,19 @@ def candidates(
     """
     steps = sorted({checkpoint.step for checkpoint in history.checkpoints if checkpoint.damage is None})
     evaluated = {step: _evaluated(results, labels.get(step), history) for step in steps}
+    evasion, meaning = (
+        term.metric if (term := first_of(history.terms, role)) else "" for role in ("evasion", "meaning")
+    )
     trained = {
-        step: (metrics.get("detector_reward", math.nan), metrics.get("semantic_reward", math.nan))
+        step: (metrics.get(evasion, math.nan), metrics.get(meaning, math.nan))
         for step in steps
         for metrics in [history.evaluations.get(step, {})]
     }
     from_evaluation = results is not None and _measured(evaluated) >= _measured(trained)
     points = evaluated if from_evaluation else trained
-    source = EVALUATION if from_evaluation else "evaluations during training: 1 - P(AI)"
+    source = (
+        EVALUATION if from_evaluation else "evaluations during training: reward terms of evasion and meaning"
+    )
     on_front = dict(zip(steps, front([points[step] for step in steps]), strict=True))
     chosen = choose(points, least_similarity)
     return tuple(

@@ -17,7 +17,6 @@ from paraphrase_rl.acceptance.checkpoint_choice import EVALUATION, Candidate, ca
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, quoted
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
@@ -205,12 +204,12 @@ def _labels(history: History, results: Results | None) -> dict[int, str]:
     """Step -> the row of this run's policy at that step; one that names no step is that of the last."""
     found: dict[int, str] = {}
     for rewriter in results.rewriters if results else ():
-        if rewriter.name != POLICY or rewriter.options.get("run") is not None:
+        if not rewriter.of_run:
             continue
         step = rewriter.options.get("checkpoint")
         if not isinstance(step, int):
             step = history.steps or history.last_step
-        if rewriter.label in (POLICY, f"{POLICY}@{step}") or step not in found:
+        if rewriter.label in (rewriter.name, f"{rewriter.name}@{step}") or step not in found:
             found[step] = rewriter.label
     return found
 

@@ -107,7 +107,7 @@ def evaluate(
     if every_checkpoint:
         if run is None:
             raise UsageError("checkpoints are of a run", "name its directory in place of the recipe")
-        recipe = with_checkpoints(recipe, run)
+        recipe = with_checkpoints(recipe, run, registry)
     if out is None and run is None:
         raise UsageError("where should the evaluation go?", "an evaluation of a recipe needs a folder: out")
     plan = Plan(
@@ -120,7 +120,7 @@ def evaluate(
         samples=samples,
         humans=humans,
     )
-    names = ", ".join(label_of(attack) for attack in plan.attacks) or "no rewriter"
+    names = ", ".join(label_of(attack) for attack in plan.attacks(registry)) or "no rewriter"
     report(
         f"evaluating {names} on {len(plan.ai)} AI and {len(plan.human)} human test texts of "
         f"{plan.corpus.source} into {plan.out}"

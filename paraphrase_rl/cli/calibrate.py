@@ -14,7 +14,7 @@ from paraphrase_rl.tables import record
 @click.command("calibrate")
 @recipe_options
 @click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Detector; may be repeated.")
-@click.option("--target-fpr", type=float, help="False positive rate aimed at.  [default: the recipe's, 0.05]")
+@click.option("--target-fpr", type=float, help="Target false positive rate.  [default: the recipe's, 0.05]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @device_option
 @format_option
@@ -32,9 +32,9 @@ def command(
     """Fit thresholds and P(AI) of detectors on the calibration split of a data set.
 
     Without --out the file is the one that `prl score` reads by default. Thresholds for 1 % and 5 % are
-    fitted beside the rate aimed at. fpr_low and fpr_high bound the true false positive rate at the threshold
+    fitted in addition to the target rate. fpr_low and fpr_high bound the true false positive rate at the threshold
     with 95 % confidence; tpr_in_sample is of the calibration's own AI texts, auroc_test of the test split.
-    docs/calibration.md explains.
+    See docs/calibration.md.
 
     \b
     Examples:

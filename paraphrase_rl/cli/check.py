@@ -27,7 +27,9 @@ _INDENT = 26
 )
 @click.option("--backend", default="trl", help="Backend it will run on.")
 @set_option
-@click.option("--seconds-per-step", type=click.FloatRange(min=0), help="As measured; gives hours.")
+@click.option(
+    "--seconds-per-step", type=click.FloatRange(min=0), help="As measured, for an estimate in hours."
+)
 @cost_options
 @format_option
 @click.pass_context
@@ -43,7 +45,7 @@ def command(
 ) -> None:
     """Check a recipe before it runs: what it does, needs and costs.
 
-    Nothing is trained and nothing fetched. Exits with 1 when the recipe cannot run as it is or could cost more than
+    Nothing is trained or downloaded. Exits with 1 when the recipe cannot run as it is or could cost more than
     --max-cost, with 2 when it cannot be read.
 
     \b
@@ -73,7 +75,7 @@ def command(
 
 
 def _block(check: Check) -> str:
-    """A finding, wrapped rather than cut: the message is what the person came for."""
+    """A finding, wrapped rather than cut, so that the message is complete."""
     width = max(60, shutil.get_terminal_size((110, 24)).columns)
     lines = textwrap.wrap(check.message, width - _INDENT, break_long_words=False, break_on_hyphens=False)
     first, *more = lines or [""]

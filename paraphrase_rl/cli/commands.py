@@ -11,18 +11,18 @@ from paraphrase_rl.errors import UsageError
 
 COMMANDS: Mapping[str, str] = {
     "train": "Train a rewriter against the detectors of a recipe.",
-    "export": "Write the adapter of a run to a folder that peft loads.",
+    "export": "Write the adapter of a run to a folder in PEFT's format.",
     "rewrite": "Rewrite texts with a rewriter.",
     "score": "Score texts with detectors: raw score, P(AI), verdict.",
     "calibrate": "Fit thresholds and P(AI) of detectors on held-out texts.",
     "fit": "Train a trainable detector on labelled texts.",
-    "harden": "Train a detector on rewritten texts too; see what that changes, for whom.",
+    "harden": "Train a detector on rewritten texts too, and compare before and after.",
     "check": "Check a recipe before it runs: what it does, needs and costs.",
     "data": "Show a data set, or build the recipe's: counts, splits, samples.",
     "evaluate": "Measure rewriters against detectors: evasion, quality, false positives.",
     "validate": "Say whether a run is acceptable, criterion by criterion.",
     "report": "Write a run or an evaluation as one HTML page.",
-    "plugins": "List plug-ins, show one, or say what failed.",
+    "plugins": "List components, show one, or show what failed.",
     "doctor": "Check this installation.",
 }
 """Name to one line of help, so that ``prl --help`` need not import ``paraphrase_rl.cli.NAME:command``."""

@@ -1,4 +1,4 @@
-"""``prl data``: what a data set holds; ``prl data build`` makes one."""
+"""``prl data``: show a data set; ``prl data build``: build one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paraphrase_rl.tables import record
 
 
 class _OrBuild(click.Command):
-    """``prl data build ...`` is a command of its own; any other first word is a data set."""
+    """Runs ``prl data build ...`` as its own command; any other first word is a data set."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -33,15 +33,15 @@ class _OrBuild(click.Command):
     "--sample",
     type=click.IntRange(min=0),
     default=0,
-    help="Show so many documents, evenly spaced, instead of counts.",
+    help="Show this many documents, evenly spaced, instead of counts.",
 )
 @format_option
 def command(
     source: str, options: tuple[str, ...], overrides: tuple[str, ...], sample: int, format_: str
 ) -> None:
-    """Show a data set: counts by split, label, group and domain, its licence, and what to beware of.
+    """Show a data set: counts by split, label, group and domain, its licence, and faults.
 
-    SOURCE is a data set plug-in; `prl plugins` lists them. `prl data build` assembles the recipe's data.
+    SOURCE is a data set plug-in; `prl plugins datasets` lists them. `prl data build` assembles the recipe's data.
 
     \b
     Examples:

@@ -14,23 +14,23 @@ from paraphrase_rl.cli.output import emit, format_option, say
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     default=Path("data/recipe.jsonl"),
-    help="JSON lines to write; its manifest goes beside it.",
+    help="JSON lines to write; the manifest is written next to it.",
 )
 @click.option(
     "--from",
     "sources",
     multiple=True,
     metavar="NAME[=PATH]",
-    help="Where a set is: its file or folder as published. A name that is not among the five adds that data set.",
+    help="File or folder of a set as published. A name other than the five default sets adds that data set.",
 )
-@click.option("--seed", type=click.IntRange(min=0), default=42, help="Of the draw and the split.")
-@click.option("--partial", is_flag=True, help="Build from what is there, however few rows.")
+@click.option("--seed", type=click.IntRange(min=0), default=42, help="Seed of the draw and the split.")
+@click.option("--partial", is_flag=True, help="Build from the sets that can be read, even with too few rows.")
 @format_option
 def command(out: Path, sources: tuple[str, ...], seed: int, partial: bool, format_: str) -> None:
     """Assemble the recipe's data: 4,625 AI texts to train on, 1,157 to test, and 500 for the thresholds.
 
-    From MAGE, RAID and HC3 (off the hub, or from --from), DetectRL and the essays of Liang et al. (from clones of
-    their repositories), each AI text beside its own human counterpart where the set says which that is. The same
+    Draws from MAGE, RAID and HC3 (on the hub, or --from), DetectRL and the essays of Liang et al. (from clones of
+    their repositories), each AI text with its human counterpart where the set says which that is. The same
     sets and seed give the same file.
 
     \b
@@ -54,4 +54,4 @@ def command(out: Path, sources: tuple[str, ...], seed: int, partial: bool, forma
     emit(rows, format_=format_, schema="prl.data.build", meta=built.manifest)
     for warning in built.warnings:
         say(f"warning: {warning}")
-    say(f"{built.file} written; {built.file.stem}.manifest.json beside it says where every text came from")
+    say(f"{built.file} written; {built.file.stem}.manifest.json lists the origin of every text")

@@ -1,4 +1,4 @@
-"""``prl doctor``: whether this installation works, and the line that mends what does not."""
+"""``prl doctor``: check this installation, with the command that fixes each problem."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def command(format_: str) -> None:
     """Check this installation.
 
     Exits with 1 when something essential is broken: the core's own packages, a bundled plug-in, the cache
-    folder. What is only missing brings the line that installs it.
+    folder. For what is only missing it shows the command that installs it.
     """
     from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.preflight.installation import installation_checks

@@ -14,7 +14,7 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
 
 @click.command("evaluate")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--config", metavar="NAME|FILE", help="Without RUN: a recipe, packaged name or YAML.")
+@click.option("--config", metavar="NAME|FILE", help="Without RUN: a recipe, by packaged name or YAML file.")
 @click.option(
     "--rewriter",
     "-r",
@@ -29,7 +29,7 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     "detectors",
     multiple=True,
     metavar="NAME",
-    help="Beside the recipe's ensemble only this one; may be repeated.  [default: the recipe's held_out]",
+    help="Besides the recipe's ensemble, only this one; may be repeated.  [default: the recipe's held_out]",
 )
 @set_option
 @click.option(
@@ -40,13 +40,15 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     type=click.IntRange(min=2),
     default=64,
     show_default=True,
-    help="AI test texts to rewrite, the first ones.",
+    help="Number of AI test texts to rewrite, the first ones.",
 )
-@click.option("--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites a text.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites per text."
+)
 @click.option(
     "--checkpoints",
     type=click.Choice(["all"]),
-    help="all = every checkpoint of the run beside the last one, as policy@STEP.",
+    help="all = every checkpoint of the run besides the last one, as policy@STEP.",
 )
 @click.option(
     "--humans",
@@ -81,14 +83,14 @@ def command(
     device: str | None,
     format_: str,
 ) -> None:
-    """Measure how far rewrites evade detectors, what they cost in meaning, and who is falsely accused.
+    """Measure how far rewrites evade detectors, what they cost in meaning, and false positives by group.
 
     RUN is a run directory: its recipe, texts, calibration and policy. Without it, a recipe (--config) and --out.
     Thresholds are fixed on clean human texts of the calibration split before any rewrite is scored; every figure has
-    a 95 % interval. docs/evaluation.md explains each.
+    a 95 % interval. See docs/evaluation.md.
 
-    What was computed is kept in OUT/cache: the same command goes on after an interrupt. Exit code 1: some cell has no
-    figures, and says why.
+    Results are saved in OUT/cache as they come: after an interrupt the same command continues. Exit code 1: some cell
+    has no figures, and gives the reason.
 
     \b
     Examples:
@@ -101,7 +103,7 @@ def command(
 
     if (run is None) == (config is None):
         raise UsageError(
-            "name either a run or a recipe", "prl evaluate RUN, or prl evaluate --config NAME --out FOLDER"
+            "give either a run or a recipe", "prl evaluate RUN, or prl evaluate --config NAME --out FOLDER"
         )
     try:
         results = evaluate(
@@ -120,7 +122,7 @@ def command(
             progress=show_progress,
         )
     except KeyboardInterrupt:
-        say(f"what was computed is kept; continue with: {this_command()}")
+        say(f"what was computed is saved; continue with: {this_command()}")
         raise
     show_results(results, format_, out or Path(str(run)) / "evaluation")
     if any(not cell.points for cell in results.cells):

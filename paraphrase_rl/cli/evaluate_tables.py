@@ -18,7 +18,7 @@ _WIDEST = 110
 
 
 def show_results(results: Results, format_: str, folder: Path) -> None:
-    """The results on stdout, and where they are on stderr."""
+    """Print the results on stdout, and their folder on stderr."""
     if format_ == "table":
         _tables(results)
     else:
@@ -42,9 +42,9 @@ def _tables(results: Results) -> None:
     at = about.target_fpr
     show(
         f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
-        f"rewrite{'s' if about.samples > 1 else ''} a text.\n"
+        f"rewrite{'s' if about.samples > 1 else ''} per text.\n"
         f"Thresholds: {about.calibration_texts} calibration humans, of whom "
-        f"{math.floor(at * about.calibration_texts + 1e-9)} may lie above (a false positive rate of {at:.3g})."
+        f"{math.floor(at * about.calibration_texts + 1e-9)} may be flagged (a false positive rate of {at:.3g})."
     )
     if results.cells:
         show(

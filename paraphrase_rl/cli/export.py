@@ -1,4 +1,4 @@
-"""``prl export``: the adapter of a run, as a folder that peft loads."""
+"""``prl export``: write the adapter of a run to a folder in PEFT's format."""
 
 from __future__ import annotations
 

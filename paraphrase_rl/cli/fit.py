@@ -29,9 +29,9 @@ def command(
     out: Path | None,
     format_: str,
 ) -> None:
-    """Train DETECTOR on the train split of labelled texts, and write what it is loaded from.
+    """Train DETECTOR on the train split of labelled texts, and save it.
 
-    An earlier training in the same folder is replaced. Calibrations made with it no longer fit then, and say so.
+    An earlier training in the same folder is replaced. Calibrations made with the earlier one are refused from then on.
 
     \b
     Examples:

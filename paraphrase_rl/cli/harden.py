@@ -1,4 +1,4 @@
-"""``prl harden``: train a detector on texts with their rewrites, and see what that changes, for whom."""
+"""``prl harden``: train a detector on texts with their rewrites, and compare before and after."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ if TYPE_CHECKING:
     help="Compare on its rewrites, unseen in training; may be repeated.  [default: the recipe's others]",
 )
 @click.option(
-    "--texts", type=click.IntRange(min=2), help="Texts of each kind to rewrite, at most.  [default: all]"
+    "--texts",
+    type=click.IntRange(min=2),
+    help="Number of texts of each kind to rewrite, at most.  [default: all]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder to write.  [default: hardened/DETECTOR, in the run where one is named]",
+    help="Folder to write.  [default: hardened/DETECTOR, in the run where one is given]",
 )
 @device_option
 @format_option
@@ -52,11 +54,11 @@ def command(
 ) -> None:
     """Train DETECTOR on the train split's texts with rewrites of them, and recalibrate it.
 
-    It is compared with the same detector trained without rewrites: the share flagged of AI test texts untouched,
+    It is compared with the same detector trained without rewrites: the share flagged of the original AI test texts,
     rewritten as in training (seen), and in other ways (unseen), and the share of human test texts, all at the
-    recipe's false positive rate. RUN gives the recipe, and the policy that the rewriter `policy` is about.
+    recipe's false positive rate. RUN gives the recipe, and the policy for the rewriter `policy`.
 
-    The hardened detector lands in the folder `detector`, its thresholds in `calibration.json`.
+    The hardened detector is saved in the folder `detector`, its thresholds in `calibration.json`.
 
     \b
     Examples:
@@ -81,13 +83,13 @@ def command(
             progress=show_progress,
         )
     except KeyboardInterrupt:
-        say(f"the rewrites made so far are kept; continue with: {this_command()}")
+        say(f"the rewrites made so far are saved; continue with: {this_command()}")
         raise
     _show(found, out or Path(run or ".") / "hardened" / detector, format_)
 
 
 def _show(found: Hardening, folder: Path, format_: str) -> None:
-    """The comparison on stdout; on stderr what the detector was trained on, and how to use it."""
+    """Print the comparison on stdout, and the training texts and the use of the detector on stderr."""
     _explain(found)
     emit(
         found.flat_rows(),
@@ -106,7 +108,7 @@ def _show(found: Hardening, folder: Path, format_: str) -> None:
 
 
 def _explain(found: Hardening) -> None:
-    """What the detector was trained on, and what did not go well."""
+    """Say what the detector was trained on, and what failed."""
     taught = found.trained_on
     made = ", ".join(f"{n} with {label}" for label, n in taught.rewrites.items())
     say(f"trained on {taught.human} human texts, {taught.ai} AI texts and rewrites of these: {made}")

@@ -1,4 +1,4 @@
-"""``prl``: where errors become messages and exit codes."""
+"""``prl``: the entry point; errors become messages and exit codes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Session:
 
 
 class PrlGroup(CommandGroup):
-    """``prl``, run to its exit code."""
+    """Group of all commands; running it gives the exit code."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, **_extra: Any
@@ -91,7 +91,7 @@ def _report(error: Exception, message: str, hint: str, code: int, session: Sessi
 
 
 def _silence_stdout() -> None:
-    """Nobody reads any more: keep the interpreter's last flush from complaining."""
+    """Keep the interpreter's last flush from failing after the reader has gone."""
     with contextlib.suppress(OSError):  # in tests stdout is no file
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

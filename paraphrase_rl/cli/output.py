@@ -23,7 +23,7 @@ Row = Mapping[str, object]
 
 
 def format_option(function: _Function) -> _Function:
-    """``--format``; arrives as the argument ``format_``."""
+    """Option ``--format``; passed as the argument ``format_``."""
     option = click.option(
         "--format",
         "format_",
@@ -36,22 +36,22 @@ def format_option(function: _Function) -> _Function:
 
 
 def say(message: str = "") -> None:
-    """A message for the person, on stderr."""
+    """Print a message for the user on stderr."""
     click.echo(terminal_safe(message), err=True)
 
 
 def show(text: object = "", *, nl: bool = True) -> None:
-    """A result for the person, on stdout."""
+    """Print a result for the user on stdout."""
     click.echo(terminal_safe(str(text)), nl=nl)
 
 
 def show_progress(progress: Progress) -> None:
-    """Progress of a verb as a line on stderr."""
+    """Print the progress of a verb as a line on stderr."""
     say(progress.message)
 
 
 def this_command() -> str:
-    """The command as it was typed, for a hint to repeat it."""
+    """Return the command as it was typed, for a hint to repeat it."""
     return shlex.join(["prl", *sys.argv[1:]])
 
 
@@ -69,9 +69,9 @@ def emit(
         rows: one mapping a row; a key that a row lacks is empty there.
         format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, nothing as ``-``, long cells
             cut. JSON and JSONL: NaN and infinities as null. CSV: nothing as an empty field, lists as JSON.
-        schema: name of the payload, stands in the JSON.
+        schema: name of the payload, in the JSON.
         columns: which keys the table shows, in order; the other formats carry all.
-        meta: what holds for all rows; stands in the JSON beside them, not in the other formats.
+        meta: fields for all rows together; in the JSON only.
     """
     from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
 
@@ -108,7 +108,7 @@ def _field(value: object) -> object:
 
 
 def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | None = None) -> None:
-    """Like :func:`emit`, for few rows of many or long values: the table is a block a row, nothing cut."""
+    """Print few rows with many or long values: as :func:`emit`, with one block per row and nothing cut."""
     if format_ != "table":
         emit(rows, format_=format_, schema=schema, meta=meta)
         return

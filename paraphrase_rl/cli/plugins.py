@@ -76,7 +76,7 @@ def show(name: str, format_: str) -> None:
         if plugin.is_called(name) and plugin.status != "loaded"
     ]
     if not rows:
-        raise PluginError(f"no component or plug-in {name!r}", suggestion(name, _known(registry)))
+        raise PluginError(f"no component or plug-in is called {name!r}", suggestion(name, _known(registry)))
     emit_records(rows, format_=format_, schema="prl.plugins.show")
 
 

@@ -15,19 +15,19 @@ from paraphrase_rl.errors import UsageError
 @click.option(
     "--evaluation",
     type=click.Path(path_type=Path),
-    help="Folder of an evaluation of the run.  [default: RUN/evaluation, if it is there]",
+    help="Folder of an evaluation of the run.  [default: RUN/evaluation, if it exists]",
 )
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     help="The page.  [default: RUN/report.html]",
 )
-@click.option("--markdown", is_flag=True, help="Print a short form for pull requests instead.")
+@click.option("--markdown", is_flag=True, help="Print a short report for pull requests instead.")
 def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool) -> None:
     """Write a run, or an evaluation alone, as one HTML page that needs no network.
 
-    RUN is the directory of a training run, or the folder of an evaluation. Nothing is measured anew: what is missing
-    is named on the page, with the command that brings it. Prints where the page is.
+    RUN is the directory of a training run, or the folder of an evaluation. Nothing is measured again: what is
+    missing is listed on the page, with the command that measures it. Prints the path of the page.
 
     \b
     Examples:
@@ -38,7 +38,7 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
     from paraphrase_rl.api.reporting import report
 
     if markdown and out:
-        raise UsageError("--markdown prints on stdout, --out is of the page", "choose one of them")
+        raise UsageError("--markdown prints on stdout, --out is the file of the page", "choose one of them")
     if markdown:
         from paraphrase_rl.reporting.inputs import read_inputs
         from paraphrase_rl.reporting.markdown import markdown_summary

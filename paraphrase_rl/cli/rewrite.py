@@ -1,4 +1,4 @@
-"""``prl rewrite``: texts through a rewriter."""
+"""``prl rewrite``: rewrite texts."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 @click.argument("name", metavar="NAME")
 @text_options
 @component_option("the rewriter, such as candidates=8; values are YAML")
-@click.option("-n", "n", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites a text.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the rewriting.")
+@click.option("-n", "n", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites per text.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the rewriting."
+)
 @click.option(
     "--run",
     type=click.Path(path_type=Path),
     metavar="RUN",
-    help="A run: its policy, prompt and sampling, and its detectors.",
+    help="A run that gives the policy, prompt, sampling and detectors.",
 )
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Detectors to choose by.  [default: the run's]",
+    help="Calibration of the detectors that a rewriter uses.  [default: the run's]",
 )
 @device_option
 @format_option
@@ -56,7 +58,7 @@ def command(
     """Rewrite texts with the rewriter NAME; `prl plugins rewriters` lists them.
 
     PATH is a file, a folder (its .txt and .md files, no others) or - for standard input, which is also read
-    where nothing is named. A text file is one text; JSONL and CSV hold one a row.
+    where no path is given. A text file is one text; JSONL and CSV have one per row.
 
     The same seed gives the same rewrites. `finished` is false where a rewrite was cut at the token limit.
     Exit code 1: some text could not be rewritten.

@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="What `prl calibrate` wrote.  [default: its default file, where there is one]",
+    help="File that `prl calibrate` wrote.  [default: its default file, if it exists]",
 )
-@click.option("--detector", "names", multiple=True, metavar="NAME", help="Only this one; may be repeated.")
-@click.option("--fpr", type=float, help="False positive rate of the verdict; one that was calibrated.")
+@click.option(
+    "--detector", "names", multiple=True, metavar="NAME", help="Only this detector; may be repeated."
+)
+@click.option("--fpr", type=float, help="False positive rate of the verdicts, one that was calibrated.")
 @device_option
 @format_option
 @click.pass_context
@@ -45,10 +47,10 @@ def command(
     """Score texts: raw score, P(AI), and verdict at a false positive rate, by detector and for the ensemble.
 
     PATH is a file, a folder (its .txt and .md files, no others) or - for standard input, which is also read
-    where nothing is named. A text file is one text; JSONL and CSV hold one a row.
+    where no path is given. A text file is one text; JSONL and CSV have one per row.
 
-    A verdict says `flagged` where the score lies above the threshold, and `not flagged` elsewhere, which does
-    not show that a text is human. Without a calibration there are scores and no verdict. Exit code 1: some
+    The verdict is `flagged` where the score is above the threshold, else `not flagged`, which does not show
+    that a text is human. Without a calibration there are scores and no verdict. Exit code 1: some
     text could not be scored.
 
     \b

@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they mean: a recipe, components, prices, a device."""
+"""Options that several commands share: recipe, components, prices, device."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ def _checked(_ctx: click.Context, _parameter: click.Parameter, device: str | Non
 
 
 device_option = click.option(
-    "--device", callback=_checked, help="Torch device.  [default: cuda where there is one, else cpu]"
+    "--device", callback=_checked, help="Torch device.  [default: cuda if available, else cpu]"
 )
 
 
 def component_option(of: str, name: str = "options") -> Callable[[_Function], _Function]:
-    """``--option KEY=VALUE`` of a component; arrives as ``name``.
+    """Option ``--option KEY=VALUE`` of a component; passed as ``name``.
 
     Args:
         of: the component, for the help, such as "the backend".
@@ -49,14 +49,14 @@ def component_option(of: str, name: str = "options") -> Callable[[_Function], _F
 
 
 def option_values(options: Sequence[str], example: str) -> dict[str, Any]:
-    """``--option KEY=VALUE`` of a component, each value typed as YAML.
+    """Parse ``--option KEY=VALUE`` of a component, each value typed as YAML.
 
     Args:
         example: shown where one is malformed, such as ``timeout_s=120``.
 
     Raises:
         UsageError: an option without a value.
-        RecipeError: a value that is no YAML.
+        RecipeError: a value that is not YAML.
     """
     from paraphrase_rl.recipe.yaml_positions import parse_value
 
@@ -70,19 +70,19 @@ def option_values(options: Sequence[str], example: str) -> dict[str, Any]:
 
 
 def recipe_options(function: _Function) -> _Function:
-    """``--config``, ``--data``, ``--option`` and ``--set``; arrive as config, data, data_options, overrides."""
+    """Options ``--config``, ``--data``, ``--option``, ``--set``; passed as config, data, data_options, overrides."""
     for option in (
         set_option,
         component_option("the data set, such as path=essays.jsonl", "data_options"),
         click.option("--data", metavar="SOURCE", help="Data set plug-in.  [default: the recipe's, starter]"),
-        click.option("--config", metavar="NAME|FILE", help="A recipe: packaged name or YAML."),
+        click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file."),
     ):
         function = option(function)
     return function
 
 
 def cost_options(function: _Function) -> _Function:
-    """``--max-cost`` and ``--prices``; arrive as max_cost, price_file."""
+    """Options ``--max-cost`` and ``--prices``; passed as max_cost, price_file."""
     for option in (
         click.option(
             "--prices",
@@ -109,7 +109,7 @@ def recipe_of(
     overrides: Sequence[str],
     detectors: Sequence[str] = (),
 ) -> Recipe:
-    """The recipe a command means: file, then data set and detectors by name, then ``--set``.
+    """Load the recipe of a command: file, then data set and detectors by name, then ``--set``.
 
     A detector that the recipe lists keeps its options and weight.
 

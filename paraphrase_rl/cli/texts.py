@@ -1,4 +1,4 @@
-"""Texts for a command: literal ones, files, folders, standard input; plain, JSONL or CSV."""
+"""Texts of a command: arguments, files, folders, standard input; plain, JSONL or CSV."""
 
 from __future__ import annotations
 
@@ -24,16 +24,14 @@ def text_options(function: _Function) -> _Function:
     """
     for option in (
         click.option(
-            "--column", default="text", show_default=True, help="Of JSONL and CSV: where the text is."
+            "--column", default="text", show_default=True, help="Column of the text in JSONL and CSV."
         ),
         click.option(
             "--input-format",
             type=click.Choice(("text", "jsonl", "csv")),
-            help="Of the paths and of standard input.  [default: by the file's name, else text]",
+            help="Format of the paths and of standard input.  [default: by the file's name, else text]",
         ),
-        click.option(
-            "--text", "texts", multiple=True, metavar="TEXT", help="A text itself; may be repeated."
-        ),
+        click.option("--text", "texts", multiple=True, metavar="TEXT", help="Text to use; may be repeated."),
         click.argument("paths", nargs=-1, metavar="[PATH]..."),
     ):
         function = option(function)
@@ -43,7 +41,7 @@ def text_options(function: _Function) -> _Function:
 def read_items(
     paths: Sequence[str], texts: Sequence[str], input_format: InputFormat | None, column: str
 ) -> list[Item]:
-    """Literal texts first, then the paths in order; standard input where neither is given.
+    """Read literal texts first, then the paths in order; standard input where neither is given.
 
     Args:
         paths: files, folders (their ``.txt`` and ``.md`` files, with all folders inside) and ``-``.
@@ -59,7 +57,9 @@ def read_items(
 
     if not paths and not texts:
         if sys.stdin is None or sys.stdin.isatty():
-            raise UsageError("no texts given", "name files or folders, use --text TEXT, or pipe a text in")
+            raise UsageError(
+                "no texts given", "give files or folders, use --text TEXT, or pipe a text to standard input"
+            )
         paths = [STDIN]
     items = items_of(texts)
     for path in paths:

@@ -1,4 +1,4 @@
-"""``prl train``: a run from a recipe, or the rest of one."""
+"""``prl train``: train a run from a recipe, or continue one."""
 
 from __future__ import annotations
 
@@ -29,10 +29,8 @@ if TYPE_CHECKING:
 
 
 @click.command(name="train")
-@click.option("--config", metavar="NAME|FILE", help="A recipe: packaged name or YAML.  [default: recipe]")
-@click.option(
-    "--backend", help="Where to train: a backend plug-in.  [default: trl; the run's own with --resume]"
-)
+@click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file.  [default: recipe]")
+@click.option("--backend", help="Backend to train on.  [default: trl; the run's own with --resume]")
 @component_option("the backend: timeout_s=120")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/CONFIG-TIME]")
 @click.option(
@@ -62,7 +60,7 @@ def command(
     """Train a rewriter against the detectors of a recipe.
 
     Progress goes to stderr. At the end, or after Ctrl-C, the reward terms of the held-out prompts before and after
-    are printed on stdout, with three rewrites beside their sources and the run directory.
+    are printed on stdout, with three rewrites, their sources, and the run directory.
     """
     from paraphrase_rl.api.training import train
 

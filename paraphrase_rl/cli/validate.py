@@ -26,7 +26,7 @@ _CANDIDATES = ("step", "evasion", "similarity", "on_front", "chosen", "source")
     default="final",
     show_default=True,
     metavar="best|STEP|final",
-    help="Which policy; best = chosen on the Pareto front of evasion and meaning.",
+    help="Checkpoint of the policy; best = chosen on the Pareto front of evasion and meaning.",
 )
 @click.option(
     "--evaluation",
@@ -53,9 +53,9 @@ def command(
 ) -> None:
     """Say whether a run is acceptable, criterion by criterion.
 
-    Bounds are the recipe's; --set changes those alone. Nothing is measured anew: what is missing is said, with the
-    command that brings it, and is neither a pass nor a failure. The whole result is kept in RUN/verdict.json. Exits
-    with 1 unless everything passes.
+    Bounds are the recipe's; --set changes only those. Nothing is measured again: what is missing is listed with the
+    command that measures it, and is neither a pass nor a failure. The whole result is saved as RUN/verdict.json.
+    Exits with 1 unless everything passes.
 
     \b
     Examples:

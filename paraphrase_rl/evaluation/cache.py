@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.files import dumps, lock_folder, sha256_texts
+from paraphrase_rl.files import LOCK, dumps, lock_folder, sha256_texts
 
 FOLDER = "cache"
 WRITTEN = (
@@ -117,7 +117,7 @@ def claimed(folder: Path) -> Iterator[Cache]:
         raise EvaluationError(
             f"{folder} is a run, whose calibration.json would be written over", "choose another --out"
         )
-    if not (folder / ".lock").is_file():  # whoever writes there claims it first
+    if not (folder / LOCK).is_file():  # whoever writes there claims it first
         for name in WRITTEN:
             if os.path.lexists(folder / name):
                 raise EvaluationError(

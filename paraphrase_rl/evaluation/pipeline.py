@@ -40,8 +40,8 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         RunError: the cache is damaged.
     """
     clock = time.monotonic()
-    plan.check()
-    about = plan.about()
+    plan.check(registry)
+    about = plan.about(registry)
     held_out, left_out = held_out_of(plan.recipe, registry)
     with claimed(plan.out) as cache:
         context = Context(device=plan.device, run=plan.run, registry=registry)
@@ -60,7 +60,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         attacked: list[Scored] = []
         attacked_humans: list[Scored] = []
         measured: dict[str, list[Measured]] = {}
-        for attack in plan.attacks:
+        for attack in plan.attacks(registry):
             info, (of_ai, of_human) = rewriting.rewrite_with(
                 attack, (plan.ai, plan.samples), (plan.rewritten_humans, 1)
             )

@@ -20,13 +20,12 @@ from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
 from paraphrase_rl.evaluation.results import CLEAN, About
 from paraphrase_rl.files import sha256_file, sha256_texts
-from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.protocols import Components
+from paraphrase_rl.plugin.registry import Entry, Registry
+from paraphrase_rl.plugin.specs import RewriterSpec
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
 from paraphrase_rl.runs.directory import ledger
 from paraphrase_rl.types import Document
-
-POLICY = "policy"
-"""The rewriter that is about a run, see docs/decisions/0001: left out where there is no run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +90,12 @@ class Plan:
         """The recipe's own rate first."""
         return usual_rates(self.recipe.calibration.target_fpr)
 
-    @cached_property
-    def attacks(self) -> list[Attack]:
-        """The rewriters, each with its label; without the baseline, and without the policy where there is no run."""
+    def attacks(self, registry: Registry) -> list[Attack]:
+        """The rewriters, each with its label; without a baseline, and where there is no run without its policy."""
         return [
             attack.model_copy(update={"label": label_of(attack)})
             for attack in self.recipe.rewriters
-            if attack.name != CLEAN and not lacks_run(attack, self.run)
+            if not is_baseline(attack, registry) and not lacks_run(attack, self.run, registry)
         ]
 
     @cached_property
@@ -114,34 +112,35 @@ class Plan:
         names = ("recipe.yaml", "calibration.json", "checkpoints.jsonl")
         return key_of(*(sha256_file(self.run / n) if (self.run / n).is_file() else None for n in names))
 
-    def check(self) -> None:
+    def check(self, registry: Registry) -> None:
         """Refuse what cannot be evaluated.
 
         Raises:
             EvaluationError: no AI or human texts to test on, or a label that means something else.
         """
+        attacks = self.attacks(registry)
         for label, documents, split in (
             ("AI", self.ai, "test"),
             ("human", self.human, "test"),
             ("human", self.calibration, "calibration"),
         ):
-            if len(documents) < 2 and (label == "human" or self.attacks):
+            if len(documents) < 2 and (label == "human" or attacks):
                 raise EvaluationError(
                     f"{self.corpus.source} has {len(documents)} {label} texts in its {split} split",
                     "evaluate on data with human texts in calibration and texts of both labels in test"
                     + ("; for false positives alone: --set 'rewriters=[]'" if label == "AI" else ""),
                 )
-        if taken := [a.label for a in self.attacks if a.label == CLEAN]:
+        if taken := [a.label for a in attacks if a.label == CLEAN]:
             raise EvaluationError(
                 f"a rewriter is labelled {taken[0]!r}, which stands for texts untouched",
                 "give it another label",
             )
 
-    def notes(self) -> list[str]:
+    def notes(self, registry: Registry) -> list[str]:
         """What a reader of the results must know about the choice of texts and rewriters."""
         found = []
-        if any(lacks_run(attack, self.run) for attack in self.recipe.rewriters):
-            found.append("policy is left out: there is no run to take it from")
+        if absent := [a.name for a in self.recipe.rewriters if lacks_run(a, self.run, registry)]:
+            found.append(f"{absent[0]} is left out: there is no run to take it from")
         available = len(self.corpus.select(split="test", label="ai"))
         if available > len(self.ai):
             found.append(f"the first {len(self.ai)} of {available} AI test texts are rewritten")
@@ -156,7 +155,7 @@ class Plan:
             )
         return found
 
-    def about(self) -> About:
+    def about(self, registry: Registry) -> About:
         """What the results say of the plan, with its notes; begun now."""
         groups = Counter(document.group for document in self.human if document.group is not None)
         return About(
@@ -175,13 +174,34 @@ class Plan:
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
             versions=dict(versions()),
-            notes=tuple(self.notes()),
+            notes=tuple(self.notes(registry)),
         )
 
 
-def lacks_run(attack: Attack, run: Path | None) -> bool:
-    """Whether a rewriter is the policy of a run, and there is none."""
-    return attack.name == POLICY and run is None and attack.options.get("run") is None
+def is_baseline(attack: Attack, registry: Components) -> bool:
+    """Say whether a rewriter returns the texts as they are."""
+    spec = rewriter_spec(attack.name, registry)
+    return spec is not None and spec.baseline
+
+
+def is_of_run(attack: Attack, registry: Components) -> bool:
+    """Say whether a rewriter is the policy of the run that is evaluated."""
+    spec = rewriter_spec(attack.name, registry)
+    return spec is not None and spec.needs_run and attack.options.get("run") is None
+
+
+def lacks_run(attack: Attack, run: Path | None, registry: Components) -> bool:
+    """Say whether a rewriter is the policy of a run, and there is none."""
+    return run is None and is_of_run(attack, registry)
+
+
+def rewriter_spec(name: str, registry: Components) -> RewriterSpec | None:
+    """The spec of a rewriter; ``None`` where there is no such rewriter, which is said when it is built."""
+    try:
+        spec: RewriterSpec = registry.spec("rewriters", name)
+    except PrlError:
+        return None
+    return spec
 
 
 def rewriters_in(attack: Attack) -> set[str]:
@@ -234,8 +254,8 @@ def registry_name(name: str, registry: Registry) -> str:
         return name
 
 
-def with_checkpoints(recipe: Recipe, run: Path) -> Recipe:
-    """The recipe with a rewriter ``policy@STEP`` for each checkpoint that the run holds.
+def with_checkpoints(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
+    """The recipe with a rewriter ``NAME@STEP`` for each checkpoint that the run holds.
 
     Raises:
         EvaluationError: it holds none.
@@ -243,14 +263,24 @@ def with_checkpoints(recipe: Recipe, run: Path) -> Recipe:
     steps = sorted({row["step"] for row in ledger(run)})
     if not steps:
         raise EvaluationError(f"{run} holds no checkpoints", "leave out --checkpoints")
-    options = next((a.options for a in recipe.rewriters if a.name == POLICY), {})
+    policies = [attack for attack in recipe.rewriters if is_of_run(attack, registry)]
+    policies += [Attack(name=e.spec.name) for e in registry.entries("rewriters") if _needs_run(e)]
+    if not policies:
+        raise EvaluationError("no installed rewriter is the policy of a run", "see: prl plugins list")
+    policy = policies[0]
     added = [
-        Attack(name=POLICY, options={**options, "checkpoint": step}, label=f"{POLICY}@{step}")
+        Attack(
+            name=policy.name, options={**policy.options, "checkpoint": step}, label=f"{policy.name}@{step}"
+        )
         for step in steps
     ]
     labels = {attack.label for attack in added}
     kept = [attack for attack in recipe.rewriters if attack.label not in labels]
     return recipe.model_copy(update={"rewriters": [*kept, *added]})
+
+
+def _needs_run(entry: Entry) -> bool:
+    return isinstance(entry.spec, RewriterSpec) and entry.spec.needs_run
 
 
 def versions() -> Mapping[str, str]:

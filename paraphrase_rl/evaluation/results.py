@@ -59,6 +59,7 @@ class RewriterInfo(Record):
     label: str = Field(description="unique in the evaluation; what the tables call it")
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
+    of_run: bool = Field(False, description="the policy of the run that was evaluated")
     failure: str | None = Field(None, description="why there are no rewrites at all")
 
 

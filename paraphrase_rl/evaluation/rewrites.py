@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
-from paraphrase_rl.evaluation.plan import label_of
+from paraphrase_rl.evaluation.plan import is_of_run, label_of
 from paraphrase_rl.evaluation.results import RewriterInfo
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.plugin.protocols import Rewriter
@@ -51,7 +51,12 @@ class Rewriting:
             The rewriter, with its ``failure`` where it made nothing at all of the first group; and for each group
             and document its rewrites, or why there are none.
         """
-        info = RewriterInfo(label=label_of(attack), name=attack.name, options=attack.options)
+        info = RewriterInfo(
+            label=label_of(attack),
+            name=attack.name,
+            options=attack.options,
+            of_run=is_of_run(attack, self.context.components()),
+        )
         try:
             options = (
                 self.context.components()

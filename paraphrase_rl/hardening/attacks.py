@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.evaluation.plan import POLICY, label_of, lacks_run, rewriters_in
+from paraphrase_rl.evaluation.plan import label_of, lacks_run, rewriters_in
 from paraphrase_rl.evaluation.results import CLEAN
 from paraphrase_rl.hardening.records import Met
 from paraphrase_rl.plugin.registry import Registry
@@ -77,12 +77,12 @@ def choose_attacks(
         PluginError: there is no such rewriter.
     """
     seen = [_attack(recipe, component) for component in on]
-    unseen = [_attack(recipe, component) for component in against] or _others(recipe, seen, run is not None)
+    unseen = [_attack(recipe, component) for component in against] or _others(recipe, seen, run, registry)
     attacks = Attacks(seen=seen, unseen=unseen)
     attacks.check(registry)
-    if any(lacks_run(attack, run) for attack, _ in attacks):
+    if absent := [attack.name for attack, _ in attacks if lacks_run(attack, run, registry)]:
         raise UsageError(
-            f"the rewriter {POLICY} is the trained one of a run", "name the run after the detector"
+            f"the rewriter {absent[0]} is the trained one of a run", "name the run after the detector"
         )
     return attacks
 
@@ -97,6 +97,12 @@ def _attack(recipe: Recipe, named: Component) -> Attack:
     return next((a for a in recipe.rewriters if label_of(a) == named.name), given)
 
 
-def _others(recipe: Recipe, seen: Sequence[Attack], has_run: bool) -> list[Attack]:
-    met = {name for attack in seen for name in rewriters_in(attack)} | (set() if has_run else {POLICY})
-    return [attack for attack in recipe.rewriters if not rewriters_in(attack) & met]
+def _others(recipe: Recipe, seen: Sequence[Attack], run: Path | None, registry: Registry) -> list[Attack]:
+    met = {name for attack in seen for name in rewriters_in(attack)}
+    return [a for a in recipe.rewriters if not rewriters_in(a) & met and not _lacks_run(a, run, registry)]
+
+
+def _lacks_run(attack: Attack, run: Path | None, registry: Registry) -> bool:
+    """Say whether a rewriter, or one inside it, is the policy of a run, and there is none."""
+    inner = (Attack(name=name) for name in rewriters_in(attack) - {attack.name})
+    return any(lacks_run(one, run, registry) for one in (attack, *inner))

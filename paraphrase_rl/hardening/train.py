@@ -28,7 +28,7 @@ from paraphrase_rl.evaluation.plan import Plan, label_of, versions
 from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.score_table import ScoreTable
-from paraphrase_rl.files import left_behind
+from paraphrase_rl.files import LOCK, left_behind
 from paraphrase_rl.hardening.attacks import Attacks
 from paraphrase_rl.hardening.compare import Side, Tables, Text
 from paraphrase_rl.hardening.records import Accused, Defence, Hardening, TrainedOn
@@ -64,7 +64,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
     started = time.monotonic()
     trainer_of(registry, detector)
     attacks.check(registry)
-    plan.check()
+    plan.check(registry)
     _check_folder(plan.out)
     with claimed(plan.out) as cache:
         clean, left_out = training_texts(plan.corpus.documents)
@@ -266,8 +266,8 @@ def _check_folder(out: Path) -> None:
     if (out / "results.json").exists():
         raise EvaluationError(f"{out} holds results already", "choose another --out")
     there = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
-    known = {BEFORE, AFTER, FOLDER, ".lock", "calibration.json"}
+    known = {BEFORE, AFTER, FOLDER, LOCK, "calibration.json"}
     foreign = [n for n in there - known if left_behind(out / n) not in ("calibration.json", "results.json")]
     # an evaluation or hardening claims its folder before it writes: without a lock what is there is somebody's
-    if foreign or (there and not (out / ".lock").is_file()):
+    if foreign or (there and not (out / LOCK).is_file()):
         raise EvaluationError(f"{out} is not empty and holds no hardening", "choose another --out")

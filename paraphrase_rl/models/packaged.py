@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.metadata
 import importlib.util
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,11 +85,14 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
         ModelError: the disk is full, the folder not writable, or the file not a model we can convert.
     """
     key = hashlib.sha256(f"{digest} {_CONVERSION}".encode()).hexdigest()[:12]
+    from filelock import FileLock
+
     target = files.home() / "models" / f"{name}-{key}"
     if target.is_dir():
         return target
     try:
-        with _locked(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(target.with_name(f"{target.name}.lock")):
             if target.is_dir():
                 return target
             for leftover in target.parent.glob(f".{target.name}.*"):
@@ -110,12 +110,3 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
             "it needs about six times the space of the packaged file; free some, or set PRL_HOME to another folder",
         ) from error
     return target
-
-
-@contextmanager
-def _locked(target: Path) -> Iterator[None]:
-    """Hold ``TARGET.lock``; the system releases it when the process dies."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with target.with_name(f"{target.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -142,7 +142,7 @@ class RewardSpec(ComponentSpec):
 
     Attributes:
         role: what it is for. ``validity`` is a gate, see :attr:`gate`. Acceptance, monitors, curves and summaries find
-            what they show by it.
+            what they show by it. Details of a term of role ``evasion`` that are called ``p_DETECTOR`` are P(AI).
         default_weight: weight in the total when the recipe gives none.
         needs_groups: has nothing to say about texts without ``Document.group``: left out of the total where
             no text has one.
@@ -155,6 +155,16 @@ class RewardSpec(ComponentSpec):
     default_weight: float = 1.0
     needs_groups: bool = False
     metric: str = ""
+
+    @property
+    def stem(self) -> str:
+        """The beginning of its names in ``metrics.jsonl``."""
+        return self.metric or self.name.replace("-", "_")
+
+    @property
+    def metric_name(self) -> str:
+        """Its name in ``metrics.jsonl``: ``STEM_reward``, or ``STEM_rate`` for a gate."""
+        return f"{self.stem}_{'rate' if self.gate else 'reward'}"
 
     @property
     def gate(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import RewardRole, RewardSpec
 from paraphrase_rl.recipe.arithmetic import (
     Workload,
     auto_learning_rate,
@@ -185,7 +186,7 @@ def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Itera
     """Check that the rewards have a positive weight, protect the meaning, and include a gate."""
     has_groups = corpus is None or any(d.group for d in corpus.select(split="train", label="ai"))
     weights: dict[str, float] = {}
-    gate = False
+    roles: set[RewardRole] = set()
     for entry in recipe.rewards:
         try:
             spec = registry.spec("rewards", entry.name)
@@ -199,7 +200,8 @@ def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Itera
             )
             continue
         weights[entry.name] = spec.default_weight if entry.weight is None else entry.weight
-        gate = gate or spec.gate
+        if spec.gate or weights[entry.name] > 0:
+            roles.add(spec.role)
     positive = {name: weight for name, weight in weights.items() if weight > 0}
     if not positive:
         yield Check("rewards", "error", "no reward has a positive weight: there is nothing to learn")
@@ -211,14 +213,23 @@ def _rewards(recipe: Recipe, registry: Registry, corpus: Corpus | None) -> Itera
             "warning" if few else "ok",
             f"{shown}" + ("; fewer than three terms are easy to exploit" if few else ""),
         )
-    if not gate:
+    if "validity" not in roles:
+        add = _of_role(registry, "validity")
         yield Check(
-            "rewards", "warning", "no gate: an invalid output can earn the other rewards (add format)"
+            "rewards", "warning", f"no gate: an invalid output can earn the other rewards (add {add})"
         )
-    if "semantic-similarity" not in positive:
-        yield Check("rewards", "warning", "nothing keeps the meaning (add semantic-similarity)")
+    if "meaning" not in roles:
+        add = _of_role(registry, "meaning")
+        yield Check("rewards", "warning", f"nothing keeps the meaning (add {add})")
     if all(detector.weight == 0 for detector in recipe.detectors):
         yield Check("detectors", "error", "every detector has weight 0: the ensemble is empty")
+
+
+def _of_role(registry: Registry, role: RewardRole) -> str:
+    """Names of the installed rewards of a role, as advice."""
+    specs = (entry.spec for entry in registry.entries("rewards"))
+    names = [spec.name for spec in specs if isinstance(spec, RewardSpec) and spec.role == role]
+    return " or ".join(names) or f"a reward of role {role}; none is installed"
 
 
 def _ignored(loaded: LoadedRecipe, registry: Registry, backend: str) -> Iterator[Check]:

@@ -16,6 +16,7 @@ from paraphrase_rl.files import dumps, read_jsonl
 from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
 from paraphrase_rl.runs.directory import rows_of
+from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 
 Row = dict[str, Any]
 
@@ -78,6 +79,11 @@ class ReportInputs:
     documents: list[Row] = field(default_factory=list)
     rewrites: list[Row] = field(default_factory=list)
     scores: list[Row] = field(default_factory=list)
+
+    @property
+    def terms(self) -> tuple[RewardTerm, ...]:
+        """The reward terms of the run, with their roles."""
+        return recorded_terms(self.manifest)
 
 
 def read_inputs(folder: Path, evaluation: Path | None = None) -> ReportInputs:

@@ -18,7 +18,6 @@ from markupsafe import Markup, escape
 from paraphrase_rl import __version__
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.recipe.loading import DEFAULT
 from paraphrase_rl.reporting import (
@@ -71,7 +70,7 @@ def render_page(inputs: ReportInputs) -> str:
         alarms=[row for row in inputs.events if row.get("event") == "monitor"],
         verdict=_verdict(inputs),
         key_figures=key_figures(inputs),
-        training=training_curves.training_curves(inputs.metrics, inputs.evaluations),
+        training=training_curves.training_curves(inputs.metrics, inputs.evaluations, inputs.terms),
         browser=samples.sample_browser(inputs),
         facts=_facts(inputs.manifest),
         recipe=[(name, list(keys)) for name, keys in groupby(inputs.recipe, lambda key: key.section)],
@@ -206,9 +205,11 @@ def headline_rewriter(results: Results, checkpoint: int | None) -> str | None:
         and (point := results.point(r.label, COMBINED, results.about.target_fpr))
         and point.attack_success_rate.value is not None
     }
-    policies = [r.label for r in results.rewriters if r.name == POLICY and r.label in evading]
-    if policies:
-        return next((label for label in (f"{POLICY}@{checkpoint}", POLICY) if label in policies), policies[0])
+    own = [r for r in results.rewriters if r.of_run and r.label in evading]
+    if own:
+        at_checkpoint = [r for r in own if r.options.get("checkpoint") == checkpoint]
+        newest = [r for r in own if not isinstance(r.options.get("checkpoint"), int)]
+        return (at_checkpoint or newest or own)[0].label
     return max(evading, key=lambda label: evading[label] or 0.0, default=None)
 
 

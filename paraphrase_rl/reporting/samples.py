@@ -12,7 +12,7 @@ from paraphrase_rl.reporting.heat_map import detectors_in_order
 from paraphrase_rl.reporting.inputs import ReportInputs, Row
 from paraphrase_rl.reporting.score_distributions import thresholds
 from paraphrase_rl.reporting.word_changes import changed_share, changes_as_html, visible, word_changes
-from paraphrase_rl.runs.summary import P_AI
+from paraphrase_rl.runs.terms import first_of
 
 MOST_DOCUMENTS = 40
 MOST_CHARACTERS = 500_000
@@ -87,7 +87,8 @@ def sample_browser(inputs: ReportInputs) -> SampleBrowser | None:
     """Samples of the evaluation, else of the run's held-out prompts; ``None`` where there are neither."""
     if inputs.results is not None and inputs.rewrites:
         return _evaluated(inputs, inputs.results)
-    return _while_training(inputs.samples)
+    evasion = first_of(inputs.terms, "evasion")
+    return _while_training(inputs.samples, evasion.probability_prefix if evasion else None)
 
 
 def spread(total: int, most: int) -> list[int]:
@@ -191,8 +192,13 @@ def _reason(row: Row) -> str:
     return str(failure.get("message", failure)) if isinstance(failure, dict) else str(failure or "no rewrite")
 
 
-def _while_training(rows: Sequence[Row]) -> SampleBrowser | None:
-    """Held-out prompts as the policy rewrote them at the first and at the last evaluation."""
+def _while_training(rows: Sequence[Row], p_prefix: str | None) -> SampleBrowser | None:
+    """Held-out prompts as the policy rewrote them at the first and at the last evaluation.
+
+    Args:
+        rows: of ``samples.jsonl``.
+        p_prefix: the beginning of the names of P(AI) by detector among the details; ``None`` = there are none.
+    """
     held_out = [row for row in rows if row.get("kind") == "evaluation"]
     if not held_out:
         return None
@@ -211,7 +217,9 @@ def _while_training(rows: Sequence[Row]) -> SampleBrowser | None:
         rewrites = []
         for row in found:
             p_ai = {
-                key.removeprefix(P_AI): value for key, value in row["details"].items() if key.startswith(P_AI)
+                key.removeprefix(p_prefix): value
+                for key, value in row["details"].items()
+                if p_prefix is not None and key.startswith(p_prefix)
             }
             detectors |= dict.fromkeys(p_ai)
             changes = word_changes(row["source"], row["rewrite"])

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.plan import POLICY
 from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.reporting.charts import Chart, Spot, scatter
 from paraphrase_rl.reporting.formatting import number, share
@@ -34,7 +33,7 @@ def trade_off(results: Results) -> TradeOff | None:
         if rewriter.label != CLEAN and point and meaning:
             rows.append((rewriter, point.attack_success_rate, meaning.estimate))
     spots = [
-        Spot(label=r.label, x=success, y=meaning, own=r.name == POLICY)
+        Spot(label=r.label, x=success, y=meaning, own=r.of_run)
         for r, success, meaning in rows
         if success.value is not None and meaning.value is not None
     ]

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from paraphrase_rl.reporting.charts import Chart, Series, curve
 from paraphrase_rl.reporting.formatting import number
 from paraphrase_rl.reporting.inputs import Row
-from paraphrase_rl.training.monitors import RULES, Rule
+from paraphrase_rl.runs.terms import RewardTerm
+from paraphrase_rl.training.monitors import Rule, rules_for
 
 SHOWN_STEPS = 300
 """In a longer run, each point drawn is the mean of several steps."""
 TABLE_STEPS = 50
-MEANING = {
+MEANING: Mapping[str, str] = {
     "reward_mean": "total reward, 0 to 1",
     "reward_std": "standard deviation of the total reward; 0 = mode collapse",
-    "detector_reward": "1 − P(AI) of the ensemble",
-    "semantic_reward": "cosine of source and rewrite",
-    "fluency_reward": "perplexity inside the human band",
-    "fairness_reward": "1 − P(AI) on second-language writers",
-    "format_rate": "share of valid outputs",
     "kl_sample_train": "sampler against trainer, nats per token",
     "kl_post_train": "change by one update, nats per token",
     "kl_reference": "distance from the base model, nats per token",
@@ -45,20 +41,24 @@ class TrainingCurves:
     averaged: int
 
 
-def training_curves(metrics: Sequence[Row], evaluations: Sequence[Row]) -> TrainingCurves | None:
+def training_curves(
+    metrics: Sequence[Row], evaluations: Sequence[Row], terms: Sequence[RewardTerm] = ()
+) -> TrainingCurves | None:
     """Draw the metrics of a run; ``None`` where no step was recorded.
 
     Args:
         metrics: rows of ``metrics.jsonl``.
         evaluations: rows of ``evaluations.jsonl``; their metrics are drawn into the chart of the same name.
+        terms: of the reward: which metrics they are, and what each means.
     """
     if not metrics:
         return None
-    names = _names(metrics)
+    rules, meaning = rules_for(terms), {**MEANING} | {term.metric: term.summary for term in terms}
+    names = _names(metrics, terms, rules)
     each = math.ceil(len(metrics) / SHOWN_STEPS)
     figures = []
     for i, name in enumerate(names):
-        rule = next((r for r in RULES if r.metric == name), None)
+        rule = next((r for r in rules if r.metric == name), None)
         values = [_value(row, name) for row in metrics]
         smooth = _rolling(values, rule.window if rule else 1)
         series = Series(
@@ -71,7 +71,7 @@ def training_curves(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Train
         )
         told = f"{name} by step. First {_shown(values[0])}, last {_shown(values[-1])}. {_band(rule)}"
         drawing = curve(f"curve-{i}", f"{name} over training", told, series)
-        figures.append(Chart(name=name, drawing=drawing, note=MEANING.get(name, "")))
+        figures.append(Chart(name=name, drawing=drawing, note=meaning.get(name, "")))
     every = math.ceil(len(metrics) / TABLE_STEPS)
     chosen = [row for i, row in enumerate(metrics) if i % every == 0 or i == len(metrics) - 1]
     return TrainingCurves(
@@ -83,14 +83,11 @@ def training_curves(metrics: Sequence[Row], evaluations: Sequence[Row]) -> Train
     )
 
 
-def _names(metrics: Sequence[Row]) -> list[str]:
+def _names(metrics: Sequence[Row], terms: Sequence[RewardTerm], rules: Sequence[Rule]) -> list[str]:
     there = {name for row in metrics for name in row["metrics"]}
-    rewards = [
-        "reward_mean",
-        *sorted(n for n in there if n.endswith("_reward") and not n.startswith("seconds_")),
-        "format_rate",
-    ]
-    watched = [rule.metric for rule in RULES]
+    rates = [term.metric for term in terms if term.role == "validity"]
+    rewards = ["reward_mean", *sorted(n for n in there if n.endswith("_reward")), *rates]
+    watched = [rule.metric for rule in rules]
     return [name for name in dict.fromkeys([*rewards, *watched]) if name in there]
 
 

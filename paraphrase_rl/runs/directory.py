@@ -11,7 +11,8 @@
 ``checkpoints.jsonl``  what the backend really holds
 ``checkpoints/``       training states; what is half written lies in its folder ``.unfinished``
 ``adapter/``           the final adapter, in PEFT's format
-``.lock``              held while a process works here; says what a start has written, until there is a run
+``.lock``              held while a process works here
+``.start.jsonl``       what a start has written, until something is measured
 
 Nothing is deleted or written over that no run wrote, and no path that a run's files name leads out of the run: a
 directory may hold what somebody else put there, and may come from somebody else.
@@ -19,7 +20,6 @@ directory may hold what somebody else put there, and may come from somebody else
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -29,9 +29,11 @@ from typing import Any, Self
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import (
+    LOCK,
     append_jsonl,
     copy_file,
     inside,
+    is_locked,
     json_text,
     left_behind,
     lock_folder,
@@ -62,8 +64,8 @@ _SHAPES: Mapping[str, Mapping[str, type]] = {
     "events.jsonl": {"step": int, "event": str, "time": str},
 }
 """Of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
-_LOCK = ".lock"
-_WRITTEN_TO = (_LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
+_START = ".start.jsonl"
+_WRITTEN_TO = (LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
 _OF_A_START = frozenset({"calibration.json", "manifest.json", "recipe.yaml"})
 _MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
 """A start that has a row in one of these is worth resuming."""
@@ -102,7 +104,7 @@ class RunDirectory:
                 f"{folder} holds a run already",
                 f"continue it with --resume {folder}, or choose another --out",
             )
-        if not is_running(folder):
+        if not is_locked(folder):
             run._refuse_foreign()  # before there is a lock, which would be a change already
         run._made = not folder.exists()
         run._acquire()
@@ -110,7 +112,7 @@ class RunDirectory:
         try:
             run._refuse_foreign()
             run._remove_written(_noted(folder) or {})
-            os.truncate(folder / _LOCK, 0)
+            (folder / _START).unlink(missing_ok=True)
         except BaseException:
             run.close()
             raise
@@ -159,7 +161,7 @@ class RunDirectory:
         name = self._name(path)
         assert name is not None
         self._refuse_if_there(path)
-        append_jsonl(self.folder / _LOCK, {"path": name, "sha256": digest})
+        append_jsonl(self.folder / _START, {"path": name, "sha256": digest})
         self._wrote[name] = digest
 
     def _refuse_if_there(self, path: Path) -> None:
@@ -201,13 +203,13 @@ class RunDirectory:
         return run
 
     def _acquire(self) -> None:
-        self._made_lock = not os.path.lexists(self.folder / _LOCK)
+        self._made_lock = not os.path.lexists(self.folder / LOCK)
         self._lock = lock_folder(self.folder, RunError, "another run is working")
 
     def _refuse_foreign(self) -> None:
         noted = _noted(self.folder)
         for name in _entries(self.folder):
-            if name == _LOCK and noted is not None:
+            if (name == LOCK and _is_empty(self.folder / LOCK)) or (name == _START and noted is not None):
                 continue
             if not _is_as_noted(self.folder, name, noted or {}):
                 raise RunError(
@@ -229,11 +231,19 @@ class RunDirectory:
         with suppress(OSError):  # not made, or it holds something
             self.unfinished.parent.rmdir()
         self._remove_written(self._wrote)
+        (self.folder / _START).unlink(missing_ok=True)
         if self._made_lock or self._wrote:
-            (self.folder / _LOCK).unlink(missing_ok=True)
+            with suppress(PermissionError):  # Windows deletes no open file; the next start takes it
+                (self.folder / LOCK).unlink(missing_ok=True)
         if self._made:
             with suppress(OSError):  # somebody put a file there meanwhile
                 self.folder.rmdir()
+
+    def _forget_start(self) -> None:
+        """From here on there is something to resume, and the files of the start stay."""
+        self._new = False
+        if _noted(self.folder):
+            (self.folder / _START).unlink()
 
     def _remove_written(self, wrote: Mapping[str, str | None]) -> None:
         for name in reversed(list(_entries(self.folder))):  # what a folder holds before the folder
@@ -257,7 +267,7 @@ class RunDirectory:
             if self._new and path.is_file():
                 self._wrote[name] = sha256_file(path)
         if name in _MEASURED:
-            self._new = False
+            self._forget_start()
 
     def rows(self, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
         """Rows of one of the JSON-lines files, empty when there is none; see :func:`rows_of`."""
@@ -302,12 +312,14 @@ class RunDirectory:
         if isinstance(where, Path) and where.parent == self.unfinished:
             place = self.folder / ("adapter" if kind == "final" else f"checkpoints/{where.name}")
         named = (
-            {"reference": place} if isinstance(place, str) else {"path": str(place.relative_to(self.folder))}
+            {"reference": place}
+            if isinstance(place, str)
+            else {"path": place.relative_to(self.folder).as_posix()}
         )
         rows = [row for row in before if not named.items() <= row.items()]
         if isinstance(place, Path) and place != where and os.path.lexists(place):
             if rows == before:
-                raise _unlisted(self.folder, str(place.relative_to(self.folder)))
+                raise _unlisted(self.folder, place.relative_to(self.folder).as_posix())
             self._put_aside(named["path"])
         rows.append({"step": step, "kind": kind, **named, **details})
         # Listed before it is in its place, and out of its place before it is unlisted: whatever moment a kill
@@ -315,7 +327,7 @@ class RunDirectory:
         write_jsonl(self.folder / LEDGER, rows)
         if isinstance(place, Path) and isinstance(where, Path) and place != where:
             where.rename(place)
-        self._new = False
+        self._forget_start()
         periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
         kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
         self._keep_rows(
@@ -406,6 +418,7 @@ class RunDirectory:
             if left_behind(path) in {*_OF_A_START, *STEP_FILES, LEDGER}:
                 path.unlink()
         remove(self.unfinished)
+        self._forget_start()
 
 
 def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
@@ -490,20 +503,24 @@ def _unlisted(folder: Path, name: str) -> RunError:
 
 
 def _noted(folder: Path) -> dict[str, str | None] | None:
-    """What a start wrote into a folder, as its lock says: name -> SHA-256, ``None`` = a folder. ``None`` where the
-    lock is not one of ours."""
-    lock = folder / _LOCK
-    if not os.path.lexists(lock):
+    """What a start wrote into a folder, as it noted: name -> SHA-256, ``None`` = a folder. ``None`` where the notes
+    are not ours."""
+    notes = folder / _START
+    if not os.path.lexists(notes):
         return {}
-    if lock.is_symlink() or not lock.is_file():
+    if notes.is_symlink() or not notes.is_file():
         return None
     try:
-        rows = read_jsonl(lock)
+        rows = read_jsonl(notes)
     except (RunError, OSError):
         return None
-    if any(row.keys() != {"path", "sha256"} for row in rows) or (not rows and lock.stat().st_size):
+    if any(row.keys() != {"path", "sha256"} for row in rows) or not (rows or _is_empty(notes)):
         return None
     return {str(row["path"]): row["sha256"] for row in rows}
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.is_symlink() and path.is_file() and not path.stat().st_size
 
 
 def _entries(folder: Path) -> Iterator[str]:
@@ -532,21 +549,6 @@ def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bo
         )
     digest = noted[name]
     return path.is_dir() if digest is None else path.is_file() and sha256_file(path) == digest
-
-
-def is_running(folder: Path) -> bool:
-    """Return whether a process is working in a run directory now."""
-    try:
-        lock = os.open(folder / ".lock", os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
-        return True
-    finally:
-        os.close(lock)
-    return False
 
 
 def has_expired(row: Mapping[str, Any]) -> bool:

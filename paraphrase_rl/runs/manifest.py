@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.models.references import is_hub_id, resolve
 from paraphrase_rl.plugin.registry import NO_OPTIONS, Registry
 from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.runs.terms import recipe_terms
 
 PACKAGES = (
     "torch",
@@ -59,6 +61,7 @@ def manifest(
             reference: None if reference in elsewhere else resolve(reference).revision
             for reference in registry.models_of(recipe)
         },
+        "rewards": [asdict(term) for term in recipe_terms(recipe, registry)],
         "seeds": {"training": recipe.training.seed, "split": recipe.data.split_seed},
         "data": {
             "source": corpus.source,

@@ -13,10 +13,11 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from paraphrase_rl.errors import RunError, UsageError
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import is_locked, read_jsonl
 from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.runs.directory import has_expired, is_running, is_there, ledger, place_of
+from paraphrase_rl.runs.directory import has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 from paraphrase_rl.types import FloatArray
 
 _Row = TypeVar("_Row")
@@ -144,6 +145,7 @@ class History:
         ended: when the last process ended; ``None`` where it did not say.
         metrics: step -> metrics of that step, in order; NaN where there was nothing to measure.
         evaluations: step -> metrics of the evaluation there.
+        terms: of the reward, with their roles; empty where the manifest is gone.
     """
 
     folder: Path
@@ -154,6 +156,7 @@ class History:
     metrics: Mapping[int, Mapping[str, float]]
     evaluations: Mapping[int, Mapping[str, float]]
     checkpoints: tuple[Checkpoint, ...]
+    terms: tuple[RewardTerm, ...] = ()
 
     @property
     def last_step(self) -> int:
@@ -181,13 +184,22 @@ def read_history(folder: Path) -> History:
     return History(
         folder=folder,
         recipe=recipe,
-        status="running" if is_running(folder) else events[-1]["status"] if ended else "killed",
+        status="running" if is_locked(folder) else events[-1]["status"] if ended else "killed",
         steps=next((event["steps"] for event in reversed(events) if event["event"] == "start"), None),
         ended=moment(events[-1]["time"]) if ended else None,
         metrics=_by_step(folder, "metrics.jsonl"),
         evaluations=_by_step(folder, "evaluations.jsonl"),
         checkpoints=tuple(_checkpoint(folder, row) for row in ledger(folder)),
+        terms=terms_of_run(folder),
     )
+
+
+def terms_of_run(folder: Path) -> tuple[RewardTerm, ...]:
+    """The reward terms of a run; none where its manifest is gone or damaged."""
+    try:
+        return recorded_terms(manifest_of(folder))
+    except RunError:
+        return ()
 
 
 def moment(text: object) -> datetime | None:

@@ -12,11 +12,11 @@ from typing import Any
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.runs.directory import rows_of
+from paraphrase_rl.runs.reader import terms_of_run
+from paraphrase_rl.runs.terms import first_of
 from paraphrase_rl.tables import Table, record
 
 SHOWN = 3
-P_AI = "detector_p_"
-"""How the reward detector-evasion names P(AI) by detector among the details of a sample."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +38,7 @@ class Summary(Table[TermChange]):
         gain_se: standard error of that mean: prompts are paired, samples of a prompt averaged first.
         first_step, last_step: steps of the two evaluations.
         samples: rewrites of the last evaluation.
+        p_prefix: the beginning of the names of P(AI) by detector among the details of a sample; empty = there are none.
     """
 
     gain: float
@@ -46,6 +47,7 @@ class Summary(Table[TermChange]):
     last_step: int
     prompts: int
     samples: tuple[dict[str, Any], ...]
+    p_prefix: str = ""
 
     @property
     def title(self) -> str:
@@ -89,9 +91,9 @@ class Summary(Table[TermChange]):
             lines += ["", _paragraph("source", sample["source"]), _paragraph("rewrite", sample["rewrite"])]
             lines.append(f"          total {sample['total']:.2f}: {terms}")
             detectors = ", ".join(
-                f"{name.removeprefix(P_AI)} {value:.2f}"
+                f"{name.removeprefix(self.p_prefix)} {value:.2f}"
                 for name, value in sample["details"].items()
-                if name.startswith(P_AI) and value is not None
+                if self.p_prefix and name.startswith(self.p_prefix) and value is not None
             )
             lines += [f"          P(AI) of the rewrite: {detectors}"] if detectors else []
         return "\n".join([*lines, "", f"run directory: {folder}"])
@@ -116,6 +118,7 @@ def summarise(folder: Path) -> Summary:
     terms = [
         name for name in first["metrics"] if name.endswith(("_reward", "_rate")) or name == "reward_mean"
     ]
+    evasion = first_of(terms_of_run(folder), "evasion")
     rows = [
         TermChange(
             term=name,
@@ -140,6 +143,7 @@ def summarise(folder: Path) -> Summary:
         last_step=last["step"],
         prompts=len(shared),
         samples=tuple(_typical(samples)),
+        p_prefix=evasion.probability_prefix if evasion else "",
     )
 
 

@@ -7,13 +7,19 @@ distance from the base model; they share no threshold.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from paraphrase_rl.runs.terms import RewardTerm
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Alarm when the mean of a metric over the last ``window`` steps leaves its band."""
+    """Alarm when the mean of a metric over the last ``window`` steps leaves its band.
+
+    ``metric`` is a name in ``metrics.jsonl``, or ``role:ROLE`` for the reward terms of a role; then ``{name}`` and
+    ``{stem}`` in the advice are those of the term.
+    """
 
     name: str
     metric: str
@@ -25,8 +31,8 @@ class Rule:
 
 RULES = (
     Rule("mode-collapse", "reward_std", "lower the learning rate or raise exploration", low=0.05, window=5),
-    Rule("few-valid-outputs", "format_rate", "see format_* for which check fails", low=0.95, window=20),
-    Rule("meaning-lost", "semantic_reward", "raise the weight of semantic-similarity", low=0.8, window=20),
+    Rule("few-valid-outputs", "role:validity", "see {stem}_* for which check fails", low=0.95, window=20),
+    Rule("meaning-lost", "role:meaning", "raise the weight of {name}", low=0.8, window=20),
     Rule("sampler-mismatch", "kl_sample_train", "sampler and trainer disagree: check precision", high=0.01),
     Rule("step-too-large", "kl_post_train", "lower the learning rate", high=0.02, window=5),
     Rule("far-from-base", "kl_reference", "raise kl.penalty_coef to 0.02", high=0.5, window=5),
@@ -34,7 +40,23 @@ RULES = (
 )
 
 
-def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule] = RULES) -> dict[str, str]:
+def rules_for(terms: Iterable[RewardTerm]) -> list[Rule]:
+    """The rules of a run with these reward terms; where several have one role, each has a rule of its own."""
+    by_role: dict[str, list[RewardTerm]] = {}
+    for term in terms:
+        by_role.setdefault(f"role:{term.role}", []).append(term)
+    found = []
+    for rule in RULES:
+        if not rule.metric.startswith("role:"):
+            found.append(rule)
+        for i, term in enumerate(by_role.get(rule.metric, [])):
+            name = rule.name if i == 0 else f"{rule.name}-{term.stem}"
+            advice = rule.advice.format(name=term.name, stem=term.stem)
+            found.append(replace(rule, name=name, metric=term.metric, advice=advice))
+    return found
+
+
+def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule]) -> dict[str, str]:
     """Rules that are violated now, by name, each with one line that says what was seen and what to do.
 
     Args:

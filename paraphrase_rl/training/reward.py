@@ -18,8 +18,9 @@ from paraphrase_rl.errors import PluginError, RecipeError
 from paraphrase_rl.plugin.protocols import Reward
 from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.plugin.specs import Context, RewardRole
 from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.runs.terms import RewardTerm
 from paraphrase_rl.types import Failure, FloatArray, RewardBatch
 
 
@@ -31,15 +32,25 @@ class WeightedReward:
         name: as in the recipe; what its failures and values are called.
         reward: the component.
         weight: in the mean; 0 = watched only.
-        gate: a value of 0 makes the total 0.
+        role: what it is for; ``validity`` = a gate.
         stem: of its names in the metrics.
     """
 
     name: str
     reward: Reward
     weight: float
-    gate: bool = False
+    role: RewardRole = "other"
     stem: str = ""
+
+    @property
+    def gate(self) -> bool:
+        """Whether a value of 0 makes the total 0."""
+        return self.role == "validity"
+
+    @property
+    def term(self) -> RewardTerm:
+        """What the records of a run call it."""
+        return RewardTerm(name=self.name, role=self.role, metric=self.metric)
 
     @property
     def metric(self) -> str:
@@ -163,7 +174,7 @@ def build_reward(
                 name=entry.name,
                 reward=registry.build("rewards", entry.name, entry.options, context),
                 weight=spec.default_weight if entry.weight is None else entry.weight,
-                gate=spec.gate,
+                role=spec.role,
                 stem=spec.metric,
             )
         )

@@ -21,7 +21,7 @@ from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import token_advantages
-from paraphrase_rl.training.monitors import RULES, alarms
+from paraphrase_rl.training.monitors import alarms, rules_for
 from paraphrase_rl.training.prompts import messages, prompt_order
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.types import Document, RewardBatch, Rollout, StepRecord
@@ -64,7 +64,8 @@ class TrainingSession:
         self._rows: list[Mapping[str, float]] = [
             row["metrics"] for row in self.directory.rows("metrics.jsonl", ("step", "metrics"))
         ]
-        self._alarmed: set[str] = set(alarms(self._rows))
+        self._rules = rules_for(term.term for term in self.reward.terms)
+        self._alarmed: set[str] = set(alarms(self._rows, self._rules))
         self._durations: deque[float] = deque(maxlen=10)
 
     @property
@@ -161,7 +162,7 @@ class TrainingSession:
             self.observe(self.folder, record)
 
     def _watch(self, step: int) -> None:
-        found = alarms(self._rows[-max(rule.window for rule in RULES) :])
+        found = alarms(self._rows[-max(rule.window for rule in self._rules) :], self._rules)
         for name in found.keys() - self._alarmed:
             self.directory.event("monitor", step=step, rule=name, message=found[name])
             if self.directory.writes:

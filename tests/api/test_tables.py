@@ -47,16 +47,16 @@ def test_a_table_is_a_frozen_sequence_of_its_rows() -> None:
 def test_repr_is_title_table_and_notes() -> None:
     assert repr(TWO).splitlines() == [
         "Lines: 2 rows",
-        "id      score",
-        "----  -------",
-        "a         1.5",
-        "b<i>        -",
+        "id    score",
+        "----  -----",
+        "a       1.5",
+        "b<i>      -",
         "note: mind this",
     ]
 
 
 def test_repr_of_no_rows() -> None:
-    assert repr(Lines(())).splitlines()[:2] == ["Lines: 0 rows", "id    score"]
+    assert repr(Lines(())).splitlines()[:2] == ["Lines: 0 rows", "id  score"]
     assert repr(Table(())) == "Table: 0 rows"
 
 
@@ -94,18 +94,16 @@ def test_without_pandas_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     st.lists(
         st.dictionaries(
             st.sampled_from([f"column_number_{i}" for i in range(12)]),
-            st.one_of(st.none(), st.floats(), st.integers(), st.text("ab_ \n世", max_size=300)),
+            st.one_of(st.none(), st.floats(), st.integers(), st.text("ab \n世", max_size=300)),
         ),
         max_size=5,
     )
 )
 def test_a_table_fits_its_width_and_names_what_it_leaves_out(rows: list[dict[str, object]]) -> None:
     columns = [f"column_number_{i}" for i in range(12)]
-    lines = text_table(rows, columns, WIDTH).splitlines()
-    also = lines.pop() if lines[-1].startswith("… also") else ""
-    assert max(map(len, lines)) <= WIDTH
-    seen = "".join(lines[:3]).count("column_") + also.count("column_")
-    assert seen >= 12
+    table = text_table(rows, columns, WIDTH)
+    assert max(map(len, table.splitlines())) <= WIDTH
+    assert table.count("column_") == 12
 
 
 def test_a_wide_table_is_not_cut_without_a_width() -> None:

@@ -165,9 +165,9 @@ def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name either a run or a recipe"),
+        ([], "give either a run or a recipe"),
         (["--config", "toy.yaml"], "where should the evaluation go?"),
-        (["nowhere", "--config", "toy.yaml"], "name either a run or a recipe"),
+        (["nowhere", "--config", "toy.yaml"], "give either a run or a recipe"),
         (["nowhere"], "nowhere holds no run"),
         (["--config", "toy.yaml", "--out", "o", "-r", "lowr"], "did you mean lower?"),
         (["--config", "toy.yaml", "--out", "o", "-d", "whispr"], "did you mean whisper?"),

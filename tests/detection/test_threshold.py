@@ -1,5 +1,8 @@
 """Thresholds: exact order statistics with honest intervals."""
 
+import math
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -76,9 +79,19 @@ def test_the_interval_covers_the_true_rate_with_the_thresholds_own_uncertainty()
     assert outside_naive / 4000 > 0.3
 
 
-@given(st.integers(1, 300), st.integers(1, 300), st.floats(0.001, 0.999))
-def test_beta_quantiles_agree_with_scipy(a, b, q):
-    assert beta_quantile(q, a, b) == pytest.approx(stats.beta.ppf(q, a, b), rel=1e-8, abs=1e-10)
+@given(st.integers(1, 300), st.integers(1, 300), rates)
+def test_a_beta_quantile_has_its_share_below_it(a, b, q):
+    """P(Beta(a, b) <= x) = P(Bin(a + b - 1, x) >= a), summed here in exact whole numbers."""
+    x, n = Fraction(beta_quantile(q, a, b)), a + b - 1
+    up, down, whole = x.numerator, x.denominator - x.numerator, x.denominator
+    below = sum(math.comb(n, j) * up**j * down ** (n - j) for j in range(a))
+    assert float(1 - Fraction(below, whole**n)) == pytest.approx(q, abs=1e-9)
+
+
+@given(st.integers(1, 5000), rates)
+def test_beta_quantiles_with_a_closed_form(n, q):
+    assert beta_quantile(q, 1, n) == pytest.approx(1 - (1 - q) ** (1 / n), abs=1e-9)
+    assert beta_quantile(q, n, 1) == pytest.approx(q ** (1 / n), abs=1e-9)
 
 
 @pytest.mark.parametrize(("k", "n"), [(0, 10), (3, 10), (10, 10), (1, 2), (7, 500)])

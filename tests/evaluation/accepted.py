@@ -56,6 +56,11 @@ def write_run(
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "recipe.yaml").write_text(f"model: tiny\ncheckpoints:\n  every: 4\n  keep: 2\n{recipe}")
     write_jsonl(folder / "metrics.jsonl", metrics() if rows is None else rows)
+    terms = [
+        {"name": "detector-evasion", "role": "evasion", "metric": "detector_reward"},
+        {"name": "semantic-similarity", "role": "meaning", "metric": "semantic_reward"},
+    ]
+    (folder / "manifest.json").write_text(json.dumps({"rewards": terms}))
     write_jsonl(folder / "evaluations.jsonl", evaluations or [])
     end = [{"time": ENDED, "event": "end", "status": status}] if status else []
     start = {"time": "2026-01-01T09:00:00+00:00", "event": "start", "resumed_after": None, "steps": steps}
@@ -190,7 +195,8 @@ def results(
 def rewriter(label: str) -> RewriterInfo:
     """As an evaluation enters it: policy@STEP is the policy with the option checkpoint."""
     name, _, step = label.partition("@")
-    return RewriterInfo(label=label, name=name, options={"checkpoint": int(step)} if step else {})
+    options = {"checkpoint": int(step)} if step else {}
+    return RewriterInfo(label=label, name=name, options=options, of_run=name == "policy")
 
 
 def gap(words: int | None, estimate: Estimate, **changes: Any) -> FairnessGap:

@@ -65,6 +65,11 @@ class Odd(FakeDetector):
     """A held-out detector that knows nothing."""
 
 
+class PolicyOptions(Options):
+    run: str | None = None
+    checkpoint: int | str = "last"
+
+
 class LowerOptions(Options):
     letters: int = 10
 
@@ -194,6 +199,7 @@ def registry(calls, monkeypatch) -> Registry:
             RewriterSpec(name="uncrash", summary="s", factory=built("uncrash", lambda o: Uncrash())),
             RewriterSpec(name="broken", summary="s", factory=built("broken", lambda o: Broken())),
             RewriterSpec(name="gone", summary="s", factory=_missing),
+            RewriterSpec(name="policy", summary="s", needs_run=True, options=PolicyOptions, factory=_missing),
         ]
 
     @hookimpl
@@ -580,11 +586,11 @@ def test_a_run_that_went_on_is_rewritten_anew(run, trained, calls):
     assert len(calls.rewritten) == 24
 
 
-def test_checkpoints_become_rewriters(trained):
+def test_checkpoints_become_rewriters(trained, registry):
     for step in (6, 12):
         append_jsonl(trained / "checkpoints.jsonl", {"step": step, "kind": "periodic", "path": "x"})
     append_jsonl(trained / "checkpoints.jsonl", {"step": 12, "kind": "final", "path": "x"})
-    added = with_checkpoints(RECIPE, trained).rewriters[3:]
+    added = with_checkpoints(RECIPE, trained, registry).rewriters[3:]
     assert [a.label for a in added] == ["policy@6", "policy@12"]
     assert [a.options for a in added] == [{"checkpoint": 6}, {"checkpoint": 12}]
 

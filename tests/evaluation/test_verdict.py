@@ -154,7 +154,9 @@ def test_why_there_is_no_success(tmp_path: Path) -> None:
         cells=(accepted.cell("policy", Estimate(value=None, n=0), points=(), failure="out of memory"),)
     )
     assert "out of memory" in lines(write_all(tmp_path / "b", crashed))["attack_success_rate"].note
-    unbuilt = results(rewriters=(RewriterInfo(label="policy", name="policy", failure="no such adapter"),))
+    unbuilt = results(
+        rewriters=(RewriterInfo(label="policy", name="policy", of_run=True, failure="no such adapter"),)
+    )
     for criterion in ("attack_success_rate", "semantic_similarity"):
         assert "no such adapter" in lines(write_all(tmp_path / "c", unbuilt))[criterion].note
     some = results(cells=(accepted.cell("policy", Estimate(value=0.7, n=40), failed=3, failure="too short"),))
@@ -247,7 +249,7 @@ def test_the_evaluation_of_another_run_says_nothing_of_this_one(tmp_path: Path) 
 def test_the_policy_may_have_another_label_but_not_another_run(tmp_path: Path) -> None:
     ours = results(
         labels=("ours",),
-        rewriters=(RewriterInfo(label="ours", name="policy", options={"checkpoint": "last"}),),
+        rewriters=(RewriterInfo(label="ours", name="policy", options={"checkpoint": "last"}, of_run=True),),
     )
     assert lines(write_all(tmp_path / "a", ours))["attack_success_rate"].verdict == "pass"
     theirs = results(rewriters=(RewriterInfo(label="policy", name="policy", options={"run": "runs/other"}),))

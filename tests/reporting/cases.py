@@ -41,6 +41,14 @@ SOURCE = "Officials said on Monday that 12 people had left the {} before the sto
 WORDS = ("harbour", "village", "island", "valley", "station", "market", "school", "museum")
 
 
+TERMS = [
+    {"name": "detector-evasion", "role": "evasion", "metric": "detector_reward", "summary": "1 - P(AI)"},
+    {"name": "semantic-similarity", "role": "meaning", "metric": "semantic_reward", "summary": "cosine"},
+    {"name": "format", "role": "validity", "metric": "format_rate", "summary": "valid outputs"},
+]
+"""What the manifest of the run records of its reward."""
+
+
 def estimate(value: float | None, width: float = 0.1, n: int = 20) -> Estimate:
     """A share with an interval that stays in [0, 1]."""
     if value is None:
@@ -69,7 +77,8 @@ def write_run(folder: Path, *, steps: int = 12, rows: list[dict[str, Any]] | Non
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.yaml", RECIPE)
     write_text(
-        folder / "manifest.json", json.dumps({"backend": "trl", "git": None, "data": {"source": "starter"}})
+        folder / "manifest.json",
+        json.dumps({"backend": "trl", "git": None, "data": {"source": "starter"}, "rewards": TERMS}),
     )
     write_jsonl(folder / "metrics.jsonl", rows or [metrics_row(step) for step in range(1, steps + 1)])
     write_jsonl(
@@ -112,7 +121,7 @@ REWRITERS = {CLEAN: 0.8, "prompted": 0.6, "policy": 0.2, "homoglyph": 0.1, "sani
 
 def results(**changes: Any) -> Results:
     """Five detectors, one of them broken, and four rewriters with one more that failed."""
-    infos = [RewriterInfo(label=label, name=label) for label in REWRITERS]
+    infos = [RewriterInfo(label=label, name=label, of_run=label == "policy") for label in REWRITERS]
     infos.append(RewriterInfo(label="dipper", name="dipper", failure="its model is not here"))
     return Results(
         **{

@@ -302,7 +302,15 @@ def test_the_saved_verdict_serves_until_its_files_change(full: Path) -> None:
 def test_the_policy_of_the_verdicts_step_is_in_the_headline() -> None:
     labels = ("policy@6", "policy", "policy@9")
     results = cases.results(
-        rewriters=tuple(RewriterInfo(label=label, name="policy") for label in labels),
+        rewriters=tuple(
+            RewriterInfo(
+                label=label,
+                name="policy",
+                options={"checkpoint": int(label[7:])} if "@" in label else {},
+                of_run=True,
+            )
+            for label in labels
+        ),
         cells=tuple(cases.cell(label, "ensemble", 0.5) for label in labels),
     )
     assert headline_rewriter(results, 9) == "policy@9"

@@ -52,7 +52,12 @@ def composed(**weights: float) -> ComposedReward:
     """Terms a, b … by weight; ``gate`` is one."""
     return ComposedReward(
         [
-            WeightedReward(name=k, reward=isolated(k, Field(k)), weight=w, gate=k.startswith("gate"))
+            WeightedReward(
+                name=k,
+                reward=isolated(k, Field(k)),
+                weight=w,
+                role="validity" if k.startswith("gate") else "other",
+            )
             for k, w in weights.items()
         ]
     )

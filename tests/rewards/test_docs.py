@@ -19,7 +19,7 @@ def row(name: str) -> str:
     """A reward's row of the first table, from its spec."""
     spec = default_registry().spec("rewards", name)
     term = WeightedReward(
-        name=name, reward=lambda batch: NotImplemented, weight=1.0, gate=spec.gate, stem=spec.metric
+        name=name, reward=lambda batch: NotImplemented, weight=1.0, role=spec.role, stem=spec.metric
     )
     gate = "yes" if spec.gate else ""
     return f"| `{name}` | {spec.summary} | {spec.default_weight} | {gate} | `{term.metric}` |"

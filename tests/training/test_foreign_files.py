@@ -76,6 +76,8 @@ HELD: dict[str, Callable[[Path], object]] = {
     "link to nowhere": lambda at: (at / "recipe.yaml").symlink_to("nowhere"),
     "lock with something in it": lambda at: put(at / ".lock", "pid 4711"),
     "lock of another program": lambda at: put(at / ".lock", '{"path": "x"}\n'),
+    "notes of another program": lambda at: put(at / ".start.jsonl", '{"path": "x"}\n'),
+    "notes that are a link": lambda at: (at / ".start.jsonl").symlink_to(at.parent / "elsewhere" / "notes"),
     "lock that is a link": lambda at: (at / ".lock").symlink_to(at.parent / "elsewhere" / "lock"),
     "thesis": lambda at: put(at / "thesis.tex"),
 }
@@ -276,11 +278,11 @@ def test_what_was_changed_after_a_killed_start_is_somebodys(tmp_path: Path) -> N
     assert state(tmp_path) == before
 
 
-def test_a_lock_that_names_files_elsewhere_deletes_none(tmp_path: Path) -> None:
+def test_notes_that_name_files_elsewhere_deletes_none(tmp_path: Path) -> None:
     put(tmp_path / "mine")
     (tmp_path / "run").mkdir()
     rows = [{"path": path, "sha256": sha256_text("mine")} for path in ("../mine", str(tmp_path / "mine"))]
-    write_jsonl(tmp_path / "run" / ".lock", rows)
+    write_jsonl(tmp_path / "run" / ".start.jsonl", rows)
     RunDirectory.create(tmp_path / "run").close()
     assert (tmp_path / "mine").read_text() == "mine"
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping, Sequence
 
 import pytest
 
 from paraphrase_rl.files import dumps
-from paraphrase_rl.training.monitors import RULES, Rule, alarms
+from paraphrase_rl.runs.terms import RewardTerm
+from paraphrase_rl.training.monitors import RULES, Rule, rules_for
+from paraphrase_rl.training.monitors import alarms as alarms_of
 
 EXPECTED = {
     # rule: metric, bound, window; a healthy run lies above the bound (+) or below it (-)
@@ -22,11 +25,35 @@ EXPECTED = {
 }
 
 
+TERMS = (
+    RewardTerm(name="semantic-similarity", role="meaning", metric="semantic_reward"),
+    RewardTerm(name="format", role="validity", metric="format_rate"),
+)
+RULES_HERE = rules_for(TERMS)
+
+
+def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule] = RULES_HERE) -> dict[str, str]:
+    return alarms_of(rows, rules)
+
+
 def test_the_recipes_rules() -> None:
+    assert [rule.name for rule in RULES_HERE] == [rule.name for rule in RULES]
     assert {rule.name for rule in RULES} == EXPECTED.keys()
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+def test_a_rule_about_a_role_watches_every_term_of_it_and_names_it() -> None:
+    terms = [
+        RewardTerm(name="acme/entails", role="meaning", metric="entails_reward"),
+        RewardTerm(name="gist", role="meaning", metric="gist_reward"),
+    ]
+    rules = {rule.name: rule for rule in rules_for(terms)}
+    assert "few-valid-outputs" not in rules, "there is no gate"
+    assert rules["meaning-lost"].metric == "entails_reward"
+    assert rules["meaning-lost"].advice == "raise the weight of acme/entails"
+    assert rules["meaning-lost-gist"].metric == "gist_reward"
+
+
+@pytest.mark.parametrize("rule", RULES_HERE, ids=lambda rule: rule.name)
 def test_each_rule_is_silent_at_its_bound_and_speaks_beyond(rule: Rule) -> None:
     metric, bound, window, healthy = EXPECTED[rule.name]
     beyond = bound + (-0.001 if healthy == "+" else 0.001)

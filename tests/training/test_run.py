@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from filelock import lock_descriptor
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import is_locked, read_jsonl
 from paraphrase_rl.recipe.arithmetic import kept_checkpoints
 from paraphrase_rl.recipe.schema import CheckpointSettings
 from paraphrase_rl.runs.directory import RunDirectory
@@ -75,6 +79,46 @@ def test_two_processes_do_not_work_in_one_directory(tmp_path: Path) -> None:
             RunDirectory.resume(tmp_path / "run")
         other.kill()  # a lock does not outlive its process, however that ends
     RunDirectory.resume(tmp_path / "run").close()
+
+
+def test_asking_whether_a_run_works_changes_nothing_and_stops_no_start(tmp_path: Path) -> None:
+    assert not is_locked(tmp_path)
+    assert not list(tmp_path.iterdir())
+    run = RunDirectory.create(tmp_path)
+    assert is_locked(tmp_path)
+    run.close()
+    lock = tmp_path / ".lock"
+    lock.touch(0o444)
+    assert not is_locked(tmp_path)
+    lock.chmod(0o644)
+    held = os.open(lock, os.O_RDONLY)
+    assert lock_descriptor(held, blocking=False)  # as one that asks holds it, for a moment
+    threading.Timer(0.02, os.close, (held,)).start()
+    RunDirectory.create(tmp_path).close()
+
+
+def test_a_file_system_without_locks_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(descriptor: int, *, blocking: bool) -> bool:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("filelock.lock_descriptor", without)
+    with pytest.raises(RunError, match=f"cannot lock {tmp_path}: No locks available") as refused:
+        RunDirectory.create(tmp_path)
+    assert "--out" in refused.value.hint
+    assert not is_locked(tmp_path)
+
+
+def test_notes_of_a_start_go_when_there_is_something_to_resume(tmp_path: Path) -> None:
+    for name, measure in (
+        ("row", lambda run: run.append("evaluations.jsonl", {"step": 0, "metrics": {}})),
+        ("checkpoint", lambda run: run.add_checkpoint(1, "tinker://r/1", "periodic", every=1, keep=1)),
+        ("killed and resumed", lambda run: [os.close(run._lock), RunDirectory.resume(run.folder).rewind(-1)]),
+    ):
+        run = RunDirectory.create(tmp_path / name)
+        run.begin("model: tiny\n", {})
+        assert (tmp_path / name / ".start.jsonl").is_file()
+        measure(run)
+        assert not (tmp_path / name / ".start.jsonl").exists()
 
 
 def test_helper_processes_write_nothing(tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ def run(tmp_path: Path) -> Path:
         *[sample(9, f"n{i}", i / 10) for i in range(8)],
     ):
         append_jsonl(tmp_path / "samples.jsonl", row)
+    terms = [{"name": "detector-evasion", "role": "evasion", "metric": "detector_reward"}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"rewards": terms}))
     return tmp_path
 
 
