@@ -21,7 +21,7 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.reader import History, moment, read_history
-from paraphrase_rl.statistics.records import Record, read_record, write_record
+from paraphrase_rl.statistics.records import SavedRecord
 from paraphrase_rl.tables import Tabular, Titled
 
 BEST, FINAL = "best", "final"
@@ -39,8 +39,12 @@ CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
 """In the order of the table; named as their bounds in the recipe's ``acceptance``."""
 
 
-class Verdict(Tabular, Record):
+class Verdict(Tabular, SavedRecord):
     """All lines, and what they are about. Kept as ``verdict.json`` in the run; ``to_pandas()`` has its lines."""
+
+    FILE = "verdict.json"
+    MISSING = "has no verdict"
+    COMMAND = "prl validate {folder}"
 
     format: Literal[1] = 1
     run: str
@@ -97,19 +101,6 @@ class Verdict(Tabular, Record):
             notes=tuple(f"{line.criterion}: {line.note}" for line in self.lines),
             heading=self.conclusion,
         )
-
-    def write(self, run: Path) -> None:
-        """Keep it, whole or not at all."""
-        write_record(self, run / "verdict.json")
-
-    @classmethod
-    def read(cls, run: Path) -> Verdict:
-        """Read what :meth:`write` wrote.
-
-        Raises:
-            EvaluationError: there is none, or it is damaged.
-        """
-        return read_record(cls, run / "verdict.json", "has no verdict", f"prl validate {quoted(run)}")
 
 
 def validate_run(

@@ -65,7 +65,7 @@ def calibrate(
         >>> prl.score("The council voted.", calibration=calibration).rows[0].verdict
         'not flagged'
     """
-    from paraphrase_rl.detection import ensemble as calibrated
+    from paraphrase_rl.detection import fitting
     from paraphrase_rl.detection.calibration_rows import measured_rows
     from paraphrase_rl.detection.threshold import usual_rates
     from paraphrase_rl.plugin.specs import Context
@@ -81,8 +81,8 @@ def calibrate(
     held_out = corpus.select(split="calibration")
     report = reporter(progress)
     report(f"scoring {len(held_out)} calibration texts of {corpus.source} with {', '.join(weight_of)}")
-    fitted = calibrated.calibrate(
-        [calibrated.build_detector(registry, context, d.name, d.options, weight_of[d.name]) for d in chosen],
+    fitted = fitting.calibrate(
+        [fitting.build_detector(registry, context, d.name, d.options, weight_of[d.name]) for d in chosen],
         held_out,
         usual_rates(target_fpr),
         source=corpus.source,

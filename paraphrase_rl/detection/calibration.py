@@ -15,11 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 import paraphrase_rl
 from paraphrase_rl import files
-from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
-from paraphrase_rl.detection.threshold import OperatingPoint, operating_points
+from paraphrase_rl.detection.probability import ProbabilityMap
+from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import sha256_texts
-from paraphrase_rl.types import Document, FloatArray, Scores
+from paraphrase_rl.types import Document, FloatArray
 
 SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
 RECALIBRATE = "run `prl calibrate` again"
@@ -164,55 +164,6 @@ class Calibration(_Record):
 def percent(share: float) -> str:
     """A share in [0, 1] as ``4.5 %``."""
     return f"{100.0 * share:.1f} %"
-
-
-def fit_calibration(
-    human: Scores,
-    ai: Scores | None,
-    target_fprs: Sequence[float],
-    *,
-    detector: str,
-    texts: CalibrationTexts,
-    options: Mapping[str, Any] | None = None,
-    provenance: Mapping[str, str] | None = None,
-) -> Calibration:
-    """Fit thresholds on human scores, and P(AI) on both where there are AI scores.
-
-    Texts that could not be scored are left out and counted.
-
-    Args:
-        human: scores of held-out human texts.
-        ai: scores of AI texts, or ``None``.
-        target_fprs: false positive rates, the one aimed at first.
-        detector: its name.
-        texts: what the texts are.
-        options: the detector's options.
-        provenance: of the detector's models.
-
-    Raises:
-        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
-    """
-    human_scores = human.values[human.scored]
-    ai_scores = ai.values[ai.scored] if ai is not None else np.empty(0)
-    if human_scores.size < 2:
-        first = f"; the first failure: {human.failures[0].message}" if human.failures else ""
-        counted = f"{human_scores.size} of {human.values.size}"
-        raise CalibrationError(
-            f"{detector}: only {counted} human calibration texts have a score{first}",
-            "calibrate on data with more human texts in its calibration split",
-        )
-    return Calibration(
-        detector=detector,
-        options=dict(options or {}),
-        provenance=dict(provenance or {}),
-        texts=texts,
-        n_human=int(human_scores.size),
-        n_ai=int(ai_scores.size),
-        failed_human=len(human.failures),
-        failed_ai=len(ai.failures) if ai is not None else 0,
-        points=operating_points(human_scores, target_fprs),
-        probability=fit_probability(human_scores, ai_scores) if ai_scores.size else None,
-    )
 
 
 class CalibrationSet(_Record):

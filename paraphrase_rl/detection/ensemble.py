@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
 from paraphrase_rl.detection.calibration import (
     Calibration,
     CalibrationSet,
-    CalibrationTexts,
     check_provenance,
-    fit_calibration,
 )
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import write_text
 from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.types import Document, Failure, FloatArray, Scores
+from paraphrase_rl.types import Failure, FloatArray, Scores
 
 Combine = Literal["mean", "worst-case"]
 
@@ -145,130 +143,6 @@ def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) 
     total = weight.sum(axis=0)
     summed = (weight * np.where(known, table, 0.0)).sum(axis=0)
     return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BuiltDetector:
-    """A detector that is to be calibrated: what it was built from, and its weight in the mean."""
-
-    name: str
-    detector: Detector
-    options: Mapping[str, Any] = field(default_factory=dict)
-    weight: float = 1.0
-
-
-def build_detector(
-    registry: Components,
-    context: Context,
-    name: str,
-    options: Mapping[str, Any],
-    weight: float | None = None,
-) -> BuiltDetector:
-    """Build a detector by name; no weight counts as 1.
-
-    Raises:
-        PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
-        PrlError: what its factory has to say.
-    """
-    detector = registry.build("detectors", name, options, context)
-    return BuiltDetector(
-        name=name, detector=detector, options=options, weight=1.0 if weight is None else weight
-    )
-
-
-def calibrate(
-    detectors: Sequence[BuiltDetector],
-    documents: Sequence[Document],
-    rates: Sequence[float],
-    *,
-    source: str,
-    excerpt_words: int | None = None,
-    combine: Combine = "mean",
-    needs_probability: bool = True,
-) -> CalibratedEnsemble:
-    """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
-
-    Args:
-        detectors: at least one, names unique.
-        documents: held-out texts; those without a label count in the digest alone.
-        rates: false positive rates to set thresholds for, the one aimed at first;
-            see :func:`paraphrase_rl.detection.threshold.usual_rates`.
-        source: the data set the texts are of.
-        excerpt_words: what the texts were cut to, if they were.
-        combine: how their P(AI) become one.
-        needs_probability: refuse an ensemble without a combined P(AI); off where thresholds suffice.
-
-    Raises:
-        CalibrationError: too few human texts, a rate outside (0, 1), or no P(AI) where it is needed.
-    """
-    human, ai = ([d.text for d in documents if d.label == label] for label in ("human", "ai"))
-    if needs_probability and not ai:
-        raise CalibrationError(
-            f"{source} has no AI texts in its calibration split: P(AI) cannot be fitted",
-            "use data with texts of both labels",
-        )
-    texts = CalibrationTexts.of(documents, source=source, excerpt_words=excerpt_words)
-    members, human_scores = [], {}
-    for built in detectors:
-        scores = human_scores[built.name] = built.detector.score(human)
-        members.append(calibrate_detector(built, scores, built.detector.score(ai), rates, texts))
-    ensemble = calibrate_combined(members, human_scores, combine)
-    if needs_probability:
-        ensemble.require_probability()
-    return ensemble
-
-
-def calibrate_detector(
-    built: BuiltDetector, human: Scores, ai: Scores, rates: Sequence[float], texts: CalibrationTexts
-) -> Member:
-    """Fit thresholds and P(AI) of one detector on scores that are there already.
-
-    Args:
-        built: the detector.
-        human: its scores of held-out human texts, shape (n,).
-        ai: its scores of AI texts, shape (m,); without any there is no P(AI).
-        rates: false positive rates to set thresholds for, the one aimed at first.
-        texts: what was scored.
-
-    Raises:
-        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
-    """
-    calibration = fit_calibration(
-        human,
-        ai,
-        rates,
-        detector=built.name,
-        texts=texts,
-        options=built.options,
-        provenance=built.detector.provenance(),
-    )
-    return Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
-
-
-def calibrate_combined(
-    members: Sequence[Member], human_scores: Mapping[str, Scores], combine: Combine = "mean"
-) -> CalibratedEnsemble:
-    """Combine calibrated detectors, with thresholds on their combined P(AI) where any of them has a vote.
-
-    The thresholds rest on the same humans as the curves the P(AI) is made of (two numbers a detector), so their
-    interval is approximate where a detector's own is exact.
-
-    Args:
-        members: calibrated on the same texts, for the same rates.
-        human_scores: of those texts' humans, by detector, each of shape (n,).
-        combine: how their P(AI) become one.
-
-    Raises:
-        CalibrationError: fewer than two humans have a combined P(AI).
-    """
-    ensemble = CalibratedEnsemble(members, combine)
-    if not ensemble.voting:
-        return ensemble
-    _, human = ensemble.probabilities_of(human_scores)
-    first = members[0].calibration
-    rates = [point.target_fpr for point in first.points]
-    combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
-    return CalibratedEnsemble(members, combine, combined)
 
 
 def load_ensemble(

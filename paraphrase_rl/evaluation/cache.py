@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ WRITTEN = (
 FILE = "values.sqlite"
 AT_ONCE = 500
 """Keys in one query; SQLite allows 999 in its oldest builds."""
+Key = Sequence[object]
+"""What a value depends on, as plain data."""
 WAIT_SECONDS = 60.0
 """How long to wait while another process writes."""
 
@@ -71,8 +73,9 @@ class Cache:
         """Let the file go."""
         self._file.close()
 
-    def get(self, keys: Sequence[str]) -> dict[str, Any]:
-        """The values of those keys that have one."""
+    def get(self, asked: Sequence[Key]) -> list[Any]:
+        """The value of each key, in order; ``None`` where there is none."""
+        keys = [key_of(*parts) for parts in asked]
         found: dict[str, Any] = {}
         with self._explained():
             for start in range(0, len(keys), AT_ONCE):
@@ -80,14 +83,14 @@ class Cache:
                 marks = ",".join("?" * len(some))
                 rows = self._file.execute(f"SELECT key, value FROM saved WHERE key IN ({marks})", some)
                 found |= {key: json.loads(value) for key, value in rows}
-        return found
+        return [found.get(key) for key in keys]
 
-    def add(self, values: Mapping[str, Any]) -> None:
-        """Save values, on disk before this returns; a key that has one keeps it."""
+    def add(self, values: Iterable[tuple[Key, Any]]) -> None:
+        """Save values by key, on disk before this returns; a key that has a value keeps it."""
         with self._explained(), self._file:
             self._file.executemany(
                 "INSERT OR IGNORE INTO saved VALUES (?, ?)",
-                [(key, dumps(value)) for key, value in values.items()],
+                [(key_of(*parts), dumps(value)) for parts, value in values],
             )
 
     @contextmanager

@@ -123,10 +123,6 @@ def cell_figures(original: Originals, after: FloatArray, documents: Indices, des
     humans, human_weights = original.human[human], design.human[:, human]
     rest = frozenset(documents.tolist())
 
-    def area(scores: FloatArray) -> Figure:
-        value = auroc(humans, scores) if humans.size and scores.size else np.nan
-        return Figure(value, weighted_auroc(humans, scores, human_weights, weights), rest, is_share=False)
-
     def share(rows: FloatArray, resampled: FloatArray) -> Figure:
         counted = frozenset(documents[np.isfinite(rows)].tolist())
         return Figure(known_mean(rows), weighted_mean(resampled, weights), counted)
@@ -142,6 +138,12 @@ def cell_figures(original: Originals, after: FloatArray, documents: Indices, des
             tpr_after=share(flags[1][0][0], flags[1][1]),
             attack_success_rate=share(evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])),
         )
+
+    def area(scores: FloatArray) -> Figure:
+        resampled = weighted_auroc(humans, scores, human_weights, weights)
+        value = auroc(humans, scores) if humans.size and scores.size else np.nan
+        return Figure(value, resampled, rest, is_share=False)
+
     return CellFigures(int(known.sum()), area(before), area(after), points)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,18 +11,14 @@ from paraphrase_rl.detection.calibration import (
     CalibrationSet,
     CalibrationTexts,
 )
-from paraphrase_rl.detection.ensemble import (
-    COMBINED,
+from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble, Member, build_calibrated
+from paraphrase_rl.detection.fitting import (
     BuiltDetector,
-    CalibratedEnsemble,
-    Combine,
-    Member,
-    build_calibrated,
     build_detector,
-    calibrate_combined,
-    calibrate_detector,
+    calibrate_each,
+    combine_members,
+    disagreement,
 )
-from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError, one_line
 from paraphrase_rl.evaluation.cache import Cache
 from paraphrase_rl.evaluation.plan import Plan
@@ -34,8 +30,6 @@ from paraphrase_rl.recipe.schema import Component, Weighted
 from paraphrase_rl.types import Scores
 
 _WITHOUT_RUN = "without the run an evaluation makes its own calibration: --config and --out"
-AGREEMENT = 1e-3
-"""Thresholds of the run and of the evaluation may differ by so much of the human scores' spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,22 +144,41 @@ def assemble(
         }
         for label in ("human", "ai")
     )
-    columns = [_calibrate(column, human, ai, plan.target_fprs, described) for column in columns]
-    ensemble, failure = _combine(
-        [column for column in columns if column.info.trained_against],
-        human,
-        plan.recipe.ensemble.combine,
-        saved,
-    )
+    of_run = {column.info.name: column.of_run for column in columns if column.of_run}
+    members, failures = calibrate_each(built, human, ai, plan.target_fprs, described, of_run)
+    columns = [
+        replace(
+            column,
+            info=column.info.model_copy(
+                update={"failure": failures.get(column.info.name, column.info.failure)}
+            ),
+            member=members.get(column.info.name),
+        )
+        for column in columns
+    ]
+    against = [column for column in columns if column.info.trained_against]
+    ensemble, failure = None, next((c.info for c in against if c.info.failure), None)
+    why = f"its member {failure.name} failed: {failure.failure}" if failure else None
+    if failure is None:
+        try:
+            ensemble = combine_members(
+                [c.member for c in against if c.member], human, plan.recipe.ensemble.combine, saved
+            )
+        except CalibrationError as error:
+            why = error.one_line
     return Panel(
         columns=tuple(columns),
         table=ScoreTable(
             [column.built for column in columns if column.built and column.member], cache, report
         ),
         ensemble=ensemble,
-        combined=DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=failure),
+        combined=DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=why),
         notes=(
-            *(note for c in columns if c.of_run and (note := _disagreement(c, human))),
+            *(
+                note
+                for c in of_run.values()
+                if c.detector in human and (note := disagreement(c, human[c.detector]))
+            ),
             *(ensemble.warnings() if ensemble is not None else ()),
         ),
     )
@@ -227,64 +240,3 @@ def _build(
         failure=failure,
     )
     return Column(info=info, built=built, of_run=calibration)
-
-
-def _calibrate(
-    column: Column,
-    human: Mapping[str, Scores],
-    ai: Mapping[str, Scores],
-    rates: Sequence[float],
-    texts: CalibrationTexts,
-) -> Column:
-    """The column with its thresholds and P(AI), the run's own where it has them."""
-    built = column.built
-    if built is None:
-        return column
-    if column.of_run is not None:
-        kept = Member(
-            name=built.name, detector=built.detector, calibration=column.of_run, weight=built.weight
-        )
-        return replace(column, member=kept)
-    try:
-        member = calibrate_detector(built, human[built.name], ai[built.name], rates, texts)
-    except CalibrationError as error:
-        return replace(column, info=column.info.model_copy(update={"failure": error.one_line}))
-    return replace(column, member=member)
-
-
-def _combine(
-    columns: Sequence[Column], human: Mapping[str, Scores], combine: Combine, saved: CalibrationSet | None
-) -> tuple[CalibratedEnsemble | None, str | None]:
-    """The ensemble of the detectors trained against, or why there is none."""
-    if failed := [c.info for c in columns if c.info.failure]:
-        return None, f"its member {failed[0].name} failed: {failed[0].failure}"
-    members = [column.member for column in columns if column.member]
-    try:
-        if saved is not None:
-            ensemble = CalibratedEnsemble(members, saved.combine, saved.combined)
-        else:
-            ensemble = calibrate_combined(members, human, combine)
-        ensemble.require_probability()
-    except CalibrationError as error:
-        return None, error.one_line
-    if ensemble.combined is None:
-        return None, "the calibration has no thresholds on the combined P(AI)"
-    return ensemble, None
-
-
-def _disagreement(column: Column, human: Mapping[str, Scores]) -> str:
-    """A note where the run's threshold is not that of the scores computed here."""
-    if column.built is None or column.of_run is None:
-        return ""
-    name, scores = column.built.name, human[column.built.name]
-    values = scores.values[scores.scored]
-    if values.size < 2:
-        return f"{name}: its calibration texts cannot be scored any more, so there are no intervals"
-    point = column.of_run.target
-    here = operating_point(values, point.target_fpr).threshold
-    if abs(here - point.threshold) <= AGREEMENT * max(float(values.std()), 1e-12):
-        return ""
-    return (
-        f"{name}: its scores here set the threshold at {here:.6g}, those of the run at "
-        f"{point.threshold:.6g}, which is used: another device or another version of a library"
-    )

@@ -75,6 +75,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         report("tables: figures and intervals")
         design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
         cells, transfers = detection_rates(panel, original, human, calibration, attacked, design)
+        quality = [row for s in attacked for row in quality_table(s, measured[s.rewriter], design.ai)]
         treated = [HumanTexts(scored=human, calibration=calibration)]
         if (words := equal_length_words(plan.human)) is not None:
             what = f"human texts cut to {words} words"
@@ -94,11 +95,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
             cells=tuple(cells),
             transfer=tuple(transfers),
             metrics=tuple(metric.info() for metric in measurer.metrics),
-            quality=tuple(
-                row
-                for scored in attacked
-                for row in quality_table(scored, measured[scored.rewriter], design.ai)
-            ),
+            quality=tuple(quality),
             false_positives=tuple(rates),
             fairness=tuple(gaps),
         )

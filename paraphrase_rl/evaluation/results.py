@@ -16,7 +16,6 @@ All but the cache are written whole when an evaluation ends, so they always belo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -29,9 +28,8 @@ from paraphrase_rl.statistics.records import (
     FairnessGap,
     FalsePositives,
     Record,
+    SavedRecord,
     at_rate,
-    read_record,
-    write_record,
 )
 from paraphrase_rl.tables import Tabular, Titled
 from paraphrase_rl.tables import cell as table_cell
@@ -185,8 +183,12 @@ class About(Record):
     notes: tuple[str, ...] = ()
 
 
-class Results(Tabular, Record):
+class Results(Tabular, SavedRecord):
     """Every table of an evaluation. ``to_pandas()`` has a line for each rewriter, detector and operating point."""
+
+    FILE = "results.json"
+    MISSING = "holds no evaluation"
+    COMMAND = "prl evaluate RUN"
 
     format: Literal[1] = 1
     about: About
@@ -201,19 +203,6 @@ class Results(Tabular, Record):
     quality: tuple[Quality, ...] = ()
     false_positives: tuple[FalsePositives, ...] = ()
     fairness: tuple[FairnessGap, ...] = ()
-
-    def write(self, folder: Path) -> None:
-        """Keep it, whole or not at all."""
-        write_record(self, folder / "results.json")
-
-    @classmethod
-    def read(cls, folder: Path) -> Results:
-        """What :meth:`write` wrote.
-
-        Raises:
-            EvaluationError: there is none, or it is damaged.
-        """
-        return read_record(cls, folder / "results.json", "holds no evaluation", "prl evaluate RUN")
 
     def cell(self, rewriter: str, detector: str) -> Cell | None:
         """The cell of a rewriter and a detector."""

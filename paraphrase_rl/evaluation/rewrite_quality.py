@@ -11,7 +11,7 @@ import numpy as np
 
 from paraphrase_rl import __version__
 from paraphrase_rl.errors import PrlError, one_line
-from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.evaluation.cache import Cache, Key
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.quality import ChosenMetric, QualityMeasures, build_quality, choose_metrics
 from paraphrase_rl.evaluation.results import Quality
@@ -86,12 +86,16 @@ class Measurer:
         self, label: str, sources: Sequence[Document], rewrites: Sequence[Rewrite]
     ) -> list[Measured]:
         """The metrics of each rewrite. Those without a failure are remembered."""
-        keys = [self._key(source, rewrite) for source, rewrite in zip(sources, rewrites, strict=True)]
-        first = {key: i for i, key in reversed(list(enumerate(keys)))}
-        found = {key: Measured(metrics) for key, metrics in self.cache.get(list(first)).items()}
-        missing = sorted(i for key, i in first.items() if key not in found)
+        pairs = list(zip(sources, rewrites, strict=True))
+        ids = [(source.text, rewrite.text, rewrite.finished) for source, rewrite in pairs]
+        first = {one: i for i, one in reversed(list(enumerate(ids)))}
+        saved = self.cache.get([self._key(*pairs[i]) for i in first.values()])
+        found = {
+            one: Measured(metrics) for one, metrics in zip(first, saved, strict=True) if metrics is not None
+        }
+        missing = sorted(i for one, i in first.items() if one not in found)
         if rewrites:
-            self.report(f"quality: {label}: {len(keys)} rewrites, {len(first) - len(missing)} cached")
+            self.report(f"quality: {label}: {len(ids)} rewrites, {len(first) - len(missing)} cached")
         for start in range(0, len(missing), CHUNK):
             chunk = missing[start : start + CHUNK]
             try:
@@ -102,11 +106,10 @@ class Measurer:
             except Exception as error:
                 self._note(f"quality of {label} is not measured: {one_line(error)}")
                 break
-            found |= {keys[i]: row for i, row in zip(chunk, rows, strict=True)}
-            self.cache.add(
-                {keys[i]: row.metrics for i, row in zip(chunk, rows, strict=True) if not row.failed}
-            )
-        return [found.get(key, Measured()) for key in keys]
+            measured = list(zip(chunk, rows, strict=True))
+            found |= {ids[i]: row for i, row in measured}
+            self.cache.add((self._key(*pairs[i]), row.metrics) for i, row in measured if not row.failed)
+        return [found.get(one, Measured()) for one in ids]
 
     def build(self) -> QualityMeasures:
         """What measures, loaded once.
@@ -118,8 +121,8 @@ class Measurer:
             self._built = build_quality(self.metrics, self.registry, self.context)
         return self._built
 
-    def _key(self, source: Document, rewrite: Rewrite) -> str:
-        return key_of(
+    def _key(self, source: Document, rewrite: Rewrite) -> Key:
+        return (
             __version__,
             [metric.identity() for metric in self.metrics],
             self.plan.recipe.prompt.instruction,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paraphrase_rl.errors import PrlError
-from paraphrase_rl.evaluation.cache import Cache, key_of
+from paraphrase_rl.evaluation.cache import Cache, Key
 from paraphrase_rl.evaluation.plan import is_of_run, label_of
 from paraphrase_rl.evaluation.results import RewriterInfo
 from paraphrase_rl.files import sha256_text
@@ -69,15 +69,19 @@ class Rewriting:
         rewriter: Rewriter | None = None
         for documents, n in groups:
             identity = (attack.name, options, self.depends_on, self.seed, n)
-            keys = [key_of(*identity, sha256_text(d.text)) for d in documents]
-            saved = self.cache.get(keys)
-            missing = {k: d.text for k, d in zip(keys, documents, strict=True) if k not in saved}
-            if documents:
-                cached = sum(key in saved for key in keys)
-                self.report(f"{info.label}: {len(documents)} texts, {cached} cached")
+            texts = list(dict.fromkeys(document.text for document in documents))
+            saved = dict(
+                zip(texts, self.cache.get([(*identity, sha256_text(t)) for t in texts]), strict=True)
+            )
             found: dict[str, Rewrites] = {
-                key: [Rewrite(**rewrite) for rewrite in rewrites] for key, rewrites in saved.items()
+                text: [Rewrite(**rewrite) for rewrite in rewrites]
+                for text, rewrites in saved.items()
+                if rewrites is not None
             }
+            if documents:
+                cached = sum(document.text in found for document in documents)
+                self.report(f"{info.label}: {len(documents)} texts, {cached} cached")
+            missing = [text for text in texts if text not in found]
             if missing:
                 try:
                     rewriter = rewriter or self.context.components().build(
@@ -85,34 +89,33 @@ class Rewriting:
                     )
                 except PrlError as error:
                     return _nothing(info, error, groups)
-                found |= self._make(info.label, rewriter, missing, n)
-            made.append([found[key] for key in keys])
+                found |= self._make(info.label, rewriter, missing, n, identity)
+            made.append([found[document.text] for document in documents])
         failed = [found for found in made[0] if isinstance(found, Failure)]
         if failed and len(failed) == len(made[0]):
             info = info.model_copy(update={"failure": failed[0].message})
         return info, made
 
     def _make(
-        self, label: str, rewriter: Rewriter, missing: Mapping[str, str], n: int
+        self, label: str, rewriter: Rewriter, texts: Sequence[str], n: int, identity: Key
     ) -> dict[str, Rewrites]:
-        """Rewrite chunk by chunk, saving what is no failure; returns all by key."""
-        keys = list(missing)
+        """Rewrite chunk by chunk, saving what is no failure; returns all by text."""
         found: dict[str, Rewrites] = {}
         pace = Pace(self.report)
-        for start in range(0, len(keys), CHUNK):
-            chunk = keys[start : start + CHUNK]
-            answers = _rewritten(label, rewriter, [missing[key] for key in chunk], n, self.seed)
-            made = dict(zip(chunk, answers, strict=True))
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            made = dict(zip(chunk, _rewritten(label, rewriter, chunk, n, self.seed), strict=True))
             found |= made
             self.cache.add(
-                {
-                    key: [{"text": r.text, "finished": r.finished} for r in answer]
-                    for key, answer in made.items()
-                    if not isinstance(answer, Failure)
-                }
+                (
+                    (*identity, sha256_text(text)),
+                    [{"text": r.text, "finished": r.finished} for r in answer],
+                )
+                for text, answer in made.items()
+                if not isinstance(answer, Failure)
             )
             done = start + len(chunk)
-            pace.at(done, len(keys), f"{label}: {done} of {len(keys)} texts rewritten")
+            pace.at(done, len(texts), f"{label}: {done} of {len(texts)} texts rewritten")
         return found
 
 

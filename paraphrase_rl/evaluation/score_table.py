@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from paraphrase_rl.detection.ensemble import BuiltDetector
+from paraphrase_rl.detection.fitting import BuiltDetector
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
 from paraphrase_rl.files import sha256_text
@@ -77,9 +77,9 @@ class _Column:
 
     def known(self, digests: Sequence[str]) -> dict[str, float | Failure]:
         """What was computed before of these texts."""
-        keys = {self._key(digest): digest for digest in digests}
         found: dict[str, float | Failure] = {d: self._failed[d] for d in digests if d in self._failed}
-        return found | {keys[key]: value for key, value in self._cache.get(list(keys)).items()}
+        saved = self._cache.get([(self._identity, digest) for digest in digests])
+        return found | {d: value for d, value in zip(digests, saved, strict=True) if value is not None}
 
     def score(self, texts: Mapping[str, str]) -> dict[str, float | Failure]:
         """Score texts, given by digest, and save what is known of them now."""
@@ -90,11 +90,8 @@ class _Column:
         failed = {digests[f.index]: replace(f, owner=self.name) for f in scores.failures}
         values = {d: v for d, v in zip(digests, scores.values.tolist(), strict=True) if d not in failed}
         self._failed |= failed
-        self._cache.add({self._key(digest): value for digest, value in values.items()})
+        self._cache.add(((self._identity, digest), value) for digest, value in values.items())
         return {**values, **failed}
-
-    def _key(self, digest: str) -> str:
-        return key_of(self._identity, digest)
 
 
 def _in_order(found: Sequence[float | Failure]) -> Scores:

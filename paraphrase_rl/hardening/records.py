@@ -11,7 +11,6 @@ The folder of a hardening holds:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -22,9 +21,8 @@ from paraphrase_rl.statistics.records import (
     FairnessGap,
     FalsePositives,
     Record,
+    SavedRecord,
     at_rate,
-    read_record,
-    write_record,
 )
 from paraphrase_rl.tables import Tabular, Titled
 
@@ -72,8 +70,12 @@ class TrainedOn(Record):
     left_out: int = Field(0, description="train texts that belong to a pair with texts of another split")
 
 
-class Hardening(Tabular, Record):
+class Hardening(Tabular, SavedRecord):
     """Every table of a hardening. ``to_pandas()`` has a line for each kind of texts, at the rate aimed at."""
+
+    FILE = "results.json"
+    MISSING = "holds no hardening"
+    COMMAND = "prl harden DETECTOR"
 
     format: Literal[1] = 1
     detector: str
@@ -141,19 +143,6 @@ class Hardening(Tabular, Record):
         at = f"false positive rate {self.target_fpr:g}"
         heading = f"Hardening of {self.detector}: share flagged before and after, {at}"
         return Titled(tuple(self.flat_rows()), notes=tuple(self.notes), heading=heading)
-
-    def write(self, folder: Path) -> None:
-        """Keep it, whole or not at all."""
-        write_record(self, folder / "results.json")
-
-    @classmethod
-    def read(cls, folder: Path) -> Hardening:
-        """What :meth:`write` wrote.
-
-        Raises:
-            EvaluationError: there is none, or it is damaged.
-        """
-        return read_record(cls, folder / "results.json", "holds no hardening", "prl harden DETECTOR")
 
 
 def _accused(table: Accused, target_fpr: float) -> list[tuple[str, str, Estimate]]:

@@ -15,12 +15,8 @@ from typing import Any
 
 from paraphrase_rl.data.splits import units
 from paraphrase_rl.detection.calibration import CalibrationTexts
-from paraphrase_rl.detection.ensemble import (
-    CalibratedEnsemble,
-    build_detector,
-    calibrate_combined,
-    calibrate_detector,
-)
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+from paraphrase_rl.detection.fitting import build_detector, calibrate_combined, calibrate_detector
 from paraphrase_rl.detection.trainable import trainer_of
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import ClassVar, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -19,36 +20,38 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-_Record = TypeVar("_Record", bound=Record)
+class SavedRecord(Record):
+    """Base of the records that are a file in a folder."""
 
+    FILE: ClassVar[str]
+    """Name of the file."""
+    MISSING: ClassVar[str]
+    """What the folder lacks where there is no file, such as "holds no evaluation"."""
+    COMMAND: ClassVar[str]
+    """What makes it, ``{folder}`` standing for the folder."""
 
-def write_record(record: Record, path: Path) -> None:
-    """Keep a record as JSON, whole or not at all."""
-    write_text(path, record.model_dump_json(indent=1) + "\n")
+    def write(self, folder: Path) -> None:
+        """Save it in a folder, whole or not at all."""
+        write_text(folder / self.FILE, self.model_dump_json(indent=1) + "\n")
 
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read what :meth:`write` wrote.
 
-def read_record(kind: type[_Record], path: Path, missing: str, command: str) -> _Record:
-    """Read what :func:`write_record` wrote.
-
-    Args:
-        kind: of the record.
-        path: its file.
-        missing: what its folder lacks where there is no file, such as "holds no evaluation".
-        command: what makes it.
-
-    Raises:
-        EvaluationError: there is none, or it is damaged.
-    """
-    try:
-        return kind.model_validate_json(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        raise EvaluationError(f"{path.parent} {missing}", f"make one: {command}") from None
-    except (OSError, ValueError) as error:
-        why = str(error)
-        if isinstance(error, ValidationError):
-            first = error.errors()[0]
-            why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-        raise EvaluationError(f"cannot read {path}: {why}", f"make it anew: {command}") from error
+        Raises:
+            EvaluationError: there is none, or it is damaged.
+        """
+        path, command = folder / cls.FILE, cls.COMMAND.format(folder=shlex.quote(str(folder)))
+        try:
+            return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            raise EvaluationError(f"{folder} {cls.MISSING}", f"make one: {command}") from None
+        except (OSError, ValueError) as error:
+            why = str(error)
+            if isinstance(error, ValidationError):
+                first = error.errors()[0]
+                why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
+            raise EvaluationError(f"cannot read {path}: {why}", f"make it again: {command}") from error
 
 
 class _HasRate(Protocol):

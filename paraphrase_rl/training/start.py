@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import build_detector, calibrate, load_ensemble
+from paraphrase_rl.detection.ensemble import load_ensemble
+from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
 from paraphrase_rl.errors import PluginError, RunError

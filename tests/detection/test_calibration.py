@@ -5,12 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from paraphrase_rl.detection.calibration import (
-    CalibrationSet,
-    CalibrationTexts,
-    check_provenance,
-    fit_calibration,
-)
+from paraphrase_rl.detection.calibration import CalibrationSet, CalibrationTexts, check_provenance
+from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.types import Failure, Scores
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.detection.ensemble import build_detector, calibrate, combine_probabilities, load_ensemble
+from paraphrase_rl.detection.ensemble import combine_probabilities, load_ensemble
+from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.specs import Context

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paraphrase_rl.detection.ensemble import CalibratedEnsemble, build_detector, calibrate, load_ensemble
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, load_ensemble
+from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.trainable import keep_fitted, trainer_of
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.registry import Registry, default_registry

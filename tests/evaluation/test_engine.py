@@ -13,7 +13,7 @@ import pytest
 
 from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import build_detector, calibrate
+from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
 from paraphrase_rl.evaluation import rewrite_quality as measuring
@@ -303,6 +303,7 @@ def test_a_killed_evaluation_goes_on_to_the_same_results(run, calls, monkeypatch
     add = Cache.add
 
     def die(cache, values):
+        values = list(values)
         writes.append(len(values))
         if len(writes) < write or saved:
             add(cache, values)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paraphrase_rl.detection.ensemble import BuiltDetector
+from paraphrase_rl.detection.fitting import BuiltDetector
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.evaluation.cache import Cache
 from paraphrase_rl.evaluation.score_table import CHUNK, ScoreTable

@@ -1,0 +1,272 @@
+"""Fitting calibrations: detectors built and scored on held-out texts become an ensemble with thresholds and P(AI)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from paraphrase_rl.detection.calibration import Calibration, CalibrationSet, CalibrationTexts
+from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble, Combine, Member
+from paraphrase_rl.detection.probability import fit_probability
+from paraphrase_rl.detection.threshold import operating_point, operating_points
+from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.plugin.protocols import Components, Detector
+from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.types import Document, Scores
+
+AGREEMENT = 1e-3
+"""A saved threshold and that of scores computed again may differ by so much of the human scores' spread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuiltDetector:
+    """A detector that is to be calibrated: what it was built from, and its weight in the mean."""
+
+    name: str
+    detector: Detector
+    options: Mapping[str, Any] = field(default_factory=dict)
+    weight: float = 1.0
+
+
+def build_detector(
+    registry: Components,
+    context: Context,
+    name: str,
+    options: Mapping[str, Any],
+    weight: float | None = None,
+) -> BuiltDetector:
+    """Build a detector by name; no weight counts as 1.
+
+    Raises:
+        PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
+        PrlError: what its factory has to say.
+    """
+    detector = registry.build("detectors", name, options, context)
+    return BuiltDetector(
+        name=name, detector=detector, options=options, weight=1.0 if weight is None else weight
+    )
+
+
+def calibrate(
+    detectors: Sequence[BuiltDetector],
+    documents: Sequence[Document],
+    rates: Sequence[float],
+    *,
+    source: str,
+    excerpt_words: int | None = None,
+    combine: Combine = "mean",
+    needs_probability: bool = True,
+) -> CalibratedEnsemble:
+    """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
+
+    Args:
+        detectors: at least one, names unique.
+        documents: held-out texts; those without a label count in the digest alone.
+        rates: false positive rates to set thresholds for, the one aimed at first;
+            see :func:`paraphrase_rl.detection.threshold.usual_rates`.
+        source: the data set the texts are of.
+        excerpt_words: what the texts were cut to, if they were.
+        combine: how their P(AI) become one.
+        needs_probability: refuse an ensemble without a combined P(AI); off where thresholds suffice.
+
+    Raises:
+        CalibrationError: too few human texts, a rate outside (0, 1), or no P(AI) where it is needed.
+    """
+    human, ai = ([d.text for d in documents if d.label == label] for label in ("human", "ai"))
+    if needs_probability and not ai:
+        raise CalibrationError(
+            f"{source} has no AI texts in its calibration split: P(AI) cannot be fitted",
+            "use data with texts of both labels",
+        )
+    texts = CalibrationTexts.of(documents, source=source, excerpt_words=excerpt_words)
+    members, human_scores = [], {}
+    for built in detectors:
+        scores = human_scores[built.name] = built.detector.score(human)
+        members.append(calibrate_detector(built, scores, built.detector.score(ai), rates, texts))
+    ensemble = calibrate_combined(members, human_scores, combine)
+    if needs_probability:
+        ensemble.require_probability()
+    return ensemble
+
+
+def calibrate_detector(
+    built: BuiltDetector, human: Scores, ai: Scores, rates: Sequence[float], texts: CalibrationTexts
+) -> Member:
+    """Fit thresholds and P(AI) of one detector on scores that are there already.
+
+    Args:
+        built: the detector.
+        human: its scores of held-out human texts, shape (n,).
+        ai: its scores of AI texts, shape (m,); without any there is no P(AI).
+        rates: false positive rates to set thresholds for, the one aimed at first.
+        texts: what was scored.
+
+    Raises:
+        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+    """
+    calibration = fit_calibration(
+        human,
+        ai,
+        rates,
+        detector=built.name,
+        texts=texts,
+        options=built.options,
+        provenance=built.detector.provenance(),
+    )
+    return Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
+
+
+def calibrate_each(
+    detectors: Sequence[BuiltDetector],
+    human: Mapping[str, Scores],
+    ai: Mapping[str, Scores],
+    rates: Sequence[float],
+    texts: CalibrationTexts,
+    saved: Mapping[str, Calibration],
+) -> tuple[dict[str, Member], dict[str, str]]:
+    """Calibrate detectors one by one, so that one that cannot be calibrated costs itself alone.
+
+    Args:
+        detectors: names unique.
+        human: scores of the same held-out human texts, by detector.
+        ai: of AI texts.
+        rates: false positive rates to set thresholds for, the one aimed at first.
+        texts: what was scored.
+        saved: by detector, calibrations that are taken as they are.
+
+    Returns:
+        The members by name, and why there is none of the others.
+    """
+    members: dict[str, Member] = {}
+    failures: dict[str, str] = {}
+    for built in detectors:
+        name = built.name
+        if name in saved:
+            members[name] = Member(
+                name=name, detector=built.detector, calibration=saved[name], weight=built.weight
+            )
+            continue
+        try:
+            members[name] = calibrate_detector(built, human[name], ai[name], rates, texts)
+        except CalibrationError as error:
+            failures[name] = error.one_line
+    return members, failures
+
+
+def combine_members(
+    members: Sequence[Member],
+    human_scores: Mapping[str, Scores],
+    combine: Combine,
+    saved: CalibrationSet | None,
+) -> CalibratedEnsemble:
+    """Combine calibrated detectors into an ensemble that has a P(AI) and thresholds on it.
+
+    Args:
+        members: calibrated on the same texts, for the same rates.
+        human_scores: of those texts' humans, by detector.
+        combine: how their P(AI) become one.
+        saved: an earlier calibration of the same detectors, whose combination is taken as it is.
+
+    Raises:
+        CalibrationError: no member has a vote, or there are no thresholds.
+    """
+    if saved is not None:
+        ensemble = CalibratedEnsemble(members, saved.combine, saved.combined)
+    else:
+        ensemble = calibrate_combined(members, human_scores, combine)
+    ensemble.require_probability()
+    if ensemble.combined is None:
+        raise CalibrationError("the calibration has no thresholds on the combined P(AI)")
+    return ensemble
+
+
+def calibrate_combined(
+    members: Sequence[Member], human_scores: Mapping[str, Scores], combine: Combine = "mean"
+) -> CalibratedEnsemble:
+    """Combine calibrated detectors, with thresholds on their combined P(AI) where any of them has a vote.
+
+    The thresholds rest on the same humans as the curves the P(AI) is made of (two numbers a detector), so their
+    interval is approximate where a detector's own is exact.
+
+    Args:
+        members: calibrated on the same texts, for the same rates.
+        human_scores: of those texts' humans, by detector, each of shape (n,).
+        combine: how their P(AI) become one.
+
+    Raises:
+        CalibrationError: fewer than two humans have a combined P(AI).
+    """
+    ensemble = CalibratedEnsemble(members, combine)
+    if not ensemble.voting:
+        return ensemble
+    _, human = ensemble.probabilities_of(human_scores)
+    first = members[0].calibration
+    rates = [point.target_fpr for point in first.points]
+    combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
+    return CalibratedEnsemble(members, combine, combined)
+
+
+def fit_calibration(
+    human: Scores,
+    ai: Scores | None,
+    target_fprs: Sequence[float],
+    *,
+    detector: str,
+    texts: CalibrationTexts,
+    options: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, str] | None = None,
+) -> Calibration:
+    """Fit thresholds on human scores, and P(AI) on both where there are AI scores.
+
+    Texts that could not be scored are left out and counted.
+
+    Args:
+        human: scores of held-out human texts.
+        ai: scores of AI texts, or ``None``.
+        target_fprs: false positive rates, the one aimed at first.
+        detector: its name.
+        texts: what the texts are.
+        options: the detector's options.
+        provenance: of the detector's models.
+
+    Raises:
+        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+    """
+    human_scores = human.values[human.scored]
+    ai_scores = ai.values[ai.scored] if ai is not None else np.empty(0)
+    if human_scores.size < 2:
+        first = f"; the first failure: {human.failures[0].message}" if human.failures else ""
+        counted = f"{human_scores.size} of {human.values.size}"
+        raise CalibrationError(
+            f"{detector}: only {counted} human calibration texts have a score{first}",
+            "calibrate on data with more human texts in its calibration split",
+        )
+    return Calibration(
+        detector=detector,
+        options=dict(options or {}),
+        provenance=dict(provenance or {}),
+        texts=texts,
+        n_human=int(human_scores.size),
+        n_ai=int(ai_scores.size),
+        failed_human=len(human.failures),
+        failed_ai=len(ai.failures) if ai is not None else 0,
+        points=operating_points(human_scores, target_fprs),
+        probability=fit_probability(human_scores, ai_scores) if ai_scores.size else None,
+    )
+
+
+def disagreement(saved: Calibration, human: Scores) -> str:
+    """A note where a saved threshold is not the one that scores of the same texts set now; else empty."""
+    values = human.values[human.scored]
+    if values.size < 2:
+        return f"{saved.detector}: its calibration texts cannot be scored any more, so there are no intervals"
+    here = operating_point(values, saved.target.target_fpr).threshold
+    if abs(here - saved.target.threshold) <= AGREEMENT * max(float(values.std()), 1e-12):
+        return ""
+    return (
+        f"{saved.detector}: its scores here set the threshold at {here:.6g}, those of the run at "
+        f"{saved.target.threshold:.6g}, which is used: another device or another version of a library"
+    )
