@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from paraphrase_rl import files
 from paraphrase_rl.errors import ModelError
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.spm", "*.jinja")
+_SHARD = re.compile(r"[\w][\w.-]*\.safetensors", re.ASCII)
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
@@ -60,6 +62,9 @@ def checked_folder(folder: Path) -> Path:
             f"{folder} is not a model: it has no config.json",
             "give the folder written by save_pretrained, a hub id, or package:NAME",
         )
+    for path in sorted(path for pattern in MODEL_FILES for path in folder.glob(pattern)):
+        if not path.is_file():  # reading a pipe would wait for ever
+            raise ModelError(f"{path} is not a file", "copy or download the model again")
     index = folder / "model.safetensors.index.json"
     if index.is_file():
         missing = sorted({name for name in _shards(index) if not (folder / name).is_file()})
@@ -80,10 +85,18 @@ def checked_folder(folder: Path) -> Path:
 
 
 def _shards(index: Path) -> set[str]:
+    """Names of the weight files of an index: files of its own folder, in safetensors."""
     try:
-        return set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise ModelError(f"{index} is damaged: {first_line(error)}", "copy or download it again") from error
+    for name in sorted(names, key=str):
+        if not isinstance(name, str) or not _SHARD.fullmatch(name):
+            raise ModelError(
+                f"{index} names {name!r} as a file of weights, which is no safetensors file of that folder",
+                "get the model from a source you trust, as safetensors",
+            )
+    return names
 
 
 def first_line(error: BaseException) -> str:

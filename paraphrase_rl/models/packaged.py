@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import json
 import re
 import shutil
 import tempfile
@@ -84,10 +85,9 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
     Raises:
         ModelError: the disk is full, the folder not writable, or the file not a model we can convert.
     """
-    key = hashlib.sha256(f"{digest} {_CONVERSION}".encode()).hexdigest()[:12]
     from filelock import FileLock
 
-    target = files.home() / "models" / f"{name}-{key}"
+    target = _target(name, digest)
     if target.is_dir():
         return target
     try:
@@ -101,6 +101,8 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
             try:
                 convert(gguf, temporary)
                 temporary.chmod(0o755)
+                digests = {path.name: file_digest(path) for path in sorted(temporary.iterdir())}
+                files.write_json(_digests(target), digests)
                 temporary.rename(target)
             finally:
                 shutil.rmtree(temporary, ignore_errors=True)
@@ -110,3 +112,31 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
             "it needs about six times the space of the packaged file; free some, or set PRL_HOME to another folder",
         ) from error
     return target
+
+
+def damaged_file(package: str) -> Path | None:
+    """Find a file of the converted model that is not as the conversion wrote it; ``None`` where all are, or none is.
+
+    Raises:
+        ModelError: see :func:`locate`, which this converts nothing for.
+    """
+    for gguf in (path for root in _roots(package) for path in root.rglob("*.gguf")):
+        folder = _target(package, file_digest(gguf))
+        try:
+            digests = json.loads(_digests(folder).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        for name, digest in digests.items() if folder.is_dir() else ():
+            path: Path = folder / name
+            if not path.is_file() or file_digest(path) != digest:
+                return path
+    return None
+
+
+def _target(name: str, digest: str) -> Path:
+    key = hashlib.sha256(f"{digest} {_CONVERSION}".encode()).hexdigest()[:12]
+    return files.home() / "models" / f"{name}-{key}"
+
+
+def _digests(target: Path) -> Path:
+    return target.with_name(f"{target.name}.sha256.json")

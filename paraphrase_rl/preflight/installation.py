@@ -14,6 +14,7 @@ from importlib import metadata
 from typing import Literal
 
 from paraphrase_rl import files
+from paraphrase_rl.models.packaged import damaged_file
 from paraphrase_rl.plugin.installed import BUNDLED_PACKAGE, installed
 from paraphrase_rl.plugin.registry import Registry
 
@@ -106,6 +107,14 @@ def _packaged_models(registry: Registry) -> Iterator[InstallationCheck]:
     references = {reference for entry in registry.entries() for reference in entry.spec.models}
     for package in sorted(r.removeprefix("package:") for r in references if r.startswith("package:")):
         version = _version(package)
+        if version and (damaged := damaged_file(package)):
+            yield InstallationCheck(
+                f"model package:{package}",
+                "broken",
+                f"{damaged} is not as it was converted",
+                f"delete {damaged.parent}: it is made again when it is needed",
+            )
+            continue
         yield InstallationCheck(
             f"model package:{package}",
             "ok" if version else "missing",

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models import gguf as gguf_conversion
+from paraphrase_rl.models.packaged import damaged_file
 from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, resolve
 from tests.tiny_model import CHAT_TEMPLATE, save_tiny_model
 
@@ -136,7 +137,7 @@ def test_the_package_is_converted_once_and_identified_by_its_file(package, monke
     assert resolve("package:tiny-gguf") == first
     assert first.kind == "package"
     assert first.revision.startswith("unknown+sha256:")
-    assert cache(package) == [first.path.name, f"{first.path.name}.lock"]
+    assert cache(package) == [first.path.name + end for end in ("", ".lock", ".sha256.json")]
     assert (first.path / "model.safetensors").stat().st_mode & 0o444 == 0o444
 
 
@@ -170,7 +171,7 @@ def test_a_kill_in_the_middle_leaves_nothing_half(package, monkeypatch):
     assert any(name.startswith(".tiny-gguf") for name in cache(package))
     found = resolve("package:tiny-gguf")
     assert load_causal_lm(found.path).num_parameters() > 0
-    assert cache(package) == [found.path.name, f"{found.path.name}.lock"]
+    assert cache(package) == [found.path.name + end for end in ("", ".lock", ".sha256.json")]
 
 
 def test_an_error_in_the_middle_leaves_nothing_half(package, monkeypatch):
@@ -274,3 +275,18 @@ def test_a_package_with_a_folder_is_used_where_it_is(tmp_path, monkeypatch):
     found = resolve("package:tiny-folder")
     assert found.path == root / "model"
     assert found.revision == f"unknown+{resolve(root / 'model').revision}"
+
+
+def test_a_converted_file_that_changed_is_found(package):
+    assert damaged_file("tiny-gguf") is None  # nothing is converted yet, and nothing is converted to find out
+    folder = resolve("package:tiny-gguf").path
+    assert damaged_file("tiny-gguf") is None
+    for name in ("model.safetensors", "config.json"):
+        whole = (folder / name).read_bytes()
+        for wrong in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
+            (folder / name).write_bytes(wrong)
+            assert damaged_file("tiny-gguf") == folder / name
+        (folder / name).unlink()
+        assert damaged_file("tiny-gguf") == folder / name
+        (folder / name).write_bytes(whole)
+    assert damaged_file("tiny-gguf") is None

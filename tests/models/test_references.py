@@ -153,6 +153,35 @@ def test_a_missing_shard_is_named(folder):
     assert "damaged" in refused(str(folder))[0]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pytorch_model.bin",
+        "../model.safetensors",
+        "/model.safetensors",
+        "a/b.safetensors",
+        ".safetensors",
+        7,
+        None,
+    ],
+)
+def test_an_index_names_safetensors_of_its_own_folder_only(folder, name, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
+    assert "no safetensors file of that folder" in refused(str(folder), load_causal_lm)[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "tokenizer.json", "notes.json", "model.safetensors", "merges.txt"]
+)
+def test_a_pipe_in_place_of_a_file_does_not_hang(folder, name):
+    (folder / name).unlink(missing_ok=True)
+    os.mkfifo(folder / name)
+    assert name in refused(str(folder))[0]
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "tokenizer.json"])
 def test_a_damaged_file_is_one_line(folder, name):
     (folder / name).write_bytes(b"not what it should be")
