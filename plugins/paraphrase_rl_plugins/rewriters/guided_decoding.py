@@ -105,7 +105,7 @@ def _detector(chosen: Component | None, context: Context) -> Detector:
     if chosen is not None:
         named: Detector = context.components().build("detectors", chosen.name, chosen.options, context)
         return named
-    if context.ensemble is None:
+    if context.ensemble is None or not context.ensemble.detectors:
         raise UsageError(
             "guided-decoding needs a detector, and there is no ensemble",
             "give one: -o detector='{name: fast-detectgpt}', or use a run or calibration with detectors",
