@@ -76,8 +76,8 @@ layers: setup ## import-linter: who may import whom
 
 check: lint types layers test ## all of the above
 
-docs: setup ## write the generated parts of docs/ and README.md anew
-	PRL_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs
+docs: setup ## write the generated parts of docs/ and README.md, and the snapshot of the declared surface
+	PRL_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs tests/plugins/test_surface.py
 
 test-gpu: setup ## tests and figures that need an NVIDIA card
 	$(BIN)/python -m pytest -q -s tests/gpu

@@ -29,6 +29,14 @@ def home() -> Path:
     return Path(configured).expanduser() if configured else Path.home() / ".cache" / "paraphrase-rl"
 
 
+def is_file_or_folder(path: str | Path) -> bool:
+    """Tell whether there is something at a path; nothing is where the name is too long or has a NUL."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):
+        return False
+
+
 def fitted_folder(detector: str, configured: str | None = None) -> Path:
     """Return the folder that ``prl fit DETECTOR`` writes and a trained detector is loaded from.
 

@@ -200,6 +200,11 @@ Rewrites = list[Rewrite] | Failure
 """What a text became: its rewrites, or why there are none."""
 
 
+def with_index(result: Rewrites, index: int) -> Rewrites:
+    """Give a result the position of its text in the call."""
+    return replace(result, index=index) if isinstance(result, Failure) else result
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
     """One sampled completion, as the sampler saw it.

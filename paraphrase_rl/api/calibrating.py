@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
-from paraphrase_rl.api.common import check_rate, components_of, device_for, mapping_of, registry_or_default
+from paraphrase_rl.api.common import (
+    check_name,
+    check_rate,
+    components_of,
+    device_for,
+    mapping_of,
+    path_of,
+    registry_or_default,
+)
 from paraphrase_rl.api.data import corpus_of
 from paraphrase_rl.api.text_results import CalibrationResult, FitResult, FitRow
 from paraphrase_rl.detection.calibration import CalibrationSet, default_path
@@ -17,7 +24,7 @@ from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
 if TYPE_CHECKING:
-    from paraphrase_rl.api.common import Components
+    from paraphrase_rl.api.common import AnyPath, Components
     from paraphrase_rl.api.data import DataSource
     from paraphrase_rl.plugin.registry import Registry
 
@@ -29,7 +36,7 @@ def calibrate(
     target_fpr: float = 0.05,
     weights: Mapping[str, float] | None = None,
     combine: Literal["mean", "worst-case"] = "mean",
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     device: str | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
@@ -72,7 +79,7 @@ def calibrate(
 
     registry = registry_or_default(registry)
     check_rate(target_fpr, "target_fpr")
-    if combine not in ("mean", "worst-case"):
+    if not isinstance(combine, str) or combine not in ("mean", "worst-case"):
         raise UsageError(f"no way to combine detectors is called {combine!r:.60}", "mean or worst-case")
     chosen = Recipe().detectors if detectors is None else components_of(detectors)
     weight_of = _weights(chosen, weights)
@@ -90,14 +97,14 @@ def calibrate(
         combine=combine,
         needs_probability=False,
     )
-    path = Path(out) if out is not None else None
+    path = path_of(out, "out") if out is not None else None
     if path is not None:
         fitted.to_file(path)
     rows = measured_rows(fitted, corpus.documents)
     return CalibrationResult(tuple(rows), tuple(fitted.warnings()), records=fitted.calibrations, path=path)
 
 
-def load_calibration(path: str | os.PathLike[str] | None = None) -> CalibrationResult:
+def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
     """Read a calibration from its file. Builds no detector and scores nothing.
 
     Args:
@@ -116,7 +123,7 @@ def load_calibration(path: str | os.PathLike[str] | None = None) -> CalibrationR
     """
     from paraphrase_rl.detection.calibration_rows import saved_row
 
-    path = Path(path) if path is not None else default_path()
+    path = path_of(path, "path") if path is not None else default_path()
     saved = CalibrationSet.read(path)
     notes = tuple(line for record in saved.records for line in record.warnings())
     return CalibrationResult(tuple(map(saved_row, saved.records)), notes, records=saved, path=path)
@@ -127,7 +134,7 @@ def fit(
     *,
     data: DataSource | None = None,
     options: Mapping[str, object] | None = None,
-    out: str | os.PathLike[str] | None = None,
+    out: AnyPath | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
 ) -> FitResult:
@@ -160,9 +167,12 @@ def fit(
     from paraphrase_rl.files import fitted_folder
 
     registry = registry_or_default(registry)
+    check_name(detector, "detector")
     train = trainer_of(registry, detector)
     chosen = registry.options("detectors", detector, mapping_of(options, "options"))
-    folder = Path(out) if out is not None else fitted_folder(detector, getattr(chosen, "folder", None))
+    folder = (
+        path_of(out, "out") if out is not None else fitted_folder(detector, getattr(chosen, "folder", None))
+    )
     corpus = corpus_of(data, registry)
     human, ai = (len(corpus.select(split="train", label=label)) for label in ("human", "ai"))
     reporter(progress)(
@@ -183,7 +193,7 @@ def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -
     for name, weight in mapping_of(weights, "weights").items():
         if name not in found:
             raise UsageError(f"a weight of {name}, which is not calibrated", f"detectors: {', '.join(found)}")
-        if not isinstance(weight, (int, float)) or not 0 <= weight < math.inf:
+        if not isinstance(weight, Real) or not 0 <= float(weight) < math.inf:
             raise UsageError(f"the weight of {name} is {weight!r:.60}", "a number that is at least 0")
         found[name] = float(weight)
     return found

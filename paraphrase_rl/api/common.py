@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paraphrase_rl.errors import CalibrationError, RecipeError, UsageError
 
 if TYPE_CHECKING:
-    from os import PathLike
-    from pathlib import Path
-
     from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.loading import LoadedRecipe
     from paraphrase_rl.recipe.schema import Component, Recipe
@@ -41,6 +41,7 @@ def device_or_default(device: str | None, runs_on_torch: bool = True) -> str:
 
     if device is None:
         return default_device(runs_on_torch)
+    check_name(device, "device")
     check_device(device)
     return device
 
@@ -75,12 +76,13 @@ def components_of(named: Components) -> list[Component]:
         named = [named]
     if isinstance(named, Mapping):
         return [_component(name, options) for name, options in named.items()]
-    if not isinstance(named, Iterable):
+    listed = list_of(named)
+    if listed is None:
         raise UsageError(
             f"cannot read components from {type(named).__name__}",
             "a name, a list of names, or a mapping of names to options",
         )
-    return [one if isinstance(one, Component) else _component(one, {}) for one in named]
+    return [one if isinstance(one, Component) else _component(one, {}) for one in listed]
 
 
 def _component(name: object, options: object) -> Component:
@@ -98,6 +100,37 @@ def _component(name: object, options: object) -> Component:
         ) from error
 
 
+def list_of(given: object) -> list[Any] | None:
+    """What can be iterated as a list; ``None`` for anything else, bytes and mappings among it."""
+    if isinstance(given, (bytes, str, Mapping)) or not isinstance(given, Iterable):
+        return None
+    try:
+        return list(given)
+    except TypeError:  # an array of no dimension says that it can be iterated
+        return None
+
+
+def path_of(given: AnyPath, what: str) -> Path:
+    """The path that was given; ``what`` is the name of the argument.
+
+    Raises:
+        UsageError: no path.
+    """
+    if not isinstance(given, (str, PathLike)):
+        raise UsageError(f"{what} is {given!r:.60}, not a path", "a string or a pathlib.Path")
+    return Path(given)
+
+
+def check_name(given: object, what: str) -> None:
+    """Refuse a name that is no string; ``what`` is the name of the argument.
+
+    Raises:
+        UsageError: it is none.
+    """
+    if not isinstance(given, str):
+        raise UsageError(f"{what} is {given!r:.60}, not a name", "a string")
+
+
 def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
     """Return the mapping that was given, empty for ``None``; ``what`` is the name of the argument.
 
@@ -106,9 +139,9 @@ def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
     """
     if given is None:
         return {}
-    if not isinstance(given, Mapping):
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise UsageError(
-            f"{what} is {given!r:.60}, not a mapping", "names with values, such as {'rate': 0.1}"
+            f"{what} is {given!r:.60}, not a mapping of names", "names with values, such as {'rate': 0.1}"
         )
     return given
 
@@ -119,7 +152,7 @@ def check_rate(value: object, name: str) -> None:
     Raises:
         CalibrationError: it is none.
     """
-    if not isinstance(value, (int, float)) or not 0.0 < value < 1.0:
+    if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
         raise CalibrationError(f"{name} is {value!r:.60}, not a rate between 0 and 1", "write 5 % as 0.05")
 
 
@@ -129,5 +162,5 @@ def check_whole(value: object, name: str, least: int) -> None:
     Raises:
         UsageError: it is none.
     """
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise UsageError(f"{name} is {value!r:.60}", f"a whole number that is at least {least}")

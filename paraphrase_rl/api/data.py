@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from paraphrase_rl.api.common import mapping_of, registry_or_default
+from paraphrase_rl.api.common import list_of, mapping_of, registry_or_default
 from paraphrase_rl.data.documents import Corpus, load_documents, make_corpus
 from paraphrase_rl.errors import DataError, PrlError, UsageError
+from paraphrase_rl.files import is_file_or_folder
 from paraphrase_rl.recipe.loading import Changes, LoadedRecipe
 from paraphrase_rl.recipe.loading import load_recipe as _load_recipe
 from paraphrase_rl.recipe.schema import Component, Data, Recipe
@@ -126,8 +127,6 @@ def load_recipe(
         raise UsageError(
             f"cannot read a recipe from {type(recipe).__name__}", "name a packaged recipe or a YAML file"
         )
-    if isinstance(set, str) or not isinstance(set, (Mapping, Iterable, type(None))):
-        raise UsageError(f"set is {set!r:.60}, not a mapping", 'for example {"training.max_steps": 20}')
     return _load_recipe(recipe, () if set is None else set)
 
 
@@ -145,7 +144,7 @@ def _check_name(name: str, registry: Registry) -> None:
     try:
         registry.get("datasets", name)
     except PrlError:
-        if Path(name).exists():
+        if is_file_or_folder(name):
             raise UsageError(
                 f"{name!r} is no data set but the name of a file", f"give the file as pathlib.Path({name!r})"
             ) from None
@@ -165,12 +164,12 @@ def _given_documents(source: Any, options: Mapping[str, object], settings: Data)
     if hasattr(source, "column_names"):
         read = tables.dataset_documents(tables.by_split(source), columns, "the data set")
         return make_corpus(read, settings, source="dataset", description=lambda: "A table of `datasets`.")
-    if isinstance(source, (Mapping, bytes)) or not isinstance(source, Iterable):
+    listed = list_of(source)
+    if listed is None:
         raise UsageError(
             f"cannot read documents from {type(source).__name__}",
             "a data set by name, a pathlib.Path, Documents, a data frame or a datasets.Dataset",
         )
-    listed = list(source)
     if listed and all(isinstance(one, Path) for one in listed):
         files = tables.TableFiles(listed, columns)
         name = ", ".join(path.name for path in listed)

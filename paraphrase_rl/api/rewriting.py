@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.api.common import check_whole, device_or_default, mapping_of, registry_or_default
+from paraphrase_rl.api.common import (
+    check_name,
+    check_whole,
+    device_or_default,
+    mapping_of,
+    path_of,
+    registry_or_default,
+)
 from paraphrase_rl.api.scoring import read_calibration
 from paraphrase_rl.api.text_results import RewriteResult, RewriteRow
 from paraphrase_rl.data.reading import TEXT_COLUMN, Item, items_of
@@ -15,6 +21,7 @@ from paraphrase_rl.errors import PrlError
 from paraphrase_rl.progress import OnProgress, Report, reporter
 
 if TYPE_CHECKING:
+    from paraphrase_rl.api.common import RunOrPath
     from paraphrase_rl.api.scoring import SavedCalibration
     from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
@@ -33,7 +40,7 @@ def rewrite(
     n: int = 1,
     seed: int = 0,
     options: Mapping[str, object] | None = None,
-    run: str | os.PathLike[str] | None = None,
+    run: RunOrPath | None = None,
     calibration: SavedCalibration | None = None,
     column: str = TEXT_COLUMN,
     device: str | None = None,
@@ -48,7 +55,7 @@ def rewrite(
         n: rewrites of each text, at least 1.
         seed: of the rewriting, at least 0.
         options: of the rewriter.
-        run: a run's directory: its policy, prompt and sampling, and its detectors.
+        run: a :class:`Run` or its directory: its policy, prompt and sampling, and its detectors.
         calibration: detectors for the rewriter to choose by; ``None`` = the run's.
         column: where the text is in a table.
         device: torch device.
@@ -71,10 +78,11 @@ def rewrite(
 
     registry = registry_or_default(registry)
     report = reporter(progress)
+    check_name(rewriter, "rewriter")
     check_whole(n, "n", 1)
     check_whole(seed, "seed", 0)
     given = dict(mapping_of(options, "options"))
-    folder = Path(run) if run is not None else None
+    folder = path_of(run, "run") if run is not None else None
     check_rewriter(rewriter, given, folder, registry)
     items = items_of(texts, column)
     spec = registry.spec("rewriters", rewriter)

@@ -43,8 +43,8 @@ def score(
         texts: N of them: a string, a list of strings or Documents, a :class:`pathlib.Path` of a file or folder, a
             data frame or ``datasets.Dataset`` with ``column``. A ``str`` is always a text, never a path.
         detectors: names, or names with options; ``None`` = those of the calibration, else those of a recipe by default.
-        calibration: what :func:`calibrate` returned or saved; ``None`` = its default file, where there is one. The
-            texts are cut as those of the calibration were.
+        calibration: what :func:`calibrate` returned or saved, or a run, for its own; ``None`` = the default
+            file of the command, where there is one. The texts are cut as those of the calibration were.
         fpr: false positive rate of the verdicts, in (0, 1), one that was calibrated; ``None`` = the one aimed at.
         column: where the text is in a table.
         device: torch device.
@@ -128,6 +128,8 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
             "what prl.calibrate returned, or its file",
         )
     path = Path(given) if given is not None else default_path()
+    if path.is_dir():
+        path = path / "calibration.json"
     if given is None and not path.exists():
         return None, path
     return CalibrationSet.read(path), path

@@ -60,6 +60,8 @@ def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[
     Raises:
         DataError: a column that is needed is not there, or a row without a text.
     """
+    if not frame.columns.is_unique:
+        raise DataError("the data frame has two columns of one name", "give each column its own name")
     options.check_columns(map(str, frame.columns), "the data frame")
     for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
         known = {str(key): None if _is_nan(value) else value for key, value in row.items()}

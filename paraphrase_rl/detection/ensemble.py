@@ -61,6 +61,11 @@ class CalibratedEnsemble:
         self.names: Sequence[str] = tuple(member.name for member in members)
         self.voting = tuple(m for m in members if m.weight > 0 and _has_power(m.calibration))
 
+    @property
+    def detectors(self) -> dict[str, Detector]:
+        """Its detectors by name, in the recipe's order."""
+        return {member.name: member.detector for member in self.members}
+
     def require_probability(self) -> None:
         """Refuse an ensemble without a combined P(AI).
 

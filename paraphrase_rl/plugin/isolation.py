@@ -30,6 +30,7 @@ from paraphrase_rl.types import (
     Rewrites,
     Scores,
     Terms,
+    with_index,
 )
 
 if TYPE_CHECKING:
@@ -286,7 +287,7 @@ class IsolatedRewriter:
                 whole = isinstance(one, list) and len(one) == n and all(isinstance(r, Rewrite) for r in one)
                 if not whole and not isinstance(one, Failure):
                     raise self.origin.broken(f"returned {one!r:.80} where {n} rewrites or a Failure belong")
-            return [at(i, one) for i, one in enumerate(found)]
+            return [with_index(one, i) for i, one in enumerate(found)]
 
         if not texts:
             return []
@@ -295,7 +296,7 @@ class IsolatedRewriter:
             len(texts),
             call,
             failed=lambda failure: [failure],
-            join=lambda parts: [at(i, one) for i, (one,) in enumerate(parts)],
+            join=lambda parts: [with_index(one, i) for i, (one,) in enumerate(parts)],
         )
 
 
@@ -448,11 +449,6 @@ def _blamed(origin: Origin, name: str, function: Callable[..., Any]) -> Callable
         return answer
 
     return call
-
-
-def at(index: int, result: Rewrites) -> Rewrites:
-    """What a text became, with the position of its text in the call."""
-    return replace(result, index=index) if isinstance(result, Failure) else result
 
 
 def _type(answer: object) -> str:

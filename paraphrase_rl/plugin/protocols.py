@@ -62,6 +62,11 @@ class ProbabilityModel(Protocol):
 
     names: Sequence[str]
 
+    @property
+    def detectors(self) -> Mapping[str, Detector]:
+        """Its detectors by name, in the recipe's order."""
+        ...
+
     def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
         """P(AI) in [0, 1] by detector name, and combined over the ensemble; each of shape (N,)."""
         ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from paraphrase_rl.errors import RecipeError
+from paraphrase_rl.files import is_file_or_folder
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.problems import dotted, explain
 from paraphrase_rl.recipe.schema import Recipe
@@ -34,7 +35,7 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
-Changes = Mapping[str, Any] | Iterable[str | tuple[str, Any]]
+Changes = Mapping[str, Any] | Sequence[str | tuple[str, Any]]
 """Dotted keys with Python values, or ``section.key=value`` with a value typed as YAML, as on the command line."""
 
 
@@ -75,7 +76,7 @@ def load_recipe(source: str | Path | Recipe | LoadedRecipe | None, changes: Chan
             message names file and line.
     """
     data, where = _start(source)
-    for change in changes.items() if isinstance(changes, Mapping) else changes:
+    for change in _listed(changes):
         name, value, origin, shown = _read_change(change)
         keys = _apply(data, name, value, shown)
         where = {known: place for known, place in where.items() if known[: len(keys)] != keys}
@@ -117,7 +118,7 @@ def _start(source: str | Path | Recipe | LoadedRecipe | None) -> tuple[dict[str,
 
 def _find(path: str | Path) -> Path:
     file = Path(path)
-    if file.exists():
+    if is_file_or_folder(file):
         return file
     packaged = packaged_recipes()
     if str(path) in packaged:
@@ -138,6 +139,23 @@ def _read(file: Path) -> str:
         ) from error
 
 
+def _listed(changes: Changes) -> list[str | tuple[str, Any]]:
+    listed: list[Any] = list(changes.items()) if isinstance(changes, Mapping) else []
+    if not isinstance(changes, (Mapping, list, tuple)):
+        raise RecipeError(
+            f"the changes are {changes!r:.60}, not a mapping", 'for example {"training.max_steps": 20}'
+        )
+    listed += () if isinstance(changes, Mapping) else changes
+    for change in listed:
+        key = change[0] if isinstance(change, tuple) and len(change) == 2 else change
+        if not isinstance(key, str):
+            raise RecipeError(
+                f"{change!r:.60} is no change to a recipe",
+                'a key and a value, such as "training.max_steps": 20',
+            )
+    return listed
+
+
 def _read_change(change: str | tuple[str, Any]) -> tuple[str, Any, str, str]:
     """Key and value of a change, where they come from, and what errors call it."""
     if isinstance(change, str):
@@ -149,7 +167,7 @@ def _read_change(change: str | tuple[str, Any]) -> tuple[str, Any, str, str]:
         return name.strip(), parse_value(text, change), OVERRIDE, f"--set {change}"
     name, value = change
     shown = f"set {name}={value!r:.60}"
-    return str(name), _plain_value(value, shown), SET, shown
+    return name, _plain_value(value, shown), SET, shown
 
 
 def _plain_value(value: Any, shown: str) -> Any:

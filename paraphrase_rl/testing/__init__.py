@@ -30,3 +30,7 @@ def __getattr__(name: str) -> object:
     if name in _PUBLIC:
         return getattr(import_module(_PUBLIC[name]), name)
     raise AttributeError(f"module 'paraphrase_rl.testing' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -20,7 +20,6 @@ from paraphrase_rl.recipe.schema import Prompt, Sampling
 from paraphrase_rl.testing import FakeDetector, RewriterContract
 from paraphrase_rl.training.prompts import messages, prompt_ids
 from paraphrase_rl.types import Failure, Rewrite, Scores
-from tests.rewriters.fakes import ByTable
 from tests.tiny_model import save_tiny_model
 
 PROMPT = Prompt(system="s", instruction="i")
@@ -168,7 +167,7 @@ def test_without_a_name_the_ensembles_first_detector_guides(tiny, model, tokeniz
     context = Context(ensemble=CalibratedEnsemble(members))
     assert default_registry().build("rewriters", NAME, options, context).rewrite(["one"], 1, 0)
     assert guide.calls
-    for nobody in (Context(), Context(ensemble=ByTable({}))):
+    for nobody in (Context(), Context(ensemble=CalibratedEnsemble([]))):
         with pytest.raises(UsageError, match="needs a detector, and") as error:
             default_registry().build("rewriters", NAME, options, nobody)
         assert "-o detector=" in error.value.hint

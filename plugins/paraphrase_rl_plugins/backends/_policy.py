@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from paraphrase_rl.recipe.schema import Sampling
-from paraphrase_rl.training.prompts import prompt_ids
-from paraphrase_rl.types import Rollout
+from paraphrase_rl.plugin import Rollout, Sampling, prompt_ids
 from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
 
 ROWS_AT_ONCE = 32

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from paraphrase_rl.plugin.protocols import Session
+from paraphrase_rl.plugin import Session
 from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 

@@ -16,7 +16,7 @@ import torch
 from transformers import DynamicCache, StaticCache
 from transformers.cache_utils import StaticLayer
 
-from paraphrase_rl.recipe.schema import Sampling
+from paraphrase_rl.plugin import Sampling
 
 ATTEMPTS = 6
 """Draws from the full softmax before the nucleus is sorted out; at top_p 0.95 one in 10^8 gets that far."""

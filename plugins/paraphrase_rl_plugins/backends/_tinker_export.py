@@ -6,7 +6,7 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-from paraphrase_rl.errors import RunError
+from paraphrase_rl.plugin import RunError
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 KEPT_SECONDS = 3600

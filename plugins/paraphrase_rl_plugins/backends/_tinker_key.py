@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from paraphrase_rl.errors import RecipeError
+from paraphrase_rl.plugin import RecipeError
 
 
 def require_key() -> None:

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from tinker import types
 
-from paraphrase_rl.models.references import is_hub_id, load_tokenizer_alone, resolve
-from paraphrase_rl.recipe.schema import Sampling
-from paraphrase_rl.training.prompts import prompt_ids
-from paraphrase_rl.types import FloatArray, Rollout
+from paraphrase_rl.plugin import (
+    FloatArray,
+    Rollout,
+    Sampling,
+    is_hub_id,
+    load_tokenizer_alone,
+    prompt_ids,
+    resolve,
+)
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 

@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import tinker
 
-from paraphrase_rl.errors import PrlError, RunError
+from paraphrase_rl.plugin import PrlError, RunError
 from paraphrase_rl_plugins.backends._tinker_key import require_key, without_key
 
 CLOSING_SECONDS = 3.0

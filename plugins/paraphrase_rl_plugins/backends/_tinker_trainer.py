@@ -17,11 +17,15 @@ from typing import Any
 import numpy as np
 from tinker import types
 
-from paraphrase_rl.errors import RunError
-from paraphrase_rl.plugin.protocols import Session, TrainingResult
-from paraphrase_rl.plugin.rated import RatedRollouts
-from paraphrase_rl.training.grpo import mean_over_tokens
-from paraphrase_rl.types import FloatArray, Rollout
+from paraphrase_rl.plugin import (
+    FloatArray,
+    RatedRollouts,
+    Rollout,
+    RunError,
+    Session,
+    TrainingResult,
+    mean_over_tokens,
+)
 from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy, scores
 from paraphrase_rl_plugins.backends._tinker_service import Service
 

@@ -18,12 +18,16 @@ from trl import GRPOTrainer
 from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_tensor_dict, use_adapter
 
-from paraphrase_rl.errors import RunError, one_line
-from paraphrase_rl.plugin.protocols import Session
-from paraphrase_rl.plugin.rated import RatedRollouts
-from paraphrase_rl.training.grpo import mean_over_tokens
-from paraphrase_rl.training.prompts import prompt_ids
-from paraphrase_rl.types import FloatArray, Rollout
+from paraphrase_rl.plugin import (
+    FloatArray,
+    RatedRollouts,
+    Rollout,
+    RunError,
+    Session,
+    mean_over_tokens,
+    one_line,
+    prompt_ids,
+)
 from paraphrase_rl_plugins.backends._forward import completion_logprobs
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import RecipeError, RunError
-from paraphrase_rl.files import new_folder
-from paraphrase_rl.plugin.protocols import Policy, TrainingResult
-from paraphrase_rl.plugin.specs import BackendSpec, Context, Options
+from paraphrase_rl.plugin import (
+    BackendSpec,
+    Context,
+    Options,
+    Policy,
+    RecipeError,
+    RunError,
+    TrainingResult,
+    hookimpl,
+    new_folder,
+)
 
 if TYPE_CHECKING:
-    from paraphrase_rl.plugin.protocols import Session
-    from paraphrase_rl.recipe.schema import Lora, Recipe
+    from paraphrase_rl.plugin import Lora, Recipe, Session
     from paraphrase_rl_plugins.backends._tinker_service import Service
 
 PARTS = {
@@ -199,8 +204,7 @@ def _rate(recipe: Recipe) -> float:
     rate = recipe.training.learning_rate
     if rate != "auto":
         return rate
-    from paraphrase_rl.recipe.arithmetic import auto_learning_rate
-    from paraphrase_rl.recipe.model_info import find_model
+    from paraphrase_rl.plugin import auto_learning_rate, find_model
 
     info = find_model(recipe.model).info
     if info is None:

@@ -11,18 +11,28 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import DataError, ModelError, RecipeError, RunError
-from paraphrase_rl.files import new_folder
-from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, scoring_dtype
-from paraphrase_rl.names import suggestion
-from paraphrase_rl.plugin.protocols import Policy, TrainingResult
-from paraphrase_rl.plugin.specs import BackendSpec, Context, NoOptions
+from paraphrase_rl.plugin import (
+    BackendSpec,
+    Context,
+    DataError,
+    ModelError,
+    NoOptions,
+    Policy,
+    RecipeError,
+    RunError,
+    TrainingResult,
+    hookimpl,
+    load_causal_lm,
+    load_tokenizer,
+    new_folder,
+    scoring_dtype,
+    suggestion,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from paraphrase_rl.plugin.protocols import Session
+    from paraphrase_rl.plugin import Session
 
 
 @hookimpl
@@ -62,7 +72,7 @@ class TrlBackend:
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
         """Copy the adapter of a checkpoint, without what only a resumed training needs."""
-        from paraphrase_rl.runs.directory import place_of
+        from paraphrase_rl.plugin import place_of
 
         held = place_of(run, checkpoint)
         with new_folder(out) as unfinished:
@@ -215,7 +225,7 @@ def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:
     """Tokens of the longest prompt; TRL cuts none, so one that leaves no room for its answer is refused."""
     from jinja2 import TemplateError
 
-    from paraphrase_rl.training.prompts import prompt_ids
+    from paraphrase_rl.plugin import prompt_ids
 
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = 0
@@ -241,7 +251,7 @@ def _rate(session: Session, model: Any) -> float:
     rate = session.recipe.training.learning_rate
     if rate != "auto":
         return rate
-    from paraphrase_rl.recipe.arithmetic import auto_learning_rate
+    from paraphrase_rl.plugin import auto_learning_rate
 
     config = model.config.get_text_config()
     return auto_learning_rate(config.hidden_size, config.model_type)

@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.published import FilesOptions, PublishedFiles
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document, Label
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    FilesOptions,
+    Label,
+    PublishedFiles,
+    hookimpl,
+)
 
 _LABELS: Mapping[object, Label] = {"human": "human", "llm": "ai"}
 _FILE = re.compile(r"multi_domains_(.+)_(?:train|test)\.json:")

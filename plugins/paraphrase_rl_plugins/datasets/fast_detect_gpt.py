@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.published import FilesOptions, PublishedFiles
-from paraphrase_rl.data.rows import decoded
-from paraphrase_rl.data.splits import opening
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    FilesOptions,
+    PublishedFiles,
+    decoded,
+    hookimpl,
+    opening,
+)
 
 
 @hookimpl

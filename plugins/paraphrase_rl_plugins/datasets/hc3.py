@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.published import HubOptions, PublishedFiles
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.files import sha256_text
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document, Label
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    HubOptions,
+    Label,
+    PublishedFiles,
+    hookimpl,
+    sha256_text,
+)
 
 _COLUMNS: tuple[tuple[str, Label], ...] = (("human_answers", "human"), ("chatgpt_answers", "ai"))
 

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.columns import TableOptions
-from paraphrase_rl.data.table_documents import by_split, dataset_documents
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    TableOptions,
+    by_split,
+    dataset_documents,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     import datasets

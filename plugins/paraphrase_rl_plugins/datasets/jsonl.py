@@ -6,10 +6,7 @@ from collections.abc import Iterable
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.columns import TableOptions
-from paraphrase_rl.data.table_documents import TableFiles
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
+from paraphrase_rl.plugin import Context, DatasetSpec, TableFiles, TableOptions, hookimpl
 
 
 class JsonlOptions(TableOptions):

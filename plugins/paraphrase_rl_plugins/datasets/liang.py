@@ -6,12 +6,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.published import FilesOptions, PublishedFiles
-from paraphrase_rl.data.rows import file_rows
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document, Label
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    FilesOptions,
+    Label,
+    PublishedFiles,
+    file_rows,
+    hookimpl,
+)
 
 
 class _Part(NamedTuple):

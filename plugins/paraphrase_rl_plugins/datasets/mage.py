@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.published import HubOptions, PublishedFiles
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document, Label
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    HubOptions,
+    Label,
+    PublishedFiles,
+    hookimpl,
+)
 
 _LABELS: Mapping[str, Label] = {"0": "ai", "1": "human"}
 

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.data.published import HubOptions, PublishedFiles
-from paraphrase_rl.errors import DataError
-from paraphrase_rl.plugin.specs import Context, DatasetSpec
-from paraphrase_rl.types import Document
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    HubOptions,
+    PublishedFiles,
+    hookimpl,
+)
 
 _NOT_ENGLISH_PROSE = frozenset({"code", "czech", "german"})
 """Domains of its file ``extra.csv``."""

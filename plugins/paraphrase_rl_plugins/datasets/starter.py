@@ -7,11 +7,18 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import DataError, MissingDependencyError
-from paraphrase_rl.files import sha256_file, sha256_text
-from paraphrase_rl.plugin.specs import Context, DatasetSpec, NoOptions
-from paraphrase_rl.types import Document, Split
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DatasetSpec,
+    Document,
+    MissingDependencyError,
+    NoOptions,
+    Split,
+    hookimpl,
+    sha256_file,
+    sha256_text,
+)
 
 _AI_STORIES = Path(__file__).with_name("starter_ai.jsonl")
 _HUMAN_FILES = {

@@ -7,11 +7,15 @@ from collections.abc import Iterable
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.detection.zero_shot import Undefined, ZeroShotOptions, zero_shot_spec
-from paraphrase_rl.models.token_statistics import TokenStatistics
-from paraphrase_rl.plugin.specs import DetectorSpec
-from paraphrase_rl.types import FloatArray
+from paraphrase_rl.plugin import (
+    DetectorSpec,
+    FloatArray,
+    TokenStatistics,
+    Undefined,
+    ZeroShotOptions,
+    hookimpl,
+    zero_shot_spec,
+)
 
 _windows = np.lib.stride_tricks.sliding_window_view
 

@@ -6,10 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.detection.zero_shot import zero_shot_spec
-from paraphrase_rl.models.token_statistics import TokenStatistics
-from paraphrase_rl.plugin.specs import DetectorSpec
+from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_shot_spec
 
 
 def log_likelihood(statistics: TokenStatistics) -> float:

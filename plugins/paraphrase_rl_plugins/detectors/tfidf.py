@@ -16,10 +16,23 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import files, hookimpl
-from paraphrase_rl.errors import DataError, ModelError
-from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
-from paraphrase_rl.types import Document, Failure, Scores
+from paraphrase_rl.plugin import (
+    Context,
+    DataError,
+    DetectorSpec,
+    Document,
+    Failure,
+    ModelError,
+    Options,
+    Scores,
+    dumps,
+    fitted_folder,
+    hookimpl,
+    sha256_text,
+    sha256_texts,
+    write_json,
+    write_text,
+)
 
 NAME = "tfidf"
 SCHEMA = "paraphrase-rl/tfidf/1"
@@ -148,14 +161,14 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
         }
         for kind, part in zip(_ANALYZERS, coefficients, strict=True)
     }
-    text = files.dumps({**model, "intercept": float(classifier.intercept_[0])})
-    files.write_text(folder / "model.json", text)
-    files.write_json(
+    text = dumps({**model, "intercept": float(classifier.intercept_[0])})
+    write_text(folder / "model.json", text)
+    write_json(
         folder / "manifest.json",
         {
             "schema": SCHEMA,
-            "model_sha256": files.sha256_text(text),
-            "data_sha256": files.sha256_texts(f"{d.label}\t{d.text}" for d in labelled),
+            "model_sha256": sha256_text(text),
+            "data_sha256": sha256_texts(f"{d.label}\t{d.text}" for d in labelled),
             "n_human": int((~is_ai).sum()),
             "n_ai": int(is_ai.sum()),
             "options": {"word_features": options.word_features, "char_features": options.char_features},
@@ -195,7 +208,7 @@ def _nothing_seen(index: int, head: str) -> Failure:
 
 
 def _folder(options: TfidfOptions) -> Path:
-    return files.fitted_folder(NAME, options.folder)
+    return fitted_folder(NAME, options.folder)
 
 
 def _fit_line(folder: Path) -> str:
@@ -215,7 +228,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
         raise ModelError(
             f"the tfidf detector in {folder} cannot be read: {error}", _fit_line(folder)
         ) from error
-    digest = files.sha256_text(text)
+    digest = sha256_text(text)
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         raise ModelError(f"{folder}/manifest.json is not the manifest of a tfidf detector", _fit_line(folder))
     if manifest.get("model_sha256") != digest:

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Callable, Hashable, Iterator
 
-from paraphrase_rl.text.sentences import sentence_ends
+from paraphrase_rl.plugin import sentence_ends
 
 Found = tuple[frozenset[Hashable], frozenset[Hashable]]
 """Items that are certain, and all that may be; the first is part of the second."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from paraphrase_rl.types import Failure, Measurements, RewardBatch
+from paraphrase_rl.plugin import Failure, Measurements, RewardBatch
 
 Measure = Callable[[str, str], float]
 """``measure(source, rewrite)``; NaN where the metric does not apply. Raises :class:`NoText`."""

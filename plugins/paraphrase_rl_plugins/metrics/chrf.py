@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, MetricSpec, NoOptions
+from paraphrase_rl.plugin import Context, MetricSpec, NoOptions, hookimpl
 from paraphrase_rl_plugins.metrics._pairwise import Measure, Pairwise
 
 if TYPE_CHECKING:

@@ -15,13 +15,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models.embeddings import has_text
-from paraphrase_rl.models.references import load_sequence_classifier, load_tokenizer
-from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
-from paraphrase_rl.text.sentences import sentence_ends
-from paraphrase_rl.types import Failure, Measurements, RewardBatch
+from paraphrase_rl.plugin import (
+    Context,
+    Failure,
+    Measurements,
+    MetricSpec,
+    ModelError,
+    Options,
+    RewardBatch,
+    has_text,
+    hookimpl,
+    load_sequence_classifier,
+    load_tokenizer,
+    sentence_ends,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -6,9 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import MetricSpec
-from paraphrase_rl.types import Measurements, RewardBatch
+from paraphrase_rl.plugin import Measurements, MetricSpec, RewardBatch, hookimpl
 
 NAME = "finished"
 

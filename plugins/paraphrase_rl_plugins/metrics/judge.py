@@ -16,11 +16,17 @@ from urllib.parse import urlsplit
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import UsageError
-from paraphrase_rl.models.embeddings import has_text
-from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
-from paraphrase_rl.types import Failure, Measurements, RewardBatch
+from paraphrase_rl.plugin import (
+    Context,
+    Failure,
+    Measurements,
+    MetricSpec,
+    Options,
+    RewardBatch,
+    UsageError,
+    has_text,
+    hookimpl,
+)
 from paraphrase_rl_plugins.metrics._connection import Connection, NoAnswer
 
 PROMPT = """\

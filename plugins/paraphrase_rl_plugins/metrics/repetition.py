@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, MetricSpec, NoOptions
+from paraphrase_rl.plugin import Context, MetricSpec, NoOptions, hookimpl
 from paraphrase_rl_plugins.metrics._pairwise import Pairwise
 
 GRAM = 4

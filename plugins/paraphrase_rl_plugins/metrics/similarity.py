@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.models.embeddings import DEFAULT_ENCODER, embed
-from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
-from paraphrase_rl.types import Failure, Measurements, RewardBatch
+from paraphrase_rl.plugin import (
+    DEFAULT_ENCODER,
+    Context,
+    Failure,
+    Measurements,
+    MetricSpec,
+    Options,
+    RewardBatch,
+    embed,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from paraphrase_rl.models.encoder import SentenceEncoder
+    from paraphrase_rl.plugin import SentenceEncoder
 
 NAME = "semantic-similarity"
 
@@ -48,7 +55,7 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 def build(options: SimilarityOptions, context: Context) -> Similarity:
     """The factory; loads the encoder."""
-    from paraphrase_rl.models.references import load_encoder
+    from paraphrase_rl.plugin import load_encoder
 
     return Similarity(load_encoder(options.model, context.device))
 

@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.protocols import Reward
-from paraphrase_rl.plugin.specs import Context, MetricSpec, Options
-from paraphrase_rl.types import Measurements, RewardBatch
+from paraphrase_rl.plugin import Context, Measurements, MetricSpec, Options, Reward, RewardBatch, hookimpl
 
 NAME = "format"
 

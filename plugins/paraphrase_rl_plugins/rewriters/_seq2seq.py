@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from paraphrase_rl.models.references import load_seq2seq_lm, load_tokenizer_alone
-from paraphrase_rl.types import Rewrite
+from paraphrase_rl.plugin import Rewrite, load_seq2seq_lm, load_tokenizer_alone
 
 BATCH = 16
 """Number of inputs of one text that are generated together."""

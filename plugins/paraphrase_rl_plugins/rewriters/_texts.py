@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from paraphrase_rl.files import sha256_text
-from paraphrase_rl.plugin.isolation import at
-from paraphrase_rl.types import Failure, Rewrites
+from paraphrase_rl.plugin import Failure, Rewrites, sha256_text, with_index
 
 
 class AllAtOnce:
@@ -28,7 +26,7 @@ class AllAtOnce:
         rest = [i for i in range(len(texts)) if i not in results]
         found = self._function([texts[i] for i in rest], n, seed) if rest else []
         for i, result in zip(rest, found, strict=True):
-            results[i] = at(i, _not_empty(self.owner, result))
+            results[i] = with_index(_not_empty(self.owner, result), i)
         return [results[i] for i in range(len(texts))]
 
 
@@ -42,7 +40,7 @@ class OneByOne:
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
-        return [at(i, self._all_at_once.rewrite([text], n, seed)[0]) for i, text in enumerate(texts)]
+        return [with_index(self._all_at_once.rewrite([text], n, seed)[0], i) for i, text in enumerate(texts)]
 
 
 def noise_key(seed: int, text: str) -> tuple[int, int]:

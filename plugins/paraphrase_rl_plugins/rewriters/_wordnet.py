@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from paraphrase_rl.errors import MissingDependencyError
+from paraphrase_rl.plugin import MissingDependencyError
 
 Pos = Literal["NOUN", "VERB", "ADJ", "ADV"]
 _POS: dict[str, Pos] = {"1": "NOUN", "2": "VERB", "3": "ADJ", "4": "ADV", "5": "ADJ"}

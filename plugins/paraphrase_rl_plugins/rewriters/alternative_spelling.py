@@ -17,8 +17,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, RewriterSpec
+from paraphrase_rl.plugin import Context, RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
 WORD = re.compile(r"(?<![\w@./\\'’])[A-Za-z]{2,}(?![\w@/]|\.\w)")

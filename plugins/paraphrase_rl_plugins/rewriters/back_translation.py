@@ -7,10 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
-from paraphrase_rl.text.sentences import sentence_ends
-from paraphrase_rl.types import Rewrite, Rewrites
+from paraphrase_rl.plugin import Context, Options, Rewrite, RewriterSpec, Rewrites, hookimpl, sentence_ends
 from paraphrase_rl_plugins.rewriters._seq2seq import Seq2Seq
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 

@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.models.embeddings import DEFAULT_ENCODER
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
-from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Document, Failure, FloatArray, RewardBatch, Rewrite, Rewrites
+from paraphrase_rl.plugin import (
+    DEFAULT_ENCODER,
+    CalibrationError,
+    Component,
+    Context,
+    Document,
+    Failure,
+    FloatArray,
+    Options,
+    RewardBatch,
+    Rewrite,
+    RewriterSpec,
+    Rewrites,
+    hookimpl,
+)
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
 from paraphrase_rl_plugins.rewards.semantic_similarity import build as build_similarity
 from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed
 
 if TYPE_CHECKING:
-    from paraphrase_rl.plugin.protocols import ProbabilityModel, Reward
+    from paraphrase_rl.plugin import ProbabilityModel, Reward
 
 NAME = "best-of-n"
 

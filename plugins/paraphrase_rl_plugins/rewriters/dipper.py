@@ -14,9 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
-from paraphrase_rl.types import Rewrite, Rewrites
+from paraphrase_rl.plugin import Context, Options, Rewrite, RewriterSpec, Rewrites, hookimpl
 from paraphrase_rl_plugins.rewriters._seq2seq import Seq2Seq
 from paraphrase_rl_plugins.rewriters._texts import OneByOne, noise_key
 
@@ -110,7 +108,7 @@ def control(options: DipperOptions, context: str, window: str) -> str:
 
 def windows(text: str, sentences: int) -> list[str]:
     """Windows of so many sentences each, on one line: the model was trained on text without line breaks."""
-    from paraphrase_rl.text.sentences import sentence_ends
+    from paraphrase_rl.plugin import sentence_ends
 
     line = " ".join(text.split())
     ends = sentence_ends(line)

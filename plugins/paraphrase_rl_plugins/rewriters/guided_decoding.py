@@ -19,18 +19,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import UsageError
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
-from paraphrase_rl.recipe.schema import Component, Prompt, Sampling
-from paraphrase_rl.types import Failure, Rewrite, Rewrites
+from paraphrase_rl.plugin import (
+    Component,
+    Context,
+    Failure,
+    Options,
+    Prompt,
+    Rewrite,
+    RewriterSpec,
+    Rewrites,
+    Sampling,
+    UsageError,
+    hookimpl,
+)
 from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, OF_RUN, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
 if TYPE_CHECKING:
     import torch
 
-    from paraphrase_rl.plugin.protocols import Detector
+    from paraphrase_rl.plugin import Detector
 
 NAME = "guided-decoding"
 
@@ -75,7 +83,7 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
     Raises:
         UsageError: no detector is given and there is no ensemble.
     """
-    from paraphrase_rl.models.references import load_tokenizer, shared_causal_lm
+    from paraphrase_rl.plugin import load_tokenizer, shared_causal_lm
 
     default = Defaults.of(context.run)
     decoder = GuidedDecoder(
@@ -94,17 +102,15 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
 
 
 def _detector(chosen: Component | None, context: Context) -> Detector:
-    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
-
     if chosen is not None:
         named: Detector = context.components().build("detectors", chosen.name, chosen.options, context)
         return named
-    if not isinstance(context.ensemble, CalibratedEnsemble):
+    if context.ensemble is None or not context.ensemble.detectors:
         raise UsageError(
             "guided-decoding needs a detector, and there is no ensemble",
             "give one: -o detector='{name: fast-detectgpt}', or use a run or calibration with detectors",
         )
-    return context.ensemble.members[0].detector
+    return next(iter(context.ensemble.detectors.values()))
 
 
 class GuidedDecoder:
@@ -138,7 +144,7 @@ class GuidedDecoder:
         import torch
         from transformers import DynamicCache
 
-        from paraphrase_rl.training.prompts import messages, prompt_ids
+        from paraphrase_rl.plugin import messages, prompt_ids
 
         config = self.model.config.get_text_config()
         new = prompt_ids(self.tokenizer, messages(self.prompt, text))

@@ -13,8 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Sequence
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import RewriterSpec
+from paraphrase_rl.plugin import RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters._edits import (
     LOWER_WORD,
     Edits,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.evaluation.results import CLEAN
-from paraphrase_rl.plugin.specs import RewriterSpec
-from paraphrase_rl.types import Rewrite
+from paraphrase_rl.plugin import Rewrite, RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
+
+NAME = "none"
 
 
 @hookimpl
 def register_rewriters() -> Iterable[RewriterSpec]:
     return [
         RewriterSpec(
-            name=CLEAN,
+            name=NAME,
             summary="the original texts: the baseline of every evaluation",
             baseline=True,
             factory=lambda options, context: OneByOne(  # noqa: ARG005 - the factory's signature
-                CLEAN,
+                NAME,
                 lambda text, n, seed: [Rewrite(text=text)] * n,  # noqa: ARG005
             ),
             cost="none",

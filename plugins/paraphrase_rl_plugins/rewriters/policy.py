@@ -8,9 +8,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import UsageError
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
+from paraphrase_rl.plugin import Context, Options, RewriterSpec, UsageError, hookimpl
 from paraphrase_rl_plugins.rewriters._sampled import Defaults, load_policy, sampled
 from paraphrase_rl_plugins.rewriters._texts import AllAtOnce
 
@@ -49,7 +47,7 @@ def build(options: PolicyOptions, context: Context) -> AllAtOnce:
         UsageError: no run is given.
         RunError: there is no such run, or it does not have this checkpoint.
     """
-    from paraphrase_rl.runs.reader import adapter_of, checkpoint_row
+    from paraphrase_rl.plugin import adapter_of, checkpoint_row
 
     run = options.run or context.run
     if run is None:

@@ -8,9 +8,7 @@ from typing import Any
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.errors import ModelError
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
+from paraphrase_rl.plugin import Context, ModelError, Options, RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters._sampled import (
     DEFAULT_MODEL,
     OF_RUN,

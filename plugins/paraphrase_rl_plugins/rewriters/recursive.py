@@ -6,10 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Options, RewriterSpec
-from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Failure, Rewrite, Rewrites
+from paraphrase_rl.plugin import Component, Failure, Options, Rewrite, RewriterSpec, Rewrites, hookimpl
 from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed
 
 NAME = "recursive"

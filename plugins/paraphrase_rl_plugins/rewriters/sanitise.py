@@ -32,11 +32,17 @@ from typing import Any
 
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.isolation import at
-from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec
-from paraphrase_rl.recipe.schema import Component
-from paraphrase_rl.types import Failure, Rewrite, Rewrites
+from paraphrase_rl.plugin import (
+    Component,
+    Context,
+    Failure,
+    Options,
+    Rewrite,
+    RewriterSpec,
+    Rewrites,
+    hookimpl,
+    with_index,
+)
 from paraphrase_rl_plugins.rewriters._lookalikes import LATIN
 from paraphrase_rl_plugins.rewriters._nested import Nested
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
@@ -107,7 +113,7 @@ class Sanitise:
         """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
         if self.after is None:
             return _SANITISED.rewrite(texts, n, seed)
-        return [at(i, _defended(found)) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
+        return [with_index(_defended(found), i) for i, found in enumerate(self.after.rewrite(texts, n, seed))]
 
 
 def _defended(found: Rewrites) -> Rewrites:

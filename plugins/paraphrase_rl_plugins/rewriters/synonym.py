@@ -27,8 +27,7 @@ import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import Context, RewriterSpec
+from paraphrase_rl.plugin import Context, RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters import _wordnet
 from paraphrase_rl_plugins.rewriters._edits import (
     LOWER_WORD,

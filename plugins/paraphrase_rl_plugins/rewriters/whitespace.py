@@ -11,8 +11,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 
-from paraphrase_rl import hookimpl
-from paraphrase_rl.plugin.specs import RewriterSpec
+from paraphrase_rl.plugin import RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters._edits import Edits, RateOptions, Span, editor_spec, rate_field
 
 GAP = re.compile(r"(?<=\S) +(?=\S)")

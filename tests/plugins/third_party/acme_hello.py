@@ -2,7 +2,7 @@
 
 import click
 
-from paraphrase_rl import CommandSpec, hookimpl
+from paraphrase_rl.plugin import CommandSpec, hookimpl
 
 
 @hookimpl

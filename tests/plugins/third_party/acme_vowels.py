@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from paraphrase_rl import DetectorSpec, Failure, Scores, hookimpl
-from paraphrase_rl.plugin.specs import Options
+from paraphrase_rl.plugin import DetectorSpec, Failure, Options, Scores, hookimpl
 
 
 @hookimpl
