@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from paraphrase_rl.errors import PrlError, RunError
+from paraphrase_rl.errors import PrlError, RunError, UsageError
 
 LOCK = ".lock"
 """File of a folder that is locked while a process works in the folder; empty."""
@@ -24,9 +24,28 @@ _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,8})")
 
 
 def home() -> Path:
-    """Return the folder of converted models and calibrations: ``$PRL_HOME``, else ``~/.cache/paraphrase-rl``."""
+    """Return the folder of converted models and calibrations: ``$PRL_HOME``, else ``~/.cache/paraphrase-rl``.
+
+    Raises:
+        UsageError: neither ``$PRL_HOME`` nor a home directory is known.
+    """
     configured = os.environ.get("PRL_HOME")
-    return Path(configured).expanduser() if configured else Path.home() / ".cache" / "paraphrase-rl"
+    return expanded(configured or "~/.cache/paraphrase-rl")
+
+
+def expanded(path: str | Path) -> Path:
+    """Return the path with ``~`` as the home directory.
+
+    Raises:
+        UsageError: it begins with ``~``, and no home directory is known.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"cannot tell where {path} is: this user has no home directory",
+            "set PRL_HOME to a folder for models and calibrations, and write paths without ~",
+        ) from None
 
 
 def is_file_or_folder(path: str | Path) -> bool:
@@ -44,7 +63,7 @@ def fitted_folder(detector: str, configured: str | None = None) -> Path:
         detector: its name.
         configured: its option ``folder``; ``None`` = a folder in the cache.
     """
-    return Path(configured).expanduser() if configured else home() / "detectors" / detector
+    return expanded(configured) if configured else home() / "detectors" / detector
 
 
 def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:

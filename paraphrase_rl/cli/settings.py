@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,7 +11,7 @@ import click
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.recipe.schema import Component, Recipe
+    from paraphrase_rl.recipe.schema import Recipe
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -116,26 +116,14 @@ def recipe_of(
     Raises:
         RecipeError: see :func:`paraphrase_rl.recipe.loading.load_recipe`.
     """
-    from paraphrase_rl.files import dumps
     from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.recipe.schema import Component
 
-    named: list[str] = []
+    changes: list[str | tuple[str, object]] = []
     if detectors:
         listed = {detector.name: detector for detector in load_recipe(config).recipe.detectors}
-        named.append(only("detectors", detectors, listed))
+        changes.append(("detectors", [listed.get(n, Component(name=n)) for n in dict.fromkeys(detectors)]))
     if data is not None:
-        named.append(f"data.source={dumps({'name': data})}")
-    named += [f"data.source.options.{option}" for option in data_options]
-    return load_recipe(config, [*named, *overrides]).recipe
-
-
-def only(key: str, names: Sequence[str], listed: Mapping[str, Component]) -> str:
-    """Build the ``--set`` that leaves only the given components in a recipe's list at ``key``.
-
-    Args:
-        listed: the recipe's own by name; one of them keeps its options, another has none.
-    """
-    from paraphrase_rl.files import dumps
-
-    chosen = [listed[n].model_dump() if n in listed else {"name": n} for n in dict.fromkeys(names)]
-    return f"{key}={dumps(chosen)}"
+        changes.append(("data.source", {"name": data}))
+    changes += [f"data.source.options.{option}" for option in data_options]
+    return load_recipe(config, [*changes, *overrides]).recipe

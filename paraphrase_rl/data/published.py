@@ -12,7 +12,7 @@ from pydantic import Field
 
 from paraphrase_rl.data.rows import file_rows
 from paraphrase_rl.errors import DataError, MissingDependencyError
-from paraphrase_rl.files import sha256_file
+from paraphrase_rl.files import expanded, sha256_file
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.plugin.specs import Options
 
@@ -65,7 +65,7 @@ class PublishedFiles:
                 f"download {origin} and give its folder as the option path",
             )
         self._name, self._origin, self._hub, self._revision = name, origin, hub, revision
-        self._files = _below(name, Path(path).expanduser(), patterns) if path is not None else None
+        self._files = _below(name, expanded(path), patterns) if path is not None else None
 
     def files(self) -> list[Path]:
         """Files sorted by name; those on the hub are downloaded once, into its cache.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from paraphrase_rl.data.columns import SPLITS, TableOptions
 from paraphrase_rl.data.rows import csv_rows, decoded, json_rows
 from paraphrase_rl.errors import DataError
+from paraphrase_rl.files import expanded
 from paraphrase_rl.types import Document, Split
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _is_nan(value: Any) -> bool:
 
 
 def _expand(pattern: str) -> list[Path]:
-    named = Path(pattern).expanduser()
+    named = expanded(pattern)
     if named.is_dir():
         raise DataError(f"{named} is a folder", f"give its files, such as {named}/*.jsonl")
     matches = sorted(glob(str(named), recursive=True))  # noqa: PTH207 - Path.glob refuses absolute patterns

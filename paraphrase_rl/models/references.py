@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from paraphrase_rl.errors import ModelError
+from paraphrase_rl.files import expanded
 from paraphrase_rl.models.encoder import SentenceEncoder, sentence_encoder
 from paraphrase_rl.models.folders import MODEL_FILES, checked_folder, first_line, folder_digest
 from paraphrase_rl.models.packaged import locate
@@ -60,7 +61,7 @@ def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
     if name.startswith("package:"):
         packaged = locate(name.removeprefix("package:"))
         return ResolvedModel(name, checked_folder(packaged.folder), packaged.revision, "package")
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.exists():
         return ResolvedModel(name, checked_folder(folder), folder_digest(folder), "folder")
     if not is_hub_id(name):
@@ -75,7 +76,7 @@ def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
 def is_hub_id(reference: str) -> bool:
     """Return whether a reference is looked for on the hub: spelled like a hub id, and no folder of that name."""
     spelled = _HUB_ID.fullmatch(reference) is not None and ".." not in reference
-    return spelled and not Path(reference).expanduser().exists()
+    return spelled and not expanded(reference).exists()
 
 
 def hub_is_off() -> bool:
@@ -135,7 +136,7 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
     name = str(reference)
     if name.startswith("package:"):
         return load_tokenizer(name)
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     here = folder.is_dir()
     try:
         with _quiet():

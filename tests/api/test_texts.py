@@ -383,3 +383,18 @@ def test_reprs_fit_a_terminal(registry: Registry, calibration: prl.CalibrationRe
 def test_ids_of_files_are_their_paths(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("A word")
     assert ids(Path("a.txt"), registry) == ["a.txt"]
+
+
+def test_no_home_directory_is_needed_where_prl_home_is_set(
+    calibration: prl.CalibrationResult, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nobody(path: str) -> str:
+        return path  # as for a user without HOME who is not in the table of users
+
+    monkeypatch.setattr("os.path.expanduser", nobody)
+    assert prl.score(capitals(30), calibration=calibration, registry=registry).rows[0].verdict == "flagged"
+    assert prl.score(capitals(30), detectors="shout", registry=registry).rows[0].score == 0.3
+    monkeypatch.delenv("PRL_HOME")
+    with pytest.raises(UsageError, match="no home directory") as raised:
+        prl.score("a", registry=registry)
+    assert "PRL_HOME" in raised.value.hint
