@@ -82,9 +82,11 @@ def evaluate(
         RecipeError, DataError, PluginError, CalibrationError: what else keeps it from starting.
 
     Example:
-        >>> results = prl.evaluate(run, rewriters=["policy", "homoglyph"], texts=4)
-        >>> low, high = results.attack_success("homoglyph").interval
-        >>> 0 <= low <= high <= 1
+        >>> run = prl.Run("runs/a")
+        >>> results = prl.evaluate(run, rewriters=["policy", "homoglyph"], texts=8)
+        >>> success = results.attack_success("homoglyph")
+        >>> low, high = success.interval
+        >>> success.n <= 8 and low <= success.value <= high
         True
     """
     from paraphrase_rl.data.documents import load_documents
@@ -160,9 +162,9 @@ def validate(
         EvaluationError: an evaluation that was named is not there, damaged, or of other detectors.
 
     Example:
-        >>> verdict = prl.validate(run)
-        >>> verdict.accepted, "attack_success_rate" in [line.criterion for line in verdict.lines]
-        (False, True)
+        >>> verdict = prl.validate("runs/a")
+        >>> verdict.accepted, verdict.lines[0].criterion, verdict.lines[0].bound
+        (False, 'attack_success_rate', '>= 0.6')
     """
     from paraphrase_rl.acceptance.verdict import validate_run
     from paraphrase_rl.runs.reader import recipe_of_run

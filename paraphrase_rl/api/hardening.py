@@ -55,7 +55,7 @@ def harden(
         PrlError: what a component, the recipe or the data has to say.
 
     Example:
-        >>> found = prl.harden("tfidf", on=["homoglyph"], against=["whitespace"], texts=8, out=folder)
+        >>> found = prl.harden("tfidf", on="homoglyph", against="whitespace", recipe="quickstart", texts=8)
         >>> [row.met for row in found.defence]
         ['untouched', 'seen', 'unseen']
     """

@@ -34,7 +34,7 @@ def report(run: RunOrPath, *, evaluation: AnyPath | None = None, out: AnyPath | 
         EvaluationError: the evaluation asked for is missing or damaged.
 
     Example:
-        >>> prl.report(run).name
+        >>> prl.report("runs/a").name
         'report.html'
     """
     from paraphrase_rl.files import write_text
@@ -77,8 +77,9 @@ def export(
         PluginError: the backend of the run is not installed.
 
     Example:
-        >>> sorted(file.name for file in prl.export(run, folder).iterdir())
-        ['adapter_config.json', 'adapter_model.safetensors']
+        >>> adapter = prl.export("runs/a", "adapters/a")
+        >>> (adapter / "adapter_model.safetensors").is_file()
+        True
     """
     from paraphrase_rl.progress import reporter
     from paraphrase_rl.runs.backend import backend_of_run

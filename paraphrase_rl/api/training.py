@@ -50,8 +50,8 @@ def check(
 
     Example:
         >>> findings = prl.check("quickstart", set={"training.max_steps": 2})
-        >>> next(row.message for row in findings if row.name == "rollouts")
-        '32 a step, 64 in all'
+        >>> findings.ok, [row.message for row in findings if row.level == "error"]
+        (True, [])
     """
     from paraphrase_rl.preflight.inspection import inspect, prices_of
     from paraphrase_rl.recipe.loading import load_recipe
@@ -118,9 +118,9 @@ def train(
         PrlError: what a component, a model or the data has to say.
 
     Example:
-        >>> run = prl.train("quickstart", out=folder, set=tiny)
-        >>> run.status, len(run.metrics)
-        ('completed', 2)
+        >>> run = prl.train("quickstart", out="runs/a", set={"training.max_steps": 2})
+        >>> run.status, [row["step"] for row in run.metrics]
+        ('completed', [1, 2])
     """
     from paraphrase_rl.progress import reporter
     from paraphrase_rl.recipe.loading import load_recipe

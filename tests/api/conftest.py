@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import inspect
+import os
 from pathlib import Path
 from types import ModuleType
 
@@ -66,8 +67,11 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Registry:
 
 @pytest.fixture(scope="session")
 def fitted_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache with a trained tfidf, for examples that score with it."""
+    """A cache with a trained tfidf, and the converted models of the real one, for examples."""
     home = tmp_path_factory.mktemp("prl-home")
+    models = Path(os.environ["PRL_HOME"]) / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    (home / "models").symlink_to(models)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PRL_HOME", str(home))
         prl.fit("tfidf", data="starter")

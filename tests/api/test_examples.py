@@ -9,10 +9,23 @@ from pathlib import Path
 import pytest
 
 import paraphrase_rl as prl
+from paraphrase_rl.recipe import loading
 from tests.api.conftest import examples
+from tests.tiny_model import save_tiny_model
 
 MODULES = [name for name in prl._PUBLIC if name.startswith("paraphrase_rl.api.")]
 VERBS = [name for module in MODULES for name in prl._PUBLIC[module] if name.islower()]
+TINY = """
+model: {model}
+training: {{batch_size: 2, group_size: 3, learning_rate: 0.01}}
+sampling: {{max_tokens: 12}}
+rewards: [{{name: detector-evasion}}, {{name: format}}]
+detectors: [{{name: tfidf}}]
+held_out: []
+rewriters: [{{name: policy}}, {{name: homoglyph}}, {{name: whitespace}}]
+data: {{source: {{name: starter}}, excerpt_words: 48}}
+evaluation: {{prompts: 2}}
+"""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -24,14 +37,32 @@ def test_a_verb_says_what_it_takes_returns_and_raises(verb: str) -> None:
         assert f"{name}: " in text, f"{verb} does not explain {name}"
 
 
-@pytest.mark.parametrize("module", ["calibrating", "data", "rewriting", "scoring"])
-def test_examples_of_the_verbs_about_texts(
-    module: str, fitted_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PRL_HOME", str(fitted_home))
-    monkeypatch.chdir(tmp_path)
+def failures(*modules: str) -> str:
+    """What the examples of modules give and do not show; empty where all is as shown."""
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
     report: list[str] = []
-    for example in examples(f"paraphrase_rl.api.{module}"):
-        runner.run(example, out=report.append)
-    assert runner.failures == 0, "".join(report)
+    for module in modules:
+        for example in examples(f"paraphrase_rl.api.{module}"):
+            runner.run(example, out=report.append)
+    assert runner.tries
+    return "".join(report) if runner.failures else ""
+
+
+@pytest.fixture(autouse=True)
+def _home(fitted_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PRL_HOME", str(fitted_home))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("module", ["calibrating", "data", "rewriting", "scoring"])
+def test_examples_of_the_verbs_about_texts(module: str) -> None:
+    assert failures(module) == ""
+
+
+@pytest.mark.slow
+@pytest.mark.models
+def test_examples_of_the_verbs_about_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the order of a study: those after the first go on with the run that it trained, on a tiny model."""
+    (tmp_path / "tiny.yaml").write_text(TINY.format(model=save_tiny_model(tmp_path / "model")))
+    monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tmp_path / "tiny.yaml"})
+    assert failures("training", "evaluating", "reporting", "hardening") == ""
