@@ -39,9 +39,9 @@ def attack_success(case: Case) -> VerdictLine:
     )
 
 
-def similarity(case: Case) -> VerdictLine:
+def meaning(case: Case) -> VerdictLine:
     """Mean cosine of source and rewrite."""
-    name, bound = "semantic_similarity", case.acceptance.semantic_similarity
+    name, bound = "meaning", case.acceptance.meaning
     row = _policy_row(case)
     if isinstance(row, str):
         return at_least(name, bound, None, row)

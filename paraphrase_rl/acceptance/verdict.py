@@ -28,7 +28,7 @@ BEST, FINAL = "best", "final"
 
 CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
     "attack_success_rate": attack_criteria.attack_success,
-    "semantic_similarity": attack_criteria.similarity,
+    "meaning": attack_criteria.meaning,
     "fairness_gap": attack_criteria.fairness_gap,
     "kl_sample_train": run_criteria.kl_sample_train,
     "kl_reference": run_criteria.kl_reference,
@@ -133,7 +133,7 @@ def validate_run(
     chosen: tuple[Candidate, ...] = ()
     if checkpoint == BEST:
         brings = _command(history, evaluation, every=True)
-        chosen = candidates(history, results, labels, acceptance.semantic_similarity, brings)
+        chosen = candidates(history, results, labels, acceptance.meaning, brings)
         step = _best(history, chosen, brings)
     else:
         step = _step(history, checkpoint)

@@ -150,7 +150,7 @@ def validate(
         evaluation: folder of its evaluation; by default ``evaluation`` in the run.
         fairness: folder of an evaluation of the same detectors on texts with groups of writers, for the false
             positive gap alone.
-        set: bounds to change, such as ``{"acceptance.semantic_similarity": 0.8}``; nothing else of the recipe.
+        set: bounds to change, such as ``{"acceptance.meaning": 0.8}``; nothing else of the recipe.
 
     Returns:
         A line for each criterion with its bound, value, interval and verdict; ``verdict.accepted`` is True where

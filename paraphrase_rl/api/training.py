@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def check(
     recipe: RecipeSource | None = None,
     *,
-    backend: str = "trl",
+    backend: str | None = None,
     set: Changes = (),
     seconds_per_step: float | None = None,
     max_cost: float | None = None,
@@ -34,7 +34,7 @@ def check(
     Args:
         recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or ``recipe``
             where the backend charges.
-        backend: the backend it would run on.
+        backend: the backend it would run on; the default one, ``trl``, unless another is named.
         set: keys to change, such as ``{"training.max_steps": 20}``.
         seconds_per_step: as measured, for an estimate in hours.
         max_cost: the most that the run may cost, in the currency of the prices; more is an error among the findings.
@@ -54,8 +54,10 @@ def check(
         (True, [])
     """
     from paraphrase_rl.preflight.inspection import inspect, prices_of
+    from paraphrase_rl.recipe.defaults import default_backend
     from paraphrase_rl.recipe.loading import load_recipe
 
+    backend = backend or default_backend()
     registry = registry_or_default(registry)
     table = prices_of(registry, backend, None if prices is None else Path(prices))
     source = recipe if recipe is not None else ("quickstart" if table is None else "recipe")
@@ -123,8 +125,9 @@ def train(
         ('completed', [1, 2])
     """
     from paraphrase_rl.progress import reporter
+    from paraphrase_rl.recipe.defaults import default_backend
     from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.runs.backend import DEFAULT_BACKEND, ChosenBackend, backend_of_run
+    from paraphrase_rl.runs.backend import ChosenBackend, backend_of_run
     from paraphrase_rl.runs.reader import recipe_file
     from paraphrase_rl.runs.run import Run
     from paraphrase_rl.training.processes import are_several, first_accelerator
@@ -145,7 +148,7 @@ def train(
     else:
         if out is None and are_several():
             raise UsageError("several processes must write to the same directory", "name it: out")
-        loaded, on = load_recipe(recipe, set), ChosenBackend(backend or DEFAULT_BACKEND, options)
+        loaded, on = load_recipe(recipe, set), ChosenBackend(backend or default_backend(), options)
         stem = Path(_name_of(recipe)).stem
         folder = Path(out) if out is not None else Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
     start = Start(

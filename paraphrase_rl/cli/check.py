@@ -12,6 +12,7 @@ import click
 from paraphrase_rl.cli.output import emit, format_option, say, show
 from paraphrase_rl.cli.settings import cost_options, set_option
 from paraphrase_rl.errors import EXIT_NO
+from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.tables import record
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _INDENT = 26
     "--config",
     help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe where the backend charges]",
 )
-@click.option("--backend", default="trl", help="Backend it will run on.")
+@click.option("--backend", default=default_backend(), help="Backend it will run on.")
 @set_option
 @click.option(
     "--seconds-per-step", type=click.FloatRange(min=0), help="As measured, for an estimate in hours."
@@ -67,7 +68,7 @@ def command(
     if format_ == "table":
         show("".join(map(_block, findings)), nl=False)
     else:
-        meta = {"recipe": findings.recipe, "backend": backend}
+        meta = {"recipe": findings.recipe, "backend": findings.backend}
         emit([record(finding) for finding in findings], format_=format_, schema="prl.check", meta=meta)
     say(findings.counts)
     if not findings.ok:

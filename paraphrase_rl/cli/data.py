@@ -26,7 +26,7 @@ class _OrBuild(click.Command):
 
 
 @click.command("data", cls=_OrBuild, context_settings={"show_default": True})
-@click.argument("source", default="starter")
+@click.argument("source", required=False)
 @component_option("the data set, such as path=essays.jsonl")
 @set_option
 @click.option(
@@ -37,7 +37,7 @@ class _OrBuild(click.Command):
 )
 @format_option
 def command(
-    source: str, options: tuple[str, ...], overrides: tuple[str, ...], sample: int, format_: str
+    source: str | None, options: tuple[str, ...], overrides: tuple[str, ...], sample: int, format_: str
 ) -> None:
     """Show a data set: counts by split, label, group and domain, its licence, and faults.
 
@@ -52,7 +52,7 @@ def command(
     """
     from paraphrase_rl.api.data import load_data, load_recipe
 
-    named: list[str | tuple[str, object]] = [("data.source", {"name": source})]
+    named: list[str | tuple[str, object]] = [("data.source", {"name": source})] if source else []
     named += [f"data.source.options.{option}" for option in options]
     corpus = load_data(load_recipe(set=[*named, *overrides]).recipe.data)
     meta = {"source": corpus.source, "digest": corpus.digest, "description": corpus.description}

@@ -38,11 +38,12 @@ def command(out: Path, sources: tuple[str, ...], seed: int, partial: bool, forma
       prl data build --from detectrl=DetectRL --from liang=ChatGPT-Detector-Bias
       prl data build --from raid=train.csv --from liang=ChatGPT-Detector-Bias --partial --out data/some.jsonl
     """
-    from paraphrase_rl.data.build.training_set import SETS, build
+    from paraphrase_rl.data.build.training_set import build
     from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.recipe.defaults import default
 
     named = dict(source.partition("=")[::2] for source in sources)
-    paths = dict.fromkeys(SETS) | {name: path or None for name, path in named.items()}
+    paths = dict.fromkeys(default("published_sets")) | {name: path or None for name, path in named.items()}
     registry = default_registry()
     for name in paths:
         registry.get("datasets", name)  # a name that is wrong is no set that is missing

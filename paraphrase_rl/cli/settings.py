@@ -74,7 +74,7 @@ def recipe_options(function: _Function) -> _Function:
     for option in (
         set_option,
         component_option("the data set, such as path=essays.jsonl", "data_options"),
-        click.option("--data", metavar="SOURCE", help="Data set plug-in.  [default: the recipe's, starter]"),
+        click.option("--data", metavar="SOURCE", help="Data set plug-in.  [default: the recipe's]"),
         click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file."),
     ):
         function = option(function)

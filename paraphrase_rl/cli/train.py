@@ -21,6 +21,7 @@ from paraphrase_rl.cli.settings import (
 )
 from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK
 from paraphrase_rl.progress import OnProgress, Progress
+from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.tables import record
 from paraphrase_rl.training.processes import is_first
 
@@ -30,7 +31,9 @@ if TYPE_CHECKING:
 
 @click.command(name="train")
 @click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file.  [default: recipe]")
-@click.option("--backend", help="Backend to train on.  [default: trl; the run's own with --resume]")
+@click.option(
+    "--backend", help=f"Backend to train on.  [default: {default_backend()}; the run's own with --resume]"
+)
 @component_option("the backend: timeout_s=120")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/CONFIG-TIME]")
 @click.option(

@@ -61,7 +61,7 @@ def command(
     Examples:
       prl validate runs/first
       prl validate runs/first --checkpoint best
-      prl validate runs/first --set acceptance.semantic_similarity=0.8
+      prl validate runs/first --set acceptance.meaning=0.8
     """
     from paraphrase_rl.api.evaluating import validate
 

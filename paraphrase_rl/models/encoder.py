@@ -76,8 +76,8 @@ def _mean_pooled(folder: Path) -> bool:
     }
     mean = chosen == {"pooling_mode_mean_tokens"} or pooling.get("pooling_mode") == "mean"
     lowers = _read(folder / "sentence_bert_config.json").get("do_lower_case", False)
-    prompted = _read(folder / "config_sentence_transformers.json").get("default_prompt_name")
-    return mean and not lowers and not prompted
+    named_prompt = _read(folder / "config_sentence_transformers.json").get("default_prompt_name")
+    return mean and not lowers and not named_prompt
 
 
 class MeanPooling:

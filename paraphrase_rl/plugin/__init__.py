@@ -83,7 +83,8 @@ _PUBLIC = {
     ),
     "paraphrase_rl.models.language_model": ("shared_language_model",),
     "paraphrase_rl.models.encoder": ("SentenceEncoder",),
-    "paraphrase_rl.models.embeddings": ("DEFAULT_ENCODER", "embed", "has_text"),
+    "paraphrase_rl.models.defaults": ("DEFAULT_ENCODER",),
+    "paraphrase_rl.models.embeddings": ("embed", "has_text"),
     # texts
     "paraphrase_rl.text.sentences": ("sentence_ends",),
     "paraphrase_rl.training.prompts": ("messages", "prompt_ids"),

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.files import is_file_or_folder
 from paraphrase_rl.names import suggestion
+from paraphrase_rl.recipe.defaults import FILE, config_files
 from paraphrase_rl.recipe.problems import dotted, explain
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.recipe.yaml_positions import Keys, parse_value, read_yaml
@@ -32,7 +33,6 @@ SET = "set"
 """Of a change given in Python."""
 _COMPONENT_HINT = "a component of a list is addressed by its name, such as rewards.fluency.weight"
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
-_PACKAGE = Path(__file__).resolve().parent.parent
 
 
 Changes = Mapping[str, Any] | Sequence[str | tuple[str, Any]]
@@ -57,11 +57,8 @@ class LoadedRecipe:
 
 
 def packaged_recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name: in the wheel, else in the checkout."""
-    for folder in (_PACKAGE / "_configs", _PACKAGE.parent / "configs"):
-        if found := sorted(folder.glob("*.yaml")):
-            return {path.stem: path for path in found}
-    return {}
+    """Recipes that come with the package, by name."""
+    return {name: path for name, path in config_files().items() if path.name != FILE}
 
 
 def load_recipe(source: str | Path | Recipe | LoadedRecipe | None, changes: Changes = ()) -> LoadedRecipe:

@@ -1,6 +1,7 @@
 """Schema of a recipe; ``docs/recipe.md`` is generated from it.
 
-Defaults are those of the published recipe. Unknown keys are refused everywhere.
+Defaults are those of the published recipe; the components it takes by default are named in ``configs/defaults.yaml``.
+Unknown keys are refused everywhere.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from paraphrase_rl.recipe.defaults import default
 from paraphrase_rl.types import Kind
 
 
@@ -108,7 +110,9 @@ class CalibrationSettings(Section):
 class Data(Section):
     """Data set and its splits."""
 
-    source: Component = Field(Component(name="starter"), description="a data set plug-in")
+    source: Component = Field(
+        default_factory=lambda: Component(**default("data_source")), description="a data set plug-in"
+    )
     test_fraction: float = Field(
         0.2, gt=0, lt=1, description="share of pairs for test, when the data has no splits"
     )
@@ -163,7 +167,12 @@ class Acceptance(Section):
         le=1,
         description="at least: share of the texts flagged by the ensemble before rewriting that are not flagged after",
     )
-    semantic_similarity: float = Field(0.88, ge=0, le=1, description="at least: mean cosine to the source")
+    meaning: float = Field(
+        0.88,
+        ge=0,
+        le=1,
+        description="at least: mean similarity to the source, by the first metric of role meaning",
+    )
     fairness_gap: float = Field(
         0.07,
         ge=0,
@@ -212,30 +221,24 @@ class Recipe(Section):
     kl: Kl = Kl()
     grpo: Grpo = Grpo()
     rewards: list[Weighted] = Field(
-        default_factory=lambda: [
-            Weighted(name=name)
-            for name in ("detector-evasion", "semantic-similarity", "fluency", "format", "fairness")
-        ],
+        default_factory=lambda: [Weighted(**reward) for reward in default("rewards")],
         min_length=1,
         description="terms of the total reward",
     )
     detectors: list[Weighted] = Field(
-        default_factory=lambda: [Weighted(name="log-likelihood"), Weighted(name="fast-detectgpt")],
+        default_factory=lambda: [Weighted(**detector) for detector in default("detectors")],
         min_length=1,
         description="the ensemble",
     )
     ensemble: Ensemble = Ensemble()
     calibration: CalibrationSettings = CalibrationSettings()
-    data: Data = Data()
+    data: Data = Field(default_factory=Data)
     evaluation: Evaluation = Evaluation()
     checkpoints: CheckpointSettings = CheckpointSettings()
     prompt: Prompt = Prompt()
     rewriters: list[Attack] = Field(
-        default_factory=lambda: [
-            *(Attack(name=name) for name in ("prompted", "policy", "synonym", "homoglyph")),
-            Attack(name="sanitise", label="homoglyph-sanitised", options={"after": {"name": "homoglyph"}}),
-        ],
-        description="rewriters that `prl evaluate` compares; policy is left out where there is no run",
+        default_factory=lambda: [Attack(**attack) for attack in default("rewriters")],
+        description="rewriters that `prl evaluate` compares; the policy of a run is left out where there is none",
     )
     held_out: list[Component] | None = Field(
         None, description="detectors to evaluate besides the ensemble; null = all others that are installed"

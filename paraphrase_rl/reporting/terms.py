@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 CRITERIA: Mapping[str, str] = {
     "attack_success_rate": "of the AI texts flagged before, the share no longer flagged",
-    "semantic_similarity": "how much of the meaning is preserved; 1 = all",
+    "meaning": "how much of the meaning is preserved; 1 = all",
     "fairness_gap": "false positive rate of one group of writers minus that of another",
     "kl_sample_train": "difference between the model that samples and the model that is trained; 0 = none",
     "kl_reference": "how far training moved the model from where it began",
@@ -23,7 +23,7 @@ TERMS: Mapping[str, str] = {
     "Ensemble": "the detectors that the run was trained against, taken together.",
     "Held out": "a detector that training never saw. Only such detectors show "
     "whether an attack works beyond those it was trained against.",
-    "Rewriter": "what changes a text: an attack, or a defence such as sanitise. The policy is the model the run "
+    "Rewriter": "what changes a text: an attack, or a defence that cleans texts. The policy is the model the run "
     "trained; none leaves the text as it is.",
     "Attack success (rate)": "of the AI texts that were flagged before the rewrite, the share that is not flagged "
     "after it. Texts that were never flagged do not count.",

@@ -7,16 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.runs.reader import manifest_of
-
-DEFAULT_BACKEND = "trl"
 
 
 @dataclass(frozen=True)
 class ChosenBackend:
     """A backend by name, with the options to build it with."""
 
-    name: str = DEFAULT_BACKEND
+    name: str = field(default_factory=default_backend)
     options: Mapping[str, Any] = field(default_factory=dict)
 
 

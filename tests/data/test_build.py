@@ -14,7 +14,7 @@ from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, hc3, jsonl
 
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.build.selection import LONGEST, SHORTEST
-from paraphrase_rl.data.build.training_set import CALIBRATION, SETS, TEST, TRAIN, Built, RowCounts, build
+from paraphrase_rl.data.build.training_set import CALIBRATION, TEST, TRAIN, Built, RowCounts, build
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.data.splits import opening
 from paraphrase_rl.errors import DataError
@@ -22,6 +22,7 @@ from paraphrase_rl.files import read_jsonl, sha256_file
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.preflight.checks import preflight
+from paraphrase_rl.recipe.defaults import default
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.types import Document
 from tests.data import published_sets as made
@@ -58,7 +59,7 @@ def prompts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def test_the_published_numbers() -> None:
     assert (TRAIN + TEST, TRAIN, TEST, CALIBRATION) == (5782, 4625, 1157, 500)
-    assert SETS == ("mage", "raid", "detectrl", "hc3", "liang")
+    assert default("published_sets") == ["mage", "raid", "detectrl", "hc3", "liang"]
 
 
 def test_splits_are_exact_and_all_sets_give_alike(tmp_path: Path, sets: dict[str, str | None]) -> None:

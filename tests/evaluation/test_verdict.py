@@ -60,7 +60,7 @@ def test_without_an_evaluation_its_lines_are_not_measured_and_name_the_command(t
     run = write_run(tmp_path / "my run")
     verdict = validate_run(run)
     assert not verdict.accepted
-    assert verdict.criteria("not measured") == ["attack_success_rate", "semantic_similarity", "fairness_gap"]
+    assert verdict.criteria("not measured") == ["attack_success_rate", "meaning", "fairness_gap"]
     assert verdict.criteria("fail") == []
     for line in verdict.lines[:3]:
         assert f"prl evaluate '{run}'" in line.note
@@ -157,7 +157,7 @@ def test_why_there_is_no_success(tmp_path: Path) -> None:
     unbuilt = results(
         rewriters=(RewriterInfo(label="policy", name="policy", of_run=True, failure="no such adapter"),)
     )
-    for criterion in ("attack_success_rate", "semantic_similarity"):
+    for criterion in ("attack_success_rate", "meaning"):
         assert "no such adapter" in lines(write_all(tmp_path / "c", unbuilt))[criterion].note
     some = results(cells=(accepted.cell("policy", Estimate(value=0.7, n=40), failed=3, failure="too short"),))
     found = lines(write_all(tmp_path / "d", some))["attack_success_rate"]
@@ -165,14 +165,14 @@ def test_why_there_is_no_success(tmp_path: Path) -> None:
     assert "3 of 50 rewrites failed (too short)" in found.note
 
 
-def test_semantic_similarity(tmp_path: Path) -> None:
-    passed = lines(write_all(tmp_path / "a"))["semantic_similarity"]
+def test_meaning(tmp_path: Path) -> None:
+    passed = lines(write_all(tmp_path / "a"))["meaning"]
     assert (passed.value, passed.verdict, passed.certain) == (0.9, "pass", True)
     assert "numbers kept 0.75" in passed.note
     low = results(similarity=Estimate(value=0.87, low=0.86, high=0.89, n=50))
-    failed = lines(write_all(tmp_path / "b", low))["semantic_similarity"]
+    failed = lines(write_all(tmp_path / "b", low))["meaning"]
     assert (failed.verdict, failed.certain) == ("fail", False)
-    missing = lines(write_all(tmp_path / "c", results(quality=())))["semantic_similarity"]
+    missing = lines(write_all(tmp_path / "c", results(quality=())))["meaning"]
     assert missing.verdict == "not measured"
     assert "prl evaluate" in missing.note
 
@@ -226,7 +226,7 @@ def test_an_evaluation_older_than_the_end_of_the_run_says_nothing_of_its_policy(
         update={"about": results().about.model_copy(update={"started": "2026-01-01T09:30:00+00:00"})}
     )
     found = lines(write_all(tmp_path / "run", early))
-    for criterion in ("attack_success_rate", "semantic_similarity"):
+    for criterion in ("attack_success_rate", "meaning"):
         assert found[criterion].verdict == "not measured"
         assert "before the training ended" in found[criterion].note
     assert found["fairness_gap"].verdict == "pass", "clean texts do not depend on the policy"
@@ -238,7 +238,7 @@ def test_the_evaluation_of_another_run_says_nothing_of_this_one(tmp_path: Path) 
     theirs.write(tmp_path / "evaluation")
     found = lines(run, evaluation=tmp_path / "evaluation")
     assert found["attack_success_rate"].verdict == "not measured"
-    assert f"of another run, {other}" in found["semantic_similarity"].note
+    assert f"of another run, {other}" in found["meaning"].note
     assert lines(other, evaluation=tmp_path / "evaluation")["attack_success_rate"].verdict == "pass"
     copy = write_all(tmp_path / "copy", theirs)
     assert lines(copy)["attack_success_rate"].verdict == "pass", "it was copied with its run"
@@ -478,7 +478,7 @@ def test_a_step_is_judged_by_its_own_rows_and_history(tmp_path: Path) -> None:
     assert found["kl_reference"].value == pytest.approx(0.1 + 0.01 * 6)
     final = validate_run(run)
     assert final.criteria("fail") == ["reward_std"]
-    assert final.criteria("not measured") == ["attack_success_rate", "semantic_similarity"]
+    assert final.criteria("not measured") == ["attack_success_rate", "meaning"]
 
 
 def test_a_step_without_rows_names_the_command(tmp_path: Path) -> None:
@@ -519,7 +519,7 @@ def test_best_is_chosen_and_validated(tmp_path: Path) -> None:
     assert verdict.checkpoint == 8
     assert verdict.accepted
     assert verdict.lines[0].note.endswith("chosen among 2 on these texts, so too good")
-    lenient = validate_run(run, acceptance=Acceptance(semantic_similarity=0.5), checkpoint="best")
+    lenient = validate_run(run, acceptance=Acceptance(meaning=0.5), checkpoint="best")
     assert lenient.checkpoint == 12
 
 
@@ -597,7 +597,7 @@ def test_no_run_and_no_evaluation(tmp_path: Path) -> None:
     results().write(tmp_path / "elsewhere")
     assert validate_run(tmp_path / "run", evaluation=tmp_path / "elsewhere").accepted
     eighth = lines(tmp_path / "run", evaluation=tmp_path / "elsewhere", checkpoint="8")
-    assert eighth["semantic_similarity"].note.endswith(f"--checkpoints all --out {tmp_path}/elsewhere")
+    assert eighth["meaning"].note.endswith(f"--checkpoints all --out {tmp_path}/elsewhere")
 
 
 def test_a_run_that_never_began(tmp_path: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from paraphrase_rl.plugin.registry import default_registry
-from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.defaults import default, default_backend
+from paraphrase_rl.recipe.loading import load_recipe, packaged_recipes
 from paraphrase_rl.recipe.schema import Recipe
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml"))
+CONFIGS = sorted(packaged_recipes().values())
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
@@ -35,6 +36,17 @@ def test_its_components_exist_and_take_its_options(path: Path) -> None:
     for reward in recipe.rewards:
         registry.options("rewards", reward.name, reward.options)
     registry.options("datasets", recipe.data.source.name, recipe.data.source.options)
+
+
+def test_the_defaults_exist_and_are_no_recipe() -> None:
+    recipe, registry = Recipe(), default_registry()
+    assert "defaults" not in packaged_recipes()
+    for attack in recipe.rewriters:
+        registry.options("rewriters", attack.name, attack.options)
+    for kind, component in recipe.components():
+        registry.options(kind, component.name, component.options)
+    assert registry.get("backends", default_backend())
+    assert all(registry.get("datasets", name) for name in default("published_sets"))
 
 
 def test_the_recipe_has_the_published_numbers_and_so_have_the_defaults() -> None:

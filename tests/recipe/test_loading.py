@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from paraphrase_rl.errors import RecipeError
-from paraphrase_rl.recipe import loading
+from paraphrase_rl.recipe import defaults, loading
 from paraphrase_rl.recipe.loading import dump_recipe, load_recipe, packaged_recipes
 from paraphrase_rl.recipe.problems import known_keys
 from paraphrase_rl.recipe.schema import Recipe
@@ -227,7 +227,7 @@ def test_packaged_recipes_go_by_name() -> None:
 def test_a_wheel_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "paraphrase_rl" / "_configs").mkdir(parents=True)
     inside = write(tmp_path / "paraphrase_rl" / "_configs" / "recipe.yaml", "{}")
-    monkeypatch.setattr(loading, "_PACKAGE", tmp_path / "paraphrase_rl")
+    monkeypatch.setattr(defaults, "_PACKAGE", tmp_path / "paraphrase_rl")
     assert packaged_recipes() == {"recipe": inside}
 
 

@@ -18,8 +18,6 @@ from paraphrase_rl.files import dumps, sha256_file, sha256_text, write_json, wri
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.types import Document
 
-SETS = ("mage", "raid", "detectrl", "hc3", "liang")
-"""Sets that the recipe's data is drawn from by default; names of data set plug-ins."""
 TRAIN, TEST, CALIBRATION = 4625, 1157, 500
 """Rows of the published recipe, and further rows for the detectors' thresholds: the recipe has no calibration split,
 and its own rows are never used for thresholds."""
