@@ -52,7 +52,7 @@ def test_what_fails_is_told_from_what_is_missing(tmp_path: Path) -> None:
     done = prl(run)
     assert done.exit_code == 1
     assert (
-        "not accepted: 1 failed (reward_std); 3 not measured (attack_success_rate, semantic_" in done.stderr
+        "not accepted: 1 failed (reward_std); 3 not measured (attack_success_rate, meaning, " in done.stderr
     )
     assert "prl evaluate" in done.stdout
     assert not Verdict.read(run).accepted
