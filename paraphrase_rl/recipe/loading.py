@@ -23,7 +23,7 @@ from paraphrase_rl.names import suggestion
 from paraphrase_rl.recipe.defaults import FILE, config_files
 from paraphrase_rl.recipe.problems import dotted, explain
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.recipe.yaml_positions import Keys, parse_value, read_yaml
+from paraphrase_rl.recipe.yaml_positions import Dumper, Keys, parse_value, read_yaml
 
 DEFAULT = "default"
 GIVEN = "given"
@@ -278,8 +278,9 @@ def _lines(value: Any, keys: Keys, whole: dict[str, Any], origins: Mapping[str, 
 
 def _scalar(value: Any) -> str:
     style = '"' if isinstance(value, str) and not _PLAIN.fullmatch(value) else None
-    text = yaml.safe_dump(
+    text = yaml.dump(
         value,
+        Dumper=Dumper,
         default_style=style,
         default_flow_style=True,
         width=math.inf,

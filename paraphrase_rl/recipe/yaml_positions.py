@@ -19,11 +19,16 @@ class _Loader(yaml.SafeLoader):
     """Reads ``1e-5`` as a number, as YAML 1.2 and everyone who writes it do (YAML 1.1 reads a string)."""
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
+class Dumper(yaml.SafeDumper):
+    """Puts a string in quotes where :func:`read_yaml` would read a number."""
+
+
+for _kind in (_Loader, Dumper):
+    _kind.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"),
+        list("-+0123456789"),
+    )
 
 
 @dataclass(frozen=True)

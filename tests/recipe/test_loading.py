@@ -96,6 +96,7 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     st.floats(1e-9, 0.9),
 )
 @example("a\u2028b", ["\x85", "\u2028"], 0.5)
+@example("1e5", ["1e5", "-1.5E-3", "yes", "010"], 0.5)
 def test_what_is_dumped_loads_equal(
     tmp_path_factory: pytest.TempPathFactory, text: str, names: list[str], rate: float
 ) -> None:
