@@ -6,17 +6,19 @@ import importlib.util
 import os
 import pkgutil
 import platform
-import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from paraphrase_rl import files
 from paraphrase_rl.models.packaged import damaged_file
 from paraphrase_rl.plugin.installed import BUNDLED_PACKAGE, installed
 from paraphrase_rl.plugin.registry import Registry
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
 
 DISTRIBUTION = "paraphrase-rl"
 
@@ -44,38 +46,33 @@ def installation_checks(registry: Registry) -> Iterator[InstallationCheck]:
 
 def _packages() -> Iterator[InstallationCheck]:
     """Core packages, then extra by extra; from the installed metadata, so that no list can go stale."""
+    from packaging.requirements import Requirement
+
     try:
-        requirements = metadata.requires(DISTRIBUTION) or []
+        about = metadata.metadata(DISTRIBUTION)
     except metadata.PackageNotFoundError:
         yield InstallationCheck(DISTRIBUTION, "broken", "no metadata: not installed", "pip install -e .")
         return
-    by_extra: dict[str, list[str]] = {}
-    for requirement in requirements:
-        marker = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", requirement)
-        by_extra.setdefault(marker.group(1) if marker else "", []).append(requirement.partition(";")[0])
-    for extra, lines in by_extra.items():
-        wrong = [problem for line in lines if (problem := _problem(line))]
-        found = ", ".join(
-            f"{name} {version}" for line in lines if (name := _name(line)) and (version := _version(name))
-        )
-        if extra and extra not in ("all", "dev"):
-            remedy = f"pip install '{DISTRIBUTION}[{extra}]'"
-            yield InstallationCheck(
-                f"extra {extra}",
-                "missing" if wrong else "ok",
-                ", ".join(wrong) or found,
-                remedy if wrong else "",
-            )
-        elif not extra:
-            remedy = f"pip install --upgrade {DISTRIBUTION}"
-            yield InstallationCheck(
-                "core", "broken" if wrong else "ok", ", ".join(wrong) or found, remedy if wrong else ""
-            )
+    requirements = [Requirement(line) for line in about.get_all("Requires-Dist", [])]
+    core = [r for r in requirements if _applies(r, "")]
+    yield _packages_of("core", core, "broken", f"pip install --upgrade {DISTRIBUTION}")
+    for extra in about.get_all("Provides-Extra", []):
+        if extra not in ("all", "dev"):
+            asked = [r for r in requirements if r not in core and _applies(r, extra)]
+            yield _packages_of(f"extra {extra}", asked, "missing", f"pip install '{DISTRIBUTION}[{extra}]'")
 
 
-def _name(requirement: str) -> str:
-    found = re.match(r"[\w.-]+", requirement)
-    return found.group() if found else requirement
+def _applies(requirement: Requirement, extra: str) -> bool:
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+
+
+def _packages_of(
+    check: str, requirements: Sequence[Requirement], otherwise: Literal["missing", "broken"], remedy: str
+) -> InstallationCheck:
+    wrong = [problem for requirement in requirements if (problem := _problem(requirement))]
+    if wrong:
+        return InstallationCheck(check, otherwise, ", ".join(wrong), remedy)
+    return InstallationCheck(check, "ok", ", ".join(f"{r.name} {_version(r.name)}" for r in requirements))
 
 
 def _version(name: str) -> str | None:
@@ -85,22 +82,13 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _problem(requirement: str) -> str:
+def _problem(requirement: Requirement) -> str:
     """Why a requirement such as ``trl>=1.16,<1.17`` is not met; empty when it is."""
-    name = _name(requirement)
-    found = _version(name)
+    found = _version(requirement.name)
     if found is None:
-        return f"{name} is not installed"
-    for operator, bound in re.findall(r"(>=|<)\s*([\d.]+)", requirement):
-        enough = _release(found) >= _release(bound)
-        if enough != (operator == ">="):
-            return f"{name} {found} is not {operator}{bound}"
-    return ""
-
-
-def _release(version: str) -> tuple[int, ...]:
-    found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
+        return f"{requirement.name} is not installed"
+    unmet = (bound for bound in requirement.specifier if not bound.contains(found, prereleases=True))
+    return next((f"{requirement.name} {found} is not {bound}" for bound in unmet), "")
 
 
 def _packaged_models(registry: Registry) -> Iterator[InstallationCheck]:
