@@ -173,10 +173,10 @@ def combine_members(
     Raises:
         CalibrationError: no member has a vote, or there are no thresholds.
     """
-    if saved is not None:
-        ensemble = CalibratedEnsemble(members, saved.combine, saved.combined)
-    else:
+    if saved is None:
         ensemble = calibrate_combined(members, human_scores, combine)
+    else:
+        ensemble = CalibratedEnsemble(members, saved.combine, saved.combined)
     ensemble.require_probability()
     if ensemble.combined is None:
         raise CalibrationError("the calibration has no thresholds on the combined P(AI)")

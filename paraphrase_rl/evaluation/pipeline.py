@@ -9,7 +9,7 @@ from paraphrase_rl.evaluation.cache import claimed
 from paraphrase_rl.evaluation.detection_rates import detection_rates
 from paraphrase_rl.evaluation.false_positives import HumanTexts, false_positive_tables
 from paraphrase_rl.evaluation.panel import assemble
-from paraphrase_rl.evaluation.plan import Plan, held_out_of
+from paraphrase_rl.evaluation.plan import Plan, held_out_of, rewriter_info
 from paraphrase_rl.evaluation.results import CLEAN, Results, RewriterInfo
 from paraphrase_rl.evaluation.rewrite_quality import Measured, Measurer, quality_table
 from paraphrase_rl.evaluation.rewrites import Rewriting
@@ -43,6 +43,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
     plan.check(registry)
     about = plan.about(registry)
     held_out, left_out = held_out_of(plan.recipe, registry)
+    planned = [rewriter_info(attack, registry) for attack in plan.attacks(registry)]
     with claimed(plan.out) as cache:
         context = Context(device=plan.device, run=plan.run, registry=registry)
         panel = assemble(plan, held_out, context, cache, report)
@@ -60,9 +61,9 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         attacked: list[Scored] = []
         attacked_humans: list[Scored] = []
         measured: dict[str, list[Measured]] = {}
-        for attack in plan.attacks(registry):
+        for asked in planned:
             info, (of_ai, of_human) = rewriting.rewrite_with(
-                attack, (plan.ai, plan.samples), (plan.rewritten_humans, 1)
+                asked, (plan.ai, plan.samples), (plan.rewritten_humans, 1)
             )
             label = info.label
             rewriters.append(info)

@@ -18,7 +18,7 @@ from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
-from paraphrase_rl.evaluation.results import CLEAN, About
+from paraphrase_rl.evaluation.results import CLEAN, About, RewriterInfo
 from paraphrase_rl.files import sha256_file, sha256_texts
 from paraphrase_rl.plugin.protocols import Components
 from paraphrase_rl.plugin.registry import Entry, Registry
@@ -188,6 +188,13 @@ def is_of_run(attack: Attack, registry: Components) -> bool:
     """Say whether a rewriter is the policy of the run that is evaluated."""
     spec = rewriter_spec(attack.name, registry)
     return spec is not None and spec.needs_run and attack.options.get("run") is None
+
+
+def rewriter_info(attack: Attack, registry: Components) -> RewriterInfo:
+    """What the tables say of a rewriter before it is run."""
+    return RewriterInfo(
+        label=label_of(attack), name=attack.name, options=attack.options, of_run=is_of_run(attack, registry)
+    )
 
 
 def lacks_run(attack: Attack, run: Path | None, registry: Components) -> bool:

@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, Key
-from paraphrase_rl.evaluation.plan import is_of_run, label_of
 from paraphrase_rl.evaluation.results import RewriterInfo
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.plugin.protocols import Rewriter
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Pace, Report
-from paraphrase_rl.recipe.schema import Attack
 from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites
 
 CHUNK = 32
@@ -39,28 +37,22 @@ class Rewriting:
     report: Report
 
     def rewrite_with(
-        self, attack: Attack, *groups: tuple[Sequence[Document], int]
+        self, info: RewriterInfo, *groups: tuple[Sequence[Document], int]
     ) -> tuple[RewriterInfo, list[list[Rewrites]]]:
         """All rewrites of one rewriter, which is built only where some are missing.
 
         Args:
-            attack: the rewriter.
+            info: the rewriter.
             groups: documents, and how many rewrites of each are wanted.
 
         Returns:
             The rewriter, with its ``failure`` where it made nothing at all of the first group; and for each group
             and document its rewrites, or why there are none.
         """
-        info = RewriterInfo(
-            label=label_of(attack),
-            name=attack.name,
-            options=attack.options,
-            of_run=is_of_run(attack, self.context.components()),
-        )
         try:
             options = (
                 self.context.components()
-                .options("rewriters", attack.name, attack.options)
+                .options("rewriters", info.name, info.options)
                 .model_dump(mode="json")
             )
         except PrlError as error:
@@ -68,7 +60,7 @@ class Rewriting:
         made: list[list[Rewrites]] = []
         rewriter: Rewriter | None = None
         for documents, n in groups:
-            identity = (attack.name, options, self.depends_on, self.seed, n)
+            identity = (info.name, options, self.depends_on, self.seed, n)
             texts = list(dict.fromkeys(document.text for document in documents))
             saved = dict(
                 zip(texts, self.cache.get([(*identity, sha256_text(t)) for t in texts]), strict=True)
@@ -85,7 +77,7 @@ class Rewriting:
             if missing:
                 try:
                     rewriter = rewriter or self.context.components().build(
-                        "rewriters", attack.name, attack.options, self.context
+                        "rewriters", info.name, info.options, self.context
                     )
                 except PrlError as error:
                     return _nothing(info, error, groups)

@@ -20,7 +20,7 @@ from paraphrase_rl.detection.fitting import build_detector, calibrate_combined, 
 from paraphrase_rl.detection.trainable import trainer_of
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed
-from paraphrase_rl.evaluation.plan import Plan, label_of, versions
+from paraphrase_rl.evaluation.plan import Plan, label_of, rewriter_info, versions
 from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.score_table import ScoreTable
@@ -184,7 +184,9 @@ class _Rewriter:
             report(f"{what} texts, {message}", done, total)
 
         rewriting = replace(self._rewriting, report=of_these)
-        info, (made,) = rewriting.rewrite_with(attack, (documents, 1))
+        info, (made,) = rewriting.rewrite_with(
+            rewriter_info(attack, rewriting.context.components()), (documents, 1)
+        )
         if info.label not in self.infos or info.failure:
             self.infos[info.label] = info
         return [r if isinstance(r, Failure) else r[0].text for r in made]
