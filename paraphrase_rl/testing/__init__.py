@@ -14,6 +14,7 @@
 from importlib import import_module
 
 _PUBLIC = {
+    "BackendContract": "paraphrase_rl.testing.backends",
     "DatasetContract": "paraphrase_rl.testing.datasets",
     "DetectorContract": "paraphrase_rl.testing.detectors",
     "FakeDetector": "paraphrase_rl.testing.fakes",
