@@ -201,8 +201,8 @@ class BackendContract(Contract):
         assert rest.steps == list(range(1, self.steps + 1)), "resume_from says which steps are done"
         if self.repeats:
             for name in ("reward_mean", "kl_reference"):
-                values = [np.array([m[name] for m in run.metrics]) for run in (rest, unbroken)]
-                self.agree(*values, f"{name} of a resumed run")
+                resumed, whole = (np.array([m[name] for m in run.metrics]) for run in (rest, unbroken))
+                self.agree(resumed, whole, f"{name} of a resumed run")
 
     def test_n_rollouts_for_each_conversation(self) -> None:
         groups = self.sample(self.policy(), TEXTS[:3])
