@@ -75,7 +75,7 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
         taken: what another process does in it, for the message.
 
     Returns:
-        A file descriptor; closing it lets go of the folder.
+        A file descriptor; closing it releases the folder.
 
     Raises:
         PrlError: of the kind given: the folder cannot be written, or another process has it.
@@ -228,10 +228,10 @@ def left_behind(path: Path) -> str | None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all (temporary file beside it, then rename).
+    """Write a file whole or not at all (temporary file next to it, then rename).
 
     Raises:
-        RunError: the disk is full or the folder not writable; an earlier version of the file is untouched.
+        RunError: the disk is full or the folder not writable; an earlier version of the file is unchanged.
     """
     with _whole(path) as stream:
         stream.write(text.encode())
@@ -264,7 +264,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     Raises:
         RunError: something of that name is there already, or it cannot be written.
     """
-    taken = RunError(f"{folder} is there already", "choose another folder; nothing in it was changed")
+    taken = RunError(f"{folder} already exists", "choose another folder; nothing in it was changed")
     if os.path.lexists(folder):
         raise taken
     with _explained(folder):

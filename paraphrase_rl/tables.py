@@ -1,4 +1,4 @@
-"""Base of what the verbs return: frozen, typed rows that print as a table and convert to pandas."""
+"""Base of the results of the verbs: frozen, typed rows that print as a table and convert to pandas."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Table(Generic[Row]):
 
     Attributes:
         rows: frozen dataclasses or pydantic records, all of one type.
-        notes: what a reader of the rows must know, one line each.
+        notes: notes on the rows, one line each.
     """
 
     rows: tuple[Row, ...]
@@ -150,7 +150,7 @@ def keys(rows: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def cell(value: object, widest: int | None = _WIDEST_CELL) -> str:
-    """A value as a person reads it in a table: on one line, no control characters, cut at ``widest``."""
+    """Format a value for a table: on one line, no control characters, cut at ``widest``."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if value is None or value == "" or (isinstance(value, float) and math.isnan(value)):

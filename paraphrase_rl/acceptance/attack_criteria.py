@@ -1,4 +1,4 @@
-"""Criteria of acceptance that an evaluation answers: success, meaning, and whom the detectors accuse falsely."""
+"""Criteria of acceptance that an evaluation answers: attack success, meaning, and the fairness gap."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from paraphrase_rl.evaluation.results import CLEAN, Results
 from paraphrase_rl.statistics.records import Estimate, FairnessGap, at_rate
 
 SHOWN = ("facts", "fluency", "validity")
-"""Roles of the metrics shown with the similarity: what it hides. Those that are better where lower are left out."""
+"""Roles of the metrics shown with the similarity, because they show damage that it hides;
+metrics where lower is better are left out."""
 
 
 def attack_success(case: Case) -> VerdictLine:
@@ -22,14 +23,16 @@ def attack_success(case: Case) -> VerdictLine:
     point = results.point(label, COMBINED, case.target_fpr)
     if cell is None or point is None:
         why = cell.failure if cell and cell.failure else f"it has no {COMBINED} at rate {case.target_fpr:g}"
-        return at_least(name, bound, None, f"not in the evaluation: {why}; make it anew: {case.command}")
+        return at_least(name, bound, None, f"not in the evaluation: {why}; make it again: {case.command}")
     success, before, after = point.attack_success_rate, point.tpr_before, point.tpr_after
     chosen = (
-        f"; chosen among {case.chosen_among} on these texts, so too good" if case.chosen_among > 1 else ""
+        f"; chosen among {case.chosen_among} checkpoints on these texts, so slightly too good"
+        if case.chosen_among > 1
+        else ""
     )
     failed = f"; {cell.failed} of {cell.texts} rewrites failed ({cell.failure})" if cell.failed else ""
     if success.value is None:
-        return at_least(name, bound, None, f"the {COMBINED} flagged no text before the rewrite{failed}")
+        return at_least(name, bound, None, f"the {COMBINED} flagged no text before rewriting{failed}")
     return at_least(
         name,
         bound,
@@ -59,12 +62,12 @@ def meaning(case: Case) -> VerdictLine:
         and (found := results.mean_quality(label, metric.name))
         and found.estimate.value is not None
     )
-    failed = f"; {quality.failed} rewrites could not be judged" if quality.failed else ""
+    failed = f"; {quality.failed} rewrites could not be measured" if quality.failed else ""
     return at_least(
         name,
         bound,
         quality.estimate,
-        f"rewrites of {quality.estimate.n} texts; it hides damage, so see also: {others or 'nothing measured'}"
+        f"rewrites of {quality.estimate.n} texts; similarity hides damage, so see also: {others or 'nothing measured'}"
         f"{failed}",
     )
 
@@ -81,13 +84,13 @@ def fairness_gap(case: Case) -> VerdictLine:
     gap = _gap(case, results)
     if gap is None or gap.gap.value is None:
         counts = results.about.groups
-        found = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items())) or "of no named group"
+        found = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items())) or "without a group"
         recipe = quoted(case.history.folder / "recipe.yaml")
         return at_most(
             name,
             bound,
             None,
-            f"no figure for {group} beside {reference}: the human texts evaluated are {found}; evaluate the same "
+            f"no figures for both {group} and {reference}: the human texts evaluated are {found}; evaluate the same "
             f"detectors on texts of both: prl evaluate --config {recipe} --set data.source.name=SOURCE "
             "--set 'rewriters=[]' --out DIR, then validate with --fairness DIR",
         )
@@ -118,7 +121,7 @@ def _rates(gap: FairnessGap, results: Results) -> str:
 
 
 def _gap(case: Case, results: Results) -> FairnessGap | None:
-    """At equal length where that was measured."""
+    """Choose the gap at equal length where that was measured."""
     accepted = case.acceptance
     found = [
         row
@@ -130,13 +133,13 @@ def _gap(case: Case, results: Results) -> FairnessGap | None:
 
 
 def _policy_row(case: Case) -> tuple[Results, str] | str:
-    """The evaluation and the label of this policy in it, or why it says nothing about this policy."""
+    """The evaluation and the label of this policy in it, or why it does not cover this policy."""
     if not case.whole:
         return case.unfinished
     if case.results is None:
         return f"no evaluation; make one: {case.command}"
     if case.stale:
-        return f"{case.stale}; make it anew: {case.command}"
+        return f"{case.stale}; make it again: {case.command}"
     if case.label is None:
         return f"the evaluation has no row of the policy at step {case.step}; make it: {case.command}"
     rewriter = next((r for r in case.results.rewriters if r.label == case.label), None)

@@ -17,12 +17,12 @@ EVALUATION = "evaluation: attack success rate"
 
 
 class Candidate(Record):
-    """A checkpoint and what is known of it; both figures higher = better, ``None`` = not measured."""
+    """A checkpoint with its figures; both higher = better, ``None`` = not measured."""
 
     step: int
     evasion: float | None = Field(description="attack success rate, or mean 1 - P(AI), see source")
     similarity: float | None = Field(description="mean cosine to the source")
-    source: str = Field(description="what the figures were taken from, or the command that brings them")
+    source: str = Field(description="source of the figures, or the command that measures them")
     on_front: bool = False
     chosen: bool = False
 
@@ -69,15 +69,15 @@ def candidates(
 ) -> tuple[Candidate, ...]:
     """The usable checkpoints of a run with their figures, the front and the choice marked.
 
-    Figures are those of the evaluation, or those of the evaluations during training, whichever knows more of the
-    checkpoints (the evaluation if both know as many): an attack success rate and a mean 1 - P(AI) are never compared.
+    Figures are those of the evaluation, or those of the evaluations during training, whichever covers more of the
+    checkpoints (the evaluation if both cover as many): an attack success rate and a mean 1 - P(AI) are never compared.
 
     Args:
         history: of the run.
         results: of its evaluation; ``None`` where there is none.
         labels: step -> the rewriter's label in the evaluation.
         least_similarity: cosine in [0, 1] that :func:`choose` asks for.
-        command: what brings missing figures.
+        command: command that measures missing figures.
     """
     steps = sorted({checkpoint.step for checkpoint in history.checkpoints if checkpoint.damage is None})
     evaluated = {step: _evaluated(results, labels.get(step), history) for step in steps}

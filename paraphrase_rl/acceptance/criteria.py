@@ -1,4 +1,4 @@
-"""One line of the verdict: a value beside its bound, whether it meets it, and how surely."""
+"""Lines of the verdict: a value, its bound, whether it meets it, and whether its interval does."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class VerdictLine(Record):
     high: float | None = None
     verdict: Verdicts
     certain: bool | None = Field(
-        None, description="whether the whole interval lies on the verdict's side; None = there is no interval"
+        None, description="whether the whole interval gives the same verdict; None = there is no interval"
     )
-    note: str = Field(description="from what it was measured, or what is missing and which command brings it")
+    note: str = Field(description="source of the value, or what is missing and the command that measures it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +38,13 @@ class Case:
     """Run, evaluation and checkpoint that a verdict is about.
 
     Attributes:
-        step: of the policy judged, the last one that counts.
-        whole: whether the run came to its end, or an earlier checkpoint of it is judged.
+        step: step of the policy; later steps do not count.
+        whole: whether the run came to its end, or the verdict is about an earlier checkpoint.
         fairness: the evaluation that the false positive gap is taken from; ``None`` = there is none.
         label: the policy's row in the evaluation; ``None`` where it has none.
         stale: why the evaluation is not of this policy; empty where it is.
-        chosen_among: checkpoints that this one was chosen from by the figures judged; 1 = it was not chosen.
-        command: the `prl evaluate` that brings what is missing of the policy.
+        chosen_among: checkpoints that this one was chosen from by the same figures; 1 = it was not chosen.
+        command: the `prl evaluate` command that measures what is missing.
     """
 
     history: History
@@ -71,17 +71,17 @@ class Case:
         history = self.history
         where = f"the run is at step {history.last_step} of {history.steps or '?'}"
         if history.status == "running":
-            return f"{where} and still going: wait for it"
+            return f"{where} and still running: wait for it to end"
         return f"{where}, {history.status}: prl train --resume {quoted(history.folder)}"
 
 
 def at_least(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
-    """A line that passes at its bound and above; ``value`` is ``None`` where it was not measured."""
+    """Build a line that passes at its bound and above; ``value`` is ``None`` where it was not measured."""
     return _line(criterion, f">= {bound:g}", value, note, lambda figure: figure >= bound)
 
 
 def at_most(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
-    """A line that passes at its bound and below; ``value`` is ``None`` where it was not measured."""
+    """Build a line that passes at its bound and below; ``value`` is ``None`` where it was not measured."""
     return _line(criterion, f"<= {bound:g}", value, note, lambda figure: figure <= bound)
 
 
@@ -105,5 +105,5 @@ def _line(
 
 
 def quoted(folder: Path) -> str:
-    """A folder as it is typed in a shell."""
+    """Quote a folder for a shell."""
     return shlex.quote(str(folder))

@@ -11,7 +11,7 @@ from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import FloatArray
 
 WINDOW = 5
-"""Steps a mean is taken over: the reward's before it is compared, and the KL's at the end."""
+"""Number of steps that means are taken over: of the reward, and of the KLs at the end."""
 
 
 def kl_sample_train(case: Case) -> VerdictLine:
@@ -35,7 +35,7 @@ def _final_kl(case: Case, metric: str, bound: float, what: str) -> VerdictLine:
         metric,
         bound,
         Estimate(value=float(last.mean()), n=last.size),
-        f"{what}, nats a token: mean size over steps {case.step - last.size + 1} to {case.step}, "
+        f"{what}, nats per token: mean size over steps {case.step - last.size + 1} to {case.step}, "
         f"{last.min():.2g} to {last.max():.2g}",
     )
 
@@ -50,12 +50,12 @@ def reward_drop(case: Case) -> VerdictLine:
             name,
             bound,
             None,
-            f"takes {WINDOW + 1} steps with a reward; there are {_count(rewards)}{_but(case)}",
+            f"needs {WINDOW + 1} steps with a reward; there are {_count(rewards)}{_but(case)}",
         )
     drop, step = found
-    note = f"largest fall of the mean reward over {WINDOW} steps below its best before; at step {step}"
+    note = f"largest fall of the mean reward over {WINDOW} steps below its best value before; at step {step}"
     if drop == 0.0:
-        note = f"the mean reward over {WINDOW} steps never fell below its best before"
+        note = f"the mean reward over {WINDOW} steps never fell below its best value before"
     return _throughout(case, at_most(name, bound, Estimate(value=drop, n=_count(rewards)), note), rewards)
 
 
@@ -74,10 +74,10 @@ def reward_std(case: Case) -> VerdictLine:
 
 
 def checkpoints(case: Case) -> VerdictLine:
-    """The last periodic ones, the final one, and the one that is judged."""
+    """Check the last periodic ones, the final one, and the one the verdict is about."""
     name, history = "checkpoints", case.history
     if history.steps is None:
-        return at_least(name, 1, None, "the run never began: events.jsonl tells of no start")
+        return at_least(name, 1, None, "the run never started: events.jsonl has no start")
     periodic = kept_checkpoints(history.steps, history.recipe.checkpoints)
     wanted = [(step, False) for step in periodic] + [(history.steps, True)]
     if case.whole and case.step not in (*periodic, history.steps):
@@ -86,14 +86,14 @@ def checkpoints(case: Case) -> VerdictLine:
     bad = "; ".join(f"{_title(key)}: {problem}" for key, problem in problems.items() if problem)
     there = [_title(key) for key, problem in problems.items() if not problem]
     if history.status != "completed":
-        return at_least(name, len(wanted), None, f"there so far: {', '.join(there) or 'none'}{_but(case)}")
+        return at_least(name, len(wanted), None, f"so far: {', '.join(there) or 'none'}{_but(case)}")
     ends = sorted(c.expires for c in history.checkpoints if c.expires and c.damage is None)
     expiry = f"; the first expires {ends[0]:%Y-%m-%d}" if ends else ""
     return at_least(
         name,
         len(wanted),
         Estimate(value=float(len(there)), n=len(wanted)),
-        bad or f"{', '.join(there)}: whole, as far as names and lengths tell{expiry}",
+        bad or f"{', '.join(there)}: complete, as far as names and lengths show{expiry}",
     )
 
 
@@ -101,7 +101,7 @@ def largest_drop(rewards: FloatArray) -> tuple[float, int] | None:
     """The largest fall of the mean over ``WINDOW`` steps below the largest such mean before it, and its step.
 
     Args:
-        rewards: shape (T,), of the steps 1 to T; steps without a reward (NaN) are passed over.
+        rewards: shape (T,), of the steps 1 to T; steps without a reward (NaN) are skipped.
 
     Returns:
         0 where it never fell; ``None`` where there are not two windows.

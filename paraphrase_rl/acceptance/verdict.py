@@ -1,6 +1,6 @@
 """Verdict on a trained rewriter: every criterion with its bound, value, interval and verdict.
 
-The verdict of a line goes by its value; ``certain`` says whether the whole interval agrees. "Not measured" is a
+The verdict of a line depends on its value; ``certain`` says whether the whole interval agrees. "Not measured" is a
 verdict of its own, and a run is accepted only when every line passes.
 """
 
@@ -40,7 +40,7 @@ CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
 
 
 class Verdict(Tabular, SavedRecord):
-    """All lines, and what they are about. Kept as ``verdict.json`` in the run; ``to_pandas()`` has its lines."""
+    """All lines, with the run, evaluation and checkpoint; saved as ``verdict.json``. ``to_pandas()`` has the lines."""
 
     FILE = "verdict.json"
     MISSING = "has no verdict"
@@ -50,7 +50,7 @@ class Verdict(Tabular, SavedRecord):
     run: str
     status: str = Field(description="completed, running, interrupted, failed or killed")
     steps: int | None = Field(description="of the whole run; None where it never began")
-    checkpoint: int = Field(description="step of the policy judged")
+    checkpoint: int = Field(description="step of the policy")
     evaluation: str | None = Field(description="folder of the evaluation; None where there is none")
     fairness: str | None = Field(description="folder the false positive gap is from; None = the same")
     accepted: bool = Field(description="every line passes")
@@ -63,7 +63,7 @@ class Verdict(Tabular, SavedRecord):
 
     @property
     def conclusion(self) -> str:
-        """One line: which policy, and whether it is accepted; what fails and what is unknown told apart."""
+        """One line: which policy, and whether it is accepted; failed and unmeasured criteria separately."""
         about = f"{self.run}, policy of step {self.checkpoint}"
         if not self.accepted:
             parts = [
@@ -80,7 +80,7 @@ class Verdict(Tabular, SavedRecord):
         return [line.model_dump() for line in self.lines]
 
     def shown_rows(self) -> list[dict[str, object]]:
-        """The lines as people read them, without their notes."""
+        """Lines for reading, without their notes."""
         return [
             {
                 "criterion": line.criterion,
@@ -110,7 +110,7 @@ def validate_run(
     checkpoint: str = FINAL,
     fairness: Path | None = None,
 ) -> Verdict:
-    """The verdict on one policy of a run.
+    """Decide whether one policy of a run is acceptable.
 
     Args:
         run: its directory.
@@ -123,7 +123,7 @@ def validate_run(
     Raises:
         RunError: no run, a damaged file, no such checkpoint, or none that the best could be chosen from.
         RecipeError: the run's recipe cannot be read.
-        EvaluationError: an evaluation is damaged, was named and is not there, or is of other detectors.
+        EvaluationError: an evaluation is damaged, missing, or of other detectors.
     """
     history = read_history(run)
     acceptance = acceptance or history.recipe.acceptance
@@ -185,14 +185,14 @@ def _best(history: History, chosen: tuple[Candidate, ...], brings: str) -> int:
     if best is None:
         what = "no figures of its checkpoints" if chosen else "no checkpoint"
         raise RunError(
-            f"{history.folder} has {what}, so none is the best",
-            f"bring them: {brings}" if chosen else "train it first",
+            f"{history.folder} has {what}, so none can be chosen as the best",
+            f"measure them: {brings}" if chosen else "train it first",
         )
     return best
 
 
 def _labels(history: History, results: Results | None) -> dict[int, str]:
-    """Step -> the row of this run's policy at that step; one that names no step is that of the last."""
+    """Step -> the row of this run's policy at that step; one without a step is that of the last."""
     found: dict[int, str] = {}
     for rewriter in results.rewriters if results else ():
         if not rewriter.of_run:
@@ -206,7 +206,7 @@ def _labels(history: History, results: Results | None) -> dict[int, str]:
 
 
 def _of_same_detectors(history: History, folder: Path) -> Results:
-    """An evaluation whose ensemble is that of the run."""
+    """Require an evaluation whose ensemble is that of the run."""
     results = Results.read(folder)
     there = [(d.name, d.options) for d in results.detectors if d.trained_against and d.name != COMBINED]
     wanted = [(d.name, d.options) for d in history.recipe.detectors]

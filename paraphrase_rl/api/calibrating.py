@@ -43,17 +43,18 @@ def calibrate(
 ) -> CalibrationResult:
     """Fit thresholds and P(AI) of detectors on the calibration split of labelled texts.
 
-    Thresholds for 1 % and 5 % are fitted with the rate aimed at. Human texts alone give thresholds and no P(AI).
+    Thresholds for 1 % and 5 % are fitted in addition to the target rate.
+    Human texts alone give thresholds and no P(AI).
 
     Args:
         detectors: names, or names with options; ``None`` = those of a recipe by default.
         data: a data set by name, what :func:`load_data` takes or returned; ``None`` = a recipe's by default.
-        target_fpr: false positive rate aimed at, in (0, 1).
+        target_fpr: target false positive rate, in (0, 1).
         weights: of the detectors' P(AI) in the mean, by name, at least 0; 1 where none is given.
         combine: ``mean`` of the detectors' P(AI), or ``worst-case``: the largest.
         out: file to write; ``None`` = none, see :meth:`CalibrationResult.save`.
         device: torch device.
-        progress: called with news.
+        progress: called with each progress report.
         registry: components to choose from.
 
     Returns:
@@ -80,7 +81,7 @@ def calibrate(
     registry = registry_or_default(registry)
     check_rate(target_fpr, "target_fpr")
     if not isinstance(combine, str) or combine not in ("mean", "worst-case"):
-        raise UsageError(f"no way to combine detectors is called {combine!r:.60}", "mean or worst-case")
+        raise UsageError(f"unknown way to combine detectors: {combine!r:.60}", "use mean or worst-case")
     chosen = Recipe().detectors if detectors is None else components_of(detectors)
     weight_of = _weights(chosen, weights)
     context = Context(device=device_for(device, registry, weight_of))
@@ -138,16 +139,16 @@ def fit(
     progress: OnProgress | None = None,
     registry: Registry | None = None,
 ) -> FitResult:
-    """Train a trainable detector on the train split of labelled texts, and write what it is loaded from.
+    """Train a trainable detector on the train split of labelled texts, and save it.
 
-    An earlier training in the same folder is replaced. Calibrations made with it no longer fit then, and say so.
+    An earlier training in the same folder is replaced. Calibrations made with the earlier one are refused from then on.
 
     Args:
         detector: its name.
         data: a data set by name, what :func:`load_data` takes or returned; ``None`` = a recipe's by default.
         options: of the detector.
         out: folder to write; ``None`` = the detector's own option ``folder``, else one in the cache.
-        progress: called with news.
+        progress: called with each progress report.
         registry: components to choose from.
 
     Returns:
@@ -156,7 +157,7 @@ def fit(
     Raises:
         UsageError: the detector is not trainable.
         DataError: the train split lacks texts of a label.
-        PluginError, RecipeError, MissingDependencyError: the detector or the data set is not there.
+        PluginError, RecipeError, MissingDependencyError: the detector or the data set is missing.
 
     Example:
         >>> fitted = prl.fit("tfidf", data="starter", options={"word_features": 500}, out="models/tfidf")
@@ -186,10 +187,10 @@ def fit(
 def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -> dict[str, float | None]:
     """The weight of each detector, in order; ``None`` where none is given."""
     if not chosen:
-        raise UsageError("no detectors given", "name at least one, or leave them out for the default ones")
+        raise UsageError("no detectors given", "give at least one, or leave them out for the default ones")
     found = {d.name: d.weight if isinstance(d, Weighted) else None for d in chosen}
     if len(found) < len(chosen):
-        raise UsageError("a detector is listed twice", "name each once")
+        raise UsageError("a detector is listed twice", "list each once")
     for name, weight in mapping_of(weights, "weights").items():
         if name not in found:
             raise UsageError(f"a weight of {name}, which is not calibrated", f"detectors: {', '.join(found)}")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def registry_or_default(registry: Registry | None) -> Registry:
-    """The registry given, else that of this process."""
+    """Return the registry given, else that of this process."""
     if registry is not None:
         return registry
     from paraphrase_rl.plugin.registry import default_registry
@@ -32,7 +32,7 @@ def registry_or_default(registry: Registry | None) -> Registry:
 
 
 def device_or_default(device: str | None, runs_on_torch: bool = True) -> str:
-    """The device given, where it is there; else ``cuda`` where there is one and it is of use, else ``cpu``.
+    """Return the device given, if available; else ``cuda`` if available and of use, else ``cpu``.
 
     Raises:
         UsageError: torch has no such device here.
@@ -80,7 +80,7 @@ def components_of(named: Components) -> list[Component]:
     if listed is None:
         raise UsageError(
             f"cannot read components from {type(named).__name__}",
-            "a name, a list of names, or a mapping of names to options",
+            "give a name, a list of names, or a mapping of names to options",
         )
     return [one if isinstance(one, Component) else _component(one, {}) for one in listed]
 
@@ -147,7 +147,7 @@ def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
 
 
 def check_rate(value: object, name: str) -> None:
-    """Refuse what is no rate in (0, 1).
+    """Check that a value is a rate in (0, 1).
 
     Raises:
         CalibrationError: it is none.
@@ -157,7 +157,7 @@ def check_rate(value: object, name: str) -> None:
 
 
 def check_whole(value: object, name: str, least: int) -> None:
-    """Refuse what is no whole number of at least ``least``.
+    """Check that a value is a whole number of at least ``least``.
 
     Raises:
         UsageError: it is none.

@@ -50,7 +50,7 @@ def load_data(
 
     Args:
         source: a data set by name, a :class:`pathlib.Path` (or several) of JSONL or CSV files, Documents, a data frame,
-            a ``datasets.Dataset``; ``None`` = a recipe's by default. A column ``split`` is kept as it is.
+            a ``datasets.Dataset``; ``None`` = a recipe's by default. A column ``split`` is used.
         options: of the data set by name; of a table, ``columns`` (such as ``{"text": "essay"}``) and
             ``label_values`` (such as ``{"0": "human", "1": "ai"}``).
         test_fraction: share of pairs for test, where the data has no splits; ``None`` = 0.2.
@@ -60,7 +60,7 @@ def load_data(
         registry: components to choose from.
 
     Returns:
-        The documents, with ``select``, ``audit`` (counts, duplicates, what to beware of) and ``to_pandas``.
+        The documents, with ``select``, ``audit`` (counts, duplicates, faults) and ``to_pandas``.
 
     Raises:
         UsageError: something else was given.
@@ -116,7 +116,7 @@ def load_recipe(
         The ``recipe``, and the origin of each key; its ``repr`` is YAML that says both.
 
     Raises:
-        RecipeError: unreadable file, bad YAML, unknown, ill-typed or contradictory key; says where it stands.
+        RecipeError: unreadable file, bad YAML, unknown, ill-typed or contradictory key; with file and line.
 
     Example:
         >>> loaded = prl.load_recipe("quickstart", set={"training.max_steps": 2, "rewards.fluency.weight": 0.5})
@@ -125,7 +125,8 @@ def load_recipe(
     """
     if recipe is not None and not isinstance(recipe, (str, Path, Recipe, LoadedRecipe)):
         raise UsageError(
-            f"cannot read a recipe from {type(recipe).__name__}", "name a packaged recipe or a YAML file"
+            f"cannot read a recipe from {type(recipe).__name__}",
+            "give the name of a packaged recipe, or a YAML file",
         )
     return _load_recipe(recipe, () if set is None else set)
 
@@ -140,13 +141,14 @@ def corpus_of(data: DataSource | None, registry: Registry) -> Corpus:
 
 
 def _check_name(name: str, registry: Registry) -> None:
-    """Refuse a file's name with a better hint than that no data set is called so."""
+    """Refuse the name of a file, with a hint to use pathlib."""
     try:
         registry.get("datasets", name)
     except PrlError:
         if is_file_or_folder(name):
             raise UsageError(
-                f"{name!r} is no data set but the name of a file", f"give the file as pathlib.Path({name!r})"
+                f"{name!r} is the name of a file, not of a data set",
+                f"give the file as pathlib.Path({name!r})",
             ) from None
         raise
 
@@ -168,7 +170,7 @@ def _given_documents(source: Any, options: Mapping[str, object], settings: Data)
     if listed is None:
         raise UsageError(
             f"cannot read documents from {type(source).__name__}",
-            "a data set by name, a pathlib.Path, Documents, a data frame or a datasets.Dataset",
+            "give a data set by name, a pathlib.Path, Documents, a data frame or a datasets.Dataset",
         )
     if listed and all(isinstance(one, Path) for one in listed):
         files = tables.TableFiles(listed, columns)

@@ -49,7 +49,7 @@ def evaluate(
 ) -> Results:
     """Measure how far rewrites evade detectors, what they cost in meaning, and whose texts are false positives.
 
-    Thresholds are fixed on clean human texts of the calibration split before any rewrite is scored. What was
+    Thresholds are fixed on original human texts of the calibration split before any rewrite is scored. What was
     computed is saved in the folder's ``cache``: an evaluation that was interrupted goes on from there.
 
     Args:
@@ -57,13 +57,13 @@ def evaluate(
             name of a packaged one, a YAML file, or a recipe.
         rewriters: only these: of the recipe's by label, others by name, or names with options; by default all the
             recipe's.
-        detectors: beside the recipe's ensemble only these; by default the recipe's ``held_out``.
+        detectors: besides the recipe's ensemble, only these; by default the recipe's ``held_out``.
         set: keys to change; of a run only ``rewriters``, ``held_out``, ``metrics`` and ``acceptance``.
         out: folder to write; by default ``evaluation`` in the run. A recipe needs it.
         texts: AI texts of the test split to rewrite, the first ones; at least 2.
         samples: rewrites of each.
         humans: human texts of each group to rewrite too, for false positives after rewriting.
-        every_checkpoint: evaluate every checkpoint of the run beside the last one, as ``policy@STEP``.
+        every_checkpoint: evaluate every checkpoint of the run besides the last one, as ``policy@STEP``.
         nli: model reference of a model of natural language inference, to measure entailment.
         judge: a language model that marks quality: ``base_url`` and ``model`` of an OpenAI-compatible endpoint,
             and ``key_env``, the environment variable that holds its key.
@@ -108,10 +108,10 @@ def evaluate(
         recipe = with_metric_options(recipe, registry, "judge", **mapping_of(judge, "judge"))
     if every_checkpoint:
         if run is None:
-            raise UsageError("checkpoints are of a run", "name its directory in place of the recipe")
+            raise UsageError("only a run has checkpoints", "give its directory instead of the recipe")
         recipe = with_checkpoints(recipe, run, registry)
     if out is None and run is None:
-        raise UsageError("where should the evaluation go?", "an evaluation of a recipe needs a folder: out")
+        raise UsageError("an evaluation of a recipe needs a folder", "give the folder to write to: out")
     plan = Plan(
         recipe=recipe,
         corpus=load_documents(recipe.data.source, recipe.data, registry),
@@ -140,7 +140,7 @@ def validate(
 ) -> Verdict:
     """Say whether a trained rewriter is acceptable, criterion by criterion.
 
-    Nothing is measured again: what is missing is said, with the command that brings it, and is neither a pass nor a
+    Nothing is measured again: what is missing is listed with the command that measures it, and is neither a pass nor a
     failure. The verdict is saved in the run's ``verdict.json``.
 
     Args:

@@ -31,17 +31,17 @@ def harden(
 ) -> Hardening:
     """Train a detector on texts with their rewrites, and compare it with the same detector trained without.
 
-    The detector lands in the folder ``detector``, its thresholds in ``calibration.json``, which :func:`score` takes.
+    The detector is saved in the folder ``detector``, its thresholds in ``calibration.json``, which :func:`score` takes.
 
     Args:
         detector: a trainable detector, such as ``tfidf``.
         run: a run that gives the recipe, and the policy that the rewriter ``policy`` is about.
         on: rewriters to train on, by label in the recipe, by name, or names with options.
         against: rewriters to compare on, unseen in training; by default the recipe's others.
-        recipe: the data, the detector's options and the rewriters, where no run gives them or others are meant.
+        recipe: the data, the detector's options and the rewriters, where no run gives them, or to use others.
         set: keys of the recipe to change, such as ``{"data.source": {"name": "starter"}}``.
         texts: texts of each kind to rewrite, at most; by default all.
-        out: folder to write; by default ``hardened/DETECTOR``, in the run where one is named.
+        out: folder to write; by default ``hardened/DETECTOR``, in the run where one is given.
         device: torch device.
         progress: called with each line.
         registry: where components come from.
@@ -52,7 +52,7 @@ def harden(
     Raises:
         UsageError: the detector is not trainable, no rewriter to train on, or one on both sides.
         EvaluationError: too few texts, no rewrite to train on, or the folder holds something else.
-        PrlError: what a component, the recipe or the data has to say.
+        PrlError: a component, the recipe or the data is at fault.
 
     Example:
         >>> found = prl.harden("tfidf", on="homoglyph", against="whitespace", recipe="quickstart", texts=8)

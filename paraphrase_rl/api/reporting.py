@@ -1,4 +1,4 @@
-"""The verbs that write what a run made: report, export."""
+"""The verbs that write files of a run: report, export."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def report(run: RunOrPath, *, evaluation: AnyPath | None = None, out: AnyPath | None = None) -> Path:
     """Write a run, or an evaluation alone, as one HTML page that needs no network.
 
-    Nothing is measured again: what is missing is named on the page, with the command that brings it.
+    Nothing is measured again: what is missing is listed on the page, with the command that measures it.
 
     Args:
         run: a run, its directory, or the folder of an evaluation.
@@ -27,7 +27,7 @@ def report(run: RunOrPath, *, evaluation: AnyPath | None = None, out: AnyPath | 
         out: the page; by default ``report.html`` in the run.
 
     Returns:
-        Where the page is.
+        The path of the page.
 
     Raises:
         RunError: neither a run nor an evaluation, a damaged table, or the page cannot be written.
@@ -73,7 +73,7 @@ def export(
         The folder.
 
     Raises:
-        RunError: no run, no such checkpoint, or the folder is there already.
+        RunError: no run, no such checkpoint, or the folder exists.
         PluginError: the backend of the run is not installed.
 
     Example:
@@ -91,7 +91,7 @@ def export(
     row = checkpoint_row(folder, checkpoint)
     written = Path(out) if out is not None else folder / f"adapter-{row['step']}"
     if os.path.lexists(written):
-        raise RunError(f"{written} is there already", "choose another --out")
+        raise RunError(f"{written} already exists", "choose another --out")
     written.parent.mkdir(parents=True, exist_ok=True)
     reporter(progress)(f"exporting step {row['step']} of {folder}")
     registry_or_default(registry).build("backends", on.name, on.options).export(folder, row, written)

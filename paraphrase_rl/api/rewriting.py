@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.types import Failure, Rewrite
 
 AT_ONCE = 16
-"""Texts between two pieces of news of a rewriter; a backend samples them together."""
+"""Number of texts between two progress reports; a backend samples them together."""
 
 
 def rewrite(
@@ -56,10 +56,10 @@ def rewrite(
         seed: of the rewriting, at least 0.
         options: of the rewriter.
         run: a :class:`Run` or its directory: its policy, prompt and sampling, and its detectors.
-        calibration: detectors for the rewriter to choose by; ``None`` = the run's.
-        column: where the text is in a table.
+        calibration: detectors for the rewriter; ``None`` = the run's.
+        column: name of the text column of a table.
         device: torch device.
-        progress: called with news.
+        progress: called with each progress report.
         registry: components to choose from.
 
     Returns:
@@ -93,7 +93,7 @@ def rewrite(
         "rewriters", rewriter, given, Context(device=device, ensemble=ensemble, run=folder)
     )
     if folder is not None:
-        report(f"run: {folder}; what no option says comes from its recipe")
+        report(f"run: {folder}; options that are not given come from its recipe")
     rows = list(_rewrite_rows(built, items, n, seed, report))
     notes = []
     if cut := sum(row.finished is False for row in rows):
@@ -113,7 +113,7 @@ def rewrite(
 def check_rewriter(
     rewriter: str, options: Mapping[str, object], run: Path | None, registry: Registry | None = None
 ) -> None:
-    """Refuse a rewriter that is not there, lacks a package or gets a wrong option, and a run that is none.
+    """Refuse an unknown rewriter, a missing package, a wrong option, and a folder that is not a run.
 
     Raises:
         PluginError, RecipeError, MissingDependencyError, RunError: says which.
@@ -149,7 +149,7 @@ def _ensemble(
     except PrlError as error:
         if needed:
             raise
-        report(f"note: the run's detectors are left out: {error.one_line}")
+        report(f"note: the run's detectors are not used: {error.one_line}")
         return None
     report(f"detectors: {', '.join(ensemble.names)}, as calibrated{'' if path is None else f' in {path}'}")
     return ensemble

@@ -46,9 +46,9 @@ def score(
         calibration: what :func:`calibrate` returned or saved, or a run, for its own; ``None`` = the default
             file of the command, where there is one. The texts are cut as those of the calibration were.
         fpr: false positive rate of the verdicts, in (0, 1), one that was calibrated; ``None`` = the one aimed at.
-        column: where the text is in a table.
+        column: name of the text column of a table.
         device: torch device.
-        progress: called with news.
+        progress: called with each progress report.
         registry: components to choose from.
 
     Returns:
@@ -81,7 +81,7 @@ def score(
         )
     used = ensemble.calibrations if ensemble is not None else None
     notes = [
-        f"the text {name!r:.60} is the name of a file; the file itself is pathlib.Path({name!r:.60})"
+        f"the text {name!r:.60} is the name of a file; give the file as pathlib.Path({name!r:.60})"
         for name in named_like_files(items)
     ]
     excerpt_words = saved.calibrations[0].texts.excerpt_words if saved is not None else None
@@ -105,7 +105,7 @@ def score(
         notes += length_notes([len(text.split()) for text in readable], used.records[0])
     if uncalibrated:
         notes.append(
-            f"no calibration of {', '.join(uncalibrated)}: scores and no verdict; `prl calibrate` makes one"
+            f"no calibration of {', '.join(uncalibrated)}: scores without verdicts; make one with `prl calibrate`"
         )
     return ScoreResult(
         tuple(rows),
@@ -148,7 +148,7 @@ def _detectors(
         chosen = [Component(name=name) for name in calibrated] or Recipe().detectors
     by_name = {component.name: component for component in chosen}
     if not by_name:
-        raise UsageError("no detectors given", "name at least one, or leave them out for the default ones")
+        raise UsageError("no detectors given", "give at least one, or leave them out for the default ones")
     for name in calibrated.keys() & by_name.keys():
         if by_name[name].options and by_name[name].options != calibrated[name].options:
             raise CalibrationError(

@@ -43,10 +43,10 @@ class ScoreResult(Table[ScoreRow]):
 
     Attributes:
         n_texts: texts that came in.
-        calibration: where it was read from; ``None`` without one, or where it is in no file.
+        calibration: its file; ``None`` without one, or where it is not in a file.
         texts: those the calibration was fitted on; ``None`` without one.
         target_fpr: false positive rate of the verdicts; ``None`` without a calibration.
-        explanation: which calibration was used, and what its thresholds do to its own human texts, one line each.
+        explanation: calibration used, and the share of its human texts that its thresholds flag, one line each.
     """
 
     columns: ClassVar[tuple[str, ...]] = ("id", "detector", "score", "p_ai", "verdict", "failure")
@@ -83,7 +83,7 @@ class CalibrationResult(Table[CalibrationRow]):
 
     Attributes:
         records: thresholds and P(AI) of each detector, as saved in a file.
-        path: the file it stands in, if any.
+        path: the file it is saved in, if any.
     """
 
     columns: ClassVar[tuple[str, ...]] = (
@@ -105,7 +105,7 @@ class CalibrationResult(Table[CalibrationRow]):
 
     @property
     def texts(self) -> CalibrationTexts:
-        """The texts it was fitted on, hence those it holds for."""
+        """Texts that it was fitted on; it holds for texts like these."""
         return self.records.calibrations[0].texts
 
     @property
@@ -132,7 +132,7 @@ class FitRow:
 
     Attributes:
         detector: its name.
-        folder: what it is loaded from.
+        folder: folder that it is loaded from.
         n_human: human texts it was trained on.
         n_ai: AI texts.
     """

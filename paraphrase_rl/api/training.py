@@ -29,7 +29,7 @@ def check(
     prices: AnyPath | None = None,
     registry: Registry | None = None,
 ) -> Findings:
-    """Check a recipe before it runs: what it does, needs and costs. Nothing is trained and nothing fetched.
+    """Check a recipe before it runs: what it does, needs and costs. Nothing is trained or downloaded.
 
     Args:
         recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or ``recipe``
@@ -96,13 +96,13 @@ def train(
         recipe: the name of a packaged recipe, a YAML file, or a recipe.
         out: run directory, new or empty; by default ``runs/RECIPE-TIME``.
         backend: where to train, ``trl`` by default.
-        backend_options: of the backend; those of a run that is continued win over its own.
+        backend_options: of the backend; in place of those of a run that is continued.
         set: keys to change, such as ``{"training.max_steps": 20}``.
         resume: a run to continue, with its own recipe and backend, instead of starting one.
         device: torch device; by default the first CUDA device where there is one, else ``cpu``.
         max_cost: refuse a run that could cost more, in the currency of the prices.
         prices: a price table to use instead of the backend's own.
-        progress: called with each line, and with the steps done and in all where a step ended.
+        progress: called with each line, and after each step with the numbers of steps done and in all.
         stop_requested: asked after each step; once it says True, the run stops there with a checkpoint and is
             ``interrupted``. A signal handler of the caller's may set what it says.
         registry: where components come from.
@@ -117,7 +117,7 @@ def train(
             notes of the error (``error.__notes__``).
         CostError: the run could cost more than ``max_cost``.
         RunError: the directory is in use or holds something else, or what the run depends on has changed.
-        PrlError: what a component, a model or the data has to say.
+        PrlError: a component, a model or the data is at fault.
 
     Example:
         >>> run = prl.train("quickstart", out="runs/a", set={"training.max_steps": 2})
@@ -144,10 +144,10 @@ def train(
         folder = Run(resume).folder
         loaded, on = load_recipe(recipe_file(folder)), backend_of_run(folder, options)
     elif recipe is None:
-        raise UsageError("nothing to train", "name a recipe such as quickstart, or a run to resume")
+        raise UsageError("nothing to train", "give a recipe such as quickstart, or a run to resume")
     else:
         if out is None and are_several():
-            raise UsageError("several processes must write to the same directory", "name it: out")
+            raise UsageError("several processes must write to the same directory", "give it: out")
         loaded, on = load_recipe(recipe, set), ChosenBackend(backend or default_backend(), options)
         stem = Path(_name_of(recipe)).stem
         folder = Path(out) if out is not None else Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -35,13 +35,13 @@ class _Record(BaseModel):
 
 
 class CalibrationTexts(_Record):
-    """The texts a calibration was fitted on, hence those it holds for."""
+    """Texts that a calibration was fitted on; it holds for texts like these."""
 
     source: str = Field(description="data set")
     split: str = "calibration"
     digest: str = Field(description="SHA-256 of the texts with their labels, in order")
-    median_words: int = Field(ge=0, description="of the human texts")
-    excerpt_words: int | None = Field(None, description="every text cut to so many words at most")
+    median_words: int = Field(ge=0, description="median length of the human texts")
+    excerpt_words: int | None = Field(None, description="every text is an excerpt of at most so many words")
 
     @classmethod
     def of(
@@ -57,7 +57,7 @@ class CalibrationTexts(_Record):
         )
 
     def describe(self) -> str:
-        """One phrase for a person."""
+        """Describe the texts in one phrase."""
         cut = f", cut to at most {self.excerpt_words} words" if self.excerpt_words else ""
         return f"{self.source} ({self.split} split, median {self.median_words} words{cut})"
 
@@ -65,7 +65,7 @@ class CalibrationTexts(_Record):
 class Calibration(_Record):
     """One detector's thresholds and P(AI), with everything they depend on.
 
-    ``points`` holds one operating point a target false positive rate, the one aimed at first.
+    ``points`` holds one operating point per false positive rate, the target rate first.
     ``probability`` is ``None`` when there were no AI texts.
     """
 
@@ -83,16 +83,16 @@ class Calibration(_Record):
     probability: ProbabilityMap | None = None
     fitted: str | None = Field(
         None,
-        description="folder of a trained detector kept for this calibration; None = where its options say",
+        description="folder of a trained detector saved with this calibration; None = the one in its options",
     )
 
     @property
     def target(self) -> OperatingPoint:
-        """The operating point that was aimed at."""
+        """Operating point of the target rate."""
         return self.points[0]
 
     def point(self, target_fpr: float | None = None) -> OperatingPoint:
-        """The operating point of a stored rate; ``None`` = the one aimed at.
+        """Return the operating point of a stored rate; ``None`` = the target rate.
 
         Raises:
             CalibrationError: the rate was not calibrated.
@@ -130,7 +130,7 @@ class Calibration(_Record):
         point = self.point(target_fpr)
         return (
             f"{self.detector}: threshold {point.threshold:.4g} flags {point.above} of {point.n_human} human texts "
-            f"({percent(point.achieved_fpr)}, aimed at {percent(point.target_fpr)}; "
+            f"({percent(point.achieved_fpr)}, target {percent(point.target_fpr)}; "
             f"true rate {percent(point.low)} to {percent(point.high)} with 95 % confidence)"
         )
 
@@ -146,12 +146,12 @@ class Calibration(_Record):
         if point.above < point.allowed:
             found.append(
                 f"{point.tied} human scores tie at the threshold: "
-                f"{point.achieved_fpr:.3f} of the humans lie above, not {point.target_fpr:g}"
+                f"{point.achieved_fpr:.3f} of the human texts are above it, not {point.target_fpr:g}"
             )
         if self.probability is not None and not self.probability.has_power:
             found.append(
-                f"the score does not tell AI from human texts here (AUROC {self.probability.auroc:.3f}): "
-                "its P(AI) is constant, says nothing, and is left out of the ensemble"
+                f"AI texts do not score above human texts here (AUROC {self.probability.auroc:.3f}): "
+                "its P(AI) would be constant, so it is left out of the ensemble"
             )
         if self.failed_human or self.failed_ai:
             found.append(
@@ -162,12 +162,12 @@ class Calibration(_Record):
 
 
 def percent(share: float) -> str:
-    """A share in [0, 1] as ``4.5 %``."""
+    """Write a share in [0, 1] as ``4.5 %``."""
     return f"{100.0 * share:.1f} %"
 
 
 class CalibrationSet(_Record):
-    """The calibrations of an ensemble, as kept in a file.
+    """Calibrations of an ensemble, as saved in a file.
 
     Attributes:
         weights: of each detector's P(AI) in the mean, in the order of ``calibrations``.
@@ -194,7 +194,7 @@ class CalibrationSet(_Record):
         return (*self.calibrations, self.combined) if several and self.combined else self.calibrations
 
     def of(self, detector: str) -> Calibration:
-        """The calibration of a detector.
+        """Return the calibration of a detector.
 
         Raises:
             CalibrationError: there is none.
@@ -206,13 +206,13 @@ class CalibrationSet(_Record):
         raise CalibrationError(f"{detector} is not calibrated here, but {there}", RECALIBRATE)
 
     def write(self, path: Path, write: Callable[[Path, str], None] = files.write_text) -> None:
-        """Write the file, whole or not at all; trained detectors are named from here, so that both may move."""
+        """Write the file, whole or not at all; paths of trained detectors are relative to it."""
         home = path.parent.resolve()
         kept = self._placed(lambda folder: os.path.relpath(folder, home))
         write(path, files.json_text(kept.model_dump(mode="json", by_alias=True)))
 
     def _placed(self, place: Callable[[str], str]) -> CalibrationSet:
-        """The same with ``fitted`` of each calibration put elsewhere."""
+        """Copy with another ``fitted`` of each calibration."""
         calibrations = tuple(
             c if c.fitted is None else c.model_copy(update={"fitted": place(c.fitted)})
             for c in self.calibrations
@@ -257,7 +257,7 @@ class CalibrationSet(_Record):
             except ValueError as error:
                 raise CalibrationError(
                     f"{path}, detector {calibration.detector}: {error}",
-                    "a run keeps its trained detectors in itself: copy the folder into it and name that",
+                    "a run has its trained detectors in its own directory: copy the folder there and give that path",
                 ) from error
 
 

@@ -13,15 +13,15 @@ from paraphrase_rl.types import Document, Label, Scores, Split
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationRow:
-    """One detector, or the ensemble of them, at the false positive rate aimed at.
+    """One detector, or the ensemble of them, at the target false positive rate.
 
     Attributes:
         detector: its name; ``ensemble`` for the combination.
         n_human: human calibration texts with a score.
         n_ai: AI calibration texts with a score.
         failed: calibration texts without a score.
-        threshold: a text is flagged where its score lies strictly above it.
-        target_fpr: false positive rate aimed at, in (0, 1).
+        threshold: a text is flagged where its score is strictly above it.
+        target_fpr: target false positive rate, in (0, 1).
         achieved_fpr: share of the calibration's human texts above the threshold.
         fpr_low: lower bound of the true false positive rate for texts drawn like the calibration's, 95 % confidence.
         fpr_high: upper bound.
@@ -65,7 +65,7 @@ def saved_row(record: Calibration) -> CalibrationRow:
 
 
 def measured_rows(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> list[CalibrationRow]:
-    """One row a detector and one for several together; scores the AI texts again, and the test split.
+    """Build one row per detector and one for their ensemble; scores the AI texts again, and the test split.
 
     Args:
         ensemble: calibrated on the documents.

@@ -1,4 +1,4 @@
-"""Verdicts on texts: score, P(AI), and flagged or not, with nothing made up where it cannot be known."""
+"""Decisions on texts: score, P(AI), and flagged or not; ``None`` where one is not known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, FloatArray, Scores
 
 FEW_WORDS = 50
-"""Under so many words detectors are unreliable, unless they were calibrated on such texts."""
+"""Texts with fewer words get no reliable verdict, unless the calibration texts were as short."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,13 +45,13 @@ def decide(
     uncalibrated: Mapping[str, Detector],
     target_fpr: float | None = None,
 ) -> list[Decision]:
-    """Decisions in the order of the texts, for each the detectors and then their combination, if several.
+    """Decide on texts: decisions in their order, for each the detectors and then their combination, if several.
 
     Args:
         texts: N texts.
         ensemble: calibrated detectors; their combination is decided where it is calibrated too.
         uncalibrated: detectors of which only the score is known.
-        target_fpr: the operating point; ``None`` = the one each calibration aimed at.
+        target_fpr: the operating point; ``None`` = the target of each calibration.
 
     Raises:
         CalibrationError: the rate was not calibrated.
@@ -73,11 +73,11 @@ def decide(
 
 
 def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
-    """Texts of which the length says that a calibration need not hold for them, counted; one line a reason.
+    """Count texts whose length differs so much that a calibration may not hold for them; one line per reason.
 
     Args:
         lengths: of the texts, in words.
-        calibration: what they are judged by.
+        calibration: the texts of the calibration that decides.
     """
     median = calibration.texts.median_words
     few = min(FEW_WORDS, median // 2)
@@ -85,11 +85,11 @@ def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
         (sum(n < few for n in lengths), f"have under {few} words: no verdict on them is reliable"),
         (
             sum(few <= n < median / 2 for n in lengths),
-            f"are under half as long as the calibration's ({median} words): its rates need not hold",
+            f"are under half as long as the calibration's ({median} words): its rates may not hold",
         ),
         (
             sum(n > 2 * median for n in lengths),
-            f"are over twice as long as the calibration's ({median} words): its rates need not hold",
+            f"are over twice as long as the calibration's ({median} words): its rates may not hold",
         ),
     )
     return [f"{count} of {len(lengths)} texts {what}" for count, what in counted if count]

@@ -1,4 +1,4 @@
-"""Several calibrated detectors as one P(AI)."""
+"""Ensemble: several calibrated detectors with one combined P(AI)."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Member:
 
 
 class CalibratedEnsemble:
-    """Calibrated detectors and how their P(AI) become one.
+    """Calibrated detectors with the combination of their P(AI).
 
-    A text that some members cannot score is judged by the others, with their weights; the failure stays
-    visible in the result by name. Only a text that no member can score has no combined P(AI): one detector
-    that needs longer texts must not silence the rest. A member without power (its P(AI) is constant) has no
-    vote.
+    A text that some members cannot score gets the P(AI) of the others, with their weights; the failure is in the
+    result under the member's name. Only a text that no member can score has no combined P(AI), so that one detector
+    that needs longer texts does not disable the others. A member without power (its P(AI) is constant) does not
+    count.
 
     Args:
         members: the calibrated detectors, names unique.
@@ -76,7 +76,7 @@ class CalibratedEnsemble:
             return
         found = ", ".join(f"{m.name} {_auroc(m.calibration)}" for m in self.members)
         raise CalibrationError(
-            f"the ensemble has no P(AI): no detector of it tells AI from human calibration texts ({found})",
+            f"the ensemble has no P(AI): with no detector do AI calibration texts score above human ones ({found})",
             "choose other detectors, or run `prl calibrate` on data with texts of both labels",
         )
 
@@ -94,7 +94,7 @@ class CalibratedEnsemble:
         return self.probabilities_of(self.scores(texts))
 
     def probabilities_of(self, scores: Mapping[str, Scores]) -> tuple[Mapping[str, Scores], Scores]:
-        """The same from raw scores; detectors calibrated without AI texts are left out."""
+        """P(AI) from raw scores, as :meth:`probabilities`; detectors calibrated without AI texts are left out."""
         self.require_probability()
         by_name = {
             m.name: Scores(m.calibration.probabilities(scores[m.name].values), scores[m.name].failures)
@@ -127,7 +127,7 @@ class CalibratedEnsemble:
 
         Args:
             path: the file.
-            write: what writes it.
+            write: function that writes it.
         """
         self.calibrations.write(path, write)
 
@@ -153,12 +153,12 @@ def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) 
 def load_ensemble(
     path: Path, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
-    """The ensemble of a calibration file, its detectors built again.
+    """Load the ensemble of a calibration file; its detectors are built again.
 
     Args:
         path: what :meth:`CalibratedEnsemble.to_file` wrote.
         registry: where detectors come from.
-        context: what factories are given.
+        context: context for the factories.
         names: build these alone; ``None`` = all. Some of the detectors have no combined thresholds.
 
     Raises:
@@ -170,7 +170,7 @@ def load_ensemble(
 def build_ensemble(
     saved: CalibrationSet, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
-    """:func:`load_ensemble` of calibrations that are read already."""
+    """Build the ensemble of calibrations, as :func:`load_ensemble` does from a file."""
     members = [
         Member(
             name=calibration.detector,
@@ -186,7 +186,7 @@ def build_ensemble(
 
 
 def build_calibrated(calibration: Calibration, registry: Components, context: Context) -> Detector:
-    """The detector of a calibration, built again from its options.
+    """Build the detector of a calibration again from its options.
 
     Raises:
         CalibrationError: its model has changed since.
@@ -210,7 +210,7 @@ def _auroc(calibration: Calibration) -> str:
 
 
 def _all_failed(values: FloatArray, votes: Sequence[Scores]) -> tuple[Failure, ...]:
-    """A combined failure for each text that every vote failed on, with the first one's reason."""
+    """A combined failure for each text that every counting detector failed on, with the first one's reason."""
     reasons = {f.index: f for vote in reversed(votes) for f in vote.failures}
     return tuple(
         Failure(

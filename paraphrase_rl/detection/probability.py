@@ -1,7 +1,7 @@
 """P(AI) of a score by one logistic curve, which never falls.
 
 Platt's method (Platt 1999, "Probabilistic outputs for support vector machines"), with his smoothed targets.
-Two deviations: both classes weigh the same however many texts each has, so P(AI) assumes that a text is as
+Two deviations: both classes have the same weight whatever their numbers of texts, so P(AI) assumes that a text is as
 likely human as AI; and the slope is never negative, so that a higher score never means a lower P(AI).
 """
 
@@ -17,8 +17,8 @@ from paraphrase_rl.types import FloatArray
 class ProbabilityMap(BaseModel):
     """P(AI) = 1 / (1 + exp(-(slope * (score - centre) / scale + intercept))), at equal odds.
 
-    A detector that does not put AI texts above human ones has slope 0: ``has_power`` is False and its P(AI)
-    says nothing.
+    A detector that does not score AI texts above human ones has slope 0: ``has_power`` is False and its P(AI)
+    is constant.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

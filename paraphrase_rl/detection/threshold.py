@@ -1,7 +1,7 @@
-"""Threshold at a target false positive rate, with what n human texts can and cannot say about it.
+"""Threshold at a target false positive rate, with an exact interval of the true rate.
 
 The threshold is an order statistic of the human scores, never searched for. A text is flagged when its score
-is strictly above it, so that a detector with few distinct scores errs on the side of the humans.
+is strictly above it, so that a detector with few distinct scores flags fewer human texts, not more.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from paraphrase_rl.types import FloatArray
 
 CONFIDENCE = 0.95
 STANDARD_RATES = (0.01, 0.05)
-"""False positive rates that thresholds are always set for too, so that one calibration answers the usual questions."""
+"""False positive rates that thresholds are always fitted for, in addition to the target."""
 
 
 class OperatingPoint(BaseModel):
@@ -32,9 +32,9 @@ class OperatingPoint(BaseModel):
     target_fpr: float = Field(gt=0, lt=1)
     threshold: float = Field(allow_inf_nan=False, description="flagged when the score is strictly above")
     n_human: int = Field(ge=2)
-    allowed: int = Field(ge=0, description="humans allowed above: floor(target_fpr * n_human)")
-    above: int = Field(ge=0, description="humans really above; fewer than allowed where scores tie")
-    tied: int = Field(ge=1, description="humans whose score equals the threshold; 1 = no ties")
+    allowed: int = Field(ge=0, description="human texts allowed above: floor(target_fpr * n_human)")
+    above: int = Field(ge=0, description="human texts actually above; fewer than allowed where scores tie")
+    tied: int = Field(ge=1, description="human texts whose score equals the threshold; 1 = no ties")
     low: float = Field(ge=0, le=1)
     high: float = Field(ge=0, le=1)
 
@@ -54,12 +54,12 @@ class OperatingPoint(BaseModel):
 
 
 def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoint:
-    """The lowest of the human scores that has at most ``floor(target_fpr * n)`` of them above it.
+    """Threshold: the lowest of the human scores that has at most ``floor(target_fpr * n)`` of them above it.
 
     With continuous scores the true false positive rate at the (k+1)-th largest of n independent human scores
     follows Beta(k + 1, n - k) exactly, whatever the distribution of the scores (the probability integral
     transform of an order statistic). With ties the upper end stays valid, because breaking ties at random
-    could only flag more; the lower end is then the Clopper-Pearson bound of the humans really above.
+    could only flag more; the lower end is then the Clopper-Pearson bound of the humans actually above.
 
     Args:
         human_scores: shape (n,), finite, n >= 2.
@@ -70,15 +70,15 @@ def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoi
     """
     if not 0.0 < target_fpr < 1.0:
         raise CalibrationError(
-            f"a false positive rate lies between 0 and 1, got {target_fpr:g}", "write 5 % as 0.05"
+            f"a false positive rate must be between 0 and 1, got {target_fpr:g}", "write 5 % as 0.05"
         )
     n = int(human_scores.size)
     if n < 2:
         raise CalibrationError(
-            f"a threshold needs at least two human texts, got {n}", "bring more human texts"
+            f"a threshold needs at least two human texts, got {n}", "use data with more human texts"
         )
     if not np.isfinite(human_scores).all():
-        raise CalibrationError("human scores must be finite", "leave out the texts that could not be scored")
+        raise CalibrationError("human scores must be finite", "leave out texts that could not be scored")
     allowed = math.floor(
         target_fpr * n + 1e-9
     )  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 is 28.999999999999996
@@ -100,12 +100,12 @@ def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoi
 
 
 def usual_rates(target_fpr: float) -> tuple[float, ...]:
-    """The rate aimed at, then the standard ones, each once."""
+    """List the target rate, then the standard ones, each once."""
     return tuple(dict.fromkeys((target_fpr, *STANDARD_RATES)))
 
 
 def operating_points(human_scores: FloatArray, target_fprs: Sequence[float]) -> tuple[OperatingPoint, ...]:
-    """One point a rate, in the order given, each rate once."""
+    """Compute one operating point per rate, in the order given, each rate once."""
     return tuple(operating_point(human_scores, rate) for rate in dict.fromkeys(target_fprs))
 
 

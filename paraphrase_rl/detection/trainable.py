@@ -27,7 +27,8 @@ def trainer_of(registry: Registry, detector: str) -> Fit:
     if fit is None:
         trainable = [e.spec.name for e in registry.entries("detectors") if getattr(e.spec, "fit", None)]
         raise UsageError(
-            f"detector {detector} is not trained: it works as it is", f"trainable: {', '.join(trainable)}"
+            f"detector {detector} needs no training",
+            f"trainable detectors: {', '.join(trainable)}",
         )
     registry.require("detectors", detector)
     return fit
@@ -39,16 +40,16 @@ def keep_fitted(
     folder: Path,
     copy_folder: Callable[[Path, Path], None] = copy_folder,
 ) -> CalibratedEnsemble:
-    """Copy the trained detectors of an ensemble into ``folder``, so that training them anew leaves this one as it is.
+    """Copy the trained detectors of an ensemble into ``folder``; training them again does not change the copies.
 
     Args:
         ensemble: the ensemble.
         registry: where its detectors come from.
         folder: where a copy of each goes.
-        copy_folder: what copies a folder to a new place.
+        copy_folder: function that copies a folder to a new place.
 
     Returns:
-        The same ensemble; its calibrations say where the copies are.
+        The same ensemble; its calibrations have the folders of the copies.
     """
 
     def kept(member: Member) -> Member:

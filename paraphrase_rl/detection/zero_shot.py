@@ -19,14 +19,14 @@ Score = Callable[..., float]
 
 
 class Undefined(ValueError):  # noqa: N818 - a verdict on one text, not an error
-    """The score has no value for this text; the message says why."""
+    """Raised where the score has no value for this text; the message gives the reason."""
 
 
 class ZeroShotOptions(Options):
-    """Options of every zero-shot detector. What a subclass adds are keyword arguments of its function."""
+    """Options of every zero-shot detector. Fields of a subclass are keyword arguments of its function."""
 
     model: str = Field(DEFAULT_LANGUAGE_MODEL, description="scoring model: hub id, folder or package:NAME")
-    max_tokens: int = Field(512, ge=2, description="texts are cut to so many tokens")
+    max_tokens: int = Field(512, ge=2, description="token limit: longer texts are cut")
 
 
 class ZeroShotDetector:
@@ -39,7 +39,7 @@ class ZeroShotDetector:
         self._model = shared_language_model(options.model, context.device, options.max_tokens)
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Scores of shape (N,); failures of kind ``undefined`` beside those of the language model."""
+        """Scores of shape (N,); failures of kind ``undefined`` in addition to those of the language model."""
         values = np.full(len(texts), np.nan)
         failures = []
         for index, statistics in enumerate(self._model.statistics(texts)):
@@ -84,5 +84,5 @@ def zero_shot_spec(
         extra="models",
         modules=("torch", "transformers", "safetensors"),
         models=(options.model_fields["model"].default,),
-        cost="one language-model pass a text, shared by all zero-shot detectors of the model",
+        cost="one language-model pass per text, shared by all zero-shot detectors of the model",
     )

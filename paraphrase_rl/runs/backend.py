@@ -20,7 +20,7 @@ class ChosenBackend:
 
 
 def backend_of_run(run: Path, options: Mapping[str, Any]) -> ChosenBackend:
-    """The backend that a run was trained on, with its options then; ``options`` win over those.
+    """Return the backend that a run was trained on, with its options; ``options`` replace those.
 
     Raises:
         RunError: there is no run, or its manifest is damaged.

@@ -1,21 +1,21 @@
 """The run directory: created once, never overwritten silently, readable after any kill.
 
-``recipe.yaml``        the resolved recipe, with where each key came from
+``recipe.yaml``        the resolved recipe, with the origin of each key
 ``manifest.json``      versions, plug-ins, models with revisions, seeds, data digests, git state
 ``calibration.json``   thresholds and P(AI) of the ensemble, as used by the rewards
-``detectors/``         trained detectors of the ensemble, as they were then
-``metrics.jsonl``      one row a step
-``evaluations.jsonl``  one row an evaluation
-``samples.jsonl``      rewrites beside their sources, with their terms
+``detectors/``         trained detectors of the ensemble, copied at the start
+``metrics.jsonl``      one row per step
+``evaluations.jsonl``  one row per evaluation
+``samples.jsonl``      rewrites with their sources and reward terms
 ``events.jsonl``       starts, monitors, retries, adjustments, the end
-``checkpoints.jsonl``  what the backend really holds
-``checkpoints/``       training states; what is half written lies in its folder ``.unfinished``
+``checkpoints.jsonl``  checkpoints that exist
+``checkpoints/``       training states; unfinished ones in its folder ``.unfinished``
 ``adapter/``           the final adapter, in PEFT's format
 ``.lock``              held while a process works here
 ``.start.jsonl``       what a start has written, until something is measured
 
-Nothing is deleted or written over that no run wrote, and no path that a run's files name leads out of the run: a
-directory may hold what somebody else put there, and may come from somebody else.
+Files that no run wrote are never deleted or overwritten, and no path in a run's files may lead out of the run: a
+directory may hold files of the user, and may come from somebody else.
 """
 
 from __future__ import annotations
@@ -63,13 +63,13 @@ _SHAPES: Mapping[str, Mapping[str, type]] = {
     },
     "events.jsonl": {"step": int, "event": str, "time": str},
 }
-"""Of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
+"""Types of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
 _START = ".start.jsonl"
 _WRITTEN_TO = (LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
 _OF_A_START = frozenset({"calibration.json", "manifest.json", "recipe.yaml"})
 _MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
-"""A start that has a row in one of these is worth resuming."""
-_DAMAGED = "the file was edited or damaged, or comes from elsewhere: bring back the one of this run"
+"""A start with a row in one of these files can be resumed."""
+_DAMAGED = "the file was edited, damaged or copied from another run: restore this run's own file"
 
 
 class RunDirectory:
@@ -101,7 +101,7 @@ class RunDirectory:
             raise RunError(f"{folder} is a file", "choose another --out")
         if (folder / "recipe.yaml").exists():
             raise RunError(
-                f"{folder} holds a run already",
+                f"{folder} already holds a run",
                 f"continue it with --resume {folder}, or choose another --out",
             )
         if not is_locked(folder):
@@ -119,22 +119,22 @@ class RunDirectory:
         return run
 
     def begin(self, recipe_yaml: str, manifest: Mapping[str, Any]) -> None:
-        """Say what the run is; from here on it can be resumed."""
+        """Write recipe and manifest; from then on the run can be resumed."""
         if self.writes:
             self.keep(self.folder / "manifest.json", json_text(manifest))
             self.keep(self.folder / "recipe.yaml", recipe_yaml)
 
     def keep(self, path: Path, text: str) -> None:
-        """Write a file of the start; should the start come to nothing, it goes again.
+        """Write a file of the start; it is removed again if the start fails.
 
         Raises:
-            RunError: somebody put something there meanwhile, or it cannot be written.
+            RunError: another file appeared there meanwhile, or it cannot be written.
         """
         self._claim(path, sha256_text(text))
         write_text(path, text)
 
     def keep_folder(self, source: Path, folder: Path) -> None:
-        """Copy a folder into the run; as :meth:`keep`, file by file."""
+        """Copy a folder into the run, file by file, as :meth:`keep`."""
         for parent in reversed(folder.parents):
             if self._name(parent) not in {None, ".", *self._wrote}:
                 self._make(parent)
@@ -152,7 +152,7 @@ class RunDirectory:
         folder.mkdir()
 
     def _claim(self, path: Path, digest: str | None) -> None:
-        """Note what is about to be written, so that a later start can tell it from what a user put there.
+        """Record what is about to be written, so that a later start can tell it from files of the user.
 
         Args:
             path: where.
@@ -167,8 +167,8 @@ class RunDirectory:
     def _refuse_if_there(self, path: Path) -> None:
         if os.path.lexists(path):
             raise RunError(
-                f"{path} was put there while the run was starting",
-                "choose another --out; that file is as it was",
+                f"{path} appeared while the run was starting",
+                "choose another --out; that file was not changed",
             )
 
     def _name(self, path: Path) -> str | None:
@@ -186,7 +186,7 @@ class RunDirectory:
         """
         if not (folder / "recipe.yaml").is_file():
             raise RunError(
-                f"{folder} holds no run", "start one with prl train --out; a run has a recipe.yaml"
+                f"{folder} is not a run", "start one with prl train --out; a run has a file recipe.yaml"
             )
         for name in _WRITTEN_TO:
             try:
@@ -195,7 +195,7 @@ class RunDirectory:
             except ValueError as error:
                 raise RunError(
                     f"{error}: nothing is written there",
-                    "put a copy of what it leads to in its place; a run keeps everything in its own folder",
+                    "replace the link by a copy of its target; a run has all its files in its own folder",
                 ) from error
         run = cls(folder, writes=writes)
         if writes:
@@ -213,12 +213,12 @@ class RunDirectory:
                 continue
             if not _is_as_noted(self.folder, name, noted or {}):
                 raise RunError(
-                    f"{self.folder} is not empty and holds no run: {name} is there",
+                    f"{self.folder} is not empty and not a run: it contains {name}",
                     "choose another --out; nothing in it was changed",
                 )
 
     def close(self) -> None:
-        """Let go of the directory; a new run that measured nothing leaves nothing behind."""
+        """Release the directory; a new run that measured nothing is removed."""
         if self._lock is None:
             return
         if self._new:
@@ -274,7 +274,7 @@ class RunDirectory:
         return rows_of(self.folder, name, keys)
 
     def event(self, kind: str, **details: object) -> None:
-        """Note that something happened, with the time."""
+        """Record an event with its time."""
         self.append(
             "events.jsonl",
             {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": kind, **details},
@@ -293,15 +293,15 @@ class RunDirectory:
     def add_checkpoint(
         self, step: int, where: Path | str, kind: str, *, every: int, keep: int, **details: str | None
     ) -> None:
-        """Enter a checkpoint that is whole, and let go of those no longer kept.
+        """List a complete checkpoint, and delete those no longer needed.
 
-        Kept are the last ``keep`` of every ``every`` steps, the newest (an interrupt writes one between two of
-        them), and the final one. References all stay: the service lets go of its own when their time is over.
+        Those that stay are the last ``keep`` of every ``every`` steps, the newest (an interrupt writes one between
+        two of them), and the final one. References all stay: the service deletes its own when they expire.
 
         Args:
             where: its folder in this directory, or a service's reference to it. From :attr:`unfinished` it moves
                 to where it stays: ``adapter`` for the final one, else its own name in ``checkpoints``.
-            details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
+            details: further fields of the row, such as ``expires`` (ISO 8601, ``None`` = never).
 
         Raises:
             RunError: something is there already that the ledger does not list.
@@ -337,7 +337,7 @@ class RunDirectory:
             self.unfinished.rmdir()
 
     def _keep_rows(self, rows: Sequence[dict[str, Any]], kept: Sequence[dict[str, Any]]) -> None:
-        """Shorten the ledger, and delete the checkpoints that leave it."""
+        """Shorten the ledger, and delete the checkpoints removed from it."""
         if len(kept) == len(rows):
             return
         stay = {row.get("path") for row in kept}
@@ -350,7 +350,7 @@ class RunDirectory:
             remove(path)
 
     def _put_aside(self, name: str) -> Path:
-        """Move a checkpoint out of its place; what else a ledger may name in the run is not ours to delete."""
+        """Move a checkpoint out of its place; other paths that a ledger may list are never deleted."""
         path = place_of(self.folder, {"path": name})
         aside = self.unfinished / f"{path.name}.old"
         is_checkpoint = path.parts[:-1] == self.unfinished.parent.parts and path != self.unfinished
@@ -372,8 +372,8 @@ class RunDirectory:
         self._refuse_unlisted(rows)
         if not rows and (self.folder / LEDGER).exists():
             raise RunError(
-                f"{self.folder / LEDGER} is empty, as no run leaves it",
-                "bring it back; if the run never had a checkpoint, delete the file",
+                f"{self.folder / LEDGER} is empty, which no run leaves behind",
+                "restore it; if the run never had a checkpoint, delete the file",
             )
         periodic = [row for row in rows if row["kind"] == "periodic"]
         for row in reversed(periodic):
@@ -383,12 +383,12 @@ class RunDirectory:
         if expired:
             raise RunError(
                 f"the checkpoints of {self.folder} expired at the service; the last one on {expired[-1]['expires']}",
-                "start a new run; prl train -o ttl_days=... keeps them longer",
+                "start a new run, with longer-lived checkpoints by prl train -o ttl_days=...",
             )
         return None
 
     def _refuse_unlisted(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Going on writes where they are."""
+        """Refuse unlisted checkpoints, because resuming would write there."""
         listed = {"/".join(Path(row["path"]).parts[:2]) for row in rows if "path" in row}
         checkpoints = self.unfinished.parent
         there = [path for path in (self.folder / "adapter",) if os.path.lexists(path)]
@@ -399,7 +399,7 @@ class RunDirectory:
                 raise _unlisted(self.folder, name)
 
     def rewind(self, step: int) -> None:
-        """Forget everything after ``step``: rows of later steps, and checkpoints a kill left half written.
+        """Remove everything after ``step``: rows of later steps, and unfinished checkpoints of a kill.
 
         Args:
             step: the last one to keep; -1 = not even the evaluation before the first.
@@ -430,7 +430,7 @@ def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[st
         keys: that every row must have.
 
     Raises:
-        RunError: a row lacks a key, or holds what no run writes.
+        RunError: a row lacks a key, or has a value that no run writes.
     """
     if name == LEDGER:
         return ledger(folder)
@@ -439,13 +439,13 @@ def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[st
         for key, kind in _SHAPES.get(name, {}).items():
             if key in row and (wrong := _wrong(row[key], kind)):
                 raise RunError(
-                    f"{folder / name}, row {number}: not what a run writes: {key}{wrong}", _DAMAGED
+                    f"{folder / name}, row {number}: not a row that a run writes: {key}{wrong}", _DAMAGED
                 )
     return rows
 
 
 def _wrong(value: object, kind: type) -> str:
-    """What keeps a value from being of a kind; empty where nothing does."""
+    """Reason why a value does not have a type; empty where it has."""
     if kind is float and value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
@@ -456,10 +456,10 @@ def _wrong(value: object, kind: type) -> str:
 
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
-    """The checkpoints that a run lists, each where it says inside the run or at a service.
+    """Read the checkpoints that a run lists, each inside the run or at a service.
 
     Raises:
-        RunError: a row is none of a run's, or names a place outside of the run.
+        RunError: a row is not one of a run, or has a path outside of the run.
     """
     rows = read_jsonl(folder / LEDGER)
     for number, row in enumerate(rows, start=1):
@@ -468,7 +468,7 @@ def ledger(folder: Path) -> list[dict[str, Any]]:
         except (KeyError, TypeError, ValueError) as error:
             why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
             raise RunError(
-                f"{folder / LEDGER}, row {number}: not what a run writes: {why}", _DAMAGED
+                f"{folder / LEDGER}, row {number}: not a row that a run writes: {why}", _DAMAGED
             ) from error
     return rows
 
@@ -497,8 +497,8 @@ def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
 
 def _unlisted(folder: Path, name: str) -> RunError:
     return RunError(
-        f"{folder / name} is there, and {LEDGER} does not list it",
-        f"if {LEDGER} was damaged bring it back; else move {name} away: going on would write there",
+        f"{folder / name} exists, but {LEDGER} does not list it",
+        f"if {LEDGER} was damaged, restore it; else move {name} away, because resuming would write there",
     )
 
 
@@ -524,7 +524,7 @@ def _is_empty(path: Path) -> bool:
 
 
 def _entries(folder: Path) -> Iterator[str]:
-    """Names of all that a folder holds, a folder before what it holds; links are not followed."""
+    """Names of everything in a folder, a folder before its contents; links are not followed."""
 
     def fail(error: OSError) -> None:
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -538,7 +538,7 @@ def _entries(folder: Path) -> Iterator[str]:
 
 
 def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bool:
-    """Whether an entry of a folder is what was noted, unchanged since, or what a kill left of writing it."""
+    """Return whether an entry of a folder is as recorded, or a part of it that a kill left."""
     path = folder / name
     if path.is_symlink():
         return False

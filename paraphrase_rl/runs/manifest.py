@@ -43,7 +43,7 @@ def manifest(
 ) -> dict[str, Any]:
     """Versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data.
 
-    The policy of a backend that trains elsewhere is not brought here for its revision.
+    The policy of a remote backend is not downloaded for its revision.
     """
     elsewhere = _elsewhere(recipe, registry) if registry.spec("backends", backend).remote else set()
     return {

@@ -1,4 +1,4 @@
-"""A run as its directory tells it: manifest, recipe, metrics by step, checkpoints. Nothing is computed again."""
+"""Reader of run directories: manifest, recipe, metrics by step, checkpoints. Nothing is computed again."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from paraphrase_rl.types import FloatArray
 
 _Row = TypeVar("_Row")
 _MANIFEST = {"backend": str, "backend_options": dict, "data": dict, "models": dict}
-"""Of the keys of a manifest that the core reads."""
+"""Types of the keys of a manifest that the core reads."""
 
 
 def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     """
     path = run / "manifest.json"
     if not path.exists():
-        raise RunError(f"{run} holds no run", "name the directory of a run: it has a manifest.json")
+        raise RunError(f"{run} is not a run", "give the directory of a run: it has a file manifest.json")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
@@ -50,7 +50,7 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
             f"cannot read {path}: {error}",
-            "the file was edited or damaged: bring it back, or start a new run",
+            "the file was edited or damaged: restore it, or start a new run",
         ) from error
     return found
 
@@ -63,17 +63,17 @@ def recipe_file(run: Path) -> Path:
     """
     path = run / "recipe.yaml"
     if not path.is_file():
-        raise RunError(f"{run} holds no run", "name the directory of a run: it has a recipe.yaml")
+        raise RunError(f"{run} is not a run", "give the directory of a run: it has a file recipe.yaml")
     return path
 
 
 def recipe_of_run(run: Path, changes: Changes = (), sections: Sequence[str] = ()) -> Recipe:
-    """The recipe of a run.
+    """Load the recipe of a run.
 
     Args:
         run: its directory.
         changes: as for :func:`paraphrase_rl.recipe.loading.load_recipe`.
-        sections: what changes may be made to; the rest stays what was trained.
+        sections: sections that may be changed; the rest stays as trained.
 
     Raises:
         RunError: there is no run.
@@ -84,17 +84,17 @@ def recipe_of_run(run: Path, changes: Changes = (), sections: Sequence[str] = ()
     for key, origin in loaded.origins.items():
         if origin in (OVERRIDE, SET) and key.split(".")[0] not in sections:
             raise UsageError(
-                f"{key} cannot be set: a run keeps its recipe, but for {', '.join(sections)}",
-                "for another recipe start another run, or evaluate the recipe itself",
+                f"{key} cannot be set: the recipe of a run is fixed, except for {', '.join(sections)}",
+                "start another run with another recipe, or evaluate the recipe itself",
             )
     return loaded.recipe
 
 
 def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -> dict[str, Any]:
-    """The row of a run's ledger that is meant, of those that are still there.
+    """Find a row of a run's ledger whose checkpoint still exists.
 
     Args:
-        wanted: a step; ``final`` = of a run that came to its end; ``last`` = the newest, the final one where
+        wanted: a step; ``final`` = the final one of a completed run; ``last`` = the newest, the final one where
             there is one.
 
     Raises:
@@ -111,7 +111,7 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
     steps = ", ".join(dict.fromkeys(str(row["step"]) for row in there)) or "none"
     expired = [row for row in rows if has_expired(row)]
     gone = f"; the last of {len(expired)} expired on {expired[-1]['expires']}" if expired else ""
-    raise RunError(f"{run} has {what}", f"there is: {steps}{gone}")
+    raise RunError(f"{run} has {what}", f"available: {steps}{gone}")
 
 
 def adapter_of(run: Path, row: Mapping[str, Any]) -> Path | str:
@@ -125,8 +125,8 @@ class Checkpoint:
 
     Attributes:
         final: the one at the end of the run.
-        damage: why it cannot be used; ``None`` where it is whole.
-        expires: when the service lets go of it; ``None`` = never, or it is on disk.
+        damage: why it cannot be used; ``None`` where it is complete.
+        expires: when the service deletes it; ``None`` = never, or it is on disk.
     """
 
     step: int
@@ -140,9 +140,9 @@ class History:
     """Contents of a run directory.
 
     Attributes:
-        status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without a word.
+        status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without an event.
         steps: of the whole run; ``None`` where it never began.
-        ended: when the last process ended; ``None`` where it did not say.
+        ended: when the last process ended; ``None`` where it is not recorded.
         metrics: step -> metrics of that step, in order; NaN where there was nothing to measure.
         evaluations: step -> metrics of the evaluation there.
         terms: of the reward, with their roles; empty where the manifest is gone.
@@ -203,7 +203,7 @@ def terms_of_run(folder: Path) -> tuple[RewardTerm, ...]:
 
 
 def moment(text: object) -> datetime | None:
-    """An ISO 8601 time, UTC unless it says otherwise; ``None`` where it is none."""
+    """Parse an ISO 8601 time, UTC by default; ``None`` where it is not one."""
     try:
         time = datetime.fromisoformat(str(text))
     except ValueError:
@@ -218,7 +218,7 @@ def _rows(folder: Path, name: str, parse: Callable[[dict[str, Any]], _Row]) -> l
             found.append(parse(row))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
-                f"{folder / name}, row {number}: not what a run writes ({type(error).__name__}: {error})",
+                f"{folder / name}, row {number}: not a row that a run writes ({type(error).__name__}: {error})",
                 "the file was edited or damaged",
             ) from error
     return found
@@ -242,7 +242,7 @@ def _by_step(folder: Path, name: str) -> dict[int, dict[str, float]]:
     steps = [step for step, _ in rows]
     if steps != sorted(set(steps)):
         raise RunError(
-            f"{folder / name}: its steps are not in order, each once", "the file was edited or damaged"
+            f"{folder / name}: its steps are not in ascending order", "the file was edited or damaged"
         )
     return dict(rows)
 
@@ -251,7 +251,7 @@ def _number(value: object) -> float:
     if value is None:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ValueError(f"{value!r} is no number")
+        raise ValueError(f"{value!r} is not a number")
     return float(value)
 
 
@@ -269,20 +269,20 @@ def _checkpoint(folder: Path, row: dict[str, Any]) -> Checkpoint:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint on disk, as far as names and lengths can tell."""
+    """Find damage of a checkpoint on disk, as far as names and lengths show it."""
     if not folder.is_dir():
-        return "its folder is gone"
+        return "its folder is missing"
     names = {path.name for path in folder.iterdir()}
     if not names:
         return "its folder is empty"
     if ("adapter_config.json" in names) != any(name.startswith("adapter_model.") for name in names):
-        return "half of its adapter is missing"
+        return "a part of its adapter is missing"
     cut = [path.name for path in sorted(folder.glob("*.safetensors")) if not _is_whole(path)]
     return f"{cut[0]} is cut off" if cut else None
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a safetensors file is as long as its header says: 8 bytes of length, the header, the tensors."""
+    """Return whether a safetensors file is as long as its header says: 8 bytes of length, the header, the tensors."""
     with path.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         if length + 8 > path.stat().st_size:

@@ -1,4 +1,4 @@
-"""A run in Python: its directory, and what that says."""
+"""Run: a training run in Python, read from its directory."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Sample:
 
 @dataclass(frozen=True, repr=False)
 class Samples(Table[Sample]):
-    """Rewrites of a run beside their sources."""
+    """Rewrites of a run with their sources."""
 
     columns: ClassVar[tuple[str, ...]] = ("step", "kind", "id", "total", "source", "rewrite")
 
@@ -74,10 +74,10 @@ class Checkpoints(Table[Checkpoint]):
 
 @dataclass(frozen=True, repr=False, init=False)
 class Run:
-    """A training run. It holds its directory alone and reads what is asked for each time it is asked.
+    """A training run. It stores only its directory, and reads the files at each access.
 
     Two runs are equal where their folders are. Every verb that takes a run takes this or its path.
-    Reading a directory that holds no run, or a damaged one, raises :class:`paraphrase_rl.errors.RunError`.
+    Reading a directory that is not a run, or a damaged one, raises :class:`paraphrase_rl.errors.RunError`.
 
     Attributes:
         folder: the run directory; docs/training.md describes its files.
@@ -94,7 +94,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without a word."""
+        """``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without an event."""
         return self.history.status
 
     @property
@@ -140,7 +140,7 @@ class Run:
 
     @property
     def history(self) -> History:
-        """Everything that is known step by step, read at once."""
+        """Metrics, evaluations and checkpoints by step, read at once."""
         return read_history(self.folder)
 
     def __repr__(self) -> str:

@@ -107,7 +107,7 @@ def summarise(folder: Path) -> Summary:
     """
     evaluations = rows_of(folder, "evaluations.jsonl", ("step", "metrics", "prompts"))
     if not evaluations:
-        raise RunError(f"{folder} holds no evaluation", "name the directory of a run that has begun")
+        raise RunError(f"{folder} has no evaluation", "give the directory of a run that has started")
     first, last = evaluations[0], evaluations[-1]
     twice = len(evaluations) > 1
     shared = [
@@ -148,7 +148,7 @@ def summarise(folder: Path) -> Summary:
 
 
 def _typical(samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Three rewrites of different sources across the range of totals: a weak, a middling and a good one."""
+    """Choose three rewrites of different sources over the range of totals: a low, a middle and a high one."""
     by_source = {row["id"]: row for row in samples}
     ranked = sorted(by_source.values(), key=lambda row: row["total"])
     if len(ranked) <= SHOWN:

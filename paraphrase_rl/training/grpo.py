@@ -50,7 +50,7 @@ def group_advantages(totals: FloatArray, *, normalize: bool, clip: float) -> Gro
             mean and standard deviation nor in the update.
         normalize: divide by the group's standard deviation (n - 1) plus 1e-4.
         clip: bound of the absolute advantage. With the group's own deviation it is at most (G - 1) / sqrt(G), 2.47
-            at G = 8, so the recipe's 10 never binds there.
+            at G = 8, so the recipe's 10 has no effect there.
 
     Raises:
         ValueError: wrong shape, or infinite totals.
@@ -119,7 +119,7 @@ def token_advantages(
 def mean_over_tokens(differences: Sequence[FloatArray]) -> float:
     """Mean over all tokens of a ragged batch, 0 for a batch without tokens.
 
-    With differences logp_sampler - logp_other it is the k1 estimate of KL(sampler || other) in nats a token: the
+    With differences logp_sampler - logp_other it is the k1 estimate of KL(sampler || other) in nats per token: the
     trainer before the update gives ``kl_sample_train`` (health of the numerics), the trainer after it
     ``kl_post_train`` (size of the step), the base model ``kl_reference``.
     """

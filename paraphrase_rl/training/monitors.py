@@ -1,6 +1,6 @@
 """Monitors of a training: rules over rows of ``metrics.jsonl`` that can be replayed on a saved run.
 
-Never judge by the loss: it may rise. ``kl_sample_train`` is the health of the numerics, ``kl_reference`` the
+The loss is no measure of success: it may rise. ``kl_sample_train`` is the health of the numerics, ``kl_reference`` the
 distance from the base model; they share no threshold.
 """
 
@@ -36,7 +36,7 @@ RULES = (
     Rule("sampler-mismatch", "kl_sample_train", "sampler and trainer disagree: check precision", high=0.01),
     Rule("step-too-large", "kl_post_train", "lower the learning rate", high=0.02, window=5),
     Rule("far-from-base", "kl_reference", "raise kl.penalty_coef to 0.02", high=0.5, window=5),
-    Rule("no-signal", "frac_constant_groups", "rewards barely differ within groups", high=0.5, window=5),
+    Rule("no-signal", "frac_constant_groups", "rewards hardly differ within groups", high=0.5, window=5),
 )
 
 
@@ -57,7 +57,7 @@ def rules_for(terms: Iterable[RewardTerm]) -> list[Rule]:
 
 
 def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule]) -> dict[str, str]:
-    """Rules that are violated now, by name, each with one line that says what was seen and what to do.
+    """Find the rules that are violated now, by name, each with one line that says what was measured and what to do.
 
     Args:
         rows: metrics of the steps so far, oldest first; NaN, or None in a saved run, where there was nothing to

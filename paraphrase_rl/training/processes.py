@@ -1,4 +1,4 @@
-"""The processes of one training: one, or several that a launcher started and told their number."""
+"""Processes of one training: one, or several started by a launcher."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def are_several() -> bool:
 
 
 def first_accelerator() -> str:
-    """The torch device to train on: the process's own CUDA device where there is one, else ``cpu``."""
+    """Choose the torch device to train on: the process's own CUDA device where there is one, else ``cpu``."""
     if find_spec("torch") is None:
         return "cpu"  # what needs torch says so
     import torch

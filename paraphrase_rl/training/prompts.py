@@ -13,7 +13,7 @@ from paraphrase_rl.recipe.schema import Prompt, Training
 
 
 def messages(prompt: Prompt, text: str) -> list[dict[str, str]]:
-    """The conversation that asks for one rewrite."""
+    """Build the conversation that asks for one rewrite."""
     return [
         {"role": "system", "content": prompt.system},
         {"role": "user", "content": f"{prompt.instruction}\n\n{text}"},
@@ -69,8 +69,8 @@ def _special_tokens(tokenizer: Any) -> set[str]:
 def prompt_order(n_prompts: int, training: Training) -> list[list[int]]:
     """Choose the indices of the prompts of each step.
 
-    Every epoch is a permutation that depends on the seed and the epoch alone, so a resumed run sees what an
-    unbroken one would have seen.
+    Every epoch is a permutation that depends on the seed and the epoch alone, so a resumed run has the same
+    order as an uninterrupted one.
     """
     batch, order = training.batch_size, []
     for epoch in range(training.epochs):

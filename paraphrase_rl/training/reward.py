@@ -1,8 +1,7 @@
-"""The total reward: a weighted mean of terms in [0, 1], 0 for an invalid output, nothing for one that has no
-reward.
+"""Total reward: a weighted mean of terms in [0, 1], 0 for an invalid output, NaN where a term failed.
 
-total = sum of w * r / sum of w over the recipe's terms. A term with ``gate`` that says 0 makes the total 0.
-Gates are asked first, and only what they let pass is rated by the other terms, which cost more. No running
+total = sum of w * r / sum of w over the recipe's terms. A term with ``gate`` and value 0 makes the total 0.
+Gates come first, and only rewrites that pass them are rated by the other terms, which cost more. No running
 state, no normalisation: "0.5 -> 0.7" means the same at every step of every run.
 """
 
@@ -29,9 +28,9 @@ class WeightedReward:
     """One term of the total.
 
     Attributes:
-        name: as in the recipe; what its failures and values are called.
+        name: as in the recipe; name of its failures and values.
         reward: the component.
-        weight: in the mean; 0 = watched only.
+        weight: in the mean; 0 = only recorded.
         role: what it is for; ``validity`` = a gate.
         stem: of its names in the metrics.
     """
@@ -83,7 +82,7 @@ class ComposedReward:
         prefixes = [term.prefix for term in terms]
         if twice := sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
             raise PluginError(
-                f"two rewards would both be logged as {twice[0]}_…", "take one of them out of the recipe"
+                f"two rewards would both be logged as {twice[0]}_…", "remove one of them from the recipe"
             )
         self.terms = tuple(terms)
         self.notes = tuple(notes)
@@ -115,7 +114,7 @@ class ComposedReward:
         )
 
     def _mean(self, rated: Mapping[str, _Rated]) -> FloatArray:
-        """Weighted mean, NaN where a term is; a term of weight 0 is watched only and takes nothing away."""
+        """Weighted mean, NaN where a term is; a term of weight 0 is only recorded and does not matter."""
         counted = [t for t in self.terms if t.weight > 0.0]
         values = np.stack([rated[t.name].values for t in counted])
         mean: FloatArray = np.average(values, axis=0, weights=[t.weight for t in counted])
@@ -165,9 +164,7 @@ def build_reward(
     for entry in recipe.rewards:
         spec = registry.spec("rewards", entry.name)
         if spec.needs_groups and not corpus_has_groups:
-            notes.append(
-                f"reward {entry.name} is off: no text of the data says which group its writer belongs to"
-            )
+            notes.append(f"reward {entry.name} is off: no text of the data has a group")
             continue
         terms.append(
             WeightedReward(

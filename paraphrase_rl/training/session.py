@@ -31,7 +31,7 @@ EVALUATION_KEY = 1
 
 
 class Observer(Protocol):
-    """Hears of every step; the hook ``on_step_end`` of the plug-ins."""
+    """Called after every step; the hook ``on_step_end`` of the plug-ins."""
 
     def __call__(self, folder: Path, record: StepRecord) -> None: ...
 
@@ -43,9 +43,9 @@ class TrainingSession:
     Attributes:
         train: documents whose rewrites are trained, AI texts of the train split.
         test: held-out documents for evaluation.
-        report: passes on a line, with the steps done where one ended.
+        report: shows a line, with the steps done where one ended.
         observe: called after every step.
-        stop_requested: whether the person asked to stop after the current step.
+        stop_requested: whether the user asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
     """
 
@@ -89,7 +89,7 @@ class TrainingSession:
         return any(row["kind"] == "final" for row in self.directory.rows("checkpoints.jsonl"))
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
-        """The messages that ask for a rewrite of a document."""
+        """Build the messages that ask for a rewrite of a document."""
         return messages(self.recipe.prompt, document.text)
 
     def noise_key(self, step: int, index: int) -> tuple[int, int, int]:
@@ -134,7 +134,7 @@ class TrainingSession:
     def end_step(
         self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
     ) -> None:
-        """Record a step. Call it once a step, on every process.
+        """Record a step. Call it once per step, on every process.
 
         Args:
             measured: the backend's own: ``kl_sample_train``, ``kl_post_train``, ``learning_rate`` …
@@ -185,18 +185,18 @@ class TrainingSession:
     # ---- checkpoints and evaluation
 
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
-        """Enter a checkpoint that is whole into the ledger, and drop those no longer kept.
+        """List a complete checkpoint in the ledger, and delete those no longer needed.
 
         Args:
             where: its folder, written in ``directory.unfinished`` and moved into place from there, or a service's
                 reference to it.
-            details: what else the row should hold, such as ``expires`` (ISO 8601, ``None`` = never).
+            details: further fields of the row, such as ``expires`` (ISO 8601, ``None`` = never).
         """
         kept = self.recipe.checkpoints
         self.directory.add_checkpoint(step, where, kind, every=kept.every, keep=kept.keep, **details)
 
     def evaluation_due(self, step: int) -> bool:
-        """Before the first step, every ``evaluation.every`` steps, and after the last."""
+        """Return whether to evaluate: before the first step, every ``evaluation.every`` steps, and after the last."""
         due = step % self.recipe.evaluation.every == 0 or step == self.steps
         return due and all(row["step"] != step for row in self.directory.rows("evaluations.jsonl", ("step",)))
 

@@ -103,7 +103,7 @@ def train(start: Start, registry: Registry) -> str:
     directory = open_directory(start.folder, writes=is_first())
     try:
         if directory.finished:
-            start.report(f"{start.folder} is complete: there is nothing left to do")
+            start.report(f"{start.folder} is already complete")
             return "completed"
         on = start.backend
         registry.spec("backends", on.name)  # a name that is none is told by itself
@@ -204,11 +204,11 @@ def _check_same_inputs(folder: Path, now: dict[str, Any]) -> None:
     if then["data"].get("digest") != now["data"]["digest"]:
         raise RunError(
             f"the data of {folder} has changed since the run began",
-            "bring the same texts back, or start a new run",
+            "restore the same texts, or start a new run",
         )
     for reference, revision in now["models"].items():
         if then["models"].get(reference) != revision:
             raise RunError(
                 f"model {reference} has changed since {folder} began",
-                "bring the same model back, or start a new run",
+                "restore the same model, or start a new run",
             )

@@ -119,8 +119,8 @@ def test_a_run_says_what_its_files_say(trained: prl.Run) -> None:
 
 def test_a_folder_without_a_run_is_said(tmp_path: Path) -> None:
     run = prl.Run(tmp_path / "typo")
-    assert "typo holds no run" in repr(run)
-    assert "typo holds no run" in run._repr_html_()
+    assert "typo is not a run" in repr(run)
+    assert "typo is not a run" in run._repr_html_()
     for read in ("status", "recipe", "metrics", "samples", "checkpoints", "summary"):
         with pytest.raises(RunError):
             getattr(run, read)
@@ -147,7 +147,7 @@ def test_a_stop_after_the_first_step_resumes_to_the_same_numbers(
     before = (tmp_path / "run" / "events.jsonl").read_bytes()
     lines: list[Progress] = []
     assert prl.train(resume="run", registry=registry, progress=lines.append).status == "completed"
-    assert "there is nothing left to do" in said(lines)
+    assert "is already complete" in said(lines)
     assert (tmp_path / "run" / "events.jsonl").read_bytes() == before
 
 
@@ -226,12 +226,12 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "no run to resume": (
         lambda recipe, registry, run: prl.train(resume="nowhere", registry=registry),
         RunError,
-        "nowhere holds no run",
+        "nowhere is not a run",
     ),
     "taken": (
         lambda recipe, registry, run: prl.train(recipe, out=run.folder, registry=registry),
         RunError,
-        "holds a run already",
+        "already holds a run",
     ),
     "no recipe": (
         lambda recipe, registry, run: prl.train("quickstrat", registry=registry),
@@ -266,7 +266,7 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "evaluation without a folder": (
         lambda recipe, registry, run: prl.evaluate(recipe, registry=registry),
         UsageError,
-        "where should the evaluation go",
+        "needs a folder",
     ),
     "too few texts": (
         lambda recipe, registry, run: prl.evaluate(run, texts=1, registry=registry),
@@ -286,7 +286,7 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "checkpoints of a recipe": (
         lambda recipe, registry, run: prl.evaluate(recipe, out="o", every_checkpoint=True, registry=registry),
         UsageError,
-        "checkpoints are of a run",
+        "only a run has checkpoints",
     ),
     "no bound": (
         lambda recipe, registry, run: prl.validate(run, set={"training.seed": 3}),
@@ -322,7 +322,7 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "export over something": (
         lambda recipe, registry, run: prl.export(run, run.folder, registry=registry),
         RunError,
-        "is there already",
+        "already exists",
     ),
 }
 

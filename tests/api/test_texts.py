@@ -99,7 +99,7 @@ def test_a_calibration_gives_verdicts_and_says_what_it_does(calibration: prl.Cal
 def test_verdicts(calibration: prl.CalibrationResult, registry: Registry) -> None:
     found = prl.score([capitals(3), capitals(50)], calibration=calibration, registry=registry)
     assert [row.verdict for row in found] == ["not flagged"] * 3 + ["flagged"] * 3
-    assert "shout: threshold 0.17 flags 2 of 20 human texts (10.0 %, aimed at 10.0 %; " in repr(found)
+    assert "shout: threshold 0.17 flags 2 of 20 human texts (10.0 %, target 10.0 %; " in repr(found)
     assert found.target_fpr == 0.1
     at_five = prl.score(capitals(18), calibration=calibration, fpr=0.05, registry=registry)
     assert [row.verdict for row in at_five] == ["not flagged"] * 3
@@ -271,7 +271,7 @@ BAD: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[Prl
     (prl.calibrate, (["shout", "shout"],), {"data": "essays"}, UsageError, "listed twice"),
     (prl.calibrate, ("shout",), {"data": "essays", "combine": "max"}, UsageError, "'max'"),
     (prl.calibrate, ("shout",), {"data": "essays", "out": "/dev/null/c"}, PrlError, "cannot write"),
-    (prl.fit, ("whisper",), {"data": "essays"}, UsageError, "is not trained"),
+    (prl.fit, ("whisper",), {"data": "essays"}, UsageError, "needs no training"),
     (prl.fit, ("shout",), {"data": "essays", "options": {"x": 1}}, RecipeError, "unknown option 'x'"),
     (prl.fit, ("shout",), {"data": "essays", "options": "x"}, UsageError, "options is 'x'"),
     (prl.rewrite, ("ecko", "a"), {}, PrlError, "no rewriter is called 'ecko'"),

@@ -54,7 +54,7 @@ def test_a_detector_without_power_is_calibrated_with_a_note(prl):
         "calibrate", "--data", "essays", "--detector", "shout", "--set", "detectors.shout.options.sign=-1.0"
     )
     assert result.exit_code == 0
-    assert "note: shout: the score does not tell AI from human texts here (AUROC 0.031)" in result.stderr
+    assert "note: shout: AI texts do not score above human texts here (AUROC 0.031)" in result.stderr
 
 
 def test_human_texts_alone_give_thresholds(prl, payload, tmp_path):
@@ -109,7 +109,7 @@ def test_fit_writes_where_the_detector_loads_from(payload, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [
-        (["whisper", "--data", "essays"], "is not trained", "trainable: shout"),
+        (["whisper", "--data", "essays"], "needs no training", "trainable detectors: shout"),
         (["shuot", "--data", "essays"], "no detector is called 'shuot'", "shout"),
         (
             ["shout", "--data", "essays", "--set", "detectors.shout.options.x=1"],

@@ -166,12 +166,12 @@ def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
     ("arguments", "message"),
     [
         ([], "give either a run or a recipe"),
-        (["--config", "toy.yaml"], "where should the evaluation go?"),
+        (["--config", "toy.yaml"], "give the folder to write to"),
         (["nowhere", "--config", "toy.yaml"], "give either a run or a recipe"),
-        (["nowhere"], "nowhere holds no run"),
+        (["nowhere"], "nowhere is not a run"),
         (["--config", "toy.yaml", "--out", "o", "-r", "lowr"], "did you mean lower?"),
         (["--config", "toy.yaml", "--out", "o", "-d", "whispr"], "did you mean whisper?"),
-        (["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"], "checkpoints are of a run"),
+        (["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"], "only a run has checkpoints"),
         (["--config", "toy.yaml", "--out", "o", "--judge-model", "m"], "--judge-url and --judge-model"),
         (["--config", "toy.yaml", "--out", "o", "--set", "held_out=[{name: whispr}]"], ""),
     ],
@@ -191,7 +191,9 @@ def test_wrong_use_is_one_line_with_a_hint(prl, arguments, message):
 def test_what_was_trained_cannot_be_changed(prl, run):
     result = prl("evaluate", run, "--set", "calibration.target_fpr=0.2")
     assert result.exit_code == 2
-    assert "a run keeps its recipe, but for rewriters, held_out, metrics, acceptance" in result.stderr
+    assert (
+        "the recipe of a run is fixed, except for rewriters, held_out, metrics, acceptance" in result.stderr
+    )
     assert prl("evaluate", run, "--set", "rewriters=[{name: lower}]", "--set", "held_out=[]").exit_code == 0
     assert [d.name for d in Results.read(run / "evaluation").detectors] == ["shout", "ensemble"]
 

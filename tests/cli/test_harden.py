@@ -157,11 +157,11 @@ def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["log-rank", "--on", "homoglyph"], "trainable: tfidf"),
+        (["log-rank", "--on", "homoglyph"], "trainable detectors: tfidf"),
         (["tfidf"], "name one with --on: "),
         (["tfidf", "--on", "homoglyph", "--against", "homoglyph"], "cannot be both trained on and unseen"),
         (["tfidf", "--on", "homoglyf"], "did you mean homoglyph"),
-        (["tfidf", "nowhere", "--on", "homoglyph"], "nowhere holds no run"),
+        (["tfidf", "nowhere", "--on", "homoglyph"], "nowhere is not a run"),
         (["tfidf", "--on", "homoglyph", "--against", "policy"], "hint: name the run after the detector"),
     ],
 )

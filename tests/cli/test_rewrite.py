@@ -196,7 +196,7 @@ def test_a_run_brings_its_policy_and_its_detectors(calibrated, payload, prl, run
     assert payload("rewrite", "policy", "--text", "x", "--run", run)["rows"][0]["rewrite"].startswith("x|0|")
     result = prl("rewrite", "judge", "--text", "x", "--run", run)
     assert "detectors: shout, whisper, as calibrated in" in result.stderr
-    assert "what no option says comes from its recipe" in result.stderr
+    assert "options that are not given come from its recipe" in result.stderr
 
 
 def test_detectors_of_a_run_that_changed_cost_only_those_who_need_them(
@@ -207,7 +207,7 @@ def test_detectors_of_a_run_that_changed_cost_only_those_who_need_them(
     shown = payload("rewrite", "judge", "--text", "x", "--run", run)
     assert (shown["rows"][0]["rewrite"], shown["calibration"]) == ("nobody", None)
     assert (
-        "the run's detectors are left out: shout was calibrated"
+        "the run's detectors are not used: shout was calibrated"
         in prl("rewrite", "judge", "--text", "x", "--run", run).stderr
     )
     named = prl("rewrite", "judge", "--text", "x", "--calibration", run / "calibration.json")
@@ -224,7 +224,7 @@ def test_detectors_of_a_run_that_changed_cost_only_those_who_need_them(
         (["echo", "--text", "x", "-o", "mark={"], "mark={"),
         (["echo", "--text", "x", "-n", "0"], "-n"),
         (["echo", "nothing.txt"], "no file or folder at 'nothing.txt'"),
-        (["echo", "--text", "x", "--run", "no-run"], "no-run holds no run"),
+        (["echo", "--text", "x", "--run", "no-run"], "no-run is not a run"),
         (["judge", "--text", "x", "--calibration", "none.json"], "no calibration at none.json"),
         (["absent", "--text", "x"], "needs no_such_module, which is not installed"),
         (["policy", "--text", "x"], "the rewriter policy needs a run"),

@@ -42,7 +42,7 @@ def test_it_says_which_calibration_it_used_and_for_what_it_holds(calibrated, prl
     result = prl("score", "--text", capitals(3))
     assert f"calibration: {tmp_path}/home/calibrations/default.json, fitted on essays" in result.stderr
     assert "median 20 words" in result.stderr
-    assert "flags 2 of 20 human texts (10.0 %, aimed at 10.0 %; true rate 3." in result.stderr
+    assert "flags 2 of 20 human texts (10.0 %, target 10.0 %; true rate 3." in result.stderr
     assert "calibration" not in result.stdout
 
 
@@ -53,7 +53,7 @@ def test_without_a_calibration_there_is_no_verdict(prl, payload):
     assert (row["p_ai"], row["verdict"], row["threshold"]) == (None, None, None)
     assert shown["calibration"] is None
     result = prl("score", "--text", capitals(50), "--detector", "shout")
-    assert "no calibration of shout: scores and no verdict; `prl calibrate` makes one" in result.stderr
+    assert "no calibration of shout: scores without verdicts; make one with `prl calibrate`" in result.stderr
     refused = prl("score", "--text", "x", "--detector", "shout", "--fpr", "0.05")
     assert refused.exit_code == 2
     assert "there is no threshold for this false positive rate" in refused.stderr

@@ -73,7 +73,10 @@ def test_bounds_can_be_set_and_nothing_else(tmp_path: Path) -> None:
     assert prl(run, "--set", "acceptance.attack_success_rate=0.9").exit_code == 1
     assert Verdict.read(run).criteria("fail") == ["attack_success_rate"]
     for override, said in [
-        ("training.seed=1", "training.seed cannot be set: a run keeps its recipe, but for acceptance"),
+        (
+            "training.seed=1",
+            "training.seed cannot be set: the recipe of a run is fixed, except for acceptance",
+        ),
         ("acceptance.reward_sdt=1", "did you mean acceptance.reward_std"),
         ("acceptance.reward_std=low", "acceptance.reward_std"),
         ("acceptance", "expected section.key=value"),
@@ -124,5 +127,5 @@ def test_an_evaluation_elsewhere(tmp_path: Path) -> None:
 def test_no_run(tmp_path: Path, args: tuple[str, ...]) -> None:
     done = prl(tmp_path / "nothing", *args)
     assert done.exit_code == 2
-    assert "holds no run" in done.stderr
+    assert "is not a run" in done.stderr
     assert not (tmp_path / "nothing").exists()

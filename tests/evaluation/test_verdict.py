@@ -195,7 +195,7 @@ def test_groups_that_were_not_evaluated(tmp_path: Path) -> None:
     assert found.verdict == "not measured"
     assert "30 of native, 20 of non-native" in found.note
     other = Acceptance(fairness_group="teenage", reference_group="adult")
-    assert "teenage beside adult" in lines(write_all(tmp_path / "b"), acceptance=other)["fairness_gap"].note
+    assert "both teenage and adult" in lines(write_all(tmp_path / "b"), acceptance=other)["fairness_gap"].note
 
 
 def test_lengths_are_told_as_they_were(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_reward_collapse(tmp_path: Path) -> None:
     assert "at step 12" in fallen.note
     short = lines(write_run(tmp_path / "c", rows=metrics(5), steps=5))["reward_drop"]
     assert short.verdict == "not measured"
-    assert "takes 6 steps" in short.note
+    assert "needs 6 steps" in short.note
 
 
 def test_reward_std_throughout(tmp_path: Path) -> None:
@@ -349,7 +349,7 @@ def test_reward_std_throughout(tmp_path: Path) -> None:
 def test_checkpoints_that_should_be_there(tmp_path: Path) -> None:
     found = lines(write_run(tmp_path / "run"))["checkpoints"]
     assert (found.bound, found.value, found.verdict) == (">= 3", 3.0, "pass")
-    assert found.note.startswith("8, 12, final (12): whole")
+    assert found.note.startswith("8, 12, final (12): complete")
 
 
 def test_the_recipes_own(tmp_path: Path) -> None:
@@ -361,16 +361,16 @@ def test_the_recipes_own(tmp_path: Path) -> None:
             run / "checkpoints.jsonl", {"step": step, "kind": "periodic", "reference": f"s://{step}"}
         )
     append_jsonl(run / "checkpoints.jsonl", {"step": 3468, "kind": "final", "reference": "s://final"})
-    assert lines(run)["checkpoints"].note.startswith("1000, 1500, 2000, 2500, 3000, final (3468): whole")
+    assert lines(run)["checkpoints"].note.startswith("1000, 1500, 2000, 2500, 3000, final (3468): complete")
 
 
 @pytest.mark.parametrize(
     ("spoil", "said"),
     [
-        (lambda run: shutil.rmtree(run / "adapter"), "final (12): its folder is gone"),
+        (lambda run: shutil.rmtree(run / "adapter"), "final (12): its folder is missing"),
         (lambda run: [p.unlink() for p in (run / "adapter").iterdir()], "final (12): its folder is empty"),
-        (lambda run: (run / "adapter/adapter_model.safetensors").unlink(), "half of its adapter"),
-        (lambda run: (run / "adapter/adapter_config.json").unlink(), "half of its adapter"),
+        (lambda run: (run / "adapter/adapter_model.safetensors").unlink(), "a part of its adapter"),
+        (lambda run: (run / "adapter/adapter_config.json").unlink(), "a part of its adapter"),
         (
             lambda run: cut(run / "adapter/adapter_model.safetensors", 1),
             "adapter_model.safetensors is cut off",
@@ -430,7 +430,7 @@ def test_a_run_that_stopped_says_so_and_how_to_go_on(tmp_path: Path, status: str
     for line in verdict.lines:
         if line.verdict == "not measured":
             assert f"step 7 of 12, {status or 'killed'}: prl train --resume {run}" in line.note
-    assert "there so far: none" in verdict.lines[-1].note, "8 and 12 will be kept, 4 will not"
+    assert "so far: none" in verdict.lines[-1].note, "8 and 12 will be kept, 4 will not"
 
 
 def test_what_is_broken_before_the_end_has_failed(tmp_path: Path) -> None:
@@ -448,7 +448,7 @@ def test_a_run_that_goes_on_is_told_from_one_that_was_killed(tmp_path: Path) -> 
     try:
         verdict = validate_run(run)
         assert verdict.status == "running"
-        assert "still going: wait for it" in verdict.lines[-1].note
+        assert "still running: wait for it" in verdict.lines[-1].note
     finally:
         working.close()
     assert validate_run(run).status == "killed"
@@ -554,9 +554,9 @@ def test_a_checkpoint_that_is_not_there(tmp_path: Path, checkpoint: str, message
         ("recipe.yaml", "model: [", RecipeError, "recipe.yaml"),
         ("recipe.yaml", "acceptance:\n  reward_sdt: 1\n", RecipeError, "reward_sdt"),
         ("metrics.jsonl", 'x\n{"step": 1, "metrics": {}}\n', RunError, "line 1: not JSON"),
-        ("metrics.jsonl", '{"step": 1}\n', RunError, "row 1: not what a run writes"),
-        ("metrics.jsonl", '{"step": 1, "metrics": {"reward_std": "high"}}\n', RunError, "'high' is no number"),
-        ("metrics.jsonl", '{"step": 1, "metrics": {"reward_std": true}}\n', RunError, "True is no number"),
+        ("metrics.jsonl", '{"step": 1}\n', RunError, "row 1: not a row that a run writes"),
+        ("metrics.jsonl", '{"step": 1, "metrics": {"reward_std": "high"}}\n', RunError, "'high' is not a number"),
+        ("metrics.jsonl", '{"step": 1, "metrics": {"reward_std": true}}\n', RunError, "True is not a number"),
         ("metrics.jsonl", '{"step": 1, "metrics": []}\n', RunError, "row 1"),
         ("metrics.jsonl", "[1]\n", RunError, "line 1: not a JSON object"),
         ("metrics.jsonl", '{"step": 2, "metrics": {}}\n{"step": 1, "metrics": {}}\n', RunError, "order"),
@@ -590,7 +590,7 @@ def test_a_torn_last_row_is_only_missing(tmp_path: Path) -> None:
 
 
 def test_no_run_and_no_evaluation(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no run"):
+    with pytest.raises(RunError, match="is not a run"):
         validate_run(tmp_path / "nothing")
     with pytest.raises(EvaluationError, match="holds no evaluation"):
         validate_run(write_run(tmp_path / "run"), evaluation=tmp_path / "elsewhere")

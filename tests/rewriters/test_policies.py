@@ -173,7 +173,7 @@ def test_a_run_without_a_usable_checkpoint_is_refused(build, run, tmp_path):
         build("policy")
     with pytest.raises(RunError, match="no checkpoint of step 7") as error:
         build("policy", {"checkpoint": 7}, run)
-    assert error.value.hint == "there is: 5, 9"
+    assert error.value.hint == "available: 5, 9"
     with pytest.raises(RecipeError, match="option checkpoint"):
         build("policy", {"checkpoint": "best"}, run)
     unfinished = write_run(

@@ -38,7 +38,7 @@ def test_a_run_at_the_service_is_downloaded(qwen: Path, server: Any, tmp_path: P
     assert len(weights) == 2 * 7 * 2, "A and B of seven layers in two blocks"
     assert any(w.abs().max() > 0 for name, w in weights.items() if "lora_B" in name)
     again = export(run.folder)
-    assert (again.exit_code, again.stderr.splitlines()[-2]) == (2, f"error: {written} is there already")
+    assert (again.exit_code, again.stderr.splitlines()[-2]) == (2, f"error: {written} already exists")
 
 
 def test_a_run_on_this_machine_is_copied_without_its_training_state(tmp_path: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_run_on_this_machine_is_copied_without_its_training_state(tmp_path: Pa
     assert copied == {"adapter_config.json", "adapter_model.safetensors"}
     missing = export(tmp_path / "run", "--step", 2)
     assert missing.exit_code == 2
-    assert missing.stderr == f"error: {tmp_path / 'run'} has no checkpoint of step 2\nhint: there is: 4\n"
+    assert missing.stderr == f"error: {tmp_path / 'run'} has no checkpoint of step 2\nhint: available: 4\n"
 
 
 def test_a_resumed_run_goes_on_where_it_began(tmp_path: Path) -> None:

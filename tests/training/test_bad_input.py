@@ -82,7 +82,7 @@ def test_data(launch: Prl, tiny_model: Path, tmp_path: Path, edit, message: str)
     [
         ("file", "file is a file"),
         ("file/run", "cannot write file/run"),
-        ("full", "not empty and holds no run"),
+        ("full", "not empty and not a run"),
     ],
 )
 def test_places(launch: Prl, case: Case, tmp_path: Path, out: str, message: str) -> None:

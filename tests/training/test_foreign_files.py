@@ -91,7 +91,7 @@ def test_a_folder_that_holds_anything_is_refused_as_it_is(
     put(tmp_path / "elsewhere" / "model.json")
     held(tmp_path / "mine")
     before = state(tmp_path)
-    with pytest.raises(RunError, match=r"is not empty and holds no run|holds a run already") as refused:
+    with pytest.raises(RunError, match=r"is not empty and not a run|holds a run already") as refused:
         RunDirectory.create(tmp_path / "mine")
     assert "--out" in refused.value.hint
     assert state(tmp_path) == before
@@ -122,7 +122,7 @@ def test_a_typo_costs_nobody_a_file(launch: Prl, case: Case, tmp_path: Path, opt
     before = state(tmp_path / "mine")
     launch("train", "--config", case.recipe, *option, "--out", "mine", cwd=tmp_path, code=2)
     ended = launch("train", "--config", case.recipe, "--out", "mine", cwd=tmp_path, code=2)
-    assert "mine is not empty and holds no run" in ended.stderr
+    assert "mine is not empty and not a run" in ended.stderr
     assert state(tmp_path / "mine") == before
 
 
@@ -140,7 +140,7 @@ def test_what_is_put_there_meanwhile_is_neither_written_over_nor_deleted(tmp_pat
         run.begin("model: tiny\n", {})
         run.event("start")
 
-    with pytest.raises(RunError, match=f"{name} was put there while the run was starting"):
+    with pytest.raises(RunError, match=f"{name} appeared while the run was starting"):
         start()
     run.close()
     assert state(run.folder).keys() == {name}
@@ -273,7 +273,7 @@ def test_what_was_changed_after_a_killed_start_is_somebodys(tmp_path: Path) -> N
     os.close(run._lock)  # as when it is killed
     put(tmp_path / "calibration.json", "edited")
     before = state(tmp_path)
-    with pytest.raises(RunError, match=r"calibration\.json is there"):
+    with pytest.raises(RunError, match=r"contains calibration\.json"):
         RunDirectory.create(tmp_path)
     assert state(tmp_path) == before
 
@@ -425,7 +425,7 @@ def test_a_damaged_ledger_costs_no_checkpoint(tmp_path: Path, left: int) -> None
     run = trained(tmp_path / "run", 2, 4)
     write_jsonl(run.folder / "checkpoints.jsonl", run.rows("checkpoints.jsonl")[:left])
     before = state(run.folder)
-    with pytest.raises(RunError, match=r"checkpoint-\d is there, and checkpoints\.jsonl does not list it"):
+    with pytest.raises(RunError, match=r"checkpoint-\d exists, but checkpoints\.jsonl does not list it"):
         run.last_checkpoint()
     assert state(run.folder) == before
     run.rewind(-1)
@@ -436,13 +436,13 @@ def test_a_damaged_ledger_costs_no_checkpoint(tmp_path: Path, left: int) -> None
 def test_a_folder_in_a_checkpoints_place_is_not_replaced(tmp_path: Path, name: str, kind: str) -> None:
     run = trained(tmp_path / "run", 2)
     put(run.folder / name / "state")
-    with pytest.raises(RunError, match=f"{name} is there") as refused:
+    with pytest.raises(RunError, match=f"{name} exists") as refused:
         run.last_checkpoint()
     assert f"move {name} away" in refused.value.hint
     new = run.unfinished / Path(name).name
     put(new / "state", "new")
     before = state(run.folder)
-    with pytest.raises(RunError, match=f"{name} is there"):
+    with pytest.raises(RunError, match=f"{name} exists"):
         run.add_checkpoint(6, new, kind, every=2, keep=2)
     assert state(run.folder) == before
 
@@ -459,7 +459,7 @@ def test_an_export_takes_no_place_that_is_taken(tmp_path: Path, outside: Path) -
     for taken in (outside, tmp_path / "link", outside / "thesis.tex"):
         ended = CliRunner().invoke(cli, ["export", str(run.folder), "--out", str(taken)])
         assert ended.exit_code == 2
-        assert f"{taken} is there already" in ended.stderr
+        assert f"{taken} already exists" in ended.stderr
     assert state(tmp_path) == before
     assert CliRunner().invoke(cli, ["export", str(run.folder), "--out", str(tmp_path / "out")]).exit_code == 0
     shutil.rmtree(tmp_path / "out")
@@ -511,7 +511,7 @@ def test_a_detector_is_not_trained_over_files_of_somebody_else(tmp_path: Path, n
     arguments = ["fit", "tfidf", "--data", "starter", "--out", str(tmp_path / "mine")]
     ended = CliRunner().invoke(cli, arguments)
     assert ended.exit_code == 2
-    assert f"{name} is there already, and is no trained tfidf's" in ended.stderr
+    assert f"{name} exists already, and is not the file of a trained tfidf" in ended.stderr
     assert state(tmp_path) == before
 
 

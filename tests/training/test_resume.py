@@ -115,7 +115,7 @@ def test_a_complete_run_stays_as_it_is(launch: Prl, unbroken: Path, tmp_path: Pa
 def test_a_second_run_into_the_same_directory_is_refused(launch: Prl, case: Case, unbroken: Path) -> None:
     before = contents(unbroken)
     ended = launch("train", "--config", case.recipe, "--out", unbroken, cwd=case.folder, code=2)
-    assert "holds a run already" in ended.stderr
+    assert "already holds a run" in ended.stderr
     assert f"--resume {unbroken}" in ended.stderr
     assert contents(unbroken) == before
 
@@ -153,7 +153,7 @@ def test_changed_inputs_are_refused(
     before = contents(broken)
     ended = launch("train", "--resume", "run", cwd=tmp_path, code=2)
     assert "has changed" in ended.stderr
-    assert "hint: bring the same" in ended.stderr
+    assert "hint: restore the same" in ended.stderr
     assert contents(broken) == before
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_checkpoint_is_named(launch: Prl, broken: Path, unbroken: Path
 
 def test_resume_needs_a_run(launch: Prl, tmp_path: Path) -> None:
     ended = launch("train", "--resume", "nothing", cwd=tmp_path, code=2)
-    assert "nothing holds no run" in ended.stderr
+    assert "nothing is not a run" in ended.stderr
 
 
 @pytest.mark.parametrize(

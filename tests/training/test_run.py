@@ -253,5 +253,5 @@ def test_what_a_service_holds_stays_in_the_ledger_until_its_step_is_dropped(tmp_
 
 
 def test_resume_needs_a_run(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="holds no run"):
+    with pytest.raises(RunError, match="is not a run"):
         RunDirectory.resume(tmp_path)

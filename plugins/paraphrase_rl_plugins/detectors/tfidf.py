@@ -127,7 +127,7 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
     for name in ("model.json", "manifest.json"):
         if os.path.lexists(folder / name) and not _is_ours(folder / name):
             raise DataError(
-                f"{folder / name} is there already, and is no trained tfidf's",
+                f"{folder / name} exists already, and is not the file of a trained tfidf",
                 "choose another folder with --out, or move it away",
             )
     labelled = [d for d in documents if d.label is not None]
