@@ -68,8 +68,9 @@ format: setup ## let ruff rewrite what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-types: setup ## mypy --strict
+types: setup ## mypy --strict, for Linux and for Windows
 	$(BIN)/mypy
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32
 
 layers: setup ## import-linter: who may import whom
 	$(BIN)/lint-imports
