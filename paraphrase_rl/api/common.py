@@ -101,7 +101,7 @@ def _component(name: object, options: object) -> Component:
 
 
 def list_of(given: object) -> list[Any] | None:
-    """What can be iterated as a list; ``None`` for anything else, bytes and mappings among it."""
+    """Convert an iterable to a list; ``None`` for anything else, bytes and mappings included."""
     if isinstance(given, (bytes, str, Mapping)) or not isinstance(given, Iterable):
         return None
     try:

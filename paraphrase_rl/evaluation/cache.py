@@ -1,4 +1,4 @@
-"""What an evaluation has computed, by what it depends on: a killed one goes on, and a changed one redoes what changed.
+"""Cache of an evaluation, so that one that was killed continues and one that was changed computes only the changes.
 
 Every value has a key: a digest of the component, its options, what it was built from, and the text. Values are saved
 as they come, and stay from one plan to the next, so nothing of one plan is ever taken for another's. Failures are not

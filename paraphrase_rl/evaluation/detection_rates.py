@@ -60,7 +60,7 @@ class Originals:
         target_fprs: Sequence[float],
         design: Design,
     ) -> Originals:
-        """From scores; ``calibration_scores`` has shape (M,)."""
+        """Build from scores; ``calibration_scores`` has shape (M,)."""
         return cls(
             calibration,
             ai,
@@ -86,7 +86,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class PointFigures:
-    """What happens at one threshold."""
+    """Figures at one threshold."""
 
     threshold: float
     tpr_before: Figure
@@ -255,7 +255,7 @@ def transfer(
     trained_against: bool,
     cells: Mapping[str, CellFigures],
 ) -> list[Transfer]:
-    """How a rewriter fares against one family of detectors: the mean of their cells, one row a target rate.
+    """Average a rewriter's figures over one family of detectors, one row per target rate.
 
     Args:
         rewriter: its label.

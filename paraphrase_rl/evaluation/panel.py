@@ -85,7 +85,7 @@ class Panel:
 
     @property
     def calibrations(self) -> dict[str, Calibration]:
-        """Of all that could be calibrated, the ensemble among them."""
+        """Calibrations of all detectors that could be calibrated, the ensemble included."""
         found = {column.info.name: column.member.calibration for column in self.columns if column.member}
         if self.ensemble is not None and self.ensemble.combined is not None:
             found[COMBINED] = self.ensemble.combined

@@ -1,4 +1,4 @@
-"""What an evaluation will do: which texts, which rewriters, which detectors."""
+"""Plan of an evaluation: texts, rewriters and detectors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from paraphrase_rl.types import Document
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What an evaluation depends on.
+    """Everything that an evaluation depends on.
 
     Attributes:
         recipe: data, detectors, held-out detectors, rewriters, metrics, target rate, prompt, and the seed of training,
@@ -106,7 +106,7 @@ class Plan:
 
     @cached_property
     def run_digest(self) -> str:
-        """Of what a rewriter could read in the run: its recipe, calibration and checkpoints; empty without a run."""
+        """Digest of what a rewriter could read in the run: recipe, calibration and checkpoints; empty without a run."""
         if self.run is None:
             return ""
         names = ("recipe.yaml", "calibration.json", "checkpoints.jsonl")
@@ -137,7 +137,7 @@ class Plan:
             )
 
     def notes(self, registry: Registry) -> list[str]:
-        """What a reader of the results must know about the choice of texts and rewriters."""
+        """Notes on the choice of texts and rewriters, one line each."""
         found = []
         if absent := [a.name for a in self.recipe.rewriters if lacks_run(a, self.run, registry)]:
             found.append(f"{absent[0]} is left out: there is no run to take it from")
@@ -225,7 +225,7 @@ def rewriters_in(attack: Attack) -> set[str]:
 
 
 def label_of(attack: Attack) -> str:
-    """What the tables call a rewriter."""
+    """Return a rewriter's name in the tables."""
     return attack.label or attack.name
 
 
@@ -291,5 +291,5 @@ def _needs_run(entry: Entry) -> bool:
 
 
 def versions() -> Mapping[str, str]:
-    """Of what computes the figures."""
+    """Versions of the packages that compute the figures."""
     return {"paraphrase-rl": __version__, "numpy": np.__version__, "python": platform.python_version()}

@@ -1,4 +1,4 @@
-"""Which quality metrics an evaluation takes, by the recipe and what is installed; and how they are asked.
+"""Choice of the quality metrics of an evaluation, by the recipe and what is installed, and calls to them.
 
 Each metric is computed on its own, none replaced by another. NaN with a Failure: it could not be computed. NaN without
 one: it does not apply (a source without numbers has none to preserve), and a mean is over the rewrites it applies to.
@@ -52,7 +52,7 @@ class ChosenMetric:
         return self.name.replace("-", "_")
 
     def info(self) -> MetricInfo:
-        """What the results say of it."""
+        """Description of the metric in the results."""
         return MetricInfo(
             name=self.column,
             role=self.spec.role,
@@ -62,7 +62,7 @@ class ChosenMetric:
         )
 
     def identity(self) -> Sequence[object]:
-        """What its values depend on beside the texts."""
+        """Everything that its values depend on besides the texts."""
         return [self.entry.full_name, self.entry.plugin.version, self.info().options]
 
 

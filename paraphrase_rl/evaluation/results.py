@@ -1,4 +1,4 @@
-"""What an evaluation found, as kept in ``results.json``: read by the verdict, the report and hardening.
+"""Results of an evaluation, saved as ``results.json``; the verdict, the report and hardening read them.
 
 The folder of an evaluation holds:
 
@@ -62,7 +62,7 @@ class RewriterInfo(Record):
 
 
 class Point(Record):
-    """What happens at one threshold."""
+    """Figures at one operating point."""
 
     target_fpr: float
     threshold: float
@@ -129,7 +129,7 @@ class Cell(Record):
 
 
 class Transfer(Record):
-    """How an attack fares on detectors it was trained against, and on those it was not, by family (mean of cells)."""
+    """Transfer of an attack to detectors it was trained against and to held-out ones, by family (mean of cells)."""
 
     rewriter: str
     family: str
@@ -163,7 +163,7 @@ class Quality(Record):
 
 
 class About(Record):
-    """What was evaluated, enough to do it again."""
+    """Settings of the evaluation, enough to repeat it."""
 
     run: str | None = Field(description="directory of the run, if one was evaluated")
     source: str
@@ -209,7 +209,7 @@ class Results(Tabular, SavedRecord):
         return next((c for c in self.cells if (c.rewriter, c.detector) == (rewriter, detector)), None)
 
     def point(self, rewriter: str, detector: str, target_fpr: float) -> Point | None:
-        """What a rewriter does to a detector at one operating point."""
+        """Figures of a rewriter and a detector at one operating point."""
         cell = self.cell(rewriter, detector)
         points = cell.points if cell else ()
         return next(iter(at_rate(points, target_fpr)), None)
@@ -219,7 +219,7 @@ class Results(Tabular, SavedRecord):
         return next((metric for metric in self.metrics if metric.role == role), None)
 
     def meaning(self, rewriter: str) -> Quality | None:
-        """How much of the meaning a rewriter preserves, by the first metric of role ``meaning``."""
+        """Mean of the first metric of role ``meaning`` over a rewriter's rewrites."""
         metric = self.metric("meaning")
         return self.mean_quality(rewriter, metric.name) if metric else None
 

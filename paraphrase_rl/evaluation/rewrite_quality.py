@@ -112,7 +112,7 @@ class Measurer:
         return [found.get(one, Measured()) for one in ids]
 
     def build(self) -> QualityMeasures:
-        """What measures, loaded once.
+        """Build the metrics, once.
 
         Raises:
             PrlError: a metric that the recipe asks for cannot be used.

@@ -20,7 +20,7 @@ CHUNK = 32
 
 @dataclass(frozen=True)
 class Rewriting:
-    """What rewriters are run with.
+    """Inputs that rewriters are run with.
 
     Attributes:
         context: what they are built with, and where they come from.

@@ -25,7 +25,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Scored:
-    """What one rewriter made of some documents.
+    """Scores of one rewriter's rewrites of some documents.
 
     Attributes:
         rewriter: its label.

@@ -59,7 +59,7 @@ def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def failures(results: Results) -> Iterator[str]:
-    """Why there are no figures: of detectors and rewriters as a whole, then of single cells."""
+    """Reasons why figures are missing: of detectors and rewriters as a whole, then of single cells."""
     for detector in results.detectors:
         if detector.failure:
             yield f"detector {detector.name}: {detector.failure}"

@@ -1,4 +1,4 @@
-"""Which rewriters a detector is hardened with, and which it meets unseen."""
+"""Choice of the rewriters that a detector is trained on, and of those used only in the comparison."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from paraphrase_rl.recipe.schema import Attack, Component, Recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Attacks:
-    """Which rewriters a detector is trained on, and which it meets in the comparison only."""
+    """Rewriters that a detector is trained on (seen), and rewriters used only in the comparison (unseen)."""
 
     seen: Sequence[Attack]
     unseen: Sequence[Attack]

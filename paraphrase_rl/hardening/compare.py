@@ -87,7 +87,7 @@ class Tables:
         ]
 
     def defence(self, rewriter: str, met: Met, texts: Sequence[Text]) -> Defence:
-        """How the two fare on one rewriter's rewrites of the AI test texts, in their order.
+        """Compare the two detectors on one rewriter's rewrites of the AI test texts, in their order.
 
         A text counts that both could score.
         """

@@ -1,4 +1,4 @@
-"""What a hardening did, as kept in its ``results.json``.
+"""Results of a hardening, as saved in its ``results.json``.
 
 The folder of a hardening holds:
 
@@ -40,7 +40,7 @@ class Detection(Record):
 
 
 class Defence(Record):
-    """How the detector fares on the AI test texts as one rewriter left them."""
+    """Figures of both detectors on the AI test texts after one rewriter."""
 
     rewriter: str
     met: Met
@@ -54,7 +54,7 @@ class Defence(Record):
 
 
 class Accused(Record):
-    """Whom the detector wrongly accuses."""
+    """False positive rate of both detectors on one group of human test texts."""
 
     false_positives: tuple[FalsePositives, ...]
     fairness: tuple[FairnessGap, ...]
@@ -99,7 +99,7 @@ class Hardening(Tabular, SavedRecord):
 
     @property
     def notes(self) -> list[str]:
-        """What did not go well, one line each."""
+        """Failures and limits, one line each."""
         taught, found = self.trained_on, []
         if taught.left_out:
             found.append(

@@ -33,7 +33,7 @@ _log = logging.getLogger("paraphrase_rl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginFailure:
-    """What one plug-in did wrong.
+    """Failure of one plug-in.
 
     Attributes:
         plugin: name of its entry point; empty where a distribution's entry points cannot be read.

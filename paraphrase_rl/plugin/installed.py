@@ -1,4 +1,4 @@
-"""Which plug-ins are installed, and which of them may be loaded. Imports none.
+"""Installed plug-ins, and the filter of those that may be loaded. Imports none.
 
 A plug-in is an entry point of the group ``paraphrase_rl``. Distributions are read one by one: one that is damaged costs
 itself alone. Two environment variables act before anything of a plug-in is imported; names are those of plug-ins, of
@@ -59,7 +59,7 @@ class Plugin:
         return source(self.name, self.distribution, self.version)
 
     def is_called(self, name: str) -> bool:
-        """Whether ``name`` is that of the plug-in, of its distribution, or ``distribution/plug-in``."""
+        """Return whether ``name`` is that of the plug-in, of its distribution, or ``distribution/plug-in``."""
         return normal(name) in {normal(self.name), normal(self.distribution), normal(self.identity)}
 
 
@@ -78,7 +78,7 @@ class DamagedDistribution:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which plug-ins may be imported. ``None`` for ``allowed`` = every one."""
+    """Filter of the plug-ins that may be imported. ``None`` for ``allowed`` = every one."""
 
     allowed: frozenset[str] | None = None
     disabled: frozenset[str] = frozenset()
@@ -91,7 +91,7 @@ class Filter:
         )
 
     def reason(self, plugin: Plugin) -> str:
-        """Why ``plugin`` must not be imported; empty when it may."""
+        """Reason why ``plugin`` must not be imported; empty when it may."""
         if plugin.bundled:
             known_as = {normal(plugin.name), normal(plugin.identity)}
             return "disabled by PRL_DISABLE_PLUGINS" if known_as & self.disabled else ""
@@ -147,12 +147,12 @@ def hide_damaged() -> None:
 
 
 def has_third_party() -> bool:
-    """Whether any plug-in but ours is installed."""
+    """Return whether any third-party plug-in is installed."""
     return any(not plugin.bundled for plugin in installed()[0])
 
 
 def is_bundled(target: str) -> bool:
-    """Whether an entry point's target lies in our own package of plug-ins."""
+    """Return whether the target of an entry point is in the package of bundled plug-ins."""
     return target.partition(":")[0].split(".")[0] == BUNDLED_PACKAGE
 
 

@@ -152,7 +152,7 @@ class IsolatedDetector:
         self.component, self.origin = component, origin
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """As :meth:`paraphrase_rl.plugin.protocols.Detector.score`.
+        """Score texts, see :meth:`paraphrase_rl.plugin.protocols.Detector.score`.
 
         Raises:
             PluginError: see :func:`contained`; or it returns something else than Scores of shape (N,).
@@ -178,7 +178,7 @@ class IsolatedDetector:
         )
 
     def provenance(self) -> Mapping[str, str]:
-        """As :meth:`paraphrase_rl.plugin.protocols.Detector.provenance`."""
+        """Return the provenance, see :meth:`paraphrase_rl.plugin.protocols.Detector.provenance`."""
         with self.origin.blamed("in provenance()"):
             found: object = self.component.provenance()
         if not isinstance(found, Mapping):
@@ -272,7 +272,7 @@ class IsolatedRewriter:
         self.component, self.origin = component, origin
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """As :meth:`paraphrase_rl.plugin.protocols.Rewriter.rewrite`; the index of a Failure is that of its text.
+        """Rewrite texts, see :meth:`paraphrase_rl.plugin.protocols.Rewriter.rewrite`; a Failure has the index of its text.
 
         Raises:
             PluginError: see :func:`contained`; or it returns something else than that.
@@ -307,7 +307,7 @@ class IsolatedDataset:
         self.component, self.origin = component, origin
 
     def documents(self) -> Iterator[Document]:
-        """As :meth:`paraphrase_rl.plugin.protocols.DatasetSource.documents`."""
+        """Yield the documents, see :meth:`paraphrase_rl.plugin.protocols.DatasetSource.documents`."""
         with self.origin.blamed("in documents()"):
             documents = iter(self.component.documents())
         number = 0
@@ -322,7 +322,7 @@ class IsolatedDataset:
             yield document
 
     def description(self) -> str:
-        """As :meth:`paraphrase_rl.plugin.protocols.DatasetSource.description`."""
+        """Return the description, see :meth:`paraphrase_rl.plugin.protocols.DatasetSource.description`."""
         with self.origin.blamed("in description()"):
             found: object = self.component.description()
         if not isinstance(found, str):
@@ -343,7 +343,7 @@ class IsolatedBackend:
         self.component, self.origin = component, origin
 
     def train(self, session: Session) -> TrainingResult:
-        """As :meth:`paraphrase_rl.plugin.protocols.Backend.train`."""
+        """Train, see :meth:`paraphrase_rl.plugin.protocols.Backend.train`."""
         with self.origin.blamed("in train()"):
             result: object = self.component.train(session)
         if not isinstance(result, TrainingResult):
@@ -351,7 +351,7 @@ class IsolatedBackend:
         return result
 
     def policy(self, model: str, adapter: Path | str | None) -> Policy:
-        """As :meth:`paraphrase_rl.plugin.protocols.Backend.policy`."""
+        """Load a policy, see :meth:`paraphrase_rl.plugin.protocols.Backend.policy`."""
         with self.origin.blamed("in policy()"):
             found: Any = self.component.policy(model, adapter)
         if not callable(getattr(found, "sample", None)):
@@ -360,7 +360,7 @@ class IsolatedBackend:
         return policy
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
-        """As :meth:`paraphrase_rl.plugin.protocols.Backend.export`."""
+        """Export an adapter, see :meth:`paraphrase_rl.plugin.protocols.Backend.export`."""
         with self.origin.blamed("in export()"):
             self.component.export(run, checkpoint, out)
 
@@ -384,7 +384,7 @@ _METHODS: Mapping[Kind, str] = {
 
 
 def isolated(kind: Kind, component: object, origin: Origin, together: Sequence[str]) -> object:
-    """What a factory returned, isolated.
+    """Wrap what a factory returned.
 
     Args:
         kind: of the component.

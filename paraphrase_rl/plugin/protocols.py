@@ -1,4 +1,4 @@
-"""What a component does. Plug-ins need not inherit; `paraphrase_rl.testing` checks that they conform."""
+"""Protocols of components. Plug-ins need not inherit; `paraphrase_rl.testing` checks that they conform."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 
 class Components(Protocol):
-    """What a component may ask of the registry that builds it: :class:`paraphrase_rl.plugin.registry.Registry`."""
+    """Registry as a component sees it: :class:`paraphrase_rl.plugin.registry.Registry`."""
 
     def spec(self, kind: Kind, name: str) -> Any:
-        """What a component says about itself."""
+        """Return the spec of a component."""
         ...
 
     def options(self, kind: Kind, name: str, options: Mapping[str, object] = ...) -> Any:
@@ -53,7 +53,7 @@ class Detector(Protocol):
         ...
 
     def provenance(self) -> Mapping[str, str]:
-        """What the score depends on: model reference -> revision or content digest. Empty when nothing."""
+        """Revisions or digests of the models that the score depends on, by model reference; empty where there are none."""
         ...
 
 
@@ -92,12 +92,12 @@ class Rewriter(Protocol):
     """Rewrites texts."""
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[list[Rewrite] | Failure]:
-        """For each text ``n`` rewrites, or why there are none. The same seed gives the same rewrites."""
+        """Rewrite each text ``n`` times, or return a Failure for it. The same seed gives the same rewrites."""
         ...
 
 
 class DatasetSource(Protocol):
-    """Where documents come from."""
+    """Source of documents."""
 
     def documents(self) -> Iterable[Document]:
         """All documents, in a stable order. Those without a split are split by the core."""
@@ -125,7 +125,7 @@ class Policy(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """How a training ended.
+    """End of a training.
 
     Attributes:
         status: ``completed``, or ``interrupted`` with a checkpoint to resume from.
@@ -141,7 +141,7 @@ class Session(Protocol):
 
     @property
     def recipe(self) -> Recipe:
-        """What the run is."""
+        """Recipe of the run."""
         ...
 
     @property
@@ -156,7 +156,7 @@ class Session(Protocol):
 
     @property
     def order(self) -> list[list[int]]:
-        """For each step the indices of its prompts in ``train``."""
+        """Indices in ``train`` of the prompts of each step."""
         ...
 
     @property
@@ -166,7 +166,7 @@ class Session(Protocol):
 
     @property
     def stop_requested(self) -> Callable[[], bool]:
-        """Whether the person asked to stop after the current step."""
+        """True where the user asked to stop after the current step."""
         ...
 
     @property
@@ -181,7 +181,7 @@ class Session(Protocol):
 
     @property
     def unfinished(self) -> Path:
-        """Where a checkpoint is written until it is whole and entered."""
+        """Folder in which a checkpoint is written until it is complete and listed."""
         ...
 
     @property
@@ -191,7 +191,7 @@ class Session(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the final checkpoint is entered."""
+        """True where the final checkpoint is listed."""
         ...
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
@@ -221,7 +221,7 @@ class Session(Protocol):
         ...
 
     def evaluation_due(self, step: int) -> bool:
-        """Whether the held-out prompts are to be rewritten after this step."""
+        """Return whether the held-out prompts are to be rewritten after this step."""
         ...
 
     def evaluate(self, policy: Policy, step: int) -> None:

@@ -1,4 +1,4 @@
-"""What the core makes of rollouts for a backend: their rewards, and the advantages of their tokens."""
+"""Rated rollouts, as a backend gets them: their rewards, and the advantages of their tokens."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paraphrase_rl.types import Document, Failure, FloatArray, Rollout
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RewardOutcome:
-    """What N rewrites are worth.
+    """Rewards of N rewrites.
 
     Attributes:
         total: shape (N,), in [0, 1]; 0 for an invalid output, NaN where a failure leaves it without a total:
@@ -71,7 +71,7 @@ class RewardOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TokenAdvantages:
-    """What a backend multiplies the ratios with.
+    """Advantages of tokens, by which a backend multiplies the ratios.
 
     Attributes:
         values: one array of shape (T_i,) for each rollout, groups one after the other.

@@ -105,7 +105,7 @@ class Registry:
 
     @property
     def failures(self) -> list[PluginFailure]:
-        """What went wrong with plug-ins so far."""
+        """Failures of plug-ins so far."""
         return self.plugins.failures
 
     def entries(self, kind: Kind | None = None) -> list[Entry]:
@@ -138,7 +138,7 @@ class Registry:
         raise self._unknown(kind, name, entries)
 
     def name_of(self, entry: Entry) -> str:
-        """What a component is to be called: its bare name where that means it, else ``distribution/name``."""
+        """Return the name of a component: its bare name where that is unique, else ``distribution/name``."""
         same = [e for e in self.entries(entry.kind) if e.spec.name == entry.spec.name]
         return entry.spec.name if entry.plugin.bundled or len(same) == 1 else entry.full_name
 
@@ -173,7 +173,7 @@ class Registry:
     @overload
     def spec(self, kind: Literal["commands"], name: str) -> CommandSpec: ...
     def spec(self, kind: Kind, name: str) -> Any:
-        """What the component says about itself.
+        """Return the spec of a component.
 
         Raises:
             PluginError: unknown or ambiguous name.

@@ -47,12 +47,12 @@ class Options(BaseModel):
 
 
 class NoOptions(Options):
-    """For components that take none."""
+    """Options of components that take none."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What a factory is given beside its options.
+    """Context that a factory is given together with its options.
 
     Attributes:
         device: torch device for models, such as ``cpu`` or ``cuda``.
@@ -83,7 +83,7 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentSpec:
-    """What every plug-in component states about itself.
+    """Spec of a component: what all kinds of component state about themselves.
 
     Attributes:
         name: kebab-case, unique among components of its kind in its distribution.
@@ -168,7 +168,7 @@ class RewardSpec(ComponentSpec):
 
     @property
     def gate(self) -> bool:
-        """Whether a value of 0 makes the total 0, whatever the other terms say."""
+        """True where a value of 0 makes the total 0, whatever the other terms are."""
         return self.role == "validity"
 
 
