@@ -156,7 +156,7 @@ class Plan:
         return found
 
     def about(self, registry: Registry) -> About:
-        """What the results say of the plan, with its notes; begun now."""
+        """Describe the plan for the results, with its notes and the time of now."""
         groups = Counter(document.group for document in self.human if document.group is not None)
         return About(
             run=str(self.run) if self.run is not None else None,
@@ -191,7 +191,7 @@ def is_of_run(attack: Attack, registry: Components) -> bool:
 
 
 def rewriter_info(attack: Attack, registry: Components) -> RewriterInfo:
-    """What the tables say of a rewriter before it is run."""
+    """Describe a rewriter for the tables before it is run."""
     return RewriterInfo(
         label=label_of(attack), name=attack.name, options=attack.options, of_run=is_of_run(attack, registry)
     )

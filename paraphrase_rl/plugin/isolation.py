@@ -272,7 +272,7 @@ class IsolatedRewriter:
         self.component, self.origin = component, origin
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
-        """Rewrite texts, see :meth:`paraphrase_rl.plugin.protocols.Rewriter.rewrite`; a Failure has the index of its text.
+        """Rewrite texts, see :meth:`paraphrase_rl.plugin.protocols.Rewriter.rewrite`; failures have text indices.
 
         Raises:
             PluginError: see :func:`contained`; or it returns something else than that.

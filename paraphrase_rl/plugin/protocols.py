@@ -53,7 +53,7 @@ class Detector(Protocol):
         ...
 
     def provenance(self) -> Mapping[str, str]:
-        """Revisions or digests of the models that the score depends on, by model reference; empty where there are none."""
+        """Revisions or digests of the models that the score depends on, by model reference; empty without any."""
         ...
 
 

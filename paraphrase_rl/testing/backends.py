@@ -71,7 +71,7 @@ class BackendContract(Contract):
         return backend
 
     def recipe(self) -> Any:
-        """What is trained."""
+        """Recipe of the training."""
         from paraphrase_rl.recipe.schema import Recipe
 
         return Recipe.model_validate(
@@ -223,7 +223,7 @@ class BackendContract(Contract):
         assert together[0][0] != together[0][1], "the rollouts of one conversation differ"
 
     def test_log_probabilities_are_of_the_full_softmax(self) -> None:
-        """With a tiny ``top_p`` every token is the likeliest; renormalised, each would have probability 1."""
+        """Sample with a tiny ``top_p``: every token is the likeliest; renormalised, each would have probability 1."""
         groups = self.sample(self.policy(), TEXTS[:2], top_p=1e-6)
         assert all(group[0].completion_ids == group[1].completion_ids for group in groups)
         assert min(float(np.min(rollout.logprobs)) for rollout in _all(groups)) < -1e-4

@@ -43,12 +43,12 @@ class WeightedReward:
 
     @property
     def gate(self) -> bool:
-        """Whether a value of 0 makes the total 0."""
+        """True where a value of 0 makes the total 0."""
         return self.role == "validity"
 
     @property
     def term(self) -> RewardTerm:
-        """What the records of a run call it."""
+        """Name in the records of a run."""
         return RewardTerm(name=self.name, role=self.role, metric=self.metric)
 
     @property

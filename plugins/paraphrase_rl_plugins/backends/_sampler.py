@@ -252,7 +252,7 @@ class DecodingGraph:
 
     @staticmethod
     def fits(model: Any) -> bool:
-        """Whether every layer keeps all keys and values, and takes a mask as it is."""
+        """Return whether every layer stores all keys and values, and uses a mask as it is."""
         config = model.config.get_text_config()
         layers = StaticCache(config=config, max_cache_len=8).layers
         return config._attn_implementation == "sdpa" and all(
