@@ -131,7 +131,7 @@ def files_at(path: str | Path) -> list[str]:
         shown = str(path) if len(str(path)) <= 60 else str(path)[:59] + "…"
         raise UsageError(
             f"no file or folder at {shown!r}",
-            "check the path; a text itself is a str in Python, --text TEXT on the command line",
+            "check the path; for a text itself use --text TEXT (in Python: a str)",
         )
     if not is_folder:
         return [str(path)]
