@@ -11,6 +11,7 @@ from paraphrase_rl.errors import PluginError
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.plugin.installed import Plugin
 from paraphrase_rl.plugin.registry import Entry, Registry, default_registry
+from paraphrase_rl.tables import record
 from paraphrase_rl.types import Kind
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -84,17 +85,7 @@ def show(name: str, format_: str) -> None:
 @format_option
 def failures(format_: str) -> None:
     """Show plug-ins that failed, with tracebacks."""
-    rows = [
-        {
-            "plugin": failure.plugin,
-            "distribution": failure.distribution,
-            "version": failure.version,
-            "stage": failure.stage,
-            "exception": failure.exception,
-            "traceback": failure.traceback,
-        }
-        for failure in default_registry().failures
-    ]
+    rows = [record(failure) for failure in default_registry().failures]
     emit_records(rows, format_=format_, schema="prl.plugins.failures")
     if not rows:
         say("no plug-in failed")
