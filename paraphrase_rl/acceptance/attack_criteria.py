@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most, quoted
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.statistics.records import Estimate, FairnessGap, at_rate
 
 SHOWN = ("facts", "fluency", "validity")
@@ -126,7 +126,7 @@ def _gap(case: Case, results: Results) -> FairnessGap | None:
     found = [
         row
         for row in at_rate(results.fairness, case.target_fpr)
-        if (row.rewriter, row.detector) == (CLEAN, COMBINED)
+        if (row.rewriter, row.detector) == (ORIGINAL, COMBINED)
         and (row.group, row.reference) == (accepted.fairness_group, accepted.reference_group)
     ]
     return min(found, key=lambda row: (row.gap.value is None, row.words is None), default=None)

@@ -47,7 +47,7 @@ def harden(
         registry: where components come from.
 
     Returns:
-        Shares flagged before and after, in [0, 1]: of AI test texts untouched and rewritten, of human ones by group.
+        Shares flagged before and after, in [0, 1]: of AI test texts as they are and rewritten, of human ones by group.
 
     Raises:
         UsageError: the detector is not trainable, no rewriter to train on, or one on both sides.
@@ -57,7 +57,7 @@ def harden(
     Example:
         >>> found = prl.harden("tfidf", on="homoglyph", against="whitespace", recipe="quickstart", texts=8)
         >>> [row.met for row in found.defence]
-        ['untouched', 'seen', 'unseen']
+        ['original', 'seen', 'unseen']
     """
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.detection.trainable import trainer_of

@@ -1,4 +1,4 @@
-"""The detectors of an evaluation: built, calibrated on clean held-out human texts, some of them an ensemble."""
+"""The detectors of an evaluation: built, calibrated on held-out human texts, some of them an ensemble."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from paraphrase_rl.evaluation.detection_rates import detection_rates
 from paraphrase_rl.evaluation.false_positives import HumanTexts, false_positive_tables
 from paraphrase_rl.evaluation.panel import assemble
 from paraphrase_rl.evaluation.plan import Plan, held_out_of, rewriter_info
-from paraphrase_rl.evaluation.results import CLEAN, Results, RewriterInfo
+from paraphrase_rl.evaluation.results import ORIGINAL, Results, RewriterInfo
 from paraphrase_rl.evaluation.rewrite_quality import Measured, Measurer, quality_table
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.rows import write_rows
@@ -57,7 +57,7 @@ def evaluate(plan: Plan, registry: Registry, report: Report) -> Results:
         calibration = score_originals(plan.calibration, panel, "calibration humans")
 
         rewriting = Rewriting(context, (plan.run_digest, panel.ensemble_identity), plan.seed, cache, report)
-        rewriters = [RewriterInfo(label=CLEAN, name=CLEAN)]
+        rewriters = [RewriterInfo(label=ORIGINAL, name=ORIGINAL)]
         attacked: list[Scored] = []
         attacked_humans: list[Scored] = []
         measured: dict[str, list[Measured]] = {}

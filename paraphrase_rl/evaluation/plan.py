@@ -18,7 +18,7 @@ from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
-from paraphrase_rl.evaluation.results import CLEAN, About, RewriterInfo
+from paraphrase_rl.evaluation.results import ORIGINAL, About, RewriterInfo
 from paraphrase_rl.files import sha256_file, sha256_texts
 from paraphrase_rl.plugin.protocols import Components
 from paraphrase_rl.plugin.registry import Entry, Registry
@@ -130,9 +130,9 @@ class Plan:
                     "evaluate on data with human texts in calibration and texts of both labels in test"
                     + ("; for false positives alone: --set 'rewriters=[]'" if label == "AI" else ""),
                 )
-        if taken := [a.label for a in attacks if a.label == CLEAN]:
+        if taken := [a.label for a in attacks if a.label == ORIGINAL]:
             raise EvaluationError(
-                f"a rewriter is labelled {taken[0]!r}, which stands for texts untouched",
+                f"a rewriter is labelled {taken[0]!r}, which stands for the original texts",
                 "give it another label",
             )
 

@@ -3,7 +3,7 @@
 The folder of an evaluation holds:
 
 ``results.json``      this page's :class:`Results`: every table
-``calibration.json``  thresholds, fixed on clean held-out human texts before any rewrite is scored
+``calibration.json``  thresholds, fixed on held-out human texts, the originals, before any rewrite is scored
 ``documents.jsonl``   the texts: of the test split, those evaluated: id, text, label, group, domain, pair
 ``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished; or failure (kind, message)
 ``scores.jsonl``      one row a score: rewriter, detector, id, sample, score; or failure
@@ -36,7 +36,7 @@ from paraphrase_rl.tables import cell as table_cell
 
 LONGEST_NAME = 19
 """Characters that a table shows of a name."""
-CLEAN = "none"
+ORIGINAL = "none"
 """The rewriter that leaves texts alone: every figure before an attack is its own."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from paraphrase_rl.evaluation.panel import Panel
-from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.evaluation.results import ORIGINAL
 from paraphrase_rl.statistics.bootstrap import Indices
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites, Scores
@@ -60,7 +60,7 @@ def score_originals(
     """Score documents as they are, or cut to so many words."""
     if words is not None:
         documents = [replace(d, text=excerpt(d.text, words)) for d in documents]
-    return score_rewrites(CLEAN, documents, [[Rewrite(text=d.text)] for d in documents], 1, panel, what)
+    return score_rewrites(ORIGINAL, documents, [[Rewrite(text=d.text)] for d in documents], 1, panel, what)
 
 
 def score_rewrites(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from paraphrase_rl.evaluation.results import CLEAN, LONGEST_NAME, Results
+from paraphrase_rl.evaluation.results import LONGEST_NAME, ORIGINAL, Results
 from paraphrase_rl.statistics.fairness import EVERYBODY
 from paraphrase_rl.statistics.records import at_rate
 from paraphrase_rl.tables import cell
@@ -29,7 +29,7 @@ def quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
 def transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
     """Means over detectors by family, at the rate that verdicts are given at."""
     for row in at_rate(results.transfer, results.about.target_fpr):
-        if row.rewriter != CLEAN:
+        if row.rewriter != ORIGINAL:
             yield {
                 "rewriter": cell(row.rewriter, LONGEST_NAME),
                 "family": cell(row.family, LONGEST_NAME),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.evaluation.plan import label_of, lacks_run, rewriters_in
-from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.evaluation.results import ORIGINAL
 from paraphrase_rl.hardening.records import Met
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
@@ -48,7 +48,7 @@ class Attacks:
                 "leave it out of --on or of --against",
             )
         labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
-        if twice := sorted({label for label in labels if labels.count(label) > 1 or label == CLEAN}):
+        if twice := sorted({label for label in labels if labels.count(label) > 1 or label == ORIGINAL}):
             raise UsageError(f"rewriters: {', '.join(twice)} named twice", "give each a label of its own")
 
     def __iter__(self) -> Iterator[tuple[Attack, Met]]:

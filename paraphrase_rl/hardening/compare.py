@@ -1,6 +1,6 @@
-"""One detector before and after hardening: what it catches, and whom it accuses.
+"""One detector before and after hardening: the share of AI texts it flags, and its false positives.
 
-Both are judged on the same texts and in the same resamples, so that their difference is a paired one.
+Both are tested on the same texts and in the same resamples, so that their difference is a paired one.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import numpy as np
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.evaluation.plan import Plan
-from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.evaluation.results import ORIGINAL
 from paraphrase_rl.evaluation.score_table import ScoreTable
-from paraphrase_rl.hardening.records import Accused, Defence, Detection, Met
+from paraphrase_rl.hardening.records import Defence, Detection, Met, OnHumans
 from paraphrase_rl.statistics.bootstrap import (
     Design,
     estimate_share,
@@ -110,7 +110,7 @@ class Tables:
             failure=Counter(why).most_common(1)[0][0] if why else None,
         )
 
-    def accused(self, humans: Mapping[str, Sequence[Text]]) -> tuple[Accused, Accused]:
+    def on_humans(self, humans: Mapping[str, Sequence[Text]]) -> tuple[OnHumans, OnHumans]:
         """False positives of the two, before and after.
 
         Args:
@@ -118,10 +118,10 @@ class Tables:
                 they are, which are compared at equal length too.
         """
         words = equal_length_words(self._plan.human)
-        compared: list[tuple[str, int | None]] = [(CLEAN, None)]
+        compared: list[tuple[str, int | None]] = [(ORIGINAL, None)]
         if words is not None:
-            compared.append((CLEAN, words))
-        compared += [(rewriter, None) for rewriter in humans if rewriter != CLEAN]
+            compared.append((ORIGINAL, words))
+        compared += [(rewriter, None) for rewriter in humans if rewriter != ORIGINAL]
         found = []
         for side, calibration in zip(self._sides, self._calibration, strict=True):
             by_length: dict[int | None, FloatArray] = {None: calibration}
@@ -133,7 +133,7 @@ class Tables:
                 for rewriter, length in compared
             ]
             found.append(
-                Accused(
+                OnHumans(
                     false_positives=tuple(row for rates, _ in tables for row in rates),
                     fairness=tuple(row for _, gaps in tables for row in gaps),
                 )

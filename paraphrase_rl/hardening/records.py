@@ -26,7 +26,7 @@ from paraphrase_rl.statistics.records import (
 )
 from paraphrase_rl.tables import Tabular, Titled
 
-Met = Literal["untouched", "seen", "unseen"]
+Met = Literal["original", "seen", "unseen"]
 """How a detector met the rewrites it is tested on: none were made; it was trained on such; it was not."""
 
 
@@ -53,8 +53,8 @@ class Defence(Record):
     failure: str | None = Field(None, description="the commonest reason")
 
 
-class Accused(Record):
-    """False positive rate of both detectors on one group of human test texts."""
+class OnHumans(Record):
+    """False positives of a detector on the human test texts, and the gaps between groups."""
 
     false_positives: tuple[FalsePositives, ...]
     fairness: tuple[FairnessGap, ...]
@@ -92,8 +92,8 @@ class Hardening(Tabular, SavedRecord):
     provenance_before: dict[str, str]
     provenance_after: dict[str, str]
     defence: tuple[Defence, ...]
-    accused_before: Accused
-    accused_after: Accused
+    humans_before: OnHumans
+    humans_after: OnHumans
     seconds: float
     versions: dict[str, str]
 
@@ -131,7 +131,7 @@ class Hardening(Tabular, SavedRecord):
             ]
         met = {row.rewriter: row.met for row in self.defence}
         before, after = (
-            _accused(table, self.target_fpr) for table in (self.accused_before, self.accused_after)
+            _on_humans(table, self.target_fpr) for table in (self.humans_before, self.humans_after)
         )
         rows += [
             _row(texts, met[rewriter], then, now)
@@ -145,7 +145,7 @@ class Hardening(Tabular, SavedRecord):
         return Titled(tuple(self.flat_rows()), notes=tuple(self.notes), heading=heading)
 
 
-def _accused(table: Accused, target_fpr: float) -> list[tuple[str, str, Estimate]]:
+def _on_humans(table: OnHumans, target_fpr: float) -> list[tuple[str, str, Estimate]]:
     """False positive rates and gaps, each behind its rewriter and what the table calls it."""
     return [
         (r.rewriter, f"human, {r.rewriter}, {r.group}{_cut(r.words)}", r.rate)

@@ -2,7 +2,7 @@
 
 Two detectors are compared, both trained on the same texts of the train split: one without rewrites (before), one with
 them (after). Each has thresholds of its own, set on the same calibration humans, which are never rewritten. Both are
-judged on test texts: untouched, rewritten in ways seen in training, and in ways not seen.
+tested on test texts: the originals, rewritten in ways seen in training, and in ways not seen.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from paraphrase_rl.detection.trainable import trainer_of
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed
 from paraphrase_rl.evaluation.plan import Plan, label_of, rewriter_info, versions
-from paraphrase_rl.evaluation.results import CLEAN, RewriterInfo
+from paraphrase_rl.evaluation.results import ORIGINAL, RewriterInfo
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.files import LOCK, left_behind
 from paraphrase_rl.hardening.attacks import Attacks
 from paraphrase_rl.hardening.compare import Side, Tables, Text
-from paraphrase_rl.hardening.records import Accused, Defence, Hardening, TrainedOn
+from paraphrase_rl.hardening.records import Defence, Hardening, OnHumans, TrainedOn
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
@@ -42,7 +42,8 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
     """Train, recalibrate and compare. One that was interrupted goes on in its folder with the rewrites it has.
 
     AI texts of the train split are rewritten for training, those of the test split for the comparison, and human test
-    texts to see whom the traces of a rewriter alone accuse. Rewriters that consult detectors consult the one before.
+    texts to see whether the traces of a rewriter alone are flagged. Rewriters that consult detectors consult the one
+    before.
 
     Args:
         plan: the data, the detector's options, the folder. ``plan.texts`` limits the texts of each kind that are
@@ -63,21 +64,24 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
     plan.check(registry)
     _check_folder(plan.out)
     with claimed(plan.out) as cache:
-        clean, left_out = training_texts(plan.corpus.documents)
-        if {d.label for d in clean} != {"human", "ai"}:
+        originals, left_out = training_texts(plan.corpus.documents)
+        if {d.label for d in originals} != {"human", "ai"}:
             raise EvaluationError(
                 f"{plan.corpus.source} lacks texts of both labels in its train split",
                 "harden on data with both",
             )
-        before = _trained(plan, registry, detector, BEFORE, clean, cache, report)
+        before = _trained(plan, registry, detector, BEFORE, originals, cache, report)
         rewriter = _Rewriter(plan, registry, before.ensemble, cache, report)
-        sources = [d for d in clean if d.label == "ai"][: plan.texts]
+        sources = [d for d in originals if d.label == "ai"][: plan.texts]
         taught, trained_on = with_rewrites(
-            clean, sources, {label_of(a): rewriter.for_training(a, sources) for a in attacks.seen}, left_out
+            originals,
+            sources,
+            {label_of(a): rewriter.for_training(a, sources) for a in attacks.seen},
+            left_out,
         )
         after = _trained(plan, registry, detector, AFTER, taught, cache, report)
         after.ensemble.to_file(plan.out / "calibration.json")
-        defence, (accused_before, accused_after) = _compared(plan, attacks, rewriter, before, after)
+        defence, (humans_before, humans_after) = _compared(plan, attacks, rewriter, before, after)
         found = Hardening(
             detector=detector,
             options=_options(plan, detector),
@@ -93,8 +97,8 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             provenance_before=dict(before.member.calibration.provenance),
             provenance_after=dict(after.member.calibration.provenance),
             defence=tuple(defence),
-            accused_before=accused_before,
-            accused_after=accused_after,
+            humans_before=humans_before,
+            humans_after=humans_after,
             seconds=time.monotonic() - started,
             versions=dict(versions()),
         )
@@ -120,7 +124,7 @@ def training_texts(documents: Sequence[Document]) -> tuple[list[Document], int]:
 
 
 def with_rewrites(
-    clean: Sequence[Document],
+    originals: Sequence[Document],
     sources: Sequence[Document],
     rewrites: Mapping[str, Sequence[Text]],
     left_out: int,
@@ -131,10 +135,10 @@ def with_rewrites(
     fitted anew, shift with it; for tfidf, human texts repeated to even the numbers made no better detector.
 
     Args:
-        clean: labelled texts.
+        originals: labelled texts.
         sources: the AI texts among them that were rewritten.
         rewrites: of each source, in order, by label of the rewriter.
-        left_out: texts of the train split that are not in ``clean``.
+        left_out: texts of the train split that are not in ``originals``.
     """
     added = [
         replace(source, id=f"{source.id} {label}", text=text)
@@ -143,9 +147,9 @@ def with_rewrites(
         if isinstance(text, str)
     ]
     made = {label: sum(isinstance(t, str) for t in texts) for label, texts in rewrites.items()}
-    return [*clean, *added], TrainedOn(
-        human=sum(d.label == "human" for d in clean),
-        ai=sum(d.label == "ai" for d in clean),
+    return [*originals, *added], TrainedOn(
+        human=sum(d.label == "human" for d in originals),
+        ai=sum(d.label == "ai" for d in originals),
         rewrites=made,
         failed={label: len(sources) - n for label, n in made.items()},
         left_out=left_out,
@@ -209,16 +213,16 @@ class _Rewriter:
 
 def _compared(
     plan: Plan, attacks: Attacks, rewriter: _Rewriter, before: Side, after: Side
-) -> tuple[list[Defence], tuple[Accused, Accused]]:
-    """What the two detectors catch, untouched and by rewriter, and whom they accuse."""
+) -> tuple[list[Defence], tuple[OnHumans, OnHumans]]:
+    """The shares that the two detectors flag, of AI and human texts, the originals and by rewriter."""
     tables = Tables(plan, before, after)
-    defence = [tables.defence(CLEAN, "untouched", [d.text for d in plan.ai])]
-    humans: dict[str, list[Text]] = {CLEAN: [d.text for d in plan.human]}
+    defence = [tables.defence(ORIGINAL, "original", [d.text for d in plan.ai])]
+    humans: dict[str, list[Text]] = {ORIGINAL: [d.text for d in plan.human]}
     for attack, met in attacks:
         label = label_of(attack)
         defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
         humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")
-    return defence, tables.accused(humans)
+    return defence, tables.on_humans(humans)
 
 
 def _trained(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.reporting.charts import Chart, Whisker, whiskers
 from paraphrase_rl.reporting.formatting import share
 from paraphrase_rl.reporting.heat_map import detectors_in_order, family_name
@@ -18,7 +18,7 @@ def rates_by_group(results: Results) -> list[Chart]:
     Where no groups are named, one chart with a row for each detector. All charts share one axis.
     """
     target = results.about.target_fpr
-    rates = [r for r in at_target(results) if r.rewriter == CLEAN and r.words is None]
+    rates = [r for r in at_target(results) if r.rewriter == ORIGINAL and r.words is None]
     rates.sort(key=lambda r: r.group != EVERYBODY)
     mine = {d.name: [r for r in rates if r.detector == d.name] for d in detectors_in_order(results)}
     if all(r.group == EVERYBODY for r in rates):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Point, Results, RewriterInfo
+from paraphrase_rl.evaluation.results import ORIGINAL, DetectorInfo, Point, Results, RewriterInfo
 
 HEAT_LEVELS = 6
 
@@ -61,7 +61,7 @@ class HeatMap:
     @property
     def without_power(self) -> list[str]:
         """Detectors not known to flag the original AI texts more often than the target false positive rate."""
-        clean = next((cells for rewriter, cells in self.rows if rewriter.label == CLEAN), ())
+        clean = next((cells for rewriter, cells in self.rows if rewriter.label == ORIGINAL), ())
         return [
             detector.name
             for detector, cell in zip(self.detectors, clean, strict=bool(clean))

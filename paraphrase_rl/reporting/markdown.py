@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.reporting import fairness_charts, formatting, heat_map, quality_table
 from paraphrase_rl.reporting.inputs import ReportInputs
 from paraphrase_rl.reporting.word_changes import printable
@@ -71,8 +71,8 @@ def _cells(results: Results) -> list[str]:
     target = formatting.share(results.about.target_fpr)
     about = results.about
     title = (
-        f"AI texts flagged after rewriting, at a target false positive rate of {target} ({CLEAN}: the original texts; "
-        f"{about.ai_texts} texts of {_text(about.source)})"
+        f"AI texts flagged after rewriting, at a target false positive rate of {target} "
+        f"({ORIGINAL}: the original texts; {about.ai_texts} texts of {_text(about.source)})"
     )
     heads = ["rewriter", *(d.name if d.trained_against else f"{d.name} (held out)" for d in detectors)]
     lines = _titled(title, heads, rows, len(heat.rows) - len(rows), len(heat.detectors) - len(detectors))
@@ -103,7 +103,7 @@ def _fairness(results: Results) -> list[str]:
     rates = [
         (r.group, str(r.rate.n), formatting.share(r.rate.value), formatting.share_interval_text(r.rate))
         for r in fairness_charts.at_target(results)
-        if (r.detector, r.rewriter, r.words) == (COMBINED, CLEAN, None)
+        if (r.detector, r.rewriter, r.words) == (COMBINED, ORIGINAL, None)
     ]
     rates.sort(key=lambda row: row[0] != EVERYBODY)
     rows = rates[:MOST_GROUPS]
@@ -118,7 +118,7 @@ def _fairness(results: Results) -> list[str]:
         f"{_text(g.group)} − {_text(g.reference)}{'' if g.words is None else f' at {g.words} words'}: "
         f"{formatting.points(g.gap)}"
         for g in results.fairness
-        if (g.detector, g.rewriter) == (COMBINED, CLEAN)
+        if (g.detector, g.rewriter) == (COMBINED, ORIGINAL)
         and math.isclose(g.target_fpr, results.about.target_fpr)
     ]
     return [*lines, "", f"Gap in points: {'; '.join(gaps[:4])}"] if gaps else lines

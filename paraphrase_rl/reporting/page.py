@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from paraphrase_rl import __version__
 from paraphrase_rl.acceptance.criteria import quoted
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.recipe.loading import DEFAULT
 from paraphrase_rl.reporting import (
     fairness_charts,
@@ -62,7 +62,7 @@ def render_page(inputs: ReportInputs) -> str:
         script=Markup(script),
         policy=policy,
         version=__version__,
-        CLEAN=CLEAN,
+        ORIGINAL=ORIGINAL,
         DEFAULT=DEFAULT,
         CRITERIA=CRITERIA,
         TERMS=TERMS,
@@ -123,7 +123,7 @@ def _evaluated(inputs: ReportInputs) -> dict[str, Any]:
 
 def _no_trade_off(results: Results) -> str:
     """The reason why there is no chart."""
-    if all(r.label == CLEAN for r in results.rewriters):
+    if all(r.label == ORIGINAL for r in results.rewriters):
         return "no rewriter was evaluated"
     ensemble = next((d for d in results.detectors if d.name == COMBINED), None)
     if ensemble is None:
@@ -201,7 +201,7 @@ def headline_rewriter(results: Results, checkpoint: int | None) -> str | None:
     evading = {
         r.label: point.attack_success_rate.value
         for r in results.rewriters
-        if r.label != CLEAN
+        if r.label != ORIGINAL
         and (point := results.point(r.label, COMBINED, results.about.target_fpr))
         and point.attack_success_rate.value is not None
     }
@@ -247,7 +247,7 @@ def _measured(results: Results, checkpoint: int | None) -> list[KeyFigure]:
                 )
             )
     for rate in fairness_charts.at_target(results):
-        if (rate.rewriter, rate.detector, rate.group, rate.words) == (CLEAN, COMBINED, EVERYBODY, None):
+        if (rate.rewriter, rate.detector, rate.group, rate.words) == (ORIGINAL, COMBINED, EVERYBODY, None):
             detail = _joined(
                 _interval(formatting.share_interval_text(rate.rate)),
                 f"of {rate.rate.n} human texts; target {formatting.share(target)}",

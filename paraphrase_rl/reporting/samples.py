@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.reporting.heat_map import detectors_in_order
 from paraphrase_rl.reporting.inputs import ReportInputs, Row
 from paraphrase_rl.reporting.score_distributions import thresholds
@@ -105,7 +105,7 @@ def _evaluated(inputs: ReportInputs, results: Results) -> SampleBrowser | None:
     scores: dict[tuple[str, str, str], float | None] = {}
     for row in inputs.scores:
         scores.setdefault((row["id"], row["rewriter"], row["detector"]), row.get("score"))
-    labels = [r.label for r in results.rewriters if r.label != CLEAN]
+    labels = [r.label for r in results.rewriters if r.label != ORIGINAL]
     rewritten = {key for key, _ in first}
     documents = [row for row in inputs.documents if row["id"] in rewritten and row.get("label") != "human"]
     detectors = [d.name for d in detectors_in_order(results)]
@@ -159,7 +159,7 @@ def _rewriting(
         return SampleRewrite(rewriter=label, text=Markup(""), changed=0.0, failure=_reason(row))
     score_changes = []
     for detector in detectors:
-        before = scores.get((document["id"], CLEAN, detector))
+        before = scores.get((document["id"], ORIGINAL, detector))
         after = scores.get((document["id"], label, detector))
         if before is None and after is None:
             continue

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.reporting.charts import Chart, Strip, strips
 from paraphrase_rl.reporting.formatting import number
 from paraphrase_rl.reporting.heat_map import detectors_in_order, family_name
@@ -32,13 +32,13 @@ def distributions(results: Results, documents: Sequence[Row], scores: Sequence[R
     at = thresholds(results)
     for i, detector in enumerate(detectors_in_order(results)):
         rows = [
-            Strip(label="human texts", kind="human", scores=found[detector.name, CLEAN, True]),
-            Strip(label="AI texts, before", kind="before", scores=found[detector.name, CLEAN, False]),
+            Strip(label="human texts", kind="human", scores=found[detector.name, ORIGINAL, True]),
+            Strip(label="AI texts, before", kind="before", scores=found[detector.name, ORIGINAL, False]),
         ]
         rows += [
             Strip(label=r.label, kind="after", scores=found[detector.name, r.label, False])
             for r in results.rewriters
-            if r.label != CLEAN and found[detector.name, r.label, False]
+            if r.label != ORIGINAL and found[detector.name, r.label, False]
         ]
         if not any(row.scores for row in rows):
             continue

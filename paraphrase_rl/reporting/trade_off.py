@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.evaluation.results import CLEAN, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.reporting.charts import Chart, Spot, scatter
 from paraphrase_rl.reporting.formatting import number, share
 from paraphrase_rl.statistics.records import Estimate
@@ -30,7 +30,7 @@ def trade_off(results: Results) -> TradeOff | None:
     for rewriter in results.rewriters:
         point = results.point(rewriter.label, COMBINED, results.about.target_fpr)
         meaning = results.meaning(rewriter.label)
-        if rewriter.label != CLEAN and point and meaning:
+        if rewriter.label != ORIGINAL and point and meaning:
             rows.append((rewriter, point.attack_success_rate, meaning.estimate))
     spots = [
         Spot(label=r.label, x=success, y=meaning, own=r.of_run)

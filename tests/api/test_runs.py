@@ -419,7 +419,7 @@ def test_harden_returns_what_it_wrote(recipe: Path, registry: Registry) -> None:
     )
     assert prl.Hardening.read(Path("hard")) == found
     assert [(row.rewriter, row.met) for row in found.defence] == [
-        ("none", "untouched"), ("homoglyph", "seen"), ("whitespace", "unseen"),
+        ("none", "original"), ("homoglyph", "seen"), ("whitespace", "unseen"),
     ]  # fmt: skip
     assert list(found.to_pandas()["texts"])[:3] == ["AI, none", "AI, homoglyph", "AI, whitespace"]
     assert "Hardening of tfidf" in repr(found)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.evaluation.results import CLEAN
+from paraphrase_rl.evaluation.results import ORIGINAL
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
@@ -67,7 +67,7 @@ def main() -> None:
                 scores,
                 scores[is_native],
                 detector=name,
-                rewriter=CLEAN,
+                rewriter=ORIGINAL,
                 target_fprs=[TARGET],
                 words=words,
                 reference="native",

@@ -107,7 +107,7 @@ def test_before_and_after_and_a_detector_that_scores(harden, tmp_path):
     assert payload["trained_on"]["rewrites"] == {"homoglyph": 15}
     rows = {row["texts"]: row for row in payload["rows"]}
     assert [(name, row["met"]) for name, row in rows.items()][:3] == [
-        ("AI, none", "untouched"),
+        ("AI, none", "original"),
         ("AI, homoglyph", "seen"),
         ("AI, upper-lower", "unseen"),
     ]
@@ -145,7 +145,7 @@ def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
     )
     kept = json.loads((tmp_path / "here" / "results.json").read_text())
     assert [(row["rewriter"], row["met"]) for row in kept["defence"]] == [
-        ("none", "untouched"),
+        ("none", "original"),
         ("homoglyph", "seen"),
         ("capitals", "unseen"),
     ]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.evaluation.results import (
-    CLEAN,
+    ORIGINAL,
     About,
     Cell,
     DetectorInfo,
@@ -178,7 +178,7 @@ def results(
             ),
             "false_positives": tuple(
                 FalsePositives(
-                    rewriter=CLEAN,
+                    rewriter=ORIGINAL,
                     detector="ensemble",
                     group=group,
                     target_fpr=0.05,
@@ -203,7 +203,7 @@ def gap(words: int | None, estimate: Estimate, **changes: Any) -> FairnessGap:
     """Non-native minus native, clean texts, the ensemble, at 0.05."""
     return FairnessGap(
         **{
-            "rewriter": CLEAN,
+            "rewriter": ORIGINAL,
             "detector": "ensemble",
             "group": "non-native",
             "reference": "native",

@@ -196,7 +196,7 @@ def detected(found, rewriter):
 def test_seen_rewrites_are_caught_and_unseen_ones_are_not(tmp_path):
     found = run(tmp_path / "out")
     # `moreover` says AI; in capitals only to the detector that met it so, backwards to neither
-    assert detected(found, "none") == ("untouched", 1.0, 1.0, 0.0)
+    assert detected(found, "none") == ("original", 1.0, 1.0, 0.0)
     assert detected(found, "shout") == ("seen", 0.0, 1.0, 1.0)
     assert detected(found, "reverse") == ("unseen", 0.0, 0.0, 0.0)
     shout = next(row for row in found.defence if row.rewriter == "shout")
@@ -206,41 +206,41 @@ def test_seen_rewrites_are_caught_and_unseen_ones_are_not(tmp_path):
     assert found == Hardening.read(tmp_path / "out")
 
 
-def test_people_who_write_that_way_are_accused_after(tmp_path):
+def test_people_who_write_that_way_are_humans_after(tmp_path):
     found = run(tmp_path / "out")
 
-    def rates(accused, rewriter):
+    def rates(humans, rewriter):
         return {
             r.group: r.rate.value
-            for r in accused.false_positives
+            for r in humans.false_positives
             if r.rewriter == rewriter and r.target_fpr == found.target_fpr
         }
 
     nobody, everybody = (dict.fromkeys(("all", "native", "non-native"), share) for share in (0.0, 1.0))
-    assert rates(found.accused_before, "none") == rates(found.accused_after, "none") == nobody
-    assert rates(found.accused_before, "shout") == nobody
-    assert rates(found.accused_after, "shout") == everybody
-    assert rates(found.accused_after, "reverse") == nobody
-    gaps = {(g.rewriter, g.group, g.reference, g.gap.value) for g in found.accused_after.fairness}
+    assert rates(found.humans_before, "none") == rates(found.humans_after, "none") == nobody
+    assert rates(found.humans_before, "shout") == nobody
+    assert rates(found.humans_after, "shout") == everybody
+    assert rates(found.humans_after, "reverse") == nobody
+    gaps = {(g.rewriter, g.group, g.reference, g.gap.value) for g in found.humans_after.fairness}
     assert ("shout", "non-native", "native", 0.0) in gaps
 
 
 def test_groups_are_compared_at_equal_length_too(tmp_path):
     long = [replace(d, text=d.text + " and so on" * 30) if d.group == "native" else d for d in documents()]
     found = run(tmp_path / "out", texts=long)
-    lengths = {(r.rewriter, r.words) for r in found.accused_after.false_positives}
+    lengths = {(r.rewriter, r.words) for r in found.humans_after.false_positives}
     assert lengths == {("none", None), ("none", 3), ("shout", None), ("reverse", None)}
 
 
 def test_what_the_detectors_are_trained_on(tmp_path):
     found = run(tmp_path / "out", on="shout reverse", against="")
-    clean = [d for d in documents() if d.split == "train"]
+    originals = [d for d in documents() if d.split == "train"]
     assert [(row["label"], row["text"]) for row in taught(tmp_path / "out", "before")] == [
-        (d.label, d.text) for d in clean
+        (d.label, d.text) for d in originals
     ]
-    expected = {(d.label, d.text) for d in clean}
-    expected |= {("ai", d.text.upper()) for d in clean if d.label == "ai"}
-    expected |= {("ai", " ".join(w[::-1] for w in d.text.split())) for d in clean if d.label == "ai"}
+    expected = {(d.label, d.text) for d in originals}
+    expected |= {("ai", d.text.upper()) for d in originals if d.label == "ai"}
+    expected |= {("ai", " ".join(w[::-1] for w in d.text.split())) for d in originals if d.label == "ai"}
     after = taught(tmp_path / "out")
     assert {(row["label"], row["text"]) for row in after} == expected
     assert len(after) == len({row["id"] for row in after}) == 32

@@ -159,8 +159,8 @@ def test_every_figure_of_a_cell_is_that_of_a_loop_over_resamples(seed, samples):
     after[3] = np.nan
     ai, human = documents(n, "a", [f"p{i}" for i in range(6)]), documents(h, "h", [f"p{i}" for i in range(4)])
     design = Design.of(ai, human, documents(m, "c"), resamples=40, seed=seed)
-    clean = Originals.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design)
-    figures = cell_figures(clean, after, rows, design)
+    original = Originals.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design)
+    figures = cell_figures(original, after, rows, design)
     point = figures.points[rate]
     expected = brute_force(before, after, rows, humans, calibration, rate, design)
     found = [
@@ -210,10 +210,10 @@ def test_intervals_cover_the_true_rate_and_with_the_threshold_held_still_they_do
     covered = {"resampled": 0, "fixed": 0}
     for _ in range(trials):
         scores, humans = draw.normal(1.645, 1, n), draw.normal(0, 1, m)
-        clean = Originals.of(calibrated(humans, rate), scores, humans[:2], humans, (rate,), design)
-        figure = cell_figures(clean, scores, np.arange(n), design).points[rate].tpr_after
+        original = Originals.of(calibrated(humans, rate), scores, humans[:2], humans, (rate,), design)
+        figure = cell_figures(original, scores, np.arange(n), design).points[rate].tpr_after
         found = figure.estimate
-        fixed = flagged(scores, np.array([clean.calibration.target.threshold]))
+        fixed = flagged(scores, np.array([original.calibration.target.threshold]))
         still = interval(figure.value, weighted_mean(fixed[0], design.ai), n)
         covered["resampled"] += found.low <= 0.5 <= found.high
         covered["fixed"] += still.low <= 0.5 <= still.high
@@ -247,10 +247,10 @@ def test_transfer_is_the_mean_of_the_cells_in_every_resample():
     cells = {}
     for name in ("one", "two"):
         before, calibration = draw.normal(1, 1, n), draw.normal(0, 1, m)
-        clean = Originals.of(
+        original = Originals.of(
             calibrated(calibration, rate), before, draw.normal(0, 1, 5), calibration, (rate,), design
         )
-        cells[name] = cell_figures(clean, before - 1, np.arange(n), design)
+        cells[name] = cell_figures(original, before - 1, np.arange(n), design)
     (row,) = transfer("r", "family", False, cells)
     points = [cells[name].points[rate] for name in cells]
     assert row.detectors == ("one", "two")

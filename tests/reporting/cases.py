@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.evaluation.results import (
-    CLEAN,
+    ORIGINAL,
     About,
     Cell,
     DetectorInfo,
@@ -116,7 +116,7 @@ DETECTORS = (
     DetectorInfo(name="log-rank", family="zero-shot", trained_against=False),
     DetectorInfo(name="broken", family="supervised", trained_against=False, failure="it was never fitted"),
 )
-REWRITERS = {CLEAN: 0.8, "prompted": 0.6, "policy": 0.2, "homoglyph": 0.1, "sanitise": 0.79}
+REWRITERS = {ORIGINAL: 0.8, "prompted": 0.6, "policy": 0.2, "homoglyph": 0.1, "sanitise": 0.79}
 
 
 def results(**changes: Any) -> Results:
@@ -158,7 +158,7 @@ def results(**changes: Any) -> Results:
             ),
             "false_positives": tuple(
                 FalsePositives(
-                    rewriter=CLEAN, detector=d.name, group=group, target_fpr=target, words=words,
+                    rewriter=ORIGINAL, detector=d.name, group=group, target_fpr=target, words=words,
                     rate=estimate(rate, 0.04, n),
                 )
                 for d in DETECTORS[:4]
@@ -168,7 +168,7 @@ def results(**changes: Any) -> Results:
             ),
             "fairness": (
                 FairnessGap(
-                    rewriter=CLEAN, detector="ensemble", group="non-native", reference="native", target_fpr=0.05,
+                    rewriter=ORIGINAL, detector="ensemble", group="non-native", reference="native", target_fpr=0.05,
                     words=None, gap=Estimate(value=0.19, low=0.02, high=0.4, n=10),
                 ),
             ),
@@ -190,7 +190,7 @@ def cell(label: str, detector: str, tpr: float) -> Cell:
                 threshold=0.0,
                 tpr_before=estimate(0.8),
                 tpr_after=estimate(tpr),
-                attack_success_rate=estimate(1 - tpr / 0.8, n=16) if label != CLEAN else estimate(0.0),
+                attack_success_rate=estimate(1 - tpr / 0.8, n=16) if label != ORIGINAL else estimate(0.0),
             )
             for target in (0.05, 0.01)
         ),
@@ -221,7 +221,13 @@ def write_evaluation(folder: Path, found: Results | None = None, *, hostile: boo
         for d, detector in enumerate(DETECTORS[:4]):
             level = (1.0 if row["label"] == "ai" else -1.5) + 0.3 * (i % 5) - 0.2 * d
             scores.append(
-                {"rewriter": CLEAN, "detector": detector.name, "id": row["id"], "sample": 0, "score": level}
+                {
+                    "rewriter": ORIGINAL,
+                    "detector": detector.name,
+                    "id": row["id"],
+                    "sample": 0,
+                    "score": level,
+                }
             )
     for label, change in changes.items():
         for i, row in enumerate(ai):

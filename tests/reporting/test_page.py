@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.evaluation.results import CLEAN, DetectorInfo, Quality, RewriterInfo
+from paraphrase_rl.evaluation.results import ORIGINAL, DetectorInfo, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.reporting.fairness_charts import gaps, rates_by_group
 from paraphrase_rl.reporting.formatting import number, points, share
@@ -363,13 +363,13 @@ def test_every_criterion_is_said_in_plain_words(full: Path) -> None:
 
 
 def test_detectors_that_see_nothing_before_the_attack_are_named() -> None:
-    clean = cases.cell(CLEAN, "log-rank", 0.8)
+    clean = cases.cell(ORIGINAL, "log-rank", 0.8)
     weak = tuple(
         p.model_copy(update={"tpr_before": cases.estimate(0.08), "tpr_after": cases.estimate(0.08)})
         for p in clean.points
     )
     cells = tuple(
-        c.model_copy(update={"points": weak}) if (c.rewriter, c.detector) == (CLEAN, "log-rank") else c
+        c.model_copy(update={"points": weak}) if (c.rewriter, c.detector) == (ORIGINAL, "log-rank") else c
         for c in cases.results().cells
     )
     assert heat_map(cases.results(cells=cells)).without_power == ["log-rank"]
