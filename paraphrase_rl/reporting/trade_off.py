@@ -1,4 +1,4 @@
-"""The chart of evasion against meaning: attack success rate and semantic similarity of each rewriter."""
+"""The chart of evasion against meaning: attack success rate and similarity of each rewriter."""
 
 from __future__ import annotations
 
@@ -40,7 +40,11 @@ def trade_off(results: Results) -> TradeOff | None:
     if not spots:
         return None
     told = "; ".join(f"{s.label}: success {share(s.x.value)}, similarity {number(s.y.value)}" for s in spots)
-    names = ("attack success rate on the ensemble →", "semantic similarity ↑")
+    metric = results.metric("meaning")
+    names = (
+        "attack success rate on the ensemble →",
+        f"{metric.name.replace('_', ' ') if metric else 'meaning'} ↑",
+    )
     drawing = scatter("trade-off", "Evasion against meaning", f"Scatter plot. {told}.", spots, names)
     return TradeOff(
         figure=Chart(name="Evasion against meaning", drawing=drawing),
