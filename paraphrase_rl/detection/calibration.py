@@ -208,8 +208,8 @@ class CalibrationSet(_Record):
     def write(self, path: Path, write: Callable[[Path, str], None] = files.write_text) -> None:
         """Write the file, whole or not at all; paths of trained detectors are relative to it."""
         home = path.parent.resolve()
-        kept = self._placed(lambda folder: os.path.relpath(folder, home))
-        write(path, files.json_text(kept.model_dump(mode="json", by_alias=True)))
+        placed = self._placed(lambda folder: os.path.relpath(folder, home))
+        write(path, files.json_text(placed.model_dump(mode="json", by_alias=True)))
 
     def _placed(self, place: Callable[[str], str]) -> CalibrationSet:
         """Copy with another ``fitted`` of each calibration."""

@@ -52,7 +52,7 @@ def keep_fitted(
         The same ensemble; its calibrations have the folders of the copies.
     """
 
-    def kept(member: Member) -> Member:
+    def saved(member: Member) -> Member:
         if registry.spec("detectors", member.name).fit is None:
             return member
         name = member.name.rpartition("/")[2]
@@ -61,4 +61,4 @@ def keep_fitted(
         copy_folder(source, copy)
         return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
 
-    return CalibratedEnsemble([kept(m) for m in ensemble.members], ensemble.combine, ensemble.combined)
+    return CalibratedEnsemble([saved(m) for m in ensemble.members], ensemble.combine, ensemble.combined)

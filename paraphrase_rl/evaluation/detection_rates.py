@@ -1,7 +1,7 @@
 """The figures of rewriters against detectors, each computed once on the data and once in every resample.
 
 A resample draws test documents (pairs, where texts are paired) and calibration humans, both with replacement, and
-fixes the threshold anew on the calibration humans drawn: an interval with the threshold held still is too narrow.
+sets the threshold again on the calibration humans drawn: an interval with the threshold held still is too narrow.
 """
 
 from __future__ import annotations

@@ -230,7 +230,7 @@ def label_of(attack: Attack) -> str:
 
 
 def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], list[str]]:
-    """Detectors beside the ensemble, and notes on those that are left out.
+    """Detectors outside the ensemble, and notes on those that are left out.
 
     The recipe's own, or all others that are registered and have what they need installed, with default options.
     """
@@ -282,8 +282,8 @@ def with_checkpoints(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
         for step in steps
     ]
     labels = {attack.label for attack in added}
-    kept = [attack for attack in recipe.rewriters if attack.label not in labels]
-    return recipe.model_copy(update={"rewriters": [*kept, *added]})
+    others = [attack for attack in recipe.rewriters if attack.label not in labels]
+    return recipe.model_copy(update={"rewriters": [*others, *added]})
 
 
 def _needs_run(entry: Entry) -> bool:

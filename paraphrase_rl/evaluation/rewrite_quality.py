@@ -158,8 +158,8 @@ class Measurer:
 def quality_table(scored: Scored, measured: Sequence[Measured], weights: FloatArray) -> list[Quality]:
     """The mean of each metric with its interval by document.
 
-    A metric that does not apply to a rewrite (numbers kept of a text without numbers) is left out of its mean and is no
-    failure.
+    A metric that does not apply to a rewrite (numbers preserved of a text without numbers) is left out of its mean and
+    is no failure.
 
     Args:
         scored: R rewrites of N texts by one rewriter.

@@ -1,4 +1,4 @@
-"""The texts, rewrites, scores and qualities of an evaluation as rows of JSON lines, beside its results."""
+"""The texts, rewrites, scores and qualities of an evaluation as rows of JSON lines, next to its results."""
 
 from __future__ import annotations
 

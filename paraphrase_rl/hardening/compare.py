@@ -32,7 +32,7 @@ from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Failure, FloatArray
 
 Text = str | Failure
-"""A text to be judged, or why there is none."""
+"""A text to be scored, or why there is none."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -129,10 +129,10 @@ def with_rewrites(
     rewrites: Mapping[str, Sequence[Text]],
     left_out: int,
 ) -> tuple[list[Document], TrainedOn]:
-    """The training texts with the rewrites beside them, and what they are.
+    """The training texts with their rewrites, and what they are.
 
     AI texts then outnumber human ones. The score of a classifier shifts by that, and thresholds and P(AI), which are
-    fitted anew, shift with it; for tfidf, human texts repeated to even the numbers made no better detector.
+    fitted again, shift with it; for tfidf, human texts repeated to even the numbers made no better detector.
 
     Args:
         originals: labelled texts.

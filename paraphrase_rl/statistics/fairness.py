@@ -1,7 +1,7 @@
 """False positive rates by group of writers, at one threshold for all groups, and the gaps between them.
 
-The threshold is that of the calibration humans. Intervals resample the humans judged and the calibration humans
-together, and fix the threshold anew in each resample: a rate is only as certain as the threshold it is taken at.
+The threshold is that of the calibration humans. Intervals resample the humans tested and the calibration humans
+together, and set the threshold again in each resample: a rate is only as certain as the threshold it is taken at.
 """
 
 from __future__ import annotations

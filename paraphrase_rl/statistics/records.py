@@ -70,7 +70,7 @@ def at_rate(rows: Iterable[_Row], target_fpr: float) -> list[_Row]:
 class Estimate(Record):
     """A figure with its 95 % interval.
 
-    ``value`` is ``None`` where there was nothing to measure, and then so are the bounds. Bounds are ``None`` beside a
+    ``value`` is ``None`` where there was nothing to measure, and then so are the bounds. Bounds are ``None`` with a
     value where too few documents leave no interval.
     """
 
