@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from paraphrase_rl.acceptance import attack_criteria, run_criteria
+from paraphrase_rl.acceptance import evaluation_criteria, run_criteria
 from paraphrase_rl.acceptance.checkpoint_choice import EVALUATION, Candidate, candidates
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, quoted
 from paraphrase_rl.detection.ensemble import COMBINED
@@ -27,9 +27,9 @@ from paraphrase_rl.tables import Tabular, Titled
 BEST, FINAL = "best", "final"
 
 CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
-    "attack_success_rate": attack_criteria.attack_success,
-    "meaning": attack_criteria.meaning,
-    "fairness_gap": attack_criteria.fairness_gap,
+    "attack_success_rate": evaluation_criteria.attack_success,
+    "meaning": evaluation_criteria.meaning,
+    "fairness_gap": evaluation_criteria.fairness_gap,
     "kl_sample_train": run_criteria.kl_sample_train,
     "kl_reference": run_criteria.kl_reference,
     "reward_drop": run_criteria.reward_drop,

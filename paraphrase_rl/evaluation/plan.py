@@ -24,7 +24,7 @@ from paraphrase_rl.plugin.protocols import Components
 from paraphrase_rl.plugin.registry import Entry, Registry
 from paraphrase_rl.plugin.specs import RewriterSpec
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
-from paraphrase_rl.runs.directory import ledger
+from paraphrase_rl.runs.ledger import ledger
 from paraphrase_rl.types import Document
 
 

@@ -110,7 +110,7 @@ _PUBLIC = {
     "paraphrase_rl.recipe.arithmetic": ("auto_learning_rate",),
     "paraphrase_rl.recipe.model_info": ("find_model",),
     "paraphrase_rl.training.grpo": ("mean_over_tokens",),
-    "paraphrase_rl.runs.directory": ("place_of",),
+    "paraphrase_rl.runs.ledger": ("place_of",),
     "paraphrase_rl.runs.reader": ("adapter_of", "checkpoint_row", "manifest_of", "recipe_of_run"),
 }
 """Module -> the names of it that a plug-in may use."""

@@ -77,7 +77,7 @@ from paraphrase_rl.recipe.schema import Lora as Lora
 from paraphrase_rl.recipe.schema import Prompt as Prompt
 from paraphrase_rl.recipe.schema import Recipe as Recipe
 from paraphrase_rl.recipe.schema import Sampling as Sampling
-from paraphrase_rl.runs.directory import place_of as place_of
+from paraphrase_rl.runs.ledger import place_of as place_of
 from paraphrase_rl.runs.reader import adapter_of as adapter_of
 from paraphrase_rl.runs.reader import checkpoint_row as checkpoint_row
 from paraphrase_rl.runs.reader import manifest_of as manifest_of

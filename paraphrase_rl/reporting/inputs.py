@@ -15,7 +15,7 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import dumps, read_jsonl
 from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
-from paraphrase_rl.runs.directory import rows_of
+from paraphrase_rl.runs.metrics_files import rows_of
 from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 
 Row = dict[str, Any]

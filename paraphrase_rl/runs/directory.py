@@ -21,7 +21,7 @@ directory may hold files of the user, and may come from somebody else.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,39 +37,19 @@ from paraphrase_rl.files import (
     json_text,
     left_behind,
     lock_folder,
-    read_jsonl,
     remove,
     sha256_file,
     sha256_text,
     write_jsonl,
     write_text,
 )
+from paraphrase_rl.runs.ledger import LEDGER, has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.metrics_files import STEP_FILES, rows_of
+from paraphrase_rl.runs.start_notes import FILES_OF_A_START, START, entries, is_as_noted, is_empty, noted_in
 
-STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
-"""Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
-LEDGER = "checkpoints.jsonl"
-_SHAPES: Mapping[str, Mapping[str, type]] = {
-    "metrics.jsonl": {"step": int, "metrics": dict},
-    "evaluations.jsonl": {"step": int, "metrics": dict, "prompts": dict},
-    "samples.jsonl": {
-        "step": int,
-        "kind": str,
-        "id": str,
-        "source": str,
-        "rewrite": str,
-        "total": float,
-        "terms": dict,
-        "details": dict,
-    },
-    "events.jsonl": {"step": int, "event": str, "time": str},
-}
-"""Types of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
-_START = ".start.jsonl"
 _WRITTEN_TO = (LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
-_OF_A_START = frozenset({"calibration.json", "manifest.json", "recipe.yaml"})
 _MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
 """A start with a row in one of these files can be resumed."""
-_DAMAGED = "the file was edited, damaged or copied from another run: restore this run's own file"
 
 
 class RunDirectory:
@@ -111,8 +91,8 @@ class RunDirectory:
         run._new = True
         try:
             run._refuse_foreign()
-            run._remove_written(_noted(folder) or {})
-            (folder / _START).unlink(missing_ok=True)
+            run._remove_written(noted_in(folder) or {})
+            (folder / START).unlink(missing_ok=True)
         except BaseException:
             run.close()
             raise
@@ -161,7 +141,7 @@ class RunDirectory:
         name = self._name(path)
         assert name is not None
         self._refuse_if_there(path)
-        append_jsonl(self.folder / _START, {"path": name, "sha256": digest})
+        append_jsonl(self.folder / START, {"path": name, "sha256": digest})
         self._wrote[name] = digest
 
     def _refuse_if_there(self, path: Path) -> None:
@@ -207,11 +187,11 @@ class RunDirectory:
         self._lock = lock_folder(self.folder, RunError, "another run is working")
 
     def _refuse_foreign(self) -> None:
-        noted = _noted(self.folder)
-        for name in _entries(self.folder):
-            if (name == LOCK and _is_empty(self.folder / LOCK)) or (name == _START and noted is not None):
+        noted = noted_in(self.folder)
+        for name in entries(self.folder):
+            if (name == LOCK and is_empty(self.folder / LOCK)) or (name == START and noted is not None):
                 continue
-            if not _is_as_noted(self.folder, name, noted or {}):
+            if not is_as_noted(self.folder, name, noted or {}):
                 raise RunError(
                     f"{self.folder} is not empty and not a run: it contains {name}",
                     "choose another --out; nothing in it was changed",
@@ -231,7 +211,7 @@ class RunDirectory:
         with suppress(OSError):  # not made, or it holds something
             self.unfinished.parent.rmdir()
         self._remove_written(self._wrote)
-        (self.folder / _START).unlink(missing_ok=True)
+        (self.folder / START).unlink(missing_ok=True)
         if self._made_lock or self._wrote:
             with suppress(PermissionError):  # Windows deletes no open file; the next start takes it
                 (self.folder / LOCK).unlink(missing_ok=True)
@@ -242,12 +222,12 @@ class RunDirectory:
     def _forget_start(self) -> None:
         """From here on there is something to resume, and the files of the start stay."""
         self._new = False
-        if _noted(self.folder):
-            (self.folder / _START).unlink()
+        if noted_in(self.folder):
+            (self.folder / START).unlink()
 
     def _remove_written(self, wrote: Mapping[str, str | None]) -> None:
-        for name in reversed(list(_entries(self.folder))):  # what a folder holds before the folder
-            if _is_as_noted(self.folder, name, wrote):
+        for name in reversed(list(entries(self.folder))):  # what a folder holds before the folder
+            if is_as_noted(self.folder, name, wrote):
                 if wrote.get(name, "") is None:
                     with suppress(OSError):  # it holds something of somebody else
                         (self.folder / name).rmdir()
@@ -271,7 +251,7 @@ class RunDirectory:
 
     def rows(self, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
         """Rows of one of the JSON-lines files, empty when there is none; see :func:`rows_of`."""
-        return rows_of(self.folder, name, keys)
+        return ledger(self.folder) if name == LEDGER else rows_of(self.folder, name, keys)
 
     def event(self, kind: str, **details: object) -> None:
         """Record an event with its time."""
@@ -415,84 +395,10 @@ class RunDirectory:
         for name, table in tables.items():
             write_jsonl(self.folder / name, [row for row in table if row.get("step", step) <= step])
         for path in self.folder.iterdir():
-            if left_behind(path) in {*_OF_A_START, *STEP_FILES, LEDGER}:
+            if left_behind(path) in {*FILES_OF_A_START, *STEP_FILES, LEDGER}:
                 path.unlink()
         remove(self.unfinished)
         self._forget_start()
-
-
-def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Rows of one of a run's JSON-lines files, empty when there is none.
-
-    Args:
-        folder: of the run.
-        name: of the file.
-        keys: that every row must have.
-
-    Raises:
-        RunError: a row lacks a key, or has a value that no run writes.
-    """
-    if name == LEDGER:
-        return ledger(folder)
-    rows = read_jsonl(folder / name, keys)
-    for number, row in enumerate(rows, start=1):
-        for key, kind in _SHAPES.get(name, {}).items():
-            if key in row and (wrong := _wrong(row[key], kind)):
-                raise RunError(
-                    f"{folder / name}, row {number}: not a row that a run writes: {key}{wrong}", _DAMAGED
-                )
-    return rows
-
-
-def _wrong(value: object, kind: type) -> str:
-    """Reason why a value does not have a type; empty where it has."""
-    if kind is float and value is None:
-        return ""
-    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-        return f" is {value!r:.80}"
-    if isinstance(value, dict):
-        return next((f": {name}{why}" for name, held in value.items() if (why := _wrong(held, float))), "")
-    return ""
-
-
-def ledger(folder: Path) -> list[dict[str, Any]]:
-    """Read the checkpoints that a run lists, each inside the run or at a service.
-
-    Raises:
-        RunError: a row is not one of a run, or has a path outside of the run.
-    """
-    rows = read_jsonl(folder / LEDGER)
-    for number, row in enumerate(rows, start=1):
-        try:
-            _check(folder, row)
-        except (KeyError, TypeError, ValueError) as error:
-            why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
-            raise RunError(
-                f"{folder / LEDGER}, row {number}: not a row that a run writes: {why}", _DAMAGED
-            ) from error
-    return rows
-
-
-def _check(folder: Path, row: Mapping[str, Any]) -> None:
-    if "reference" not in row:
-        inside(folder, row["path"])
-    has_expired(row)
-    for key, kind in (("step", int), ("kind", str), ("reference", str), ("sampler", str)):
-        value = row[key] if key in ("step", "kind") else row.get(key, "")
-        if not isinstance(value, kind) or isinstance(value, bool):
-            raise TypeError(f"{key} is {value!r}")
-
-
-def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
-    """The folder of a checkpoint on disk, by its row of the ledger.
-
-    Raises:
-        RunError: it is not inside the run.
-    """
-    try:
-        return inside(folder, row["path"])
-    except ValueError as error:
-        raise RunError(f"{folder / LEDGER}: {error}", _DAMAGED) from error
 
 
 def _unlisted(folder: Path, name: str) -> RunError:
@@ -500,66 +406,3 @@ def _unlisted(folder: Path, name: str) -> RunError:
         f"{folder / name} exists, but {LEDGER} does not list it",
         f"if {LEDGER} was damaged, restore it; else move {name} away, because resuming would write there",
     )
-
-
-def _noted(folder: Path) -> dict[str, str | None] | None:
-    """What a start wrote into a folder, as it noted: name -> SHA-256, ``None`` = a folder. ``None`` where the notes
-    are not ours."""
-    notes = folder / _START
-    if not os.path.lexists(notes):
-        return {}
-    if notes.is_symlink() or not notes.is_file():
-        return None
-    try:
-        rows = read_jsonl(notes)
-    except (RunError, OSError):
-        return None
-    if any(row.keys() != {"path", "sha256"} for row in rows) or not (rows or _is_empty(notes)):
-        return None
-    return {str(row["path"]): row["sha256"] for row in rows}
-
-
-def _is_empty(path: Path) -> bool:
-    return not path.is_symlink() and path.is_file() and not path.stat().st_size
-
-
-def _entries(folder: Path) -> Iterator[str]:
-    """Names of everything in a folder, a folder before its contents; links are not followed."""
-
-    def fail(error: OSError) -> None:
-        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
-            raise RunError(
-                f"cannot read {error.filename}: {error.strerror}", "choose another --out"
-            ) from error
-
-    for root, folders, files in os.walk(folder, onerror=fail):
-        for name in (*folders, *files):
-            yield Path(root, name).relative_to(folder).as_posix()
-
-
-def _is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bool:
-    """Return whether an entry of a folder is as recorded, or a part of it that a kill left."""
-    path = folder / name
-    if path.is_symlink():
-        return False
-    if name not in noted:
-        written = left_behind(path)
-        return written in _OF_A_START or (
-            written is not None and (Path(name).parent / written).as_posix() in noted
-        )
-    digest = noted[name]
-    return path.is_dir() if digest is None else path.is_file() and sha256_file(path) == digest
-
-
-def has_expired(row: Mapping[str, Any]) -> bool:
-    """Return whether a row of the ledger has a reference that has expired at the service."""
-    expires = row.get("expires")
-    if expires is None:
-        return False
-    end = datetime.fromisoformat(expires)
-    return (end if end.tzinfo else end.replace(tzinfo=UTC)) <= datetime.now(UTC)
-
-
-def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
-    """Return whether the checkpoint of a row of the ledger exists: its folder is there, or it has not expired."""
-    return not has_expired(row) if "reference" in row else place_of(folder, row).is_dir()

@@ -16,7 +16,7 @@ from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import is_locked, read_jsonl
 from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.runs.directory import has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.ledger import has_expired, is_there, ledger, place_of
 from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 from paraphrase_rl.types import FloatArray
 

@@ -11,7 +11,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.runs.directory import rows_of
+from paraphrase_rl.runs.metrics_files import rows_of
 from paraphrase_rl.runs.reader import terms_of_run
 from paraphrase_rl.runs.terms import first_of
 from paraphrase_rl.tables import Table, record

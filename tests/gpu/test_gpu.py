@@ -136,7 +136,7 @@ def test_absolute_positions_and_prompts_of_different_lengths(tmp_path: Path) -> 
 
 
 def test_the_base_weights_stay_as_they_are(tmp_path: Path) -> None:
-    from paraphrase_rl_plugins.backends._recorder import Recorder
+    from paraphrase_rl_plugins.backends._callback import TrainingCallback
     from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
 
     settings = recipe(
@@ -144,7 +144,7 @@ def test_the_base_weights_stay_as_they_are(tmp_path: Path) -> None:
     )
     run = training_run(tmp_path / "run", settings)
     trainer = TrlBackend(NoOptions(), Context(device="cuda")).trainer(run)
-    trainer.add_callback(Recorder(run, trainer))
+    trainer.add_callback(TrainingCallback(run, trainer))
     before = {name: weights.clone() for name, weights in trainer.model.state_dict().items()}
     trainer.train()
     after = trainer.model.state_dict()

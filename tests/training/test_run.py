@@ -45,7 +45,7 @@ def test_a_run_is_described_before_anything_else(tmp_path: Path) -> None:
     assert (run.folder / "recipe.yaml").read_text() == "model: tiny\n"
     assert json.loads((run.folder / "manifest.json").read_text()) == {"seeds": {"training": 0}}
     run.close()
-    with pytest.raises(RunError, match="holds a run already") as caught:
+    with pytest.raises(RunError, match="already holds a run") as caught:
         RunDirectory.create(run.folder)
     assert f"--resume {run.folder}" in caught.value.hint
 

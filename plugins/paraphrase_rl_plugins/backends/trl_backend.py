@@ -86,10 +86,10 @@ class TrlBackend:
             RunError: a checkpoint cannot be written or read.
         """
         with _explained(session.folder), _without_deprecations():
-            from paraphrase_rl_plugins.backends._recorder import Recorder, save_adapter
+            from paraphrase_rl_plugins.backends._callback import TrainingCallback, save_adapter
 
             trainer = self.trainer(session)
-            recorder = Recorder(session, trainer)
+            recorder = TrainingCallback(session, trainer)
             trainer.add_callback(recorder)
             trainer.train(resume_from_checkpoint=str(session.resume_from[1]) if session.resume_from else None)
             if not recorder.interrupted:

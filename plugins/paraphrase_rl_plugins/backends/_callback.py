@@ -15,7 +15,7 @@ from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
 
-class Recorder(TrainerCallback):
+class TrainingCallback(TrainerCallback):
     """Evaluates, records each step, enters checkpoints, and stops after a step when interrupted."""
 
     def __init__(self, session: Session, trainer: RecipeTrainer) -> None:

@@ -1,0 +1,68 @@
+"""Ledger of a run, ``checkpoints.jsonl``: its checkpoints on disk and at a service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.files import inside, read_jsonl
+from paraphrase_rl.runs.metrics_files import DAMAGED
+
+LEDGER = "checkpoints.jsonl"
+
+
+def ledger(folder: Path) -> list[dict[str, Any]]:
+    """Read the checkpoints that a run lists, each inside the run or at a service.
+
+    Raises:
+        RunError: a row is not one of a run, or has a path outside of the run.
+    """
+    rows = read_jsonl(folder / LEDGER)
+    for number, row in enumerate(rows, start=1):
+        try:
+            _check(folder, row)
+        except (KeyError, TypeError, ValueError) as error:
+            why = f"lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise RunError(
+                f"{folder / LEDGER}, row {number}: not a row that a run writes: {why}", DAMAGED
+            ) from error
+    return rows
+
+
+def _check(folder: Path, row: Mapping[str, Any]) -> None:
+    if "reference" not in row:
+        inside(folder, row["path"])
+    has_expired(row)
+    for key, kind in (("step", int), ("kind", str), ("reference", str), ("sampler", str)):
+        value = row[key] if key in ("step", "kind") else row.get(key, "")
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise TypeError(f"{key} is {value!r}")
+
+
+def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
+    """The folder of a checkpoint on disk, by its row of the ledger.
+
+    Raises:
+        RunError: it is not inside the run.
+    """
+    try:
+        return inside(folder, row["path"])
+    except ValueError as error:
+        raise RunError(f"{folder / LEDGER}: {error}", DAMAGED) from error
+
+
+def has_expired(row: Mapping[str, Any]) -> bool:
+    """Return whether a row of the ledger has a reference that has expired at the service."""
+    expires = row.get("expires")
+    if expires is None:
+        return False
+    end = datetime.fromisoformat(expires)
+    return (end if end.tzinfo else end.replace(tzinfo=UTC)) <= datetime.now(UTC)
+
+
+def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
+    """Return whether the checkpoint of a row of the ledger exists: its folder is there, or it has not expired."""
+    return not has_expired(row) if "reference" in row else place_of(folder, row).is_dir()

@@ -1,0 +1,65 @@
+"""Files of rows in a run: ``metrics.jsonl``, ``evaluations.jsonl``, ``samples.jsonl``, ``events.jsonl``.
+
+:meth:`paraphrase_rl.runs.directory.RunDirectory.append` adds a row, and :func:`rows_of` reads and checks them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.files import read_jsonl
+
+STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
+"""Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
+_SHAPES: Mapping[str, Mapping[str, type]] = {
+    "metrics.jsonl": {"step": int, "metrics": dict},
+    "evaluations.jsonl": {"step": int, "metrics": dict, "prompts": dict},
+    "samples.jsonl": {
+        "step": int,
+        "kind": str,
+        "id": str,
+        "source": str,
+        "rewrite": str,
+        "total": float,
+        "terms": dict,
+        "details": dict,
+    },
+    "events.jsonl": {"step": int, "event": str, "time": str},
+}
+"""Types of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
+DAMAGED = "the file was edited, damaged or copied from another run: restore this run's own file"
+
+
+def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
+    """Rows of one of a run's JSON-lines files, empty when there is none.
+
+    Args:
+        folder: of the run.
+        name: of the file.
+        keys: that every row must have.
+
+    Raises:
+        RunError: a row lacks a key, or has a value that no run writes.
+    """
+    rows = read_jsonl(folder / name, keys)
+    for number, row in enumerate(rows, start=1):
+        for key, kind in _SHAPES.get(name, {}).items():
+            if key in row and (wrong := _wrong(row[key], kind)):
+                raise RunError(
+                    f"{folder / name}, row {number}: not a row that a run writes: {key}{wrong}", DAMAGED
+                )
+    return rows
+
+
+def _wrong(value: object, kind: type) -> str:
+    """Reason why a value does not have a type; empty where it has."""
+    if kind is float and value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+        return f" is {value!r:.80}"
+    if isinstance(value, dict):
+        return next((f": {name}{why}" for name, held in value.items() if (why := _wrong(held, float))), "")
+    return ""
