@@ -5,12 +5,7 @@ Importing this package is cheap: public names are resolved on first use; ``__ini
 
 from importlib import import_module
 
-import pluggy
-
 __version__ = "0.1.0"
-
-hookimpl = pluggy.HookimplMarker("paraphrase_rl")
-"""Marks a plug-in's implementation of a hook of :mod:`paraphrase_rl.plugin.hookspecs`."""
 
 _PUBLIC = {
     "paraphrase_rl.acceptance.verdict": ("Verdict",),
@@ -29,16 +24,6 @@ _PUBLIC = {
     "paraphrase_rl.hardening.records": ("Hardening",),
     "paraphrase_rl.preflight.inspection": ("Findings",),
     "paraphrase_rl.progress": ("Progress",),
-    "paraphrase_rl.plugin.specs": (
-        "BackendSpec",
-        "CommandSpec",
-        "Context",
-        "DatasetSpec",
-        "DetectorSpec",
-        "MetricSpec",
-        "RewardSpec",
-        "RewriterSpec",
-    ),
     "paraphrase_rl.runs.run": ("Run",),
     "paraphrase_rl.tables": ("Table",),
     "paraphrase_rl.types": (
@@ -56,7 +41,7 @@ _PUBLIC = {
 """Module -> the public names it holds."""
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = ["__version__", "hookimpl", *sorted(_MODULE_OF)]
+__all__ = ["__version__", *sorted(_MODULE_OF)]
 
 
 def __getattr__(name: str) -> object:

@@ -1,5 +1,4 @@
 # What __init__.py resolves on first use, for type checkers and editors; tests/api/test_public_names.py compares.
-import pluggy
 
 from paraphrase_rl.acceptance.verdict import Verdict as Verdict
 from paraphrase_rl.api.calibrating import calibrate as calibrate
@@ -24,14 +23,6 @@ from paraphrase_rl.data.documents import Corpus as Corpus
 from paraphrase_rl.errors import PrlError as PrlError
 from paraphrase_rl.evaluation.results import Results as Results
 from paraphrase_rl.hardening.records import Hardening as Hardening
-from paraphrase_rl.plugin.specs import BackendSpec as BackendSpec
-from paraphrase_rl.plugin.specs import CommandSpec as CommandSpec
-from paraphrase_rl.plugin.specs import Context as Context
-from paraphrase_rl.plugin.specs import DatasetSpec as DatasetSpec
-from paraphrase_rl.plugin.specs import DetectorSpec as DetectorSpec
-from paraphrase_rl.plugin.specs import MetricSpec as MetricSpec
-from paraphrase_rl.plugin.specs import RewardSpec as RewardSpec
-from paraphrase_rl.plugin.specs import RewriterSpec as RewriterSpec
 from paraphrase_rl.preflight.inspection import Findings as Findings
 from paraphrase_rl.progress import Progress as Progress
 from paraphrase_rl.runs.run import Run as Run
@@ -47,4 +38,3 @@ from paraphrase_rl.types import StepRecord as StepRecord
 from paraphrase_rl.types import Terms as Terms
 
 __version__: str
-hookimpl: pluggy.HookimplMarker

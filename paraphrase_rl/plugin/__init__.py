@@ -9,7 +9,7 @@ from importlib import import_module
 
 _PUBLIC = {
     # what is registered, and what a factory is given
-    "paraphrase_rl": ("hookimpl",),
+    "paraphrase_rl.plugin.hookspecs": ("hookimpl",),
     "paraphrase_rl.plugin.specs": (
         "BackendSpec",
         "CommandSpec",

@@ -1,5 +1,4 @@
 # What __init__.py resolves on first use, for type checkers and editors; tests/plugins/test_surface.py compares.
-from paraphrase_rl import hookimpl as hookimpl
 from paraphrase_rl.data.columns import TableOptions as TableOptions
 from paraphrase_rl.data.published import FilesOptions as FilesOptions
 from paraphrase_rl.data.published import HubOptions as HubOptions
@@ -48,6 +47,7 @@ from paraphrase_rl.models.references import scoring_dtype as scoring_dtype
 from paraphrase_rl.models.references import shared_causal_lm as shared_causal_lm
 from paraphrase_rl.models.token_statistics import TokenStatistics as TokenStatistics
 from paraphrase_rl.names import suggestion as suggestion
+from paraphrase_rl.plugin.hookspecs import hookimpl as hookimpl
 from paraphrase_rl.plugin.protocols import Backend as Backend
 from paraphrase_rl.plugin.protocols import DatasetSource as DatasetSource
 from paraphrase_rl.plugin.protocols import Detector as Detector

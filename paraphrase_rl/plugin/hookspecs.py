@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from paraphrase_rl.types import StepRecord
 
 hookspec = pluggy.HookspecMarker("paraphrase_rl")
+hookimpl = pluggy.HookimplMarker("paraphrase_rl")
+"""Marks a plug-in's implementation of a hook."""
 
 
 @hookspec

@@ -13,7 +13,7 @@ import pytest
 from paraphrase_rl_plugins.datasets import jsonl
 
 import paraphrase_rl as prl
-from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, Options, RewriterSpec

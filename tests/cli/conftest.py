@@ -11,9 +11,9 @@ import pytest
 from click.testing import CliRunner, Result
 from paraphrase_rl_plugins.datasets import jsonl
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.errors import ModelError
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DatasetSpec, DetectorSpec, NoOptions, Options

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import paraphrase_rl.plugin.registry
-from paraphrase_rl import hookimpl
 from paraphrase_rl.evaluation.results import Results
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import MetricSpec, RewriterSpec

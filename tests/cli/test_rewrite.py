@@ -8,7 +8,7 @@ import pytest
 from paraphrase_rl_plugins.rewriters import policy
 from pydantic import Field
 
-from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec, NoOptions, Options, RewriterSpec

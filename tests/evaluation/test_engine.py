@@ -11,7 +11,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
@@ -22,6 +21,7 @@ from paraphrase_rl.evaluation.pipeline import evaluate
 from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import append_jsonl, read_jsonl
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, MetricSpec, Options, RewriterSpec

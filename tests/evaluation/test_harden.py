@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.ensemble import load_ensemble
 from paraphrase_rl.errors import EvaluationError, ModelError, UsageError
@@ -20,6 +19,7 @@ from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.hardening.attacks import Attacks
 from paraphrase_rl.hardening.records import Hardening
 from paraphrase_rl.hardening.train import harden, training_texts
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, NoOptions, Options, RewriterSpec

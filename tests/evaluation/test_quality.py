@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import ModelError, PluginError, RecipeError
 from paraphrase_rl.evaluation.quality import build_quality, choose_metrics, with_metric_options
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.registry import Registry, default_registry
 from paraphrase_rl.plugin.specs import Context, MetricRole, MetricSpec, Options, RewardSpec
 from paraphrase_rl.recipe.schema import Recipe

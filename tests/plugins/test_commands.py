@@ -15,7 +15,7 @@ Prl = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = """
 import sys
 import click
-from paraphrase_rl import CommandSpec, PrlError, hookimpl
+from paraphrase_rl.plugin import CommandSpec, PrlError, hookimpl
 
 @click.command()
 @click.argument("how")

@@ -12,16 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from paraphrase_rl import (
-    Context,
-    Document,
-    Failure,
-    Measurements,
-    MetricSpec,
-    RewardBatch,
-    Scores,
-    Terms,
-)
+from paraphrase_rl import Document, Failure, Measurements, RewardBatch, Scores, Terms
+from paraphrase_rl.plugin import Context, MetricSpec
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import NoOptions
 from paraphrase_rl.testing import (

@@ -18,7 +18,7 @@ Prl = Callable[..., subprocess.CompletedProcess[str]]
 
 COUNT = itertools.count()
 DETECTOR = """
-from paraphrase_rl import DetectorSpec, Scores, hookimpl
+from paraphrase_rl.plugin import DetectorSpec, Scores, hookimpl
 import numpy as np
 
 class Constant:

@@ -11,23 +11,17 @@ import numpy as np
 import pytest
 from pydantic import field_validator
 
-from paraphrase_rl import (
+from paraphrase_rl import Document, Failure, Measurements, RewardBatch, Rewrite, Scores, Terms
+from paraphrase_rl.errors import ModelError, PluginError
+from paraphrase_rl.plugin import (
     BackendSpec,
     DatasetSpec,
     DetectorSpec,
-    Document,
-    Failure,
-    Measurements,
     MetricSpec,
-    RewardBatch,
     RewardSpec,
-    Rewrite,
     RewriterSpec,
-    Scores,
-    Terms,
     hookimpl,
 )
-from paraphrase_rl.errors import ModelError, PluginError
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.installed import Filter, Plugin
 from paraphrase_rl.plugin.protocols import TrainingResult

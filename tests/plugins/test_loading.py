@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from paraphrase_rl import StepRecord, hookimpl
+from paraphrase_rl import StepRecord
 from paraphrase_rl.errors import PluginError
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import HOOKS, Plugins
 from paraphrase_rl.plugin.installed import Filter, Plugin
 

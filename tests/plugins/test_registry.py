@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from paraphrase_rl import Context, DetectorSpec, RewardSpec, hookimpl
 from paraphrase_rl.errors import MissingDependencyError, ModelError, PluginError, PrlError, RecipeError
+from paraphrase_rl.plugin import Context, DetectorSpec, RewardSpec, hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Options

@@ -23,11 +23,11 @@ from paraphrase_rl_plugins.rewards import (
     semantic_similarity,
 )
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.files import write_jsonl
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec

@@ -17,8 +17,8 @@ from paraphrase_rl_plugins.rewards.output_format import (
     words,
 )
 
-from paraphrase_rl import Context
 from paraphrase_rl.errors import RecipeError
+from paraphrase_rl.plugin import Context
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.testing import RewardContract
 from paraphrase_rl.types import RewardBatch

@@ -13,10 +13,10 @@ from paraphrase_rl_plugins.rewards.fairness import Fairness
 from paraphrase_rl_plugins.rewards.fluency import Fluency
 from paraphrase_rl_plugins.rewards.semantic_similarity import SemanticSimilarity
 
-from paraphrase_rl import Context
 from paraphrase_rl.errors import PluginError, RecipeError
 from paraphrase_rl.models.embeddings import chunked
 from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin import Context
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.testing import RewardContract

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from paraphrase_rl_plugins.rewriters import best_of_n, recursive
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, NoOptions, Options, RewriterSpec

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from paraphrase_rl_plugins.rewriters import policy, prompted
 from paraphrase_rl_plugins.rewriters._sampled import sampled
 
-from paraphrase_rl import hookimpl
 from paraphrase_rl.errors import ModelError, RecipeError, RunError, UsageError
 from paraphrase_rl.files import sha256_text
+from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry, default_registry
 from paraphrase_rl.plugin.specs import BackendSpec, Context, Options

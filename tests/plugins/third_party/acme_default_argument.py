@@ -1,4 +1,4 @@
-from paraphrase_rl import hookimpl
+from paraphrase_rl.plugin import hookimpl
 
 
 @hookimpl

@@ -1,4 +1,4 @@
-from paraphrase_rl import DetectorSpec, hookimpl
+from paraphrase_rl.plugin import DetectorSpec, hookimpl
 
 print("a plug-in that prints when it is imported")
 

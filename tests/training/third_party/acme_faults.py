@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 
-from paraphrase_rl import BackendSpec, DetectorSpec, RewardSpec, Scores, hookimpl
+from paraphrase_rl.plugin import BackendSpec, DetectorSpec, RewardSpec, Scores, hookimpl
 from paraphrase_rl.plugin.specs import Options
 
 

@@ -9,7 +9,7 @@ import signal
 
 import numpy as np
 
-from paraphrase_rl import DetectorSpec, RewardSpec, Scores, Terms, hookimpl
+from paraphrase_rl.plugin import DetectorSpec, RewardSpec, Scores, Terms, hookimpl
 
 
 def share(text, letters):
