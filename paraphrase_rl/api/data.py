@@ -16,23 +16,12 @@ from paraphrase_rl.recipe.schema import Component, Data, Recipe
 from paraphrase_rl.types import Document
 
 if TYPE_CHECKING:
-    import datasets
-    import pandas
-
     from paraphrase_rl.data.columns import TableOptions
+    from paraphrase_rl.data.reading import DataFrame, Dataset
     from paraphrase_rl.plugin.registry import Registry
 
     DataSource: TypeAlias = (
-        str
-        | Path
-        | Component
-        | Data
-        | Corpus
-        | Iterable[Document]
-        | Iterable[Path]
-        | pandas.DataFrame
-        | datasets.Dataset
-        | datasets.DatasetDict
+        str | Path | Component | Data | Corpus | Iterable[Document] | Iterable[Path] | DataFrame | Dataset
     )
 
 

@@ -6,15 +6,11 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from paraphrase_rl.errors import DataError, UsageError
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.types import Document
-
-if TYPE_CHECKING:
-    import datasets
-    import pandas
 
 InputFormat = Literal["text", "jsonl", "csv"]
 INPUT_FORMATS: tuple[InputFormat, ...] = ("text", "jsonl", "csv")
@@ -42,9 +38,31 @@ class Item:
         return f"{self.kind}: {self.problem}" if self.kind else None
 
 
-if TYPE_CHECKING:
-    OneText: TypeAlias = str | Document | Path | Item
-    Texts: TypeAlias = OneText | Iterable[OneText] | pandas.DataFrame | pandas.Series | datasets.Dataset
+class DataFrame(Protocol):
+    """A ``pandas.DataFrame``, known by what is asked of it: pandas need not be installed."""
+
+    @property
+    def columns(self) -> Any: ...
+    @property
+    def index(self) -> Any: ...
+    def to_dict(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+class Dataset(Protocol):
+    """A ``datasets.Dataset``, ``IterableDataset`` or ``DatasetDict``, known by what is asked of it."""
+
+    @property
+    def column_names(self) -> Any: ...
+
+
+class Array(Protocol):
+    """A column of a data frame, or an array of strings."""
+
+    def tolist(self) -> Any: ...
+
+
+OneText: TypeAlias = str | Document | Path | Item
+Texts: TypeAlias = OneText | Iterable[OneText] | DataFrame | Dataset | Array
 
 
 def items_of(texts: Texts, column: str = TEXT_COLUMN) -> list[Item]:
@@ -66,7 +84,7 @@ def items_of(texts: Texts, column: str = TEXT_COLUMN) -> list[Item]:
         return _of_several([texts], column)
     if _is_frame(texts):
         return _of_frame(texts, column)
-    if hasattr(texts, "column_names") and hasattr(texts, "features"):
+    if hasattr(texts, "column_names"):
         return _of_dataset(texts, column)
     if hasattr(texts, "tolist"):  # a column of a data frame, or an array
         texts = texts.tolist()

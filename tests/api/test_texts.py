@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from datasets import Dataset, DatasetDict
 
 import paraphrase_rl as prl
 from paraphrase_rl.errors import CalibrationError, DataError, PrlError, RecipeError, UsageError
@@ -240,12 +241,14 @@ def test_recipes_take_python_values() -> None:
     assert (typed.recipe.training.max_steps, typed.origins["training.max_steps"]) == (4, "--set")
 
 
+SPLITS = DatasetDict({name: Dataset.from_dict({"text": ["a"]}) for name in ("train", "test")})
 FRAME = pd.DataFrame({"essay": ["a"], "n": [1]})
 BAD: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[PrlError], str]] = [
     (prl.score, (3,), {}, UsageError, "cannot read texts from int"),
     (prl.score, ({"text": "a"},), {}, UsageError, "cannot read texts from dict"),
     (prl.score, (b"a",), {}, UsageError, "cannot read texts from bytes"),
     (prl.score, (None,), {}, UsageError, "cannot read texts from NoneType"),
+    (prl.score, (SPLITS,), {}, UsageError, "the data set has several splits: train, test"),
     (prl.score, (FRAME,), {}, DataError, "the data frame has no column 'text'"),
     (prl.score, (FRAME,), {"column": "esay"}, DataError, "the data frame has no column 'esay'"),
     (prl.score, (Path("nowhere"),), {}, UsageError, "no file or folder at 'nowhere'"),
