@@ -140,22 +140,19 @@ def with_metric_options(recipe: Recipe, registry: Registry, role: MetricRole, **
     """The recipe with options for the metrics of a role that have them, so that these are asked for.
 
     Raises:
-        PluginError: no metric of that role has such options.
+        PluginError: there is no metric of that role.
+        RecipeError: an unknown or ill-typed option.
     """
-    added = [
-        Component(name=entry.full_name, options=options)
-        for entry in registry.entries("metrics")
-        if isinstance(entry.spec, MetricSpec)
-        and entry.spec.role == role
-        and options.keys() <= entry.spec.options.model_fields.keys()
-    ]
-    if not added:
-        raise PluginError(
-            f"no installed metric of the role {role} takes {', '.join(options)}", "see: prl plugins list"
-        )
-    kept = [
-        c for c in recipe.metrics if registry.get("metrics", c.name).full_name not in {a.name for a in added}
-    ]
+    entries = registry.entries("metrics")
+    of_role = [e for e in entries if isinstance(e.spec, MetricSpec) and e.spec.role == role]
+    if not of_role:
+        raise PluginError(f"no metric of the role {role} is installed", "see: prl plugins metrics")
+    takers = [e for e in of_role if options.keys() <= e.spec.options.model_fields.keys()] or of_role[:1]
+    added = [Component(name=entry.full_name, options=options) for entry in takers]
+    for component in added:
+        registry.options("metrics", component.name, component.options)
+    names = {component.name for component in added}
+    kept = [c for c in recipe.metrics if registry.get("metrics", c.name).full_name not in names]
     return recipe.model_copy(update={"metrics": [*kept, *added]})
 
 

@@ -349,7 +349,8 @@ def _checked(spec_type: type[ComponentSpec], answer: object) -> list[object]:
 def _explain(error: ValidationError, owner: str, model: type[Options]) -> RecipeError:
     """The first of pydantic's complaints, on one line; the rest counted."""
     problems = error.errors()
-    first, more = problems[0], len(problems) - 1
+    first = next((p for p in problems if p["type"] == "extra_forbidden"), problems[0])
+    more = len(problems) - 1
     path = ".".join(str(part) for part in first["loc"])
     also = f" (and {more} more)" if more else ""
     known = sorted(model.model_fields)
@@ -359,6 +360,8 @@ def _explain(error: ValidationError, owner: str, model: type[Options]) -> Recipe
         return RecipeError(
             f"{owner}: unknown option {path!r}{also}", f"did you mean {close[0]}? {hint}" if close else hint
         )
+    if first["type"] == "missing":
+        return RecipeError(f"{owner}: option {path} is required{also}", f"options: {', '.join(known)}")
     where = f"option {path}" if path else "options"
     hidden = model.model_config.get("hide_input_in_errors", False)
     got = "" if hidden else f", got {first['input']!r}"

@@ -271,8 +271,19 @@ def test_what_the_recipe_asks_for_must_work(prl_registry: Make) -> None:
         measure(registry, ["a"], recipe(metrics=[{"name": "some"}]))
     with pytest.raises(PluginError, match="no metric is called"):
         choose_metrics(recipe(metrics=[{"name": "some-thing"}]), registry)
-    with pytest.raises(PluginError, match="role judge takes model"):
+    with pytest.raises(PluginError, match="no metric of the role judge"):
         with_metric_options(recipe(), registry, "judge", model="x")
+
+
+def test_wrong_options_for_a_role_are_refused_at_once() -> None:
+    with pytest.raises(RecipeError, match="unknown option 'modle'") as caught:
+        with_metric_options(Recipe(), default_registry(), "entailment", modle="x")
+    assert "model" in caught.value.hint
+    with pytest.raises(RecipeError, match="base_url") as caught:
+        with_metric_options(
+            Recipe(), default_registry(), "judge", base_url="http://me:pass@host/v1", model="m"
+        )
+    assert "pass" not in caught.value.one_line.replace("password", "")
 
 
 def test_two_metrics_of_one_name_have_columns_of_their_own(prl_registry: Make) -> None:
