@@ -91,7 +91,7 @@ def test_a_folder_that_holds_anything_is_refused_as_it_is(
     put(tmp_path / "elsewhere" / "model.json")
     held(tmp_path / "mine")
     before = state(tmp_path)
-    with pytest.raises(RunError, match=r"is not empty and not a run|holds a run already") as refused:
+    with pytest.raises(RunError, match=r"is not empty and not a run|already holds a run") as refused:
         RunDirectory.create(tmp_path / "mine")
     assert "--out" in refused.value.hint
     assert state(tmp_path) == before

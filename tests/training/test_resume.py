@@ -107,7 +107,7 @@ def test_a_complete_run_stays_as_it_is(launch: Prl, unbroken: Path, tmp_path: Pa
     shutil.copytree(unbroken, tmp_path / "run")
     before = contents(tmp_path / "run")
     ended = launch("train", "--resume", "run", cwd=tmp_path)
-    assert "run is complete" in ended.stderr
+    assert "run is already complete" in ended.stderr
     assert "after (step 8)" in ended.stdout
     assert contents(tmp_path / "run") == before
 
