@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.statistics.records import Estimate
-from tests.evaluation.accepted import metrics, results, write_all, write_run
+from tests.acceptance.accepted import metrics, results, write_all, write_run
 
 
 def prl(*args: object) -> Result:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from paraphrase_rl.acceptance.verdict import CRITERIA
 from paraphrase_rl.recipe.schema import Acceptance
-from tests.evaluation.accepted import write_run
-from tests.evaluation.test_verdict import lines
+from tests.acceptance.accepted import write_run
+from tests.acceptance.test_verdict import lines
 
 PAGE = Path(__file__).parents[2] / "docs" / "evaluation.md"
 

@@ -13,7 +13,7 @@ from paraphrase_rl.acceptance.checkpoint_choice import Candidate, candidates, ch
 from paraphrase_rl.evaluation.results import Quality
 from paraphrase_rl.runs.reader import read_history
 from paraphrase_rl.statistics.records import Estimate
-from tests.evaluation import accepted
+from tests.acceptance import accepted
 
 # few values, so that equal figures and equal points come up
 FIGURE = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0, math.nan])

@@ -22,8 +22,8 @@ from paraphrase_rl.files import append_jsonl, write_jsonl
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.statistics.records import Estimate
-from tests.evaluation import accepted
-from tests.evaluation.accepted import metrics, results, write_all, write_run
+from tests.acceptance import accepted
+from tests.acceptance.accepted import metrics, results, write_all, write_run
 
 
 def lines(run: Path, **kwargs: Any) -> dict[str, VerdictLine]:
