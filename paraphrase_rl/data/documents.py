@@ -16,6 +16,7 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
 from paraphrase_rl.tables import Table, Tabular, record
+from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Label, Split
 
@@ -131,7 +132,7 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
                 "this is a fault in the plug-in: report it to its author",
             )
         where += f" (id {document.id})"
-        if not isinstance(document.text, str) or not document.text.strip():
+        if not isinstance(document.text, str) or not canonical(document.text):
             raise DataError(f"{where}: the text is empty", "add the text or remove the row")
         if any("\ud800" <= character <= "\udfff" for character in document.text):
             raise DataError(
@@ -145,7 +146,7 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
                 f"{where}: the id is already used in row {rows[document.id]}", "give each row its own id"
             )
         rows[document.id] = row
-        read.append(document)
+        read.append(replace(document, text=canonical(document.text)))
     if not read:
         raise DataError(f"data set {source} has no documents", "check its path and options")
     return read

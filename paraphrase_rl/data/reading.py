@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from paraphrase_rl.errors import DataError, UsageError
 from paraphrase_rl.names import suggestion
+from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import Document
 
 InputFormat = Literal["text", "jsonl", "csv"]
@@ -238,7 +239,8 @@ def _is_missing(value: object) -> bool:
 
 
 def _item(id: str, text: str) -> Item:
-    if not text.strip():
+    text = canonical(text)
+    if not text:
         return Item(id=id, kind="empty", problem="the text is empty")
     if "\0" in text:
         return Item(id=id, kind="not-text", problem="the text has NUL characters")

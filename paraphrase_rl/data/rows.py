@@ -42,7 +42,7 @@ def file_rows(file: Path) -> Rows:
             yield from _array_rows(decoded(file.read_bytes(), str(file)), str(file))
             return
         comma = file.suffix.lower() == ".csv"
-        with file.open(encoding="utf-8-sig", newline="" if comma else "\n") as lines:
+        with file.open(encoding="utf-8-sig", newline="" if comma else None) as lines:
             yield from (_csv_lines if comma else _json_lines)(lines, str(file))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror or error}") from error
@@ -68,7 +68,7 @@ def json_rows(text: str, where: str) -> Rows:
     Raises:
         DataError: a line is not a JSON object.
     """
-    return _json_lines(text.split("\n"), where)
+    return _json_lines(io.StringIO(text, newline=None), where)
 
 
 def _json_lines(lines: Iterable[str], where: str) -> Rows:

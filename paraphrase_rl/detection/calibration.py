@@ -19,6 +19,7 @@ from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import sha256_texts
+from paraphrase_rl.text.canonical import RULE
 from paraphrase_rl.types import Document, FloatArray
 
 SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
@@ -172,9 +173,11 @@ class CalibrationSet(_Record):
     Attributes:
         weights: of each detector's P(AI) in the mean, in the order of ``calibrations``.
         combined: thresholds on the combined P(AI); ``None`` when a detector has no P(AI).
+        canonical_text: version of :mod:`paraphrase_rl.text.canonical` that its texts were scored with.
     """
 
     schema_: Literal["paraphrase-rl/calibration/1"] = Field(SCHEMA, alias="schema")
+    canonical_text: Literal[1] = RULE
     versions: dict[str, str] = Field(
         default_factory=lambda: {
             "paraphrase-rl": paraphrase_rl.__version__,
@@ -232,6 +235,12 @@ class CalibrationSet(_Record):
             raise CalibrationError(f"no calibration at {path}", "run `prl calibrate` to make one") from None
         except (OSError, ValueError) as error:
             raise CalibrationError(f"cannot read the calibration {path}: {error}", RECALIBRATE) from error
+        if isinstance(raw, dict) and raw.get("schema") == SCHEMA and raw.get("canonical_text") != RULE:
+            raise CalibrationError(
+                f"{path} was made by another version, which gave detectors other texts "
+                f"(rule {raw.get('canonical_text', 0)} of canonical text, here {RULE}): its thresholds do not hold",
+                f"{RECALIBRATE}; a run with such a calibration is trained again",
+            )
         try:
             found = cls.model_validate(raw)
         except ValidationError as error:

@@ -20,6 +20,7 @@ import numpy as np
 from paraphrase_rl.errors import PluginError, PrlError, one_line
 from paraphrase_rl.plugin.protocols import TrainingResult
 from paraphrase_rl.plugin.rated import joined
+from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import (
     Document,
     Failure,
@@ -152,14 +153,16 @@ class IsolatedDetector:
         self.component, self.origin = component, origin
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Score texts, see :meth:`paraphrase_rl.plugin.protocols.Detector.score`.
+        """Score texts as canonical ones, see :meth:`paraphrase_rl.plugin.protocols.Detector.score`.
 
         Raises:
             PluginError: see :func:`contained`; or it returns something else than Scores of shape (N,).
         """
 
+        given = [canonical(text) if isinstance(text, str) else text for text in texts]
+
         def call(where: list[int]) -> Scores:
-            scores: object = self.component.score([texts[i] for i in where])
+            scores: object = self.component.score([given[i] for i in where])
             if isinstance(scores, Scores) and scores.values.shape == (len(where),):
                 return scores
             found = f"Scores of shape {scores.values.shape}" if isinstance(scores, Scores) else _type(scores)

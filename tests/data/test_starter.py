@@ -16,7 +16,9 @@ from paraphrase_rl_plugins.datasets import starter
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import DataError, MissingDependencyError
 from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.plugin.specs import Context, NoOptions
 from paraphrase_rl.recipe.schema import Data
+from paraphrase_rl.text.canonical import canonical
 
 
 @pytest.fixture(scope="module")
@@ -98,3 +100,9 @@ def test_a_changed_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_description_says_origin_and_licences(corpus: Corpus) -> None:
     for fact in ("ABC news", "LGPL-2.1", "language model (Claude)", "MIT", "50 each"):
         assert fact in corpus.description
+
+
+def test_its_texts_are_canonical_already() -> None:
+    """So that making every text canonical has not moved a figure of the demo."""
+    documents = starter.Starter(NoOptions(), Context()).documents()
+    assert [d.id for d in documents if canonical(d.text) != d.text] == []

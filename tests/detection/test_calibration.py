@@ -98,6 +98,20 @@ def test_a_damaged_file_is_refused_in_one_line(tmp_path, change):
     assert caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "change", [lambda raw: raw.pop("canonical_text"), lambda raw: raw.update(canonical_text=0)]
+)
+def test_a_calibration_made_on_other_texts_is_refused_by_name(tmp_path, change):
+    path = tmp_path / "c.json"
+    CalibrationSet(calibrations=(fitted(),), weights=(1.0,)).write(path)
+    raw = json.loads(path.read_text())
+    change(raw)
+    path.write_text(json.dumps(raw))
+    with pytest.raises(CalibrationError, match=r"c\.json was made by another version, .*rule 0 of") as caught:
+        CalibrationSet.read(path)
+    assert "prl calibrate" in caught.value.hint
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]"])
 def test_what_is_not_a_calibration_file_is_refused(tmp_path, content):
     path = tmp_path / "c.json"

@@ -414,7 +414,12 @@ def calibration(fitted: str) -> dict[str, object]:
     point |= {"low": 0.0, "high": 0.1}
     texts = {"source": "here", "digest": "0", "median_words": 9, "excerpt_words": None}
     one = {"detector": "tfidf", "texts": texts, "n_human": 9, "n_ai": 0, "points": [point], "fitted": fitted}
-    return {"schema": "paraphrase-rl/calibration/1", "calibrations": [one], "weights": [1.0]}
+    return {
+        "schema": "paraphrase-rl/calibration/1",
+        "canonical_text": 1,
+        "calibrations": [one],
+        "weights": [1.0],
+    }
 
 
 # ---- checkpoints that the ledger does not list
