@@ -161,7 +161,7 @@ class RewardBatch:
 
     Attributes:
         sources: the document each rewrite was made from.
-        rewrites: the texts as sampled, special tokens removed, otherwise untouched.
+        rewrites: the texts as sampled, special tokens removed, otherwise unchanged.
         finished: whether the policy ended the text by itself (not cut at the token limit).
         instruction: what the policy was told to do, without the source; to recognise an echo.
     """

@@ -195,7 +195,7 @@ def _calibration_of(run: Path | None, texts: CalibrationTexts) -> CalibrationSet
     if texts.digest != saved.calibrations[0].texts.digest:
         raise EvaluationError(
             f"the calibration texts of {texts.source} are not those that {run} was calibrated on",
-            f"bring the same texts back; {_WITHOUT_RUN}",
+            f"restore the same texts; {_WITHOUT_RUN}",
         )
     return saved
 

@@ -19,7 +19,7 @@ def select(
     Args:
         recipe: what is evaluated.
         rewriters: by label or name; empty = the recipe's.
-        detectors: beside the recipe's own; empty = the recipe's held-out ones.
+        detectors: in addition to the recipe's own; empty = the recipe's held-out ones.
         registry: where components come from.
 
     Raises:

@@ -1,4 +1,4 @@
-"""The tables of an evaluation beside its cells, as people read them: one mapping a row, figures as text."""
+"""Tables of an evaluation other than its cells, for reading: one mapping per row, figures as text."""
 
 from __future__ import annotations
 

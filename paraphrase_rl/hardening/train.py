@@ -109,8 +109,8 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
 def training_texts(documents: Sequence[Document]) -> tuple[list[Document], int]:
     """The labelled texts of the train split, and how many of it are left out.
 
-    Left out is a text that belongs together with one of another split (of one pair, or a duplicate): data that bring
-    splits of their own may have cut between them, and the detector would be tested on what it was trained on.
+    Left out is a text that belongs together with one of another split (of one pair, or a duplicate): data with
+    their own splits may have divided them, and the detector would be tested on what it was trained on.
     """
     mixed = {
         i

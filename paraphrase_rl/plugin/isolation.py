@@ -74,14 +74,14 @@ class Origin:
         """The error that says what the component does that its contract forbids."""
         return PluginError(
             f"{self} {does}",
-            "this is a fault of the plug-in, for its author to mend: paraphrase_rl.testing tests for it",
+            "this is a fault in the plug-in, which its author must fix; paraphrase_rl.testing tests for it",
         )
 
     def crashes(self, when: str, error: BaseException) -> PluginError:
         """The error that says that the component raised ``error``; raise it ``from`` that."""
         return PluginError(
             f"{self} crashes {when}: {one_line(error)}",
-            "this is a fault of the plug-in, for its author to mend; `prl --debug ...` shows the traceback",
+            "this is a fault in the plug-in, which its author must fix; `prl --debug ...` shows the traceback",
         )
 
     def crash(self, error: BaseException) -> Failure:
@@ -433,7 +433,7 @@ def isolated_command(command: object, origin: Origin) -> click.Command:
 
 
 def isolated_spec(spec: Spec, origin: Origin) -> Spec:
-    """A spec whose functions beside its factory are isolated too."""
+    """Isolate the functions of a spec other than its factory."""
     functions: dict[str, Any] = {
         name: _blamed(origin, name, getattr(spec, name))
         for name in ("fit", "check")

@@ -69,7 +69,7 @@ class Entry:
         return [module for module in self.spec.modules if not _importable(module)]
 
     def install_line(self) -> str:
-        """The command that brings what it needs."""
+        """Command that installs the packages it needs."""
         if self.spec.extra:
             return f"pip install 'paraphrase-rl[{self.spec.extra}]'"
         if self.plugin.bundled:

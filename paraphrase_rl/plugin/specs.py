@@ -90,7 +90,7 @@ class ComponentSpec:
         summary: one line.
         factory: builds the component.
         options: config model, a subclass of :class:`Options`.
-        extra: the extra of ``paraphrase-rl`` that brings what it needs, such as ``models``; third parties
+        extra: the extra of ``paraphrase-rl`` with the packages it needs, such as ``models``; third parties
             leave it empty and declare dependencies of their own.
         modules: top-level modules that must be importable before the factory is called.
         models: model references it loads by default.
@@ -187,7 +187,7 @@ class MetricSpec(ComponentSpec):
         role: what it measures; the core finds what it compares with a bound by it.
         better: ``higher`` or ``lower``; ``None`` where neither is (a rewrite may be longer, and must differ).
         range: smallest and largest value.
-        needs: what it is computed with beside the texts, in words; empty = nothing.
+        needs: what it needs besides the texts, in words; empty = nothing.
     """
 
     factory: Callable[[Any, Context], Metric]

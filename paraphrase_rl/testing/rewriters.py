@@ -78,7 +78,7 @@ class RewriterContract(Contract):
         alone = [self.rewrites([text])[0] for text in self.texts]
         assert alone == together, "each text alone"
         beside = self.rewrites([*self.texts, *ODD_TEXTS])
-        assert beside[: len(self.texts)] == together, "beside odd texts"
+        assert beside[: len(self.texts)] == together, "together with odd texts"
 
     def test_odd_texts_fail_and_do_not_crash(self) -> None:
         found = self.rewrites(ODD_TEXTS)

@@ -59,6 +59,6 @@ class DetectRl:
     def description(self) -> str:
         return (
             "DetectRL (Wu et al. 2024, arXiv:2410.23746; github NLP2CT/DetectRL), Benchmark/Tasks/Task1. Its rows do "
-            "not say which human text a model's text belongs to: no pairs. Most human texts have words glued together "
+            "not say which human text a model's text belongs to: no pairs. Most human texts lack spaces between words "
             "where a newline was deleted."
         )

@@ -1,4 +1,4 @@
-"""The starter data set: human news stories beside such stories written by a language model. No network."""
+"""The starter data set: human news stories, and stories of the same kind by a language model. No network."""
 
 from __future__ import annotations
 

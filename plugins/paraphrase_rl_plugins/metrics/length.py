@@ -1,4 +1,4 @@
-"""Metric: how long the rewrite is beside its source."""
+"""Metric: length of the rewrite relative to its source."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metric: how predictable the rewrite is beside its source."""
+"""Metric: perplexity of the rewrite relative to its source."""
 
 from __future__ import annotations
 
