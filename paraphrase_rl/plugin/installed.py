@@ -130,7 +130,7 @@ _hidden: list[metadata.Distribution] = []
 def hide_damaged() -> None:
     """Hide damaged distributions from the rest of this process; :func:`installed` goes on to tell of them.
 
-    For a command, which must work nevertheless: pydantic and torch read the entry points of all distributions while they
+    For a command, which must work anyway: pydantic and torch read the entry points of all distributions while they
     are imported, and one that cannot be read ends them.
     """
     _hidden.extend(damaged.distribution for damaged in installed()[1])

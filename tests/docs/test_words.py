@@ -19,29 +19,27 @@ TEXTS = sorted(
     ]
 )
 NOT_FIRST = {
-    
-        "what",
-        "whether",
-        "how",
-        "of",
-        "where",
-        "which",
-        "why",
-        "who",
-        "whom",
-        "when",
-        "from",
-        "for",
-        "with",
-        "as",
-        "at",
-        "to",
-        "by",
-        "in",
-        "on",
-        "if",
-        "not",
-    ,
+    "what",
+    "whether",
+    "how",
+    "of",
+    "where",
+    "which",
+    "why",
+    "who",
+    "whom",
+    "when",
+    "from",
+    "for",
+    "with",
+    "as",
+    "at",
+    "to",
+    "by",
+    "in",
+    "on",
+    "if",
+    "not",
 }
 """A public docstring begins with a verb or a noun."""
 BANNED = {
@@ -66,7 +64,8 @@ EXEMPT = {
     "paraphrase_rl/testing/detectors.py": "texts that detectors are tested with",
     "paraphrase_rl/testing/backends.py": "texts that backends are tested with",
 }
-TERMS = ["false positive rate",
+TERMS = [
+    "false positive rate",
     "true positive rate",
     "flagged",
     "attack success rate",
@@ -100,7 +99,8 @@ TERMS = ["false positive rate",
     "transfer",
     "hardening",
     "AUROC",
-    "verdict",]
+    "verdict",
+]
 
 
 def strings(file: Path) -> Iterator[tuple[int, str]]:
