@@ -128,6 +128,8 @@ class Tabular(ABC):
     def __repr__(self) -> str:
         return repr(self._shown())
 
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         return self._shown()._repr_html_()
 

@@ -22,6 +22,17 @@ SIZES = {
     "max_position_embeddings": 4096,
     "initializer_range": 0.3,
 }
+TINY_QUICKSTART = """
+model: {model}
+training: {{batch_size: 2, group_size: 3, learning_rate: 0.01}}
+sampling: {{max_tokens: 12}}
+rewards: [{{name: detector-evasion}}, {{name: format}}]
+detectors: [{{name: tfidf}}]
+held_out: []
+rewriters: [{{name: policy}}, {{name: homoglyph}}, {{name: whitespace}}]
+data: {{source: {{name: starter}}, excerpt_words: 48}}
+evaluation: {{prompts: 2}}
+"""
 
 
 def tokenizer(size: int = 0) -> PreTrainedTokenizerFast:
@@ -58,3 +69,14 @@ def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0, tied: bo
     model.save_pretrained(folder)
     tokens.save_pretrained(folder)
     return folder
+
+
+def write_tiny_quickstart(folder: Path) -> Path:
+    """Write a recipe to a folder that stands for the packaged quickstart where minutes would be too long.
+
+    Its model is tiny, its detector alone is a tfidf that was fitted before.
+    """
+    recipe = folder / "quickstart.yaml"
+    recipe.parent.mkdir(parents=True, exist_ok=True)
+    recipe.write_text(TINY_QUICKSTART.format(model=save_tiny_model(folder / "model")), encoding="utf-8")
+    return recipe

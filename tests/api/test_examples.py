@@ -11,21 +11,10 @@ import pytest
 import paraphrase_rl as prl
 from paraphrase_rl.recipe import loading
 from tests.api.conftest import examples
-from tests.tiny_model import save_tiny_model
+from tests.tiny_model import write_tiny_quickstart
 
 MODULES = [name for name in prl._PUBLIC if name.startswith("paraphrase_rl.api.")]
 VERBS = [name for module in MODULES for name in prl._PUBLIC[module] if name.islower()]
-TINY = """
-model: {model}
-training: {{batch_size: 2, group_size: 3, learning_rate: 0.01}}
-sampling: {{max_tokens: 12}}
-rewards: [{{name: detector-evasion}}, {{name: format}}]
-detectors: [{{name: tfidf}}]
-held_out: []
-rewriters: [{{name: policy}}, {{name: homoglyph}}, {{name: whitespace}}]
-data: {{source: {{name: starter}}, excerpt_words: 48}}
-evaluation: {{prompts: 2}}
-"""
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -63,6 +52,6 @@ def test_examples_of_the_verbs_about_texts(module: str) -> None:
 @pytest.mark.models
 def test_examples_of_the_verbs_about_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the order of a study: those after the first go on with the run that it trained, on a tiny model."""
-    (tmp_path / "tiny.yaml").write_text(TINY.format(model=save_tiny_model(tmp_path / "model")))
-    monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tmp_path / "tiny.yaml"})
+    tiny = write_tiny_quickstart(tmp_path / "tiny")
+    monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tiny})
     assert failures("training", "evaluating", "reporting", "hardening") == ""

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from paraphrase_rl.recipe import loading
 from tests.docs.execution import Output, run
+from tests.tiny_model import write_tiny_quickstart
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = DOCS / "python.md"
@@ -25,8 +27,14 @@ AGAIN = "PRL_WRITE_DOCS=1 pytest tests/docs/test_python_docs.py writes it"
 
 @pytest.fixture
 def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A fresh cache and folder."""
+    """A fresh folder, a cache that holds converted models alone, and a quickstart on a tiny model."""
+    models = Path(os.environ["PRL_HOME"]) / "models"
+    models.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "models").symlink_to(models)
     monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
+    tiny = write_tiny_quickstart(tmp_path / "tiny")
+    monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tiny})
     monkeypatch.chdir(tmp_path)
     return {"__name__": "__main__"}
 
