@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from paraphrase_rl_plugins.backends import trl_backend
 from paraphrase_rl_plugins.datasets import jsonl
@@ -66,20 +65,14 @@ def trained(recipe: Path, registry: Registry, tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(autouse=True)
 def elsewhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No verb reaches the default registry, the real cache, or a model that measures quality."""
+    """No verb reaches the default registry, or the real cache."""
 
     def no_default() -> Registry:
         raise AssertionError("the verb asked for the default registry though one was given")
 
     monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", no_default)
-    monkeypatch.setattr("paraphrase_rl.evaluation.rewrite_quality.build_quality", lambda *a, **k: Measures())
     monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-
-
-class Measures:
-    def __call__(self, sources: list[str], rewrites: list[str], instruction: str) -> Any:
-        return {"semantic_similarity": np.full(len(rewrites), 0.75)}, []
 
 
 def said(lines: list[Progress]) -> str:

@@ -21,7 +21,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
-@pytest.mark.parametrize("module", ["acme_vowels.py", "acme_hello.py"])
+@pytest.mark.parametrize("module", ["acme_vowels.py", "acme_hello.py", "acme_gist.py"])
 def test_the_code_is_the_tested_file(module: str) -> None:
     assert (THIRD_PARTY / module).read_text(encoding="utf-8") in blocks("python")
 
