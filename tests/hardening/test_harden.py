@@ -370,7 +370,7 @@ def test_another_strength_of_a_seen_rewriter_is_not_unseen():
 
 
 def test_a_detector_that_is_not_trained_is_refused(tmp_path):
-    with pytest.raises(UsageError, match="fixed is not trained") as caught:
+    with pytest.raises(UsageError, match="fixed needs no training") as caught:
         harden(plan(tmp_path), registry(), "fixed", attacks("shout"), reporter(None))
     assert caught.value.hint == "trainable detectors: words"
 
