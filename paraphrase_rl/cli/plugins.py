@@ -125,7 +125,8 @@ def _plugin_row(plugin: Plugin) -> dict[str, object]:
 def _details(entry: Entry) -> dict[str, object]:
     spec = entry.spec
     special = {key: getattr(spec, key) for key in _SPECIAL if hasattr(spec, key)}
-    schema = spec.options.model_json_schema()
+    with entry.origin(spec.name).blamed("over its options"):
+        schema = spec.options.model_json_schema()
     return {
         "target": entry.plugin.target,
         **special,

@@ -57,7 +57,9 @@ def keep_fitted(
             return member
         name = member.name.rpartition("/")[2]
         source = fitted_folder(name, member.calibration.options.get("folder"))
-        copy = folder.resolve() / name
+        copy = folder.resolve() / member.name.replace(
+            "/", "--"
+        )  # two distributions may have one of that name
         copy_folder(source, copy)
         return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
 

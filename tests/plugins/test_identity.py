@@ -164,3 +164,13 @@ def test_the_command_names_both(path: Path, prl: Prl) -> None:
         PYTHONPATH=str(path),
     )
     assert json.loads(scored.stdout.splitlines()[0])["score"] == 7.0, scored.stderr
+
+
+def test_options_that_have_no_description_are_the_plugins_fault(path: Path, prl: Prl) -> None:
+    source = DETECTOR.format(name="odd", value=1.0).replace("factory=", "options=Odd, factory=")
+    source += "from collections.abc import Callable\nfrom paraphrase_rl.plugin import Options\n"
+    source += "class Odd(Options):\n    how: Callable[[], int] = int\n"
+    install(path, "zeta", {"odd": source})
+    result = prl("plugins", "show", "odd", PYTHONPATH=str(path))
+    assert result.returncode == 2
+    assert "error: detector odd of plug-in odd (zeta 3.0) crashes over its options" in result.stderr
