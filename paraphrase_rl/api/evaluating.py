@@ -90,10 +90,10 @@ def evaluate(
         True
     """
     from paraphrase_rl.data.documents import load_documents
-    from paraphrase_rl.evaluation.pipeline import evaluate as evaluate_plan
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
     from paraphrase_rl.evaluation.quality import with_metric_options
     from paraphrase_rl.evaluation.selection import select
+    from paraphrase_rl.evaluation.start import evaluate_plan
     from paraphrase_rl.progress import reporter
 
     check_whole(texts, "texts", 2)

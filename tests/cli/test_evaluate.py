@@ -155,7 +155,7 @@ def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("paraphrase_rl.evaluation.pipeline.evaluate", interrupted)
+    monkeypatch.setattr("paraphrase_rl.evaluation.start.evaluate_plan", interrupted)
     monkeypatch.setattr("sys.argv", ["prl", "evaluate", "--config", "toy.yaml", "--out", "my out"])
     result = prl("evaluate", "--config", "toy.yaml", "--out", "my out")
     assert result.exit_code == 130

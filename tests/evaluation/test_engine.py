@@ -17,9 +17,9 @@ from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
 from paraphrase_rl.evaluation import rewrite_quality as measuring
 from paraphrase_rl.evaluation.cache import Cache, claimed
-from paraphrase_rl.evaluation.pipeline import evaluate
 from paraphrase_rl.evaluation.plan import Plan, with_checkpoints
 from paraphrase_rl.evaluation.results import Results
+from paraphrase_rl.evaluation.start import evaluate_plan as evaluate
 from paraphrase_rl.files import append_jsonl, read_jsonl
 from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
