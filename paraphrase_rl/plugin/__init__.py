@@ -83,7 +83,7 @@ _PUBLIC = {
     ),
     "paraphrase_rl.models.language_model": ("shared_language_model",),
     "paraphrase_rl.models.encoder": ("SentenceEncoder",),
-    "paraphrase_rl.models.defaults": ("DEFAULT_ENCODER",),
+    "paraphrase_rl.models.defaults": ("DEFAULT_ENCODER", "DEFAULT_LANGUAGE_MODEL"),
     "paraphrase_rl.models.embeddings": ("embed", "has_text"),
     # texts
     "paraphrase_rl.text.sentences": ("sentence_ends",),

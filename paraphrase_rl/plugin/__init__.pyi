@@ -31,6 +31,7 @@ from paraphrase_rl.files import sha256_texts as sha256_texts
 from paraphrase_rl.files import write_json as write_json
 from paraphrase_rl.files import write_text as write_text
 from paraphrase_rl.models.defaults import DEFAULT_ENCODER as DEFAULT_ENCODER
+from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL as DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.models.embeddings import embed as embed
 from paraphrase_rl.models.embeddings import has_text as has_text
 from paraphrase_rl.models.encoder import SentenceEncoder as SentenceEncoder

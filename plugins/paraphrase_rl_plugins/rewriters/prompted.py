@@ -8,9 +8,8 @@ from typing import Any
 
 from pydantic import Field
 
-from paraphrase_rl.plugin import Context, ModelError, Options, RewriterSpec, hookimpl
+from paraphrase_rl.plugin import DEFAULT_LANGUAGE_MODEL, Context, ModelError, Options, RewriterSpec, hookimpl
 from paraphrase_rl_plugins.rewriters._sampled import (
-    DEFAULT_MODEL,
     OF_RUN,
     Defaults,
     load_policy,
@@ -50,7 +49,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
             options=PromptedOptions,
             extra="trl",
             modules=("transformers",),
-            models=(DEFAULT_MODEL,),
+            models=(DEFAULT_LANGUAGE_MODEL,),
             cost="one sampled completion per rewrite",
         )
     ]
