@@ -115,7 +115,7 @@ class Tabular(ABC):
 
     @abstractmethod
     def _shown(self) -> Table[object]:
-        """What ``repr`` shows."""
+        """Return the table that ``repr`` shows."""
 
     def to_pandas(self) -> pandas.DataFrame:
         """Data frame with a line for each of :meth:`flat_rows`; what is ``None`` is missing there.

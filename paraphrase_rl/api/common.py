@@ -47,7 +47,7 @@ def device_or_default(device: str | None, runs_on_torch: bool = True) -> str:
 
 
 def device_for(device: str | None, registry: Registry, detectors: Iterable[str]) -> str:
-    """:func:`device_or_default` for detectors, all of which can be built.
+    """Choose the device as :func:`device_or_default` does, for detectors that must all be installed.
 
     Raises:
         PluginError, MissingDependencyError: there is no such detector, or it lacks a package.

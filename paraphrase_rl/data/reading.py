@@ -234,7 +234,7 @@ def _cell(id: str, value: object) -> Item:
 
 
 def _is_missing(value: object) -> bool:
-    """Whether a data frame, a data set or JSON would call it missing: None, NaN, pandas.NA."""
+    """Tell whether a value stands for a missing text: None, NaN, pandas.NA."""
     return value is None or (isinstance(value, float) and math.isnan(value)) or repr(value) in ("<NA>", "NaT")
 
 

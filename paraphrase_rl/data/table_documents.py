@@ -36,7 +36,7 @@ class TableFiles:
         self._files = [file for path in paths for file in _expand(str(path))]
 
     def documents(self) -> Iterator[Document]:
-        """One a row.
+        """Make a document of each row.
 
         Raises:
             DataError: a malformed table, one without a needed column, or a row without a text.
@@ -56,7 +56,7 @@ class TableFiles:
 
 
 def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[Document]:
-    """One a row of a data frame; ids are its index where there is no column for them.
+    """Make a document of each row of a data frame; ids are its index where there is no column for them.
 
     Raises:
         DataError: a column that is needed is not there, or a row without a text.
@@ -88,7 +88,7 @@ def by_split(
 def dataset_documents(
     tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str
 ) -> Iterator[Document]:
-    """One a row of the tables of :func:`by_split`; ids are ``SPLIT-NUMBER`` where there is no column for them.
+    """Make a document of each row of the tables of :func:`by_split`; ids are ``SPLIT-NUMBER`` where it has none.
 
     Args:
         tables: by the name of their split; one with a meaning here is kept (see ``SPLITS``).

@@ -97,7 +97,7 @@ def dump_recipe(loaded: LoadedRecipe) -> str:
 
 
 def _start(source: str | Path | Recipe | LoadedRecipe | None) -> tuple[dict[str, Any], dict[Keys, str]]:
-    """What changes are made to, and where each of its keys was written."""
+    """Return the data that changes are made to, and where each of its keys was written."""
     if source is None:
         return {}, {}
     if isinstance(source, (Recipe, LoadedRecipe)):
