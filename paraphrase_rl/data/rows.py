@@ -79,11 +79,12 @@ def _json_lines(lines: Iterable[str], where: str) -> Rows:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"{where}:{number}: not JSON: {error}", f"one object a line; found {line[:60]!r}"
+                f"{where}:{number}: not JSON: {error}", f"one object a line; found {line.rstrip()[:60]!r}"
             ) from error
         if not isinstance(row, dict):
             raise DataError(
-                f"{where}:{number}: not an object but {line[:60]!r}", 'one object a line: {"text": "..."}'
+                f"{where}:{number}: not an object but {line.rstrip()[:60]!r}",
+                'one object a line: {"text": "..."}',
             )
         yield number, row
 
