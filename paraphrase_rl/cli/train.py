@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,7 +84,14 @@ def command(
         )
     if is_first():
         _show(run, format_)
-        ctx.exit(EXIT_INTERRUPTED if run.status == "interrupted" else EXIT_OK)
+    ctx.exit(EXIT_INTERRUPTED if _ended(run) == "interrupted" else EXIT_OK)
+
+
+def _ended(run: Run) -> str:
+    """How the run ended; the first process writes it down, the others wait for that."""
+    while (status := run.status) == "running" and not is_first():
+        time.sleep(0.05)
+    return status
 
 
 @contextmanager

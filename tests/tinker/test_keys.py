@@ -120,7 +120,7 @@ def test_all_that_keeps_a_run_from_starting_is_told_at_once(
     assert ended.exit_code == 2
     *lines, error, hint = ended.stderr.splitlines()
     assert lines == [
-        "- no file at data/recipe.jsonl; paths are relative to where prl is called; "
+        "- no file at data/recipe.jsonl; relative paths start at the current folder; "
         "the recipe's data is made by: prl data build",
         "- backend tinker needs tinker, which is not installed; pip install 'paraphrase-rl[tinker]'",
         "- tinker: there is no API key; export TINKER_API_KEY=tml-...",
