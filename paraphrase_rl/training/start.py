@@ -104,6 +104,9 @@ def train(start: Start, registry: Registry) -> str:
     try:
         if directory.finished:
             start.report(f"{start.folder} is already complete")
+            ends = [row.get("status") for row in directory.rows("events.jsonl") if row.get("event") == "end"]
+            if ends[-1:] != ["completed"]:  # killed after its final adapter, before it could say so
+                directory.event("end", status="completed")
             return "completed"
         on = start.backend
         registry.spec("backends", on.name)  # a name that is none is told by itself

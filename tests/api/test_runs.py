@@ -160,6 +160,17 @@ def test_nothing_is_printed_and_progress_counts_the_steps(
     assert (streams.out, streams.err) == ("", "")
 
 
+def test_a_run_killed_after_its_final_adapter_is_complete_once_resumed(
+    trained: prl.Run, registry: Registry
+) -> None:
+    run = prl.Run(shutil.copytree(trained.folder, "run"))
+    events = run.folder / "events.jsonl"
+    rows = events.read_text().splitlines(keepends=True)
+    events.write_text("".join(rows[:-1]))
+    assert run.status == "killed"
+    assert prl.train(resume=run, device="cpu", registry=registry).status == "completed"
+
+
 def explode(line: Progress | None = None) -> bool:
     if line is None or line.done == 1:
         raise ZeroDivisionError("mine")
