@@ -27,18 +27,24 @@ AGAIN = "PRL_WRITE_DOCS=1 pytest tests/docs/test_python_docs.py writes it"
 
 @pytest.fixture
 def namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A fresh folder, a cache that holds converted models alone, and a quickstart on a tiny model."""
+    """A fresh folder, and a cache that holds converted models alone."""
     models = Path(os.environ["PRL_HOME"]) / "models"
     models.mkdir(parents=True, exist_ok=True)
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "models").symlink_to(models)
     monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
-    tiny = write_tiny_quickstart(tmp_path / "tiny")
-    monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tiny})
     monkeypatch.chdir(tmp_path)
     return {"__name__": "__main__"}
 
 
+@pytest.fixture
+def tiny_quickstart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quickstart on a tiny model; the notebook runs the real one."""
+    tiny = write_tiny_quickstart(tmp_path / "tiny")
+    monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tiny})
+
+
+@pytest.mark.usefixtures("tiny_quickstart")
 def test_the_page_shows_what_its_blocks_give(namespace: dict[str, Any]) -> None:
     text = PAGE.read_text(encoding="utf-8")
 
@@ -57,6 +63,8 @@ def test_lines_of_the_page_fit() -> None:
     assert max(map(len, PAGE.read_text(encoding="utf-8").splitlines())) <= 120
 
 
+@pytest.mark.models
+@pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_stores_what_its_cells_give(notebook: Path, namespace: dict[str, Any]) -> None:
     stored = json.loads(notebook.read_text(encoding="utf-8"))
