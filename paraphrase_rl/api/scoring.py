@@ -125,7 +125,7 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
     if given is not None and not isinstance(given, (str, os.PathLike)):
         raise UsageError(
             f"cannot read a calibration from {type(given).__name__}",
-            "what prl.calibrate returned, or its file",
+            "give what prl.calibrate returned, or its file",
         )
     path = Path(given) if given is not None else default_path()
     if path.is_dir():

@@ -48,7 +48,7 @@ class TableOptions(Options):
             if name not in there and (column == "text" or column in self.columns):
                 raise DataError(
                     f"{where}: there is no column {name!r} (for {column})",
-                    f"{suggestion(name, there)}; name it with the option columns: {{{column}: NAME}}",
+                    f"{suggestion(name, there)}; give its name with the option columns: {{{column}: NAME}}",
                 )
 
     def document(

@@ -129,7 +129,7 @@ def read_file(
     read = csv_rows if input_format == "csv" else json_rows
     rows = list(read(decoded(content, name), name))
     if not rows:
-        raise DataError(f"no texts in {name}: it has no rows", "name another file")
+        raise DataError(f"no texts in {name}: it has no rows", "give another file")
     _check_column(name, dict.fromkeys(key for _, row in rows for key in row), column)
     return [_cell(f"{name}:{line}", row.get(column)) for line, row in rows]
 
@@ -157,7 +157,7 @@ def files_at(path: str | Path) -> list[str]:
     found = sorted(str(f) for f in place.rglob("*") if f.suffix.lower() in _IN_FOLDERS and f.is_file())
     if not found:
         raise DataError(
-            f"no texts in {path}: it has no {' or '.join(_IN_FOLDERS)} files", "name the files themselves"
+            f"no texts in {path}: it has no {' or '.join(_IN_FOLDERS)} files", "give the files themselves"
         )
     return found
 
@@ -222,7 +222,7 @@ def _check_column(where: str, columns: Iterable[object], column: str) -> None:
     known = [str(name) for name in columns]
     if column not in known:
         raise DataError(
-            f"{where} has no column {column!r}", f"name the column of the texts; {suggestion(column, known)}"
+            f"{where} has no column {column!r}", f"give the column of the texts; {suggestion(column, known)}"
         )
 
 

@@ -79,12 +79,13 @@ def _json_lines(lines: Iterable[str], where: str) -> Rows:
             row = json.loads(line)
         except (ValueError, RecursionError) as error:
             raise DataError(
-                f"{where}:{number}: not JSON: {error}", f"one object a line; found {line.rstrip()[:60]!r}"
+                f"{where}:{number}: not JSON: {error}",
+                f"write one object per line; found {line.rstrip()[:60]!r}",
             ) from error
         if not isinstance(row, dict):
             raise DataError(
                 f"{where}:{number}: not an object but {line.rstrip()[:60]!r}",
-                'one object a line: {"text": "..."}',
+                'write one object per line: {"text": "..."}',
             )
         yield number, row
 

@@ -62,7 +62,7 @@ def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[
         DataError: a column that is needed is not there, or a row without a text.
     """
     if not frame.columns.is_unique:
-        raise DataError("the data frame has two columns of one name", "give each column its own name")
+        raise DataError("the data frame has two columns with the same name", "give each column its own name")
     options.check_columns(map(str, frame.columns), "the data frame")
     for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
         known = {str(key): None if _is_nan(value) else value for key, value in row.items()}
@@ -81,7 +81,7 @@ def by_split(
         return {name: loaded}
     unknown = [name for name in loaded if name not in SPLITS]
     if unknown and len(loaded) > 1:
-        raise DataError(f"splits {', '.join(unknown)} are none of {', '.join(SPLITS)}", "choose one split")
+        raise DataError(f"splits {', '.join(unknown)} are not among {', '.join(SPLITS)}", "choose one split")
     return dict(loaded)
 
 

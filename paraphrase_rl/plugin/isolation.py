@@ -413,7 +413,7 @@ def isolated_command(command: object, origin: Origin) -> click.Command:
     import click
 
     if not isinstance(command, click.Command):
-        raise origin.broken(f"is built as {_type(command)}, which is no click command")
+        raise origin.broken(f"is built as {_type(command)}, which is not a click command")
 
     def isolate(name: str, step: Callable[..., Any]) -> None:
         @functools.wraps(step)

@@ -318,7 +318,7 @@ def test_bad_input_is_one_kind_of_error_that_says_what_is_wrong(
         (None, {"trainig.epochs": 1}, "unknown key trainig"),
         (None, {"training": {"epoch": 1}}, "unknown key training.epoch"),
         (None, {"training..epochs": 1}, "expected section.key=value"),
-        (None, {"training.epochs": print}, "cannot stand in a recipe"),
+        (None, {"training.epochs": print}, "is not allowed in a recipe"),
         (None, {"model.name": "x"}, "model: input should be a valid string"),
     ],
 )

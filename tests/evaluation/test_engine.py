@@ -558,7 +558,7 @@ def test_a_damaged_cache_is_refused_until_it_is_deleted(run, tmp_path):
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(RunError, match=r"cache/values\.sqlite is damaged: ") as caught:
         run("out")
-    assert caught.value.hint == "delete the file: what it held is computed again"
+    assert caught.value.hint == "delete the file; its contents are computed again"
     file.unlink()
     assert figures(run("out")) == figures(whole)
 

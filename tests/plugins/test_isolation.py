@@ -45,7 +45,7 @@ ONE = {
     "backends": "backend",
 }
 ITEMWISE = ("detectors", "rewards", "metrics", "rewriters")
-FAULT = "this is a fault of the plug-in"
+FAULT = "this is a fault in the plug-in"
 
 
 def registry_of(kind: str, component: object, **spec: Any) -> Registry:
