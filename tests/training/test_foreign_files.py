@@ -480,7 +480,7 @@ def test_an_evaluation_writes_over_nothing_of_somebody_else(tmp_path: Path, name
         with claimed(tmp_path):
             pytest.fail("claimed")
 
-    with pytest.raises(EvaluationError, match=f"holds {name}|is a run") as refused:
+    with pytest.raises(EvaluationError, match=f"its {name} would be overwritten|is a run") as refused:
         evaluate()
     assert "--out" in refused.value.hint
     assert state(tmp_path) == before
