@@ -332,6 +332,11 @@ class IsolatedDataset:
             raise self.origin.broken(f"returned {_type(found)} from description(), not a text")
         return found
 
+    def notes(self) -> list[str]:
+        """Notes on what was read and what was left out; empty where the data set has none to make."""
+        with self.origin.blamed("in notes()"):
+            return list(map(str, getattr(self.component, "notes", list)()))
+
     def provenance(self) -> Mapping[str, str]:
         """Digests of the files it was read from, by name; empty where the data set does not say."""
         with self.origin.blamed("in provenance()"):
