@@ -94,7 +94,9 @@ class TableOptions(Options):
         if "label" not in self.columns and "label" not in there:
             likely = self._likely("label", there)
             meant = (
-                f": is it {likely!r}? give its name with the option columns: {{label: {likely}}}" if likely else ""
+                f": is it {likely!r}? give its name with the option columns: {{label: {likely}}}"
+                if likely
+                else ""
             )
             notes.append(f"{where} has no column 'label'{meant}")
         used = {self.column(column) for column in COLUMNS}
