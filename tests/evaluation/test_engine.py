@@ -624,7 +624,7 @@ def test_human_texts_alone_give_false_positives(run):
 
 
 def test_no_rewriter_may_be_called_none(run):
-    with pytest.raises(EvaluationError, match="stands for the original texts"):
+    with pytest.raises(EvaluationError, match="reserved for the original texts"):
         run(update={"rewriters": [Attack(name="lower", label="none")]})
 
 
