@@ -193,7 +193,7 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"cannot write {path}: {error.strerror or error}",
-            "free some space or choose another folder; what was written before is intact",
+            "free some space or choose another folder; files written before are intact",
         ) from error
 
 

@@ -20,6 +20,8 @@ Row = TypeVar("Row", covariant=True)
 WIDTH = 80
 """Columns of a terminal that a ``repr`` fits."""
 SHOWN_ROWS = 20
+SPREAD: Mapping[str, object] = {"spread": True}
+"""Metadata of a dataclass field that holds further columns of the row."""
 _WIDEST_CELL = 80
 _NARROWEST_CELL = 10
 _GAP = 2
@@ -135,11 +137,20 @@ class Tabular(ABC):
 
 
 def record(row: object) -> Mapping[str, object]:
-    """Fields of a row by name: of a dataclass, a pydantic record or a mapping; values are not copied."""
+    """Fields of a row by name: of a dataclass, a pydantic record or a mapping; values are not copied.
+
+    A mapping in a field marked with :data:`SPREAD` is spread over columns of its own; a name that is taken becomes
+    ``input_NAME``.
+    """
     if isinstance(row, Mapping):
         return row
     if is_dataclass(row):
-        return {field.name: getattr(row, field.name) for field in fields(row)}
+        found = {field.name: getattr(row, field.name) for field in fields(row) if not field.metadata}
+        own = set(found)
+        for field in fields(row):
+            for key, value in getattr(row, field.name).items() if field.metadata else ():
+                found[f"input_{key}" if key in own else str(key)] = value
+        return found
     names = getattr(type(row), "model_fields", None)
     if names is None:
         raise TypeError(f"a row is a dataclass or a pydantic record, not {type(row).__name__}")

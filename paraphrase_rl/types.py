@@ -69,7 +69,7 @@ def _check_failures(values: FloatArray, failures: Sequence[Failure], what: str) 
     missing = set(np.flatnonzero(~np.isfinite(values)).tolist())
     if failed != missing:
         raise ContractError(
-            f"{what}: a value is missing (NaN) exactly where a Failure says why; "
+            f"{what}: a value must be NaN exactly where there is a Failure; "
             f"failures at {sorted(failed)}, non-finite values at {sorted(missing)}"
         )
 

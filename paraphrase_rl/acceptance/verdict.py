@@ -49,7 +49,7 @@ class Verdict(Tabular, SavedRecord):
     format: Literal[1] = 1
     run: str
     status: str = Field(description="completed, running, interrupted, failed or killed")
-    steps: int | None = Field(description="of the whole run; None where it never began")
+    steps: int | None = Field(description="of the whole run; None where it never started")
     checkpoint: int = Field(description="step of the policy")
     evaluation: str | None = Field(description="folder of the evaluation; None where there is none")
     fairness: str | None = Field(description="folder the false positive gap is from; None = the same")

@@ -193,7 +193,9 @@ def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -
         raise UsageError("a detector is listed twice", "list each once")
     for name, weight in mapping_of(weights, "weights").items():
         if name not in found:
-            raise UsageError(f"a weight of {name}, which is not calibrated", f"detectors: {', '.join(found)}")
+            raise UsageError(
+                f"a weight of {name}, which is not among the detectors", f"detectors: {', '.join(found)}"
+            )
         if not isinstance(weight, Real) or not 0 <= float(weight) < math.inf:
             raise UsageError(f"the weight of {name} is {weight!r:.60}", "a number that is at least 0")
         found[name] = float(weight)

@@ -141,7 +141,8 @@ def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
         return {}
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
         raise UsageError(
-            f"{what} is {given!r:.60}, not a mapping of names", "names with values, such as {'rate': 0.1}"
+            f"{what} is {given!r:.60}, not a mapping of names",
+            "give names with values, such as {'rate': 0.1}",
         )
     return given
 
@@ -163,4 +164,4 @@ def check_whole(value: object, name: str, least: int) -> None:
         UsageError: it is none.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
-        raise UsageError(f"{name} is {value!r:.60}", f"a whole number that is at least {least}")
+        raise UsageError(f"{name} is {value!r:.60}", f"give a whole number that is at least {least}")

@@ -74,7 +74,7 @@ def load_data(
     given = {f"data.{key}": value for key, value in changes.items() if value is not None}
     if isinstance(source, (Corpus, Data)) and (given or options):
         raise UsageError(
-            f"a {type(source).__name__} has settings of its own", "change them there, or read the data again"
+            f"a {type(source).__name__} has its own settings", "change them there, or read the data again"
         )
     if isinstance(source, Corpus):
         return source

@@ -16,13 +16,14 @@ from paraphrase_rl.api.common import (
 )
 from paraphrase_rl.api.scoring import read_calibration
 from paraphrase_rl.api.text_results import RewriteResult, RewriteRow
-from paraphrase_rl.data.reading import TEXT_COLUMN, Item, items_of
+from paraphrase_rl.data.reading import Item, items_of, usable
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.progress import OnProgress, Report, reporter
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import RunOrPath
     from paraphrase_rl.api.scoring import SavedCalibration
+    from paraphrase_rl.data.bad_rows import BadRows
     from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
     from paraphrase_rl.plugin.protocols import Rewriter
@@ -42,7 +43,8 @@ def rewrite(
     options: Mapping[str, object] | None = None,
     run: RunOrPath | None = None,
     calibration: SavedCalibration | None = None,
-    column: str = TEXT_COLUMN,
+    column: str | None = None,
+    bad_rows: BadRows = "refuse",
     device: str | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
@@ -57,7 +59,8 @@ def rewrite(
         options: of the rewriter.
         run: a :class:`Run` or its directory: its policy, prompt and sampling, and its detectors.
         calibration: detectors for the rewriter; ``None`` = the run's.
-        column: name of the text column of a table.
+        column: name of the text column of a table; ``None`` = ``text``.
+        bad_rows: ``refuse`` or ``skip`` rows without a usable text: empty, not a string, not valid Unicode.
         device: torch device.
         progress: called with each progress report.
         registry: components to choose from.
@@ -84,7 +87,8 @@ def rewrite(
     given = dict(mapping_of(options, "options"))
     folder = path_of(run, "run") if run is not None else None
     check_rewriter(rewriter, given, folder, registry)
-    items = items_of(texts, column)
+    given_items = items_of(texts, column, report)
+    items, notes = usable(given_items, bad_rows)
     spec = registry.spec("rewriters", rewriter)
     used = calibration if calibration is not None else _calibration_of(folder)
     device = device_or_default(device, bool(spec.extra) or used is not None)
@@ -95,7 +99,6 @@ def rewrite(
     if folder is not None:
         report(f"run: {folder}; options that are not given come from its recipe")
     rows = list(_rewrite_rows(built, items, n, seed, report))
-    notes = []
     if cut := sum(row.finished is False for row in rows):
         notes.append(f"{cut} of {len(rows)} rewrites were cut at the token limit: see `finished`")
     return RewriteResult(
@@ -105,6 +108,7 @@ def rewrite(
         options=given,
         seed=seed,
         n_texts=len(items),
+        left_out=len(given_items) - len(items),
         run=folder,
         calibration=read_calibration(used)[1] if ensemble is not None else None,
     )
@@ -161,20 +165,19 @@ def _rewrite_rows(
     """A row for each rewrite, or one for a text without any."""
     for start in range(0, len(items), AT_ONCE):
         some = items[start : start + AT_ONCE]
-        readable = [item.text for item in some if not item.kind]
-        results = iter(rewriter.rewrite(readable, n, seed))
-        for item in some:
-            yield from _of_one(item, None if item.kind else next(results))
+        results = rewriter.rewrite([item.text for item in some], n, seed)
+        for item, result in zip(some, results, strict=True):
+            yield from _of_one(item, result)
         if len(items) > AT_ONCE:
             done = start + len(some)
             report(f"{done} of {len(items)} texts", done, len(items))
 
 
-def _of_one(item: Item, result: list[Rewrite] | Failure | None) -> Iterator[RewriteRow]:
-    if isinstance(result, list):
-        for sample, made in enumerate(result):
-            yield RewriteRow(id=item.id, sample=sample, rewrite=made.text, finished=made.finished)
-    elif result is None:
-        yield RewriteRow(id=item.id, failure=item.failure)
-    else:
-        yield RewriteRow(id=item.id, failure=f"{result.kind}: {result.message}")
+def _of_one(item: Item, result: list[Rewrite] | Failure) -> Iterator[RewriteRow]:
+    if not isinstance(result, list):
+        yield RewriteRow(id=item.id, failure=f"{result.kind}: {result.message}", input=item.columns)
+        return
+    for sample, made in enumerate(result):
+        yield RewriteRow(
+            id=item.id, sample=sample, rewrite=made.text, finished=made.finished, input=item.columns
+        )

@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from paraphrase_rl.api.common import check_rate, components_of, device_for, registry_or_default
 from paraphrase_rl.api.text_results import CalibrationResult, ScoreResult, ScoreRow
-from paraphrase_rl.data.reading import TEXT_COLUMN, Item, items_of, named_like_files
+from paraphrase_rl.data.reading import Item, items_of, named_like_files, usable
 from paraphrase_rl.detection.calibration import CalibrationSet, default_path
 from paraphrase_rl.errors import CalibrationError, UsageError
+from paraphrase_rl.files import is_file_or_folder
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Components
+    from paraphrase_rl.data.bad_rows import BadRows
     from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.detection.decision import Decision
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
@@ -32,7 +34,8 @@ def score(
     detectors: Components | None = None,
     calibration: SavedCalibration | None = None,
     fpr: float | None = None,
-    column: str = TEXT_COLUMN,
+    column: str | None = None,
+    bad_rows: BadRows = "refuse",
     device: str | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
@@ -46,7 +49,8 @@ def score(
         calibration: what :func:`calibrate` returned or saved, or a run, for its own; ``None`` = the default
             file of the command, where there is one. The texts are cut as those of the calibration were.
         fpr: false positive rate of the verdicts, in (0, 1), one that was calibrated; ``None`` = the one aimed at.
-        column: name of the text column of a table.
+        column: name of the text column of a table; ``None`` = ``text``.
+        bad_rows: ``refuse`` or ``skip`` rows without a usable text: empty, not a string, not valid Unicode.
         device: torch device.
         progress: called with each progress report.
         registry: components to choose from.
@@ -68,7 +72,9 @@ def score(
     from paraphrase_rl.detection.decision import decide, length_notes
 
     registry = registry_or_default(registry)
-    items = items_of(texts, column)
+    report = reporter(progress)
+    given = items_of(texts, column, report)
+    items, notes = usable(given, bad_rows)
     saved, path = read_calibration(calibration)
     if fpr is not None:
         check_rate(fpr, "fpr")
@@ -80,7 +86,7 @@ def score(
             "calibrate these detectors (`prl calibrate`), or leave out --fpr (fpr=)",
         )
     used = ensemble.calibrations if ensemble is not None else None
-    notes = [
+    notes += [
         f"the text {name!r:.60} is the name of a file; give the file as pathlib.Path({name!r:.60})"
         for name in named_like_files(items)
     ]
@@ -90,9 +96,9 @@ def score(
         notes.append(
             f"texts are cut to their first sentences, at most {excerpt_words} words, as in the calibration"
         )
-    readable = [item.text for item in items if not item.kind]
+    readable = [item.text for item in items]
     names = [*(ensemble.names if ensemble is not None else ()), *uncalibrated]
-    reporter(progress)(f"scoring {len(readable)} texts with {', '.join(names)}")
+    report(f"scoring {len(readable)} texts with {', '.join(names)}")
     rows = _score_rows(items, decide(readable, ensemble, uncalibrated, fpr))
     explanation: list[str] = []
     if used is not None:
@@ -111,6 +117,7 @@ def score(
         tuple(rows),
         tuple(notes),
         n_texts=len(items),
+        left_out=len(given) - len(items),
         calibration=path if used is not None else None,
         texts=used.records[0].texts if used is not None else None,
         target_fpr=used.records[0].point(fpr).target_fpr if used is not None else None,
@@ -125,10 +132,10 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
     if given is not None and not isinstance(given, (str, os.PathLike)):
         raise UsageError(
             f"cannot read a calibration from {type(given).__name__}",
-            "what prl.calibrate returned, or its file",
+            "give what prl.calibrate returned, or its file",
         )
     path = Path(given) if given is not None else default_path()
-    if path.is_dir():
+    if is_file_or_folder(path) and path.is_dir():
         path = path / "calibration.json"
     if given is None and not path.exists():
         return None, path
@@ -171,17 +178,14 @@ def _cut(items: Sequence[Item], excerpt_words: int) -> list[Item]:
 
     from paraphrase_rl.text.excerpts import excerpt
 
-    return [item if item.kind else replace(item, text=excerpt(item.text, excerpt_words)) for item in items]
+    return [replace(item, text=excerpt(item.text, excerpt_words)) for item in items]
 
 
 def _score_rows(items: Sequence[Item], decisions: Sequence[Decision]) -> Iterator[ScoreRow]:
-    readable = [position for position, item in enumerate(items) if not item.kind]
     found: list[list[Decision]] = [[] for _ in items]
     for decision in decisions:
-        found[readable[decision.index]].append(decision)
+        found[decision.index].append(decision)
     for item, of_item in zip(items, found, strict=True):
-        if item.kind:
-            yield ScoreRow(id=item.id, failure=item.failure)
         for decision in of_item:
             failure = decision.failure
             yield ScoreRow(
@@ -196,4 +200,5 @@ def _score_rows(items: Sequence[Item], decisions: Sequence[Decision]) -> Iterato
                 if decision.flagged
                 else "not flagged",
                 failure=f"{failure.kind}: {failure.message}" if failure is not None else None,
+                input=item.columns,
             )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from paraphrase_rl.detection.calibration import CalibrationSet, CalibrationTexts, percent
 from paraphrase_rl.detection.calibration_rows import CalibrationRow
-from paraphrase_rl.tables import Table
+from paraphrase_rl.tables import SPREAD, Table
 
 Verdict = Literal["flagged", "not flagged"]
 
@@ -26,6 +26,7 @@ class ScoreRow:
         threshold: a score strictly above it is flagged; ``None`` without a calibration.
         verdict: ``not flagged`` does not show that a text is human; ``None`` without a score or a calibration.
         failure: why there is no score, ``KIND: MESSAGE``.
+        input: the other columns of the text's row, as they came; columns of their own in a data frame and in files.
     """
 
     id: str
@@ -35,6 +36,7 @@ class ScoreRow:
     threshold: float | None = None
     verdict: Verdict | None = None
     failure: str | None = None
+    input: Mapping[str, object] = field(default_factory=dict, metadata=SPREAD)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -42,7 +44,8 @@ class ScoreResult(Table[ScoreRow]):
     """Scores of texts: for each text the detectors in order, then their ensemble.
 
     Attributes:
-        n_texts: texts that came in.
+        n_texts: texts that were scored.
+        left_out: rows without a usable text that were left out.
         calibration: its file; ``None`` without one, or where it is not in a file.
         texts: those the calibration was fitted on; ``None`` without one.
         target_fpr: false positive rate of the verdicts; ``None`` without a calibration.
@@ -52,6 +55,7 @@ class ScoreResult(Table[ScoreRow]):
     columns: ClassVar[tuple[str, ...]] = ("id", "detector", "score", "p_ai", "verdict", "failure")
 
     n_texts: int
+    left_out: int = 0
     calibration: Path | None = None
     texts: CalibrationTexts | None = None
     target_fpr: float | None = None
@@ -175,6 +179,7 @@ class RewriteRow:
         rewrite: the text as rewritten.
         finished: false where it was cut at the token limit.
         failure: why there is no rewrite, ``KIND: MESSAGE``.
+        input: the other columns of the text's row, as they came; columns of their own in a data frame and in files.
     """
 
     id: str
@@ -182,6 +187,7 @@ class RewriteRow:
     rewrite: str | None = None
     finished: bool | None = None
     failure: str | None = None
+    input: Mapping[str, object] = field(default_factory=dict, metadata=SPREAD)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -194,7 +200,8 @@ class RewriteResult(Table[RewriteRow]):
         seed: of the rewriting; the same gives the same rewrites.
         run: whose policy, prompt and sampling were used, if any.
         calibration: of the detectors the rewriter could choose by, if any.
-        n_texts: texts that came in.
+        n_texts: texts that were rewritten.
+        left_out: rows without a usable text that were left out.
     """
 
     rewriter: str
@@ -203,6 +210,7 @@ class RewriteResult(Table[RewriteRow]):
     columns: ClassVar[tuple[str, ...]] = ("id", "sample", "rewrite", "finished", "failure")
 
     n_texts: int
+    left_out: int = 0
     run: Path | None = None
     calibration: Path | None = None
 

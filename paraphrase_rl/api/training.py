@@ -138,7 +138,7 @@ def train(
     if resume is not None:
         if recipe is not None or out is not None or backend is not None or set:
             raise UsageError(
-                "resume continues a run with its own recipe and backend",
+                "resume continues a run with the recipe and backend of that run",
                 "leave out the recipe, set, the backend and out",
             )
         folder = Run(resume).folder

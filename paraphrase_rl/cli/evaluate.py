@@ -122,7 +122,7 @@ def command(
             progress=show_progress,
         )
     except KeyboardInterrupt:
-        say(f"what was computed is saved; continue with: {this_command()}")
+        say(f"results so far are saved; continue with: {this_command()}")
         raise
     show_results(results, format_, out or Path(str(run)) / "evaluation")
     if any(not cell.points for cell in results.cells):

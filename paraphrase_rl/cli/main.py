@@ -20,7 +20,7 @@ from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError
 
 
 @dataclass
-class Session:
+class GlobalOptions:
     """Values of the global options."""
 
     debug: bool = False
@@ -38,11 +38,11 @@ class PrlGroup(CommandGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a text may hold what the terminal cannot show
-        sys.exit(self._run(list(sys.argv[1:] if args is None else args), Session()))
+        sys.exit(self._run(list(sys.argv[1:] if args is None else args), GlobalOptions()))
 
-    def _run(self, args: list[str], session: Session) -> int:
+    def _run(self, args: list[str], options: GlobalOptions) -> int:
         try:
-            code = self._invoke(args, session)
+            code = self._invoke(args, options)
             sys.stdout.flush()
             return code
         except (KeyboardInterrupt, click.Abort):
@@ -52,34 +52,34 @@ class PrlGroup(CommandGroup):
             _silence_stdout()
             return EXIT_OK
         except PrlError as error:
-            return _report(error, error.message, error.hint, error.exit_code, session)
+            return _report(error, error.message, error.hint, error.exit_code, options)
         except click.exceptions.NoArgsIsHelpError as error:
             error.show()
             return EXIT_USAGE
         except click.ClickException as error:
             usage = getattr(error, "ctx", None)
             hint = f"{usage.command_path} --help" if usage else ""
-            return _report(error, error.format_message(), hint, EXIT_USAGE, session)
+            return _report(error, error.format_message(), hint, EXIT_USAGE, options)
         except OSError as error:
             _silence_stdout()
-            return _report(error, str(error), "", EXIT_USAGE, session)
+            return _report(error, str(error), "", EXIT_USAGE, options)
         except Exception as error:
             from paraphrase_rl.errors import one_line
 
             hint = "this is a bug; `prl --debug ...` shows where"
-            return _report(error, f"internal error: {one_line(error)}", hint, EXIT_USAGE, session)
+            return _report(error, f"internal error: {one_line(error)}", hint, EXIT_USAGE, options)
 
-    def _invoke(self, args: list[str], session: Session) -> int:
+    def _invoke(self, args: list[str], options: GlobalOptions) -> int:
         try:
-            with self.make_context("prl", args, obj=session) as context:
+            with self.make_context("prl", args, obj=options) as context:
                 self.invoke(context)
         except click.exceptions.Exit as end:
             return end.exit_code
         return EXIT_OK
 
 
-def _report(error: Exception, message: str, hint: str, code: int, session: Session) -> int:
-    if session.debug:
+def _report(error: Exception, message: str, hint: str, code: int, options: GlobalOptions) -> int:
+    if options.debug:
         say("".join(traceback.format_exception(error)).rstrip())
     else:
         for note in getattr(error, "__notes__", ()):

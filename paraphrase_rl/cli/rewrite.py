@@ -14,7 +14,8 @@ from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.tables import record
 
 if TYPE_CHECKING:
-    from paraphrase_rl.data.reading import InputFormat
+    from paraphrase_rl.data.bad_rows import BadRows
+    from paraphrase_rl.data.forms import Form
 
 
 @click.command("rewrite")
@@ -45,8 +46,9 @@ def command(
     name: str,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
-    input_format: InputFormat | None,
-    column: str,
+    input_format: Form | None,
+    column: str | None,
+    bad_rows: BadRows,
     options: tuple[str, ...],
     n: int,
     seed: int,
@@ -58,7 +60,8 @@ def command(
     """Rewrite texts with the rewriter NAME; `prl plugins rewriters` lists them.
 
     PATH is a file, a folder (its .txt and .md files, no others) or - for standard input, which is also read
-    where no path is given. A text file is one text; JSONL and CSV have one per row.
+    where no path is given. A text file is one text; CSV, TSV, JSON, JSONL, Parquet and Arrow have one per row,
+    each also compressed with gzip. The id and all other columns of a row come back in CSV and JSON.
 
     The same seed gives the same rewrites. `finished` is false where a rewrite was cut at the token limit.
     Exit code 1: some text could not be rewritten.
@@ -77,6 +80,7 @@ def command(
     found = rewrite(
         name,
         read_items(paths, texts, input_format, column),
+        bad_rows=bad_rows,
         n=n,
         seed=seed,
         options=given,
@@ -93,6 +97,7 @@ def command(
             "rewriter": name,
             "options": given,
             "seed": seed,
+            "left_out": found.left_out,
             "run": None if run is None else str(run),
             "calibration": None if found.calibration is None else str(found.calibration),
         }

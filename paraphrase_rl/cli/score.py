@@ -14,7 +14,8 @@ from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.tables import record
 
 if TYPE_CHECKING:
-    from paraphrase_rl.data.reading import InputFormat
+    from paraphrase_rl.data.bad_rows import BadRows
+    from paraphrase_rl.data.forms import Form
 
 
 @click.command("score")
@@ -36,8 +37,9 @@ def command(
     ctx: click.Context,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
-    input_format: InputFormat | None,
-    column: str,
+    input_format: Form | None,
+    column: str | None,
+    bad_rows: BadRows,
     calibration: Path | None,
     names: tuple[str, ...],
     fpr: float | None,
@@ -47,7 +49,8 @@ def command(
     """Score texts: raw score, P(AI), and verdict at a false positive rate, by detector and for the ensemble.
 
     PATH is a file, a folder (its .txt and .md files, no others) or - for standard input, which is also read
-    where no path is given. A text file is one text; JSONL and CSV have one per row.
+    where no path is given. A text file is one text; CSV, TSV, JSON, JSONL, Parquet and Arrow have one per row,
+    each also compressed with gzip. The id and all other columns of a row come back in CSV and JSON.
 
     The verdict is `flagged` where the score is above the threshold, else `not flagged`, which does not show
     that a text is human. Without a calibration there are scores and no verdict. Exit code 1: some
@@ -64,6 +67,7 @@ def command(
 
     found = score(
         read_items(paths, texts, input_format, column),
+        bad_rows=bad_rows,
         detectors=list(names) or None,
         calibration=calibration,
         fpr=fpr,
@@ -79,6 +83,7 @@ def command(
         meta={
             "calibration": None if found.texts is None else str(found.calibration),
             "target_fpr": found.target_fpr,
+            "left_out": found.left_out,
             "texts": None if found.texts is None else found.texts.model_dump(),
         },
     )

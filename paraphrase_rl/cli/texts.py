@@ -1,4 +1,4 @@
-"""Texts of a command: arguments, files, folders, standard input; plain, JSONL or CSV."""
+"""Texts of a command: arguments, files, folders, standard input; one text each, or tables."""
 
 from __future__ import annotations
 
@@ -8,28 +8,37 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from paraphrase_rl.cli.output import say
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.data.reading import InputFormat, Item
+    from paraphrase_rl.data.forms import Form
+    from paraphrase_rl.data.reading import Item
 
-STDIN = "-"
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
-def text_options(function: _Function) -> _Function:
-    """``PATH...``, ``--text``, ``--input-format`` and ``--column``: what :func:`read_items` takes.
+bad_rows_option = click.option(
+    "--bad-rows",
+    type=click.Choice(("refuse", "skip")),
+    default="refuse",
+    show_default=True,
+    help="What to do about rows without a usable text: refuse all, or leave them out and count them.",
+)
 
-    They arrive as paths, texts, input_format, column.
+
+def text_options(function: _Function) -> _Function:
+    """``PATH...``, ``--text``, ``--input-format``, ``--column`` and ``--bad-rows``.
+
+    They arrive as paths, texts, input_format, column, bad_rows; the first four are what :func:`read_items` takes.
     """
     for option in (
-        click.option(
-            "--column", default="text", show_default=True, help="Column of the text in JSONL and CSV."
-        ),
+        bad_rows_option,
+        click.option("--column", metavar="NAME", help="Column of the text in a table.  [default: text]"),
         click.option(
             "--input-format",
-            type=click.Choice(("text", "jsonl", "csv")),
-            help="Format of the paths and of standard input.  [default: by the file's name, else text]",
+            type=click.Choice(("text", "csv", "jsonl", "json", "parquet", "arrow")),
+            help="Format of the paths and of standard input.  [default: by the file's name and content]",
         ),
         click.option("--text", "texts", multiple=True, metavar="TEXT", help="Text to use; may be repeated."),
         click.argument("paths", nargs=-1, metavar="[PATH]..."),
@@ -39,21 +48,24 @@ def text_options(function: _Function) -> _Function:
 
 
 def read_items(
-    paths: Sequence[str], texts: Sequence[str], input_format: InputFormat | None, column: str
+    paths: Sequence[str], texts: Sequence[str], input_format: Form | None, column: str | None
 ) -> list[Item]:
     """Read literal texts first, then the paths in order; standard input where neither is given.
+
+    What a table is read as is said on stderr. A file that is named twice is read once.
 
     Args:
         paths: files, folders (their ``.txt`` and ``.md`` files, with all folders inside) and ``-``.
         texts: literal texts.
-        input_format: of every path; ``None`` = by the end of the file's name, else text.
-        column: of JSONL and CSV, where the text is.
+        input_format: of every path; ``None`` = by name and content.
+        column: of a table, where the text is; ``None`` = ``text``.
 
     Raises:
         UsageError: a path that does not exist, or nothing given at all.
-        DataError: a folder without texts, a malformed table, or one without the column.
+        DataError: a folder without texts, no known form, a malformed table, or one without the column.
     """
-    from paraphrase_rl.data.reading import files_at, items_of, read_file
+    from paraphrase_rl.data.forms import STDIN
+    from paraphrase_rl.data.reading import files_at, items_of, read_file, together
 
     if not paths and not texts:
         if sys.stdin is None or sys.stdin.isatty():
@@ -61,11 +73,10 @@ def read_items(
                 "no texts given", "give files or folders, use --text TEXT, or pipe a text to standard input"
             )
         paths = [STDIN]
-    items = items_of(texts)
-    for path in paths:
-        if path == STDIN:
-            items += read_file(STDIN, sys.stdin.buffer.read(), input_format, column)
-            continue
-        for name in files_at(path):
-            items += read_file(name, None, input_format, column)
-    return items
+    groups = [("--text", items_of(texts))]
+    for name in dict.fromkeys(
+        name for path in paths for name in ([path] if path == STDIN else files_at(path))
+    ):
+        content = sys.stdin.buffer.read() if name == STDIN else None
+        groups.append((name, read_file(name, content, input_format, column, say)))
+    return together(groups, column)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import get_args
 
 from paraphrase_rl.data.audit import Audit, AuditRow, audit
+from paraphrase_rl.data.bad_rows import BadRow, leave_out, unusable
 from paraphrase_rl.data.splits import split_documents
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_texts
@@ -42,12 +43,14 @@ class Corpus(Tabular):
         source: name of the data set plug-in.
         description: what the texts are, where they come from, and their licence.
         excerpt_words: every text is cut to so many words at most; ``None`` = texts are whole.
+        notes: what files were read as, columns not used, rows left out; one line each.
     """
 
     documents: tuple[Document, ...]
     source: str
     description: str
     excerpt_words: int | None = None
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -60,7 +63,7 @@ class Corpus(Tabular):
         return [record(document) for document in self.documents]
 
     def _shown(self) -> Table[object]:
-        notes = (*self.audit.warnings, *self.audit.notes)
+        notes = (*self.audit.warnings, *self.notes, *self.audit.notes)
         return DocumentCounts(self.audit.rows, notes, source=self.source, documents=len(self.documents))
 
     def select(self, *, split: Split | None = None, label: Label | None = None) -> list[Document]:
@@ -92,11 +95,19 @@ def load_documents(
         PluginError, MissingDependencyError: the plug-in is unknown, broken or lacks a package.
     """
     dataset: DatasetSource = registry.build("datasets", source.name, source.options, context or Context())
-    return make_corpus(dataset.documents(), settings, source=source.name, description=dataset.description)
+    notes = getattr(dataset, "notes", tuple)
+    return make_corpus(
+        dataset.documents(), settings, source=source.name, description=dataset.description, notes=notes
+    )
 
 
 def make_corpus(
-    documents: Iterable[Document], settings: Data, *, source: str, description: Callable[[], str]
+    documents: Iterable[Document],
+    settings: Data,
+    *,
+    source: str,
+    description: Callable[[], str],
+    notes: Callable[[], Iterable[str]] = tuple,
 ) -> Corpus:
     """Validate documents, split them by unit, and cut excerpts.
 
@@ -105,6 +116,7 @@ def make_corpus(
         settings: fractions and seed of the split, length of the excerpts.
         source: what errors and results call them.
         description: asked for once they are read.
+        notes: on what was read, asked for then too.
 
     Raises:
         DataError: no documents, an empty text, an unknown label or split, an id used twice.
@@ -118,12 +130,13 @@ def make_corpus(
     )
     if settings.excerpt_words is not None:
         split = [replace(d, text=excerpt(d.text, settings.excerpt_words)) for d in split]
-    return Corpus(tuple(split), source, description(), settings.excerpt_words)
+    return Corpus(tuple(split), source, description(), settings.excerpt_words, tuple(notes()))
 
 
 def _validated(documents: Iterable[Document], source: str) -> list[Document]:
     read: list[Document] = []
     rows: dict[str, int] = {}
+    bad: list[BadRow] = []
     for row, document in enumerate(documents, start=1):
         where = f"data set {source}, row {row}"
         if not isinstance(document, Document):
@@ -132,21 +145,18 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
                 "this is a fault in the plug-in: report it to its author",
             )
         where += f" (id {document.id})"
-        if not isinstance(document.text, str) or not canonical(document.text):
-            raise DataError(f"{where}: the text is empty", "add the text or remove the row")
-        if any("\ud800" <= character <= "\udfff" for character in document.text):
-            raise DataError(
-                f"{where}: the text is not valid Unicode: it contains half a surrogate pair",
-                "repair or remove the row",
-            )
         _known(document.label, get_args(Label), where, "label")
         _known(document.split, get_args(Split), where, "split")
-        if document.id in rows:
-            raise DataError(
-                f"{where}: the id is already used in row {rows[document.id]}", "give each row its own id"
-            )
-        rows[document.id] = row
-        read.append(replace(document, text=canonical(document.text)))
+        if problem := unusable(document.text):
+            bad.append(BadRow(where, problem, "add the text or remove the row"))
+        elif document.id in rows:
+            problem = f"the id is already used in row {rows[document.id]}"
+            hint = "give each row its own id; where the column is something else, switch it off: columns: {id: null}"
+            bad.append(BadRow(where, problem, hint))
+        else:
+            rows[document.id] = row
+            read.append(replace(document, text=canonical(document.text)))
+    leave_out(bad, len(read) + len(bad))
     if not read:
         raise DataError(f"data set {source} has no documents", "check its path and options")
     return read

@@ -1,22 +1,23 @@
-"""Texts from wherever they come: Python values, data frames, files and folders; plain, JSONL or CSV."""
+"""Texts from wherever they come: Python values, data frames, files and folders, one text each or tables."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from gzip import BadGzipFile
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
+from paraphrase_rl.data.bad_rows import BadRow, BadRows, leave_out, unusable
+from paraphrase_rl.data.forms import TEXT_COLUMN, Form, suffix
+from paraphrase_rl.data.rows import Source, open_source
 from paraphrase_rl.errors import DataError, UsageError
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import Document
 
-InputFormat = Literal["text", "jsonl", "csv"]
-INPUT_FORMATS: tuple[InputFormat, ...] = ("text", "jsonl", "csv")
-TEXT_COLUMN = "text"
-_BY_SUFFIX: Mapping[str, InputFormat] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv"}
+ID_COLUMN = "id"
 _IN_FOLDERS = (".txt", ".md")
 _ACCEPTED = (
     "texts are a string, a list of strings or Documents, a pathlib.Path of a file or folder, "
@@ -26,17 +27,23 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A text with what it is called, or why there is none (``kind`` and ``problem``)."""
+    """A text with what it is called, or why there is none (``problem``).
+
+    Attributes:
+        id: what it is called in results.
+        text: canonical.
+        problem: why there is no text.
+        hint: what to do about it.
+        where: file and line it comes from; empty = as ``id``.
+        columns: all other columns of its row.
+    """
 
     id: str
     text: str = ""
-    kind: str = ""
     problem: str = ""
-
-    @property
-    def failure(self) -> str | None:
-        """``kind: problem``; ``None`` where there is a text."""
-        return f"{self.kind}: {self.problem}" if self.kind else None
+    hint: str = ""
+    where: str = ""
+    columns: Mapping[str, object] = field(default_factory=dict)
 
 
 class DataFrame(Protocol):
@@ -62,76 +69,123 @@ class Array(Protocol):
     def tolist(self) -> Any: ...
 
 
+Told: TypeAlias = Callable[[str], None]
 OneText: TypeAlias = str | Document | Path | Item
 Texts: TypeAlias = OneText | Iterable[OneText] | DataFrame | Dataset | Array
 
 
-def items_of(texts: Texts, column: str = TEXT_COLUMN) -> list[Item]:
-    """Every text with an id: ``text-1`` … for strings, that of a Document, ``FILE`` or ``FILE:LINE`` of a file,
+def items_of(texts: Texts, column: str | None = None, told: Told = lambda _line: None) -> list[Item]:
+    """Every text with an id: ``text-1`` … for strings, that of a Document, of a file see :func:`read_file`,
     the index of a data frame, the row number (from 0) of a data set.
 
     A single text that cannot be used (empty, not a string, with NUL characters) is an :class:`Item` with its
-    problem; anything that leaves no texts at all is an error.
+    problem; anything that leaves no texts at all is an error. See :func:`usable`.
 
     Args:
         texts: a string, a :class:`Document`, a path, an iterable of these, a data frame or a ``datasets.Dataset``.
-        column: where the text is in a data frame, a data set, a JSONL or CSV file.
+        column: where the text is in a table; ``None`` = ``text``.
+        told: called with a line that says what a file is read as.
 
     Raises:
         UsageError: something else, or a path that does not exist.
         DataError: a folder without texts, a malformed table, or one without the column.
     """
     if isinstance(texts, (str, Document, Path, Item)):
-        return _of_several([texts], column)
+        return _of_several([texts], column, told)
     if _is_frame(texts):
-        return _of_frame(texts, column)
+        return _of_frame(texts, column or TEXT_COLUMN)
     if hasattr(texts, "column_names"):
-        return _of_dataset(texts, column)
+        return _of_dataset(texts, column or TEXT_COLUMN)
     if hasattr(texts, "tolist"):  # a column of a data frame, or an array
         texts = texts.tolist()
     if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
         raise UsageError(f"cannot read texts from {type(texts).__name__}", _ACCEPTED)
-    return _of_several(texts, column)
+    return _of_several(texts, column, told)
+
+
+def usable(items: Sequence[Item], policy: BadRows) -> tuple[list[Item], list[str]]:
+    """Items that have a text, and notes on those left out.
+
+    Raises:
+        DataError: some have none, and the policy is to refuse; see :func:`paraphrase_rl.data.bad_rows.leave_out`.
+    """
+    bad = [BadRow(item.where or item.id, item.problem, item.hint) for item in items if item.problem]
+    return [item for item in items if not item.problem], leave_out(bad, len(items), policy)
 
 
 def read_file(
     name: str,
     content: bytes | None = None,
-    input_format: InputFormat | None = None,
-    column: str = TEXT_COLUMN,
+    input_format: Form | None = None,
+    column: str | None = None,
+    told: Told = lambda _line: None,
 ) -> list[Item]:
     """The texts of one file: the whole of it, or one a row.
+
+    The id of a row is that of its column ``id``, where the file has one and no two rows share it; else ``FILE:LINE``.
 
     Args:
         name: its path, and what its texts are called.
         content: its bytes, where they were read already.
-        input_format: ``None`` = by the end of the name, else text.
-        column: of JSONL and CSV, where the text is.
+        input_format: ``None`` = by name and content.
+        column: of a table, where the text is; ``None`` = ``text``.
+        told: called with a line that says what a table, or a file without a telling name, is read as.
 
     Raises:
-        DataError: a malformed table, or one without the column.
+        DataError: no known form, a malformed table, or one without the column.
     """
-    from paraphrase_rl.data.rows import csv_rows, decoded, json_rows
-
-    if content is None:
+    try:
+        source = open_source(name, content, input_format, column)
+    except DataError as error:
+        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, BadGzipFile):
+            return [Item(id=name, problem=error.message)]
+        raise
+    if source.form != "text" or not suffix(name):
+        told(source.described)
+    if source.form == "text":
         try:
-            content = Path(name).read_bytes()
-        except OSError as error:
-            return [Item(id=name, kind="unreadable", problem=f"cannot be read: {error.strerror or error}")]
-    input_format = input_format or _BY_SUFFIX.get(Path(name).suffix.lower(), "text")
-    if input_format == "text":
-        if b"\0" in content:
-            return [Item(id=name, kind="not-text", problem="has NUL bytes: a binary file, or UTF-16")]
-        try:
-            return [_item(name, decoded(content, name))]
+            return [_cell(name, source.text())]
         except DataError as error:
-            return [Item(id=name, kind="not-text", problem=error.message)]
-    read = csv_rows if input_format == "csv" else json_rows
-    rows = list(read(decoded(content, name), name))
+            return [Item(id=name, problem=error.message, hint=error.hint)]
+    return _of_table(source, column or TEXT_COLUMN)
+
+
+def _of_table(source: Source, column: str) -> list[Item]:
+    rows = list(source.rows())
     if not rows:
-        raise DataError(f"no texts in {name}: it has no rows", "name another file")
-    _check_column(name, dict.fromkeys(key for _, row in rows for key in row), column)
-    return [_cell(f"{name}:{line}", row.get(column)) for line, row in rows]
+        raise DataError(f"no texts in {source.name}: it has no rows", "give another file")
+    readable = [row for row in rows if not row.problem]
+    if readable:
+        _check_column(source.name, dict.fromkeys(key for row in readable for key in row.values), column)
+    ids = ["" if (value := row.values.get(ID_COLUMN)) is None else str(value) for row in readable]
+    own = column != ID_COLUMN and all(ids) and len(set(ids)) == len(ids)
+    items = []
+    for row in rows:
+        where = f"{source.name}:{row.line}"
+        if row.problem:
+            items.append(Item(id=where, problem=row.problem, hint=row.hint, where=where))
+            continue
+        left = (column, ID_COLUMN) if own else (column,)
+        others = {key: value for key, value in row.values.items() if key not in left}
+        cell = _cell(str(row.values[ID_COLUMN]) if own else where, row.values.get(column))
+        items.append(replace(cell, where=where, columns=others))
+    return items
+
+
+def together(groups: Sequence[tuple[str, Sequence[Item]]], column: str | None) -> list[Item]:
+    """Items of several files in order; an id that two of the files use is given the file's name in front.
+
+    Raises:
+        UsageError: a column was asked for, and none of them is a table.
+    """
+    if column is not None and not any(item.where for _, items in groups for item in items):
+        raise UsageError(f"column {column!r} of what? no table is given", "leave it out, or give a table")
+    used = Counter(id for _, items in groups for id in {item.id for item in items})
+    return [
+        replace(item, id=f"{name}:{item.id}") if used[item.id] > 1 and item.id != name else item
+        for name, items in groups
+        for item in items
+    ]
 
 
 def files_at(path: str | Path) -> list[str]:
@@ -157,7 +211,7 @@ def files_at(path: str | Path) -> list[str]:
     found = sorted(str(f) for f in place.rglob("*") if f.suffix.lower() in _IN_FOLDERS and f.is_file())
     if not found:
         raise DataError(
-            f"no texts in {path}: it has no {' or '.join(_IN_FOLDERS)} files", "name the files themselves"
+            f"no texts in {path}: it has no {' or '.join(_IN_FOLDERS)} files", "give the files themselves"
         )
     return found
 
@@ -178,19 +232,18 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def _of_several(texts: Iterable[Any], column: str) -> list[Item]:
-    items: list[Item] = []
+def _of_several(texts: Iterable[Any], column: str | None, told: Told) -> list[Item]:
+    groups: list[tuple[str, list[Item]]] = []
     for number, one in enumerate(texts, start=1):
         if isinstance(one, Item):
-            items.append(one)
+            groups.append((one.id, [one]))
         elif isinstance(one, Document):
-            items.append(_cell(one.id, one.text))
+            groups.append((one.id, [_cell(one.id, one.text)]))
         elif isinstance(one, Path):
-            for name in files_at(one):
-                items += read_file(name, column=column)
+            groups += [(name, read_file(name, column=column, told=told)) for name in files_at(one)]
         else:
-            items.append(_cell(f"text-{number}", one))
-    return items
+            groups.append((f"text-{number}", [_cell(f"text-{number}", one)]))
+    return together(groups, column)
 
 
 def _is_frame(texts: Any) -> bool:
@@ -202,7 +255,11 @@ def _of_frame(frame: Any, column: str) -> list[Item]:
     cells = frame[column]
     if getattr(cells, "ndim", 1) != 1:
         raise DataError(f"the data frame has several columns {column!r}", "give each column one name")
-    return [_cell(str(index), value) for index, value in zip(frame.index, cells, strict=True)]
+    others = frame.drop(columns=column).to_dict("records")
+    return [
+        replace(_cell(str(index), value), columns={str(key): cell for key, cell in rest.items()})
+        for index, value, rest in zip(frame.index, cells, others, strict=True)
+    ]
 
 
 def _of_dataset(table: Any, column: str) -> list[Item]:
@@ -215,33 +272,20 @@ def _of_dataset(table: Any, column: str) -> list[Item]:
     rows: Iterator[Mapping[str, object]] = iter(table)
     if names is not None:
         _check_column("the data set", names, column)
-    return [_cell(str(number), row.get(column)) for number, row in enumerate(rows)]
+    return [
+        replace(_cell(str(number), row.get(column)), columns={k: v for k, v in row.items() if k != column})
+        for number, row in enumerate(rows)
+    ]
 
 
 def _check_column(where: str, columns: Iterable[object], column: str) -> None:
     known = [str(name) for name in columns]
     if column not in known:
         raise DataError(
-            f"{where} has no column {column!r}", f"name the column of the texts; {suggestion(column, known)}"
+            f"{where} has no column {column!r}", f"give the column of the texts; {suggestion(column, known)}"
         )
 
 
 def _cell(id: str, value: object) -> Item:
-    if isinstance(value, str):
-        return _item(id, value)
-    found = "missing" if _is_missing(value) else f"{value!r:.60}, not a string"
-    return Item(id=id, kind="not-text", problem=f"the text is {found}")
-
-
-def _is_missing(value: object) -> bool:
-    """Tell whether a value stands for a missing text: None, NaN, pandas.NA."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or repr(value) in ("<NA>", "NaT")
-
-
-def _item(id: str, text: str) -> Item:
-    text = canonical(text)
-    if not text:
-        return Item(id=id, kind="empty", problem="the text is empty")
-    if "\0" in text:
-        return Item(id=id, kind="not-text", problem="the text has NUL characters")
-    return Item(id=id, text=text)
+    problem = unusable(value)
+    return Item(id=id, problem=problem) if problem else Item(id=id, text=canonical(str(value)))

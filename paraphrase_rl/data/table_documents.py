@@ -1,14 +1,17 @@
-"""Documents from tables: JSON lines and CSV files, data frames, tables of `datasets`."""
+"""Documents from tables: files, data frames, tables of `datasets`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from paraphrase_rl.data.columns import SPLITS, TableOptions
-from paraphrase_rl.data.rows import csv_rows, decoded, json_rows
+from paraphrase_rl.data.bad_rows import BadRow, leave_out
+from paraphrase_rl.data.columns import SPLITS, TableOptions, UnknownValue
+from paraphrase_rl.data.rows import Source, open_source
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import expanded
 from paraphrase_rl.types import Document, Split
@@ -17,11 +20,11 @@ if TYPE_CHECKING:
     import datasets
     import pandas
 
-_JSONL = (".jsonl", ".ndjson")
-
 
 class TableFiles:
-    """Rows of ``.jsonl``, ``.ndjson`` and ``.csv`` files; ids are ``FILE:LINE`` where there is no id.
+    """Rows of tables in files: CSV, TSV, JSON lines, JSON arrays, Parquet, Arrow, each also with gzip.
+
+    Ids are ``FILE:LINE`` where there is no id; an id that several files use has the file's name in front.
 
     Args:
         paths: files, or patterns such as ``essays/*.jsonl``.
@@ -33,40 +36,113 @@ class TableFiles:
 
     def __init__(self, paths: Sequence[str | Path], options: TableOptions) -> None:
         self._options = options
-        self._files = [file for path in paths for file in _expand(str(path))]
+        files = dict.fromkeys(file for path in paths for file in _expand(str(path)))
+        self._sources = [_table(file) for file in files]
+        self._notes: list[str] = []
 
     def documents(self) -> Iterator[Document]:
         """Make a document of each row.
 
         Raises:
-            DataError: a malformed table, one without a needed column, or a row without a text.
+            DataError: a malformed table, one without a needed column, or rows that cannot be used.
         """
-        names = [file.name for file in self._files]
-        for file in self._files:
-            title = file.name if names.count(file.name) == 1 else str(file)
-            rows = _rows(file)
-            if rows:
-                self._options.check_columns(dict.fromkeys(key for _, row in rows for key in row), str(file))
-            for line, row in rows:
-                yield self._options.document(row, where=f"{file}:{line}", id=f"{title}:{line}")
+        notes: list[str] = []
+        read = _documents(
+            (row for source in self._sources for row in self._rows(source, notes)), self._options, notes
+        )
+        self._notes = [source.described for source in self._sources] + list(dict.fromkeys(notes))
+        owners: dict[str, set[str]] = {}
+        for file, document in read:
+            owners.setdefault(document.id, set()).add(file)
+        for file, document in read:
+            several = len(owners[document.id]) > 1
+            yield replace(document, id=f"{file}:{document.id}") if several else document
 
     def description(self) -> str:
         """Says which files they are."""
-        return f"Texts from {', '.join(map(str, self._files))}; their origin and licence are not stated."
+        names = ", ".join(source.name for source in self._sources)
+        return f"Texts from {names}; their origin and licence are not stated."
+
+    def notes(self) -> list[str]:
+        """Form of each file, columns that are not used, and rows left out; once they are read."""
+        return self._notes
+
+    def _rows(self, source: Source, notes: list[str]) -> Iterator[_Row]:
+        title = Path(source.name).name
+        if [Path(other.name).name for other in self._sources].count(title) > 1:
+            title = source.name
+        columns: dict[str, None] = {}
+        rows = list(source.rows())
+        for row in rows:
+            columns.update(dict.fromkeys(row.values))
+        if columns:
+            notes += self._options.check_columns(columns, source.name)
+        for row in rows:
+            where = f"{source.name}:{row.line}"
+            yield _Row(title, where, f"{title}:{row.line}", row.values, None, row.problem, row.hint)
+
+
+class _Row(NamedTuple):
+    """A row of any table, with what it is called in errors and as a document."""
+
+    table: str
+    where: str
+    id: str
+    values: Mapping[str, object]
+    split: Split | None = None
+    problem: str = ""
+    hint: str = ""
+
+
+def _documents(rows: Iterable[_Row], options: TableOptions, notes: list[str]) -> list[tuple[str, Document]]:
+    """Documents with the table they are of; adds to the notes what was left out.
+
+    Raises:
+        DataError: labels or splits that are unknown, or rows that cannot be used, all of them at once.
+    """
+    read: list[tuple[str, Document]] = []
+    bad: list[BadRow] = []
+    unknown: Counter[UnknownValue] = Counter()
+    first: dict[UnknownValue, str] = {}
+    total = 0
+    for row in rows:
+        total += 1
+        if row.problem:
+            bad.append(BadRow(row.where, row.problem, row.hint))
+            continue
+        found = options.document(row.values, id=row.id, split=row.split)
+        if isinstance(found, UnknownValue):
+            unknown[found] += 1
+            first.setdefault(found, row.where)
+        elif isinstance(found, str):
+            bad.append(BadRow(row.where, found))
+        else:
+            read.append((row.table, found))
+    if unknown:
+        raise options.refusal(unknown, next(iter(first.values())))
+    notes += leave_out(bad, total, options.bad_rows)
+    return read
 
 
 def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[Document]:
     """Make a document of each row of a data frame; ids are its index where there is no column for them.
 
     Raises:
-        DataError: a column that is needed is not there, or a row without a text.
+        DataError: a column that is needed is not there, or rows that cannot be used.
     """
     if not frame.columns.is_unique:
-        raise DataError("the data frame has two columns of one name", "give each column its own name")
+        raise DataError("the data frame has two columns with the same name", "give each column its own name")
     options.check_columns(map(str, frame.columns), "the data frame")
-    for index, row in zip(frame.index, frame.to_dict("records"), strict=True):
-        known = {str(key): None if _is_nan(value) else value for key, value in row.items()}
-        yield options.document(known, where=f"the data frame, row {index}", id=str(index))
+    rows = (
+        _Row(
+            "the data frame",
+            f"the data frame, row {index}",
+            str(index),
+            {str(key): None if _is_nan(value) else value for key, value in row.items()},
+        )
+        for index, row in zip(frame.index, frame.to_dict("records"), strict=True)
+    )
+    yield from (document for _, document in _documents(rows, options, []))
 
 
 def by_split(
@@ -81,7 +157,7 @@ def by_split(
         return {name: loaded}
     unknown = [name for name in loaded if name not in SPLITS]
     if unknown and len(loaded) > 1:
-        raise DataError(f"splits {', '.join(unknown)} are none of {', '.join(SPLITS)}", "choose one split")
+        raise DataError(f"splits {', '.join(unknown)} are not among {', '.join(SPLITS)}", "choose one split")
     return dict(loaded)
 
 
@@ -96,18 +172,21 @@ def dataset_documents(
         name: what errors call the data set.
 
     Raises:
-        DataError: a column that is needed is not there, or a row without a text.
+        DataError: a column that is needed is not there, or rows that cannot be used.
     """
+    yield from (document for _, document in _documents(_dataset_rows(tables, options, name), options, []))
+
+
+def _dataset_rows(tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str) -> Iterator[_Row]:
     for split, table in tables.items():
         options.check_columns(table.column_names, f"{name}, split {split}")
-        label = options.columns.get("label", "label")
+        label = options.column("label")
         names = getattr(table.features.get(label), "names", None)
         meaning: Split | None = SPLITS.get(split)
         for number, row in enumerate(table):
             if names is not None:  # a ClassLabel: a number for a name, -1 for none
                 row[label] = None if row[label] in (None, -1) else names[row[label]]
-            where = f"{name}, split {split}, row {number}"
-            yield options.document(row, where=where, id=f"{split}-{number}", split=meaning)
+            yield _Row(split, f"{name}, split {split}, row {number}", f"{split}-{number}", row, meaning)
 
 
 def _is_nan(value: Any) -> bool:
@@ -125,16 +204,14 @@ def _expand(pattern: str) -> list[Path]:
             f"no file at {pattern}",
             "relative paths start at the current folder; the recipe's data is made by: prl data build",
         )
-    for file in found:
-        if file.suffix.lower() not in (*_JSONL, ".csv"):
-            raise DataError(f"{file}: this kind of file is not supported", f"{', '.join(_JSONL)} or .csv")
     return found
 
 
-def _rows(file: Path) -> list[tuple[int, Mapping[str, object]]]:
-    try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror or error}") from error
-    read = csv_rows if file.suffix.lower() == ".csv" else json_rows
-    return list(read(decoded(content, str(file)), str(file)))
+def _table(file: Path) -> Source:
+    source = open_source(str(file))
+    if source.form == "text":
+        raise DataError(
+            f"{file} is one text, not a table of labelled texts",
+            "put the texts into a table, one a row: CSV, TSV, JSON, JSONL or Parquet",
+        )
+    return source

@@ -237,8 +237,8 @@ class CalibrationSet(_Record):
             raise CalibrationError(f"cannot read the calibration {path}: {error}", RECALIBRATE) from error
         if isinstance(raw, dict) and raw.get("schema") == SCHEMA and raw.get("canonical_text") != RULE:
             raise CalibrationError(
-                f"{path} was made by another version, which gave detectors other texts "
-                f"(rule {raw.get('canonical_text', 0)} of canonical text, here {RULE}): its thresholds do not hold",
+                f"{path} was made by another version, which preprocessed texts differently "
+                f"(rule {raw.get('canonical_text', 0)} of canonical text, here {RULE}); its thresholds do not apply",
                 f"{RECALIBRATE}; a run with such a calibration is trained again",
             )
         try:

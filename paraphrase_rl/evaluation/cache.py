@@ -103,7 +103,7 @@ class Cache:
             ) from error
         except (sqlite3.DatabaseError, ValueError) as error:
             raise RunError(
-                f"{self._path} is damaged: {error}", "delete the file: what it held is computed again"
+                f"{self._path} is damaged: {error}", "delete the file; its contents are computed again"
             ) from error
 
 
@@ -124,7 +124,7 @@ def claimed(folder: Path) -> Iterator[Cache]:
         for name in WRITTEN:
             if os.path.lexists(folder / name):
                 raise EvaluationError(
-                    f"{folder} is no evaluation's, and holds {name}, which would be written over",
+                    f"{folder} is not the folder of an evaluation, and its {name} would be overwritten",
                     "choose another --out; nothing in it was changed",
                 )
     lock = lock_folder(folder, EvaluationError, "another evaluation works")

@@ -195,7 +195,7 @@ def detection_rates(
                 for row, value in zip(scored.rows, after.values, strict=True)
                 if row.document in before and np.isfinite(value)
             ]
-            cells.append(cell(scored.rewriter, info.name, figures, len(scored.rows), reasons))
+            cells.append(cell_record(scored.rewriter, info.name, figures, len(scored.rows), reasons))
             if info.name != COMBINED and cells[-1].points:
                 families.setdefault((info.family, info.trained_against), {})[info.name] = figures
         for (family, trained_against), figures_by_name in families.items():
@@ -203,7 +203,9 @@ def detection_rates(
     return cells, transfers
 
 
-def cell(rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]) -> Cell:
+def cell_record(
+    rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]
+) -> Cell:
     """A cell as it is written down.
 
     Args:

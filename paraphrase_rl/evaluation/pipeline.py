@@ -12,7 +12,7 @@ from paraphrase_rl.evaluation.false_positives import HumanTexts, false_positive_
 from paraphrase_rl.evaluation.panel import Panel
 from paraphrase_rl.evaluation.plan import Plan, rewriter_info
 from paraphrase_rl.evaluation.results import ORIGINAL, Results, RewriterInfo
-from paraphrase_rl.evaluation.rewrite_quality import Measured, Measurer, quality_table
+from paraphrase_rl.evaluation.rewrite_quality import Measured, Measurer, mean_quality_rows
 from paraphrase_rl.evaluation.rewrites import Rewriting
 from paraphrase_rl.evaluation.scores import Scored, score_originals, score_rewrites
 from paraphrase_rl.files import write_jsonl
@@ -70,10 +70,10 @@ def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report:
             attacked_humans.append(score_rewrites(label, plan.rewritten_humans, of_human, 1, panel, what))
         measured[label] = measurer.measure(attacked[-1])
 
-    report("tables: figures and intervals")
+    report("computing figures and intervals")
     design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
     cells, transfers = detection_rates(panel, original, human, calibration, attacked, design)
-    quality = [row for s in attacked for row in quality_table(s, measured[s.rewriter], design.ai)]
+    quality = [row for s in attacked for row in mean_quality_rows(s, measured[s.rewriter], design.ai)]
     treated = [HumanTexts(scored=human, calibration=calibration)]
     if (words := equal_length_words(plan.human)) is not None:
         what = f"human texts cut to {words} words"

@@ -132,7 +132,7 @@ class Plan:
                 )
         if taken := [a.label for a in attacks if a.label == ORIGINAL]:
             raise EvaluationError(
-                f"a rewriter is labelled {taken[0]!r}, which stands for the original texts",
+                f"a rewriter is labelled {taken[0]!r}, which is reserved for the original texts",
                 "give it another label",
             )
 
@@ -269,7 +269,7 @@ def with_checkpoints(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
     """
     steps = sorted({row["step"] for row in ledger(run)})
     if not steps:
-        raise EvaluationError(f"{run} holds no checkpoints", "leave out --checkpoints")
+        raise EvaluationError(f"{run} has no checkpoints", "leave out --checkpoints")
     policies = [attack for attack in recipe.rewriters if is_of_run(attack, registry)]
     policies += [Attack(name=e.spec.name) for e in registry.entries("rewriters") if _needs_run(e)]
     if not policies:

@@ -54,7 +54,7 @@ class DetectorInfo(Record):
 class RewriterInfo(Record):
     """One row of the table."""
 
-    label: str = Field(description="unique in the evaluation; what the tables call it")
+    label: str = Field(description="name in the tables, unique in the evaluation")
     name: str
     options: dict[str, Any] = Field(default_factory=dict)
     of_run: bool = Field(False, description="the policy of the run that was evaluated")
@@ -84,7 +84,7 @@ class Cell(Record):
     texts: int = Field(ge=0, description="rewrites that should have been scored")
     failed: int = Field(0, ge=0, description="of them, those without a rewrite or a score")
     failure: str | None = Field(
-        None, description="why the cell is empty, or the commonest reason of its failures"
+        None, description="why the cell is empty, or the most frequent reason of its failures"
     )
 
     def flat_rows(self) -> Iterator[dict[str, object]]:

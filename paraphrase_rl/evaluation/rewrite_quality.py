@@ -155,7 +155,7 @@ class Measurer:
             self.notes.append(message)
 
 
-def quality_table(scored: Scored, measured: Sequence[Measured], weights: FloatArray) -> list[Quality]:
+def mean_quality_rows(scored: Scored, measured: Sequence[Measured], weights: FloatArray) -> list[Quality]:
     """The mean of each metric with its interval by document.
 
     A metric that does not apply to a rewrite (numbers preserved of a text without numbers) is left out of its mean and

@@ -28,12 +28,12 @@ class Attacks:
         one.
 
         Raises:
-            UsageError: there is none to train on, one is named twice, or one is on both sides.
+            UsageError: there is none to train on, one is given twice, or one is on both sides.
             PluginError: there is no such rewriter.
         """
         if not self.seen:
             known = ", ".join(sorted(e.spec.name for e in registry.entries("rewriters")))
-            raise UsageError("hardening needs a rewriter to train on", f"name one with --on: {known}")
+            raise UsageError("hardening needs a rewriter to train on", f"give one with --on: {known}")
         trained_on, others = (
             {
                 registry.get("rewriters", name).full_name: name
@@ -49,7 +49,7 @@ class Attacks:
             )
         labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
         if twice := sorted({label for label in labels if labels.count(label) > 1 or label == ORIGINAL}):
-            raise UsageError(f"rewriters: {', '.join(twice)} named twice", "give each a label of its own")
+            raise UsageError(f"rewriters: {', '.join(twice)} given twice", "give each its own label")
 
     def __iter__(self) -> Iterator[tuple[Attack, Met]]:
         yield from ((attack, "seen") for attack in self.seen)
@@ -82,7 +82,7 @@ def choose_attacks(
     attacks.check(registry)
     if absent := [attack.name for attack, _ in attacks if lacks_run(attack, run, registry)]:
         raise UsageError(
-            f"the rewriter {absent[0]} is the trained one of a run", "name the run after the detector"
+            f"the rewriter {absent[0]} is the trained one of a run", "give the run after the detector"
         )
     return attacks
 

@@ -266,10 +266,10 @@ def _check_folder(out: Path) -> None:
         EvaluationError: it does.
     """
     if (out / "results.json").exists():
-        raise EvaluationError(f"{out} holds results already", "choose another --out")
+        raise EvaluationError(f"{out} already holds results", "choose another --out")
     there = {entry.name for entry in out.iterdir()} if out.is_dir() else set()
     known = {BEFORE, AFTER, FOLDER, LOCK, "calibration.json"}
     foreign = [n for n in there - known if left_behind(out / n) not in ("calibration.json", "results.json")]
     # an evaluation or hardening claims its folder before it writes: without a lock what is there is somebody's
     if foreign or (there and not (out / LOCK).is_file()):
-        raise EvaluationError(f"{out} is not empty and holds no hardening", "choose another --out")
+        raise EvaluationError(f"{out} is not empty and not the folder of a hardening", "choose another --out")

@@ -93,7 +93,7 @@ def _shards(index: Path) -> set[str]:
     for name in sorted(names, key=str):
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
             raise ModelError(
-                f"{index} names {name!r} as a file of weights, which is no safetensors file of that folder",
+                f"{index} names {name!r} as a file of weights, which is not a safetensors file in that folder",
                 "get the model from a source you trust, as safetensors",
             )
     return names

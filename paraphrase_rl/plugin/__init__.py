@@ -91,7 +91,8 @@ _PUBLIC = {
     # data sets: rows of a table, files of a published corpus
     "paraphrase_rl.data.columns": ("TableOptions",),
     "paraphrase_rl.data.published": ("FilesOptions", "HubOptions", "PublishedFiles"),
-    "paraphrase_rl.data.rows": ("decoded", "file_rows"),
+    "paraphrase_rl.data.encoding": ("decoded",),
+    "paraphrase_rl.data.rows": ("file_rows",),
     "paraphrase_rl.data.splits": ("opening",),
     "paraphrase_rl.data.table_documents": ("TableFiles", "by_split", "dataset_documents"),
     # files

@@ -1,9 +1,9 @@
 # What __init__.py resolves on first use, for type checkers and editors; tests/plugins/test_surface.py compares.
 from paraphrase_rl.data.columns import TableOptions as TableOptions
+from paraphrase_rl.data.encoding import decoded as decoded
 from paraphrase_rl.data.published import FilesOptions as FilesOptions
 from paraphrase_rl.data.published import HubOptions as HubOptions
 from paraphrase_rl.data.published import PublishedFiles as PublishedFiles
-from paraphrase_rl.data.rows import decoded as decoded
 from paraphrase_rl.data.rows import file_rows as file_rows
 from paraphrase_rl.data.splits import opening as opening
 from paraphrase_rl.data.table_documents import TableFiles as TableFiles

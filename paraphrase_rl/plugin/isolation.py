@@ -332,6 +332,11 @@ class IsolatedDataset:
             raise self.origin.broken(f"returned {_type(found)} from description(), not a text")
         return found
 
+    def notes(self) -> list[str]:
+        """Notes on what was read and what was left out; empty where the data set has none to make."""
+        with self.origin.blamed("in notes()"):
+            return list(map(str, getattr(self.component, "notes", list)()))
+
     def provenance(self) -> Mapping[str, str]:
         """Digests of the files it was read from, by name; empty where the data set does not say."""
         with self.origin.blamed("in provenance()"):
@@ -413,7 +418,7 @@ def isolated_command(command: object, origin: Origin) -> click.Command:
     import click
 
     if not isinstance(command, click.Command):
-        raise origin.broken(f"is built as {_type(command)}, which is no click command")
+        raise origin.broken(f"is built as {_type(command)}, which is not a click command")
 
     def isolate(name: str, step: Callable[..., Any]) -> None:
         @functools.wraps(step)

@@ -280,7 +280,7 @@ def _schedule(recipe: Recipe, corpus: Corpus, remote: bool) -> Iterator[Check]:
     )
     work = _work(recipe, corpus)
     a_step = training.batch_size * training.group_size
-    yield Check("rollouts", "ok", f"{a_step} a step, {work.rollouts:,} in all")
+    yield Check("rollouts", "ok", f"{a_step} per step, {work.rollouts:,} in all")
     yield Check(
         "evaluations",
         "ok",

@@ -132,7 +132,7 @@ def _read(file: Path) -> str:
         raise RecipeError(f"{file}: not UTF-8 at byte {error.start}", "save the file as UTF-8") from error
     except OSError as error:
         raise RecipeError(
-            f"cannot read {file}: {error.strerror or error}", "a recipe is a YAML file"
+            f"cannot read {file}: {error.strerror or error}", "give a recipe as a YAML file"
         ) from error
 
 
@@ -147,7 +147,7 @@ def _listed(changes: Changes) -> list[str | tuple[str, Any]]:
         key = change[0] if isinstance(change, tuple) and len(change) == 2 else change
         if not isinstance(key, str):
             raise RecipeError(
-                f"{change!r:.60} is no change to a recipe",
+                f"{change!r:.60} is not a change to a recipe",
                 'a key and a value, such as "training.max_steps": 20',
             )
     return listed
@@ -182,7 +182,8 @@ def _plain_value(value: Any, shown: str) -> Any:
     if hasattr(value, "tolist"):  # numpy arrays and scalars
         return value.tolist()
     raise RecipeError(
-        f"{shown}: a {type(value).__name__} cannot stand in a recipe", "a value is what YAML can hold"
+        f"{shown}: a {type(value).__name__} is not allowed in a recipe",
+        "use text, numbers, true, false, null, lists and mappings",
     )
 
 

@@ -56,7 +56,7 @@ class SampleRewrite:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class SourceWithRewrites:
     """One source with its rewrites."""
 
     id: str
@@ -70,7 +70,7 @@ class Sample:
 class SampleBrowser:
     """The samples shown, how many there are in all, and where they come from."""
 
-    samples: Sequence[Sample]
+    samples: Sequence[SourceWithRewrites]
     total: int
     origin: str
     rewriters: Sequence[str]
@@ -110,7 +110,7 @@ def _evaluated(inputs: ReportInputs, results: Results) -> SampleBrowser | None:
     documents = [row for row in inputs.documents if row["id"] in rewritten and row.get("label") != "human"]
     detectors = [d.name for d in detectors_in_order(results)]
     at = thresholds(results)
-    samples: list[Sample] = []
+    samples: list[SourceWithRewrites] = []
     characters = 0
     for i in spread(len(documents), MOST_DOCUMENTS):
         document = documents[i]
@@ -137,8 +137,8 @@ def _evaluated(inputs: ReportInputs, results: Results) -> SampleBrowser | None:
     )
 
 
-def _sample(name: str, facts: str, source: str, rewrites: Sequence[SampleRewrite]) -> Sample:
-    return Sample(
+def _sample(name: str, facts: str, source: str, rewrites: Sequence[SampleRewrite]) -> SourceWithRewrites:
+    return SourceWithRewrites(
         id=name,
         facts=facts,
         source=visible(source),

@@ -41,7 +41,7 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(found, dict):
-            raise ValueError(f"it holds {found!r:.80}, not what a run was")
+            raise ValueError(f"it holds {found!r:.80}, not the manifest of a run")
         for key in {*keys, *(_MANIFEST.keys() & found.keys())}:
             if key not in found:
                 raise ValueError(f"it lacks {key}")

@@ -38,7 +38,7 @@ def groups_of(humans: Sequence[Document]) -> list[str]:
     groups = sorted({d.group for d in humans if d.group is not None})
     if EVERYBODY in groups:
         raise DataError(
-            f"a group of writers is called {EVERYBODY!r}, which stands for every group",
+            f"a group of writers is called {EVERYBODY!r}, which is reserved for all groups together",
             "rename it in the data",
         )
     return groups

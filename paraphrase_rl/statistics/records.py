@@ -100,7 +100,7 @@ class Estimate(Record):
 class FalsePositives(Record):
     """False positive rate of a detector on the human texts of one group, at the threshold of everybody."""
 
-    rewriter: str = Field(description="what was done to the human texts; none = nothing")
+    rewriter: str = Field(description="rewriter of the human texts; none = the original texts")
     detector: str
     group: str = Field(description="a group of writers; 'all' = every human text")
     target_fpr: float

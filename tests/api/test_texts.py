@@ -57,7 +57,8 @@ def test_texts_come_in_many_forms_and_score_the_same(registry: Registry, tmp_pat
         "mixed": ([a, tmp_path / "b.md"], ["text-1", str(tmp_path / "b.md")]),
     }
     for form, (texts, expected) in forms.items():
-        found = prl.score(texts, detectors="shout", column="essay", registry=registry)
+        column = "essay" if form in ("frame", "dataset", "table") else None
+        found = prl.score(texts, detectors="shout", column=column, registry=registry)
         assert [row.id for row in found] == expected, form
         assert [row.score for row in found] == [0.1, 0.3], form
     (one,) = prl.score(a, detectors="shout", registry=registry)
@@ -71,21 +72,26 @@ def test_a_string_is_a_text_and_its_being_a_file_is_noted(registry: Registry, tm
     assert "the text 'Essay.txt' is the name of a file" in found.notes[0]
 
 
-def test_a_text_that_cannot_be_read_has_a_row(registry: Registry) -> None:
+def test_rows_without_a_text_are_refused_all_at_once_or_left_out(registry: Registry) -> None:
     texts = ["", None, 3, pd.NA, float("nan"), "a\0b", "fine", "123"]
-    found = prl.score(texts, detectors="shout", registry=registry)  # type: ignore[arg-type]
-    assert [row.failure for row in found] == [
-        "empty: the text is empty",
-        "not-text: the text is missing",
-        "not-text: the text is 3, not a string",
-        "not-text: the text is missing",
-        "not-text: the text is missing",
-        "not-text: the text has NUL characters",
-        None,
-        "no-letters: the text has no letters",
+    with pytest.raises(DataError) as raised:
+        prl.score(texts, detectors="shout", registry=registry)  # type: ignore[arg-type]
+    assert raised.value.message == "6 of 8 rows cannot be used, the first: text-1: the text is empty"
+    assert raised.value.__notes__ == [
+        "text-1: the text is empty",
+        "text-2: the text is missing",
+        "text-3: the text is 3, not a string",
+        "text-4: the text is missing",
+        "text-5: the text is missing",
+        "text-6: the text has NUL characters",
     ]
-    assert found.failed == tuple(f"text-{i}" for i in (1, 2, 3, 4, 5, 6, 8))
-    assert all(row.score is None for row in found if row.failure)
+    found = prl.score(texts, detectors="shout", bad_rows="skip", registry=registry)  # type: ignore[arg-type]
+    assert [(row.id, row.failure) for row in found] == [
+        ("text-7", None),
+        ("text-8", "no-letters: the text has no letters"),
+    ]
+    assert (found.n_texts, found.left_out, found.failed) == (2, 6, ("text-8",))
+    assert "6 of 8 rows are left out" in found.notes[0]
 
 
 def test_a_calibration_gives_verdicts_and_says_what_it_does(calibration: prl.CalibrationResult) -> None:
@@ -191,19 +197,18 @@ def test_fit_says_where_it_wrote(registry: Registry, tmp_path: Path) -> None:
 
 
 def test_rewrites(registry: Registry, calibration: prl.CalibrationResult) -> None:
-    found = prl.rewrite("echo", ["a", "FAIL", "", "LONG"], n=2, seed=7, registry=registry)
+    found = prl.rewrite("echo", ["a", "FAIL", "LONG"], n=2, seed=7, registry=registry)
     assert [(row.id, row.sample, row.rewrite, row.finished) for row in found] == [
         ("text-1", 0, "a!70", True),
         ("text-1", 1, "a!71", True),
         ("text-2", None, None, None),
-        ("text-3", None, None, None),
-        ("text-4", 0, "LONG!70", False),
-        ("text-4", 1, "LONG!71", False),
+        ("text-3", 0, "LONG!70", False),
+        ("text-3", 1, "LONG!71", False),
     ]
     assert found.texts == ["a!70", "a!71", "LONG!70", "LONG!71"]
-    assert found.failed == ("text-2", "text-3")
-    assert [row.failure for row in found if row.failure] == ["refused: no", "empty: the text is empty"]
-    assert found.notes == ("2 of 6 rewrites were cut at the token limit: see `finished`",)
+    assert found.failed == ("text-2",)
+    assert [row.failure for row in found if row.failure] == ["refused: no"]
+    assert found.notes == ("2 of 5 rewrites were cut at the token limit: see `finished`",)
     chosen = prl.rewrite("echo", "a", options={"mark": "?"}, calibration=calibration, registry=registry)
     assert chosen.texts == ["a?00shout,whisper"]
 
@@ -318,7 +323,7 @@ def test_bad_input_is_one_kind_of_error_that_says_what_is_wrong(
         (None, {"trainig.epochs": 1}, "unknown key trainig"),
         (None, {"training": {"epoch": 1}}, "unknown key training.epoch"),
         (None, {"training..epochs": 1}, "expected section.key=value"),
-        (None, {"training.epochs": print}, "cannot stand in a recipe"),
+        (None, {"training.epochs": print}, "is not allowed in a recipe"),
         (None, {"model.name": "x"}, "model: input should be a valid string"),
     ],
 )
@@ -338,7 +343,7 @@ def test_a_data_set_named_by_its_file_is_told_how(registry: Registry, tmp_path: 
 def test_to_pandas_equals_the_rows(registry: Registry, calibration: prl.CalibrationResult) -> None:
     results = [
         calibration,
-        prl.score(["a", "", capitals(20)], calibration=calibration, registry=registry),
+        prl.score(["a", "1", capitals(20)], calibration=calibration, registry=registry),
         prl.rewrite("echo", ["a", "FAIL"], registry=registry),
         prl.fit("shout", data="essays", registry=registry),
     ]

@@ -201,7 +201,7 @@ def test_what_was_trained_cannot_be_changed(prl, run):
 def test_checkpoints_of_a_run_that_has_none(prl, run):
     result = prl("evaluate", run, "--checkpoints", "all")
     assert result.exit_code == 2
-    assert "holds no checkpoints" in result.stderr
+    assert "has no checkpoints" in result.stderr
 
 
 @pytest.mark.parametrize("device", ["foo", "cuda:99", "cuda:x"])

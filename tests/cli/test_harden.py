@@ -132,7 +132,7 @@ def test_before_and_after_and_a_detector_that_scores(harden, tmp_path):
         ("tfidf", "flagged")
     ]
     again = harden("tfidf", "--on", "homoglyph", "--against", "upper-lower", code=2)
-    assert "holds results already" in again.stderr
+    assert "already holds results" in again.stderr
 
 
 def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
@@ -158,11 +158,11 @@ def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
     ("arguments", "message"),
     [
         (["log-rank", "--on", "homoglyph"], "trainable detectors: tfidf"),
-        (["tfidf"], "name one with --on: "),
+        (["tfidf"], "give one with --on: "),
         (["tfidf", "--on", "homoglyph", "--against", "homoglyph"], "cannot be both trained on and unseen"),
         (["tfidf", "--on", "homoglyf"], "did you mean homoglyph"),
         (["tfidf", "nowhere", "--on", "homoglyph"], "nowhere is not a run"),
-        (["tfidf", "--on", "homoglyph", "--against", "policy"], "hint: name the run after the detector"),
+        (["tfidf", "--on", "homoglyph", "--against", "policy"], "hint: give the run after the detector"),
     ],
 )
 def test_wrong_use_is_explained(harden, tmp_path, arguments, message):

@@ -41,7 +41,7 @@ def roads(folder: Path, text: str) -> Iterable[tuple[str, Callable[[], list[Item
     """Every way a text comes in, named."""
 
     def paths(*names: str) -> list[Item]:
-        return read_items(names, (), None, "text")
+        return read_items(names, (), None, None)
 
     def stdin(content: str) -> list[Item]:
         class Piped:
@@ -53,7 +53,7 @@ def roads(folder: Path, text: str) -> Iterable[tuple[str, Callable[[], list[Item
 
         before, sys.stdin = sys.stdin, Piped()  # type: ignore[assignment]
         try:
-            return read_items((), (), None, "text")
+            return read_items((), (), None, None)
         finally:
             sys.stdin = before
 
@@ -65,7 +65,7 @@ def roads(folder: Path, text: str) -> Iterable[tuple[str, Callable[[], list[Item
                 whole = mark + ended + last
                 yield path.name, lambda path=path, whole=whole: paths(_file(path, whole))
         yield f"stdin {name}", lambda ended=ended: stdin(ended)
-        yield f"--text {name}", lambda ended=ended: read_items((), (ended,), None, "text")
+        yield f"--text {name}", lambda ended=ended: read_items((), (ended,), None, None)
         table = _csv(ended, end=end)
         yield f"CSV {name}", lambda table=table: paths(_file(folder / "t.csv", table))
         yield f"CSV BOM {name}", lambda table=table: paths(_file(folder / "t.csv", BOM + table))

@@ -116,6 +116,7 @@ def test_texts_come_in_as_for_score_and_rows_go_out(payload, tmp_path):
         "rewriter": "echo",
         "options": {},
         "seed": 7,
+        "left_out": 0,
         "run": None,
         "calibration": None,
     }
@@ -138,21 +139,21 @@ def test_options_are_yaml(payload):
 
 def test_what_fails_is_a_row_that_says_why_and_the_exit_code(prl, payload):
     texts = ["--text", "good", "--text", "FAIL", "--text", " ", "--text", "CRASH", "--text", "last"]
-    rows = payload("rewrite", "echo", *texts, code=1)["rows"]
+    assert prl("rewrite", "echo", *texts).exit_code == 2, (
+        "an empty text is refused, whatever the rewriter would say"
+    )
+    rows = payload("rewrite", "echo", *texts, "--bad-rows", "skip", code=1)["rows"]
     assert [(row["id"], row["rewrite"]) for row in rows] == [
         ("text-1", "good!00"),
         ("text-2", None),
-        ("text-3", None),
         ("text-4", None),
         ("text-5", "last!00"),
     ]
-    assert [row["failure"] for row in rows[1:4]] == [
-        "refused: no",
-        "empty: the text is empty",
-        "crashed: RuntimeError: boom",
-    ]
-    assert [row["sample"] for row in rows] == [0, None, None, None, 0]
-    assert "3 of 5 texts could not be rewritten" in prl("rewrite", "echo", *texts).stderr
+    assert [row["failure"] for row in rows[1:3]] == ["refused: no", "crashed: RuntimeError: boom"]
+    assert [row["sample"] for row in rows] == [0, None, None, 0]
+    said = prl("rewrite", "echo", *texts, "--bad-rows", "skip").stderr
+    assert "2 of 4 texts could not be rewritten" in said
+    assert "1 of 5 rows is left out: text-3: the text is empty" in said
 
 
 def test_a_cut_rewrite_is_said(prl):

@@ -110,30 +110,42 @@ def test_files_folders_and_standard_input(calibrated, prl, payload, tmp_path):
 
 def test_tables(calibrated, payload, tmp_path):
     (tmp_path / "t.jsonl").write_text('{"text": "Aa"}\n\n{"text": null}\n{"text": 7}\n{"other": 1}\n')
-    shown = payload("score", "t.jsonl", "--detector", "shout", code=1)
-    assert [(row["id"], row["score"]) for row in shown["rows"]] == [
-        ("t.jsonl:1", 0.5),
-        ("t.jsonl:3", None),
-        ("t.jsonl:4", None),
-        ("t.jsonl:5", None),
-    ]
-    assert "missing" in shown["rows"][1]["failure"]
+    shown = payload("score", "t.jsonl", "--detector", "shout", "--bad-rows", "skip")
+    assert [(row["id"], row["score"]) for row in shown["rows"]] == [("t.jsonl:1", 0.5)]
+    assert shown["left_out"] == 3
     (tmp_path / "t.csv").write_text('id,answer\n1,"Aa, aa\naa"\n2,AA\n')
     shown = payload("score", "t.csv", "--column", "answer", "--detector", "shout")
-    assert [(row["id"], row["score"]) for row in shown["rows"]] == [("t.csv:2", 1 / 6), ("t.csv:4", 1.0)]
+    assert [(row["id"], row["score"]) for row in shown["rows"]] == [("1", 1 / 6), ("2", 1.0)]
     shown = payload(
         "score", "-", "--input-format", "jsonl", "--detector", "shout", stdin=b'{"text": "AAaa"}\n'
     )
     assert [(row["id"], row["score"]) for row in shown["rows"]] == [("-:1", 0.5)]
 
 
+UNUSABLE = {
+    "empty": (b"", "the text is empty"),
+    "blank": (b" \n\t\n", "the text is empty"),
+    "not UTF-8": (b"caf\xe9 society", "bad.txt:1: not UTF-8: byte 0xe9 at offset 3"),
+    "binary": (bytes(range(256)) * 4, "bad.txt:2: not UTF-8: byte 0x80 at offset 128"),
+    "NUL": (b"a\0b", "the text has NUL characters"),
+}
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+def test_what_is_no_text_is_refused_or_left_out(calibrated, prl, payload, tmp_path, name):
+    content, problem = UNUSABLE[name]
+    (tmp_path / "bad.txt").write_bytes(content)
+    (tmp_path / "good.txt").write_text(capitals(10))
+    refused = prl("score", "bad.txt", "good.txt", "--detector", "shout")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert f"error: bad.txt: {problem}" in refused.stderr
+    assert "--bad-rows skip" in refused.stderr
+    shown = payload("score", "bad.txt", "good.txt", "--detector", "shout", "--bad-rows", "skip")
+    assert [(row["id"], row["score"]) for row in shown["rows"]] == [("good.txt", 0.1)]
+    assert shown["left_out"] == 1
+
+
 FAILS = {
-    "empty": (b"", "empty: the text is empty"),
-    "blank": (b" \n\t\n", "empty: the text is empty"),
-    "not UTF-8": (b"caf\xe9 society", "not-text: bad.txt:1: not UTF-8: byte 0xe9 at offset 3"),
-    "binary": (bytes(range(256)) * 4, "not-text: has NUL bytes"),
-    "NUL": (b"a\0b", "not-text: has NUL bytes"),
-    "UTF-16": ("text".encode("utf-16"), "not-text: has NUL bytes"),
     "emoji": ("🙂🎉".encode(), "no-letters: the text has no letters"),
     "crash": (b"CRASH now", "crashed: RuntimeError: boom"),
 }
@@ -175,10 +187,11 @@ def test_a_csv_field_of_a_megabyte(calibrated, payload, tmp_path):
     assert one(payload("score", "t.csv"))["score"] == 0.5
 
 
-def test_a_file_that_cannot_be_read_costs_only_itself(calibrated, payload):
-    shown = payload("score", "/proc/self/mem", "--text", "Aa", "--detector", "shout", code=1)
-    assert [row["failure"] is None for row in shown["rows"]] == [True, False]
-    assert shown["rows"][1]["failure"].startswith("unreadable: cannot be read: ")
+def test_a_file_that_cannot_be_read_costs_only_itself_where_that_is_asked_for(calibrated, prl, payload):
+    refused = prl("score", "/proc/self/mem", "--text", "Aa", "--detector", "shout")
+    assert (refused.exit_code, "cannot read /proc/self/mem" in refused.stderr) == (2, True)
+    arguments = ("/proc/self/mem", "--text", "Aa", "--detector", "shout", "--bad-rows", "skip")
+    assert [row["score"] for row in payload("score", *arguments)["rows"]] == [0.5]
 
 
 @pytest.mark.parametrize(
@@ -187,15 +200,15 @@ def test_a_file_that_cannot_be_read_costs_only_itself(calibrated, payload):
         (["none.txt"], {}, "no file or folder at 'none.txt'", "--text TEXT"),
         (["Is this text by a machine?"], {}, "no file or folder at 'Is this", "--text TEXT"),
         (["x" * 5000], {}, "no file or folder at 'xxx", "--text TEXT"),
-        (["folder"], {"folder/a.pdf": ""}, "no texts in folder", "name the files"),
+        (["folder"], {"folder/a.pdf": ""}, "no texts in folder", "give the files"),
         (["t.csv"], {"t.csv": "id,answer\n1,a\n"}, "t.csv has no column 'text'", "answer, id"),
         (["t.csv"], {"t.csv": ""}, "t.csv: it has no rows", ""),
         (["t.csv"], {"t.csv": "text\n"}, "t.csv: it has no rows", ""),
         (["t.csv"], {"t.csv": "text\na,b\n"}, "t.csv:2: 2 fields, the header has 1", "quote"),
         (["t.csv"], {"t.csv": 'text\n"a'}, "t.csv:2: not CSV", "quote"),
-        (["t.jsonl"], {"t.jsonl": '{"text": "a"}\n{"te'}, "t.jsonl:2: not JSON", "one object a line"),
-        (["t.jsonl"], {"t.jsonl": "[" * 5000}, "t.jsonl:1: not JSON", "one object a line"),
-        (["t.jsonl"], {"t.jsonl": "[1]\n"}, "t.jsonl:1: not an object", "one object a line"),
+        (["t.jsonl"], {"t.jsonl": '{"text": "a"}\n{"te'}, "t.jsonl:2: not JSON", "one object per line"),
+        (["t.jsonl"], {"t.jsonl": "[" * 5000}, "t.jsonl:1: not JSON", "one object per line"),
+        (["t.jsonl"], {"t.jsonl": "[1]\n"}, "t.jsonl:1: not an object", "one object per line"),
         (["--text", "x", "--detector", "shuot"], {}, "no detector is called 'shuot'", "shout"),
         (["--text", "x", "--detector", "missing"], {}, "no model at /nowhere", "bring it"),
         (["--text", "x", "--format", "xml"], {}, "'xml' is not one of", "--help"),
@@ -221,11 +234,13 @@ def test_invalid_utf8_in_a_table_names_line_and_byte(calibrated, prl, tmp_path):
     assert "t.jsonl:2: not UTF-8: byte 0xff" in result.stderr
 
 
-def test_a_nul_or_lone_surrogate_inside_a_table(calibrated, payload, tmp_path):
-    (tmp_path / "t.jsonl").write_text('{"text": "a\\u0000b"}\n{"text": "Aa \\ud800"}\n')
-    shown = payload("score", "t.jsonl", "--detector", "shout", code=1)
-    assert shown["rows"][0]["failure"] == "not-text: the text has NUL characters"
-    assert shown["rows"][1]["score"] == 0.5
+def test_a_nul_or_lone_surrogate_inside_a_table(calibrated, prl, tmp_path):
+    (tmp_path / "t.jsonl").write_text('{"text": "a\\u0000b"}\n{"text": "Aa \\ud800"}\n{"text": "Aa"}\n')
+    refused = prl("score", "t.jsonl", "--detector", "shout")
+    assert refused.exit_code == 2
+    assert "t.jsonl:1: the text has NUL characters" in refused.stderr
+    assert "t.jsonl:2: the text is not valid Unicode: it contains half a surrogate pair" in refused.stderr
+    assert "error: 2 of 3 rows cannot be used" in refused.stderr
 
 
 def test_the_table_has_a_row_a_judgement_and_the_csv_parses(calibrated, prl):

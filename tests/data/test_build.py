@@ -220,7 +220,7 @@ def test_other_texts_are_not_overwritten(tmp_path: Path, sets: dict[str, str | N
     first, _ = built(tmp_path, sets)
     kept = first.file.read_bytes()
     built(tmp_path, sets)  # the same texts: nothing is lost
-    with pytest.raises(DataError, match="exists already"):
+    with pytest.raises(DataError, match="already exists"):
         built(tmp_path, sets, seed=1)
     assert first.file.read_bytes() == kept
 

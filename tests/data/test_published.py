@@ -161,7 +161,7 @@ def test_human_documents_of_fast_detect_gpt_recur_and_pairs_share_their_opening(
             "column 'source_id' is missing: this is not the format of raid",
         ),
         ("mage", "train.csv", b"text,label,src\n\xff,1,x_human\n", "not UTF-8"),
-        ("detectrl", "multi_domains_arxiv_test.json", '{"text": "a"}', "not an array of objects"),
+        ("detectrl", "multi_domains_arxiv_test.json", "7", "not an array of objects"),
         ("detectrl", "multi_domains_arxiv_test.json", '[{"te', "not JSON"),
         (
             "hc3",

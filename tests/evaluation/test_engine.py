@@ -558,7 +558,7 @@ def test_a_damaged_cache_is_refused_until_it_is_deleted(run, tmp_path):
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(RunError, match=r"cache/values\.sqlite is damaged: ") as caught:
         run("out")
-    assert caught.value.hint == "delete the file: what it held is computed again"
+    assert caught.value.hint == "delete the file; its contents are computed again"
     file.unlink()
     assert figures(run("out")) == figures(whole)
 
@@ -624,7 +624,7 @@ def test_human_texts_alone_give_false_positives(run):
 
 
 def test_no_rewriter_may_be_called_none(run):
-    with pytest.raises(EvaluationError, match="stands for the original texts"):
+    with pytest.raises(EvaluationError, match="reserved for the original texts"):
         run(update={"rewriters": [Attack(name="lower", label="none")]})
 
 

@@ -351,7 +351,7 @@ def test_an_interrupted_hardening_goes_on_with_its_rewrites(tmp_path):
         ("shout", "reverse shout", "shout cannot be both trained on and unseen"),
         ("shout", "toys/shout", "shout cannot be both trained on and unseen"),
         ("", "shout", "needs a rewriter to train on"),
-        ("shout shout", "reverse", "shout named twice"),
+        ("shout shout", "reverse", "shout given twice"),
     ],
 )
 def test_rewriters_that_would_show_nothing_are_refused(tmp_path, on, against, message):

@@ -170,7 +170,7 @@ def test_an_index_names_safetensors_of_its_own_folder_only(folder, name, tmp_pat
     (folder / "pytorch_model.bin").write_bytes(b"a pickle")
     (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": name}}))
-    assert "no safetensors file of that folder" in refused(str(folder), load_causal_lm)[0]
+    assert "not a safetensors file in that folder" in refused(str(folder), load_causal_lm)[0]
 
 
 @pytest.mark.parametrize(

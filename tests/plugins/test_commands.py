@@ -80,7 +80,10 @@ def zeta(tmp_path: Path, prl: Prl) -> Prl:
             ["many", "inner"],
             "command many of plug-in commands (zeta 3.0) crashes while it runs: SystemExit: 3",
         ),
-        (["none"], "command none of plug-in commands (zeta 3.0) is built as None, which is no click command"),
+        (
+            ["none"],
+            "command none of plug-in commands (zeta 3.0) is built as None, which is not a click command",
+        ),
         (
             ["unbuilt"],
             "command unbuilt of plug-in commands (zeta 3.0) crashes while it is built: SystemExit: 3",
@@ -92,7 +95,7 @@ def test_a_fault_is_the_plugins(zeta: Prl, arguments: list[str], says: str) -> N
     result = zeta(*arguments)
     assert result.returncode == 2
     assert f"error: {says}" in result.stderr
-    assert "hint: this is a fault of the plug-in" in result.stderr
+    assert "hint: this is a fault in the plug-in" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -45,7 +45,7 @@ ONE = {
     "backends": "backend",
 }
 ITEMWISE = ("detectors", "rewards", "metrics", "rewriters")
-FAULT = "this is a fault of the plug-in"
+FAULT = "this is a fault in the plug-in"
 
 
 def registry_of(kind: str, component: object, **spec: Any) -> Registry:
@@ -227,7 +227,11 @@ def test_a_wrong_answer_is_said_to_be_the_plugins_fault(kind: str, answer: objec
 
 @pytest.mark.parametrize(
     ("kind", "values", "says"),
-    [("rewards", 1.5, "must lie in"), ("rewards", np.nan, "is missing"), ("detectors", np.inf, "is missing")],
+    [
+        ("rewards", 1.5, "must lie in"),
+        ("rewards", np.nan, "must be NaN exactly where"),
+        ("detectors", np.inf, "must be NaN exactly where"),
+    ],
 )
 def test_a_value_that_no_answer_may_hold_is_a_crash_of_its_item(kind: str, values: float, says: str) -> None:
     component = built(kind, Items(lambda text: values if text == "odd" else 0.5))

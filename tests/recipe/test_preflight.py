@@ -86,7 +86,7 @@ def test_steps_rollouts_evaluations_checkpoints(recipe_checks: list[Check]) -> N
     assert said(recipe_checks, "steps") == (
         "ok: 3,468 = floor(4,625 / 4) x 3 epochs; the incomplete last batch of an epoch (1 of its prompts) is dropped"
     )
-    assert said(recipe_checks, "rollouts") == "ok: 32 a step, 110,976 in all"
+    assert said(recipe_checks, "rollouts") == "ok: 32 per step, 110,976 in all"
     assert said(recipe_checks, "evaluations").startswith(
         "ok: 34 (every 100 steps), and one before and after; 2,304"
     )

@@ -232,7 +232,7 @@ def test_a_threshold_needs_calibration_texts():
 
 
 def test_a_group_called_all_is_refused():
-    with pytest.raises(DataError, match="stands for every group"):
+    with pytest.raises(DataError, match="reserved for all groups together"):
         tables(people(all=2), [1, 2])
 
 

@@ -49,7 +49,7 @@ def test_a_temperature_that_would_falsify_the_ratios_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "fragment"), [("", "there is no API key"), ("sk-1", "is no key of the service")]
+    ("key", "fragment"), [("", "there is no API key"), ("sk-1", "is not a key of the service")]
 )
 def test_a_missing_or_foreign_key_is_an_error_of_preflight(
     key: str, fragment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -79,7 +79,7 @@ def test_layers_become_switches(layers: list[str] | None, switches: tuple[bool, 
 
 @pytest.mark.parametrize("layers", [["q_proj", "v_proj"], [*ATTENTION, "up_proj"], ["c_attn"], []])
 def test_layers_the_service_cannot_choose_are_refused(layers: list[str]) -> None:
-    with pytest.raises(RecipeError, match="whole parts only"):
+    with pytest.raises(RecipeError, match="only whole parts"):
         adapted_parts(Lora(target_modules=layers))
 
 

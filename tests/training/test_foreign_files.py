@@ -480,7 +480,7 @@ def test_an_evaluation_writes_over_nothing_of_somebody_else(tmp_path: Path, name
         with claimed(tmp_path):
             pytest.fail("claimed")
 
-    with pytest.raises(EvaluationError, match=f"holds {name}|is a run") as refused:
+    with pytest.raises(EvaluationError, match=f"its {name} would be overwritten|is a run") as refused:
         evaluate()
     assert "--out" in refused.value.hint
     assert state(tmp_path) == before
@@ -497,7 +497,7 @@ def test_an_evaluation_goes_on_in_its_own_folder(tmp_path: Path) -> None:
 def test_a_hardening_takes_no_folder_of_somebody_else(tmp_path: Path, name: str) -> None:
     put(tmp_path / name)
     before = state(tmp_path)
-    with pytest.raises(EvaluationError, match="is not empty and holds no hardening"):
+    with pytest.raises(EvaluationError, match="is not empty and not the folder of a hardening"):
         _check_folder(tmp_path)
     assert state(tmp_path) == before
 
@@ -524,7 +524,7 @@ def test_a_detector_is_not_trained_over_files_of_somebody_else(tmp_path: Path, n
 def test_data_is_not_built_over_a_manifest_of_somebody_else(tmp_path: Path, text: str) -> None:
     put(tmp_path / "essays.manifest.json", text)
     before = state(tmp_path)
-    with pytest.raises(DataError, match=r"essays\.manifest\.json is there already"):
+    with pytest.raises(DataError, match=r"essays\.manifest\.json already exists"):
         _write(tmp_path / "essays.jsonl", "x", {"made_by": "paraphrase-rl 0"})
     assert state(tmp_path) == before
     put(tmp_path / "essays.manifest.json", '{"made_by": "paraphrase-rl 0"}')

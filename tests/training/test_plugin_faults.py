@@ -23,7 +23,7 @@ def test_a_backend(launch: Prl, case: Case, tmp_path: Path, fault: str) -> None:
     command = ["train", "--config", case.recipe, "--backend", "odd", "-o", f"fault={fault}", "--out", "run"]
     ended = launch(*command, cwd=tmp_path, code=2)
     assert f"error: backend odd of plug-in faults (acme-faults 2.0) {FAULTS[fault]}" in ended.stderr
-    assert "hint: this is a fault of the plug-in" in ended.stderr
+    assert "hint: this is a fault in the plug-in" in ended.stderr
     assert ended.stdout == ""
 
 

@@ -129,7 +129,7 @@ def test_a_resumed_run_keeps_its_recipe(
 ) -> None:
     before = contents(killed)
     ended = launch("train", "--resume", killed, *options, cwd=tmp_path, code=2)
-    assert "its own recipe" in ended.stderr
+    assert "the recipe and backend of that run" in ended.stderr
     assert "hint: leave out" in ended.stderr
     assert contents(killed) == before
 

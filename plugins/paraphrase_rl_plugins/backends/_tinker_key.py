@@ -20,7 +20,8 @@ def require_key() -> None:
         raise RecipeError("tinker: there is no API key", "export TINKER_API_KEY=tml-...")
     if key and not key.startswith(("tml-", "eyJ")):
         raise RecipeError(
-            "tinker: what TINKER_API_KEY holds is no key of the service", "its keys begin with tml-"
+            "tinker: the value of TINKER_API_KEY is not a key of the service",
+            "keys of the service begin with tml-",
         )
 
 

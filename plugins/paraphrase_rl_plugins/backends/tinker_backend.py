@@ -86,7 +86,7 @@ def adapted_parts(lora: Lora) -> dict[str, bool]:
     if not wanted or wanted != covered:
         parts = "; ".join(", ".join(sorted(layers)) for layers in PARTS.values())
         raise RecipeError(
-            f"lora.target_modules: the service adapts whole parts only, not {', '.join(sorted(wanted - covered))}",
+            f"lora.target_modules: the service adapts only whole parts, not {', '.join(sorted(wanted - covered))}",
             f"choose from: {parts}; or null for the first two",
         )
     return switches
@@ -162,7 +162,7 @@ class TinkerBackend:
         if isinstance(adapter, Path):
             raise RecipeError(
                 f"the service cannot load the folder {adapter}",
-                "name a tinker:// reference, or use --backend trl",
+                "give a tinker:// reference, or use --backend trl",
             )
         service = self._service("try again")
         source = {"base_model": model} if adapter is None else {"model_path": adapter}
@@ -225,7 +225,7 @@ def _complete(folder: Path) -> None:
         with safe_open(folder / "adapter_model.safetensors", framework="numpy") as weights:
             layers = {key.split(".lora_")[0].rpartition(".")[2] for key in weights.keys() if ".lora_" in key}  # noqa: SIM118
     except (OSError, ValueError) as error:
-        raise RunError(f"what the service sent is no PEFT adapter: {error}", "try again") from error
+        raise RunError(f"the service did not send a PEFT adapter: {error}", "try again") from error
     if not config.get("target_modules"):
         config["target_modules"] = sorted(layers)
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")

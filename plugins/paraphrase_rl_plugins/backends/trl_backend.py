@@ -235,7 +235,7 @@ def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:
         except (ValueError, TemplateError) as error:
             raise ModelError(
                 f"the tokenizer of {session.recipe.model} cannot write a chat with a system message: {error}",
-                "name an instruction-tuned model whose tokenizer has a chat template",
+                "use an instruction-tuned model whose tokenizer has a chat template",
             ) from error
         if limit is not None and length + session.recipe.sampling.max_tokens > limit:
             raise DataError(
@@ -291,5 +291,5 @@ def _explained(folder: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"cannot write to {folder}: {getattr(error, 'strerror', None) or error}",
-            "free some space; what was finished before is intact",
+            "free some space; files finished before are intact",
         ) from error

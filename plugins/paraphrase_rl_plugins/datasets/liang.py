@@ -98,5 +98,8 @@ class Liang:
     def _parts(self) -> list[Path]:
         found = [file for file in self._files.files() if file.parent.name in _PARTS]
         if not found:
-            raise DataError("liang: none of its folders was found", f"such as {next(iter(_PARTS))}/data.json")
+            raise DataError(
+                "liang: none of its folders was found",
+                f"give the folder that contains {next(iter(_PARTS))}/data.json",
+            )
         return found

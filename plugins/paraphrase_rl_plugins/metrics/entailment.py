@@ -184,7 +184,7 @@ def entailment_label(model: PreTrainedModel, reference: str) -> int:
     if len(found) != 1:
         raise ModelError(
             f"no label of {reference} is called entailment; it has {', '.join(labels.values())}",
-            "name a natural language inference model whose config.json names its labels (id2label)",
+            "use a natural language inference model whose config.json names its labels (id2label)",
         )
     return found[0]
 

@@ -59,7 +59,7 @@ class JudgeOptions(Options):
     model_config = ConfigDict(hide_input_in_errors=True)
 
     base_url: str = Field(
-        description="what /chat/completions is appended to, such as http://localhost:8000/v1"
+        description="address to which /chat/completions is appended, such as http://localhost:8000/v1"
     )
     model: str = Field(description="name of the model there")
     temperature: float | None = Field(
@@ -84,7 +84,7 @@ class JudgeOptions(Options):
             raise ValueError("this is not the address of a service, such as http://localhost:8000/v1")
         if address.username or address.password or address.query:
             raise ValueError(
-                "the address holds a user, password or query; put the key in an environment variable and name that"
+                "the address holds a user, password or query; put the key in an environment variable and give its name"
             )
         return url
 
@@ -103,7 +103,7 @@ class JudgeOptions(Options):
             )
         if not re.fullmatch(r"[!-~]+", key):
             raise UsageError(
-                f"what {self.key_env} holds is no key: it has spaces or characters beyond ASCII",
+                f"what {self.key_env} holds is not a key: it has spaces or characters beyond ASCII",
                 "copy the key again",
             )
         return key

@@ -1,0 +1,88 @@
+"""One policy for rows that cannot be used: refused all at once, or left out and counted."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from paraphrase_rl.errors import DataError, UsageError
+from paraphrase_rl.text.canonical import canonical
+
+BadRows = Literal["refuse", "skip"]
+_LISTED = 10
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SKIP = "leave it out with --bad-rows skip (in Python: bad_rows='skip')"
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used.
+
+    Attributes:
+        where: file and line, or what else the row is called.
+        problem: what is wrong with it.
+        hint: what to do about it; may be empty.
+    """
+
+    where: str
+    problem: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.problem}"
+
+
+def unusable(text: object) -> str:
+    """Say why a value is no text; empty where it is one."""
+    if _is_missing(text):
+        return "the text is missing"
+    if not isinstance(text, str):
+        return f"the text is {text!r:.80}, not a string"
+    if not canonical(text):
+        return "the text is empty"
+    if "\0" in text:
+        return "the text has NUL characters"
+    return (
+        "the text is not valid Unicode: it contains half a surrogate pair" if _SURROGATE.search(text) else ""
+    )
+
+
+def _is_missing(value: object) -> bool:
+    """Tell whether a value stands for a missing text: None, NaN, pandas.NA."""
+    return value is None or (isinstance(value, float) and math.isnan(value)) or repr(value) in ("<NA>", "NaT")
+
+
+def leave_out(bad: Sequence[BadRow], total: int, policy: BadRows | None = None) -> list[str]:
+    """Notes on the rows left out, by the policy.
+
+    Args:
+        bad: rows that cannot be used, in order.
+        total: of rows, good and bad.
+        policy: ``refuse`` or ``skip``; ``None`` = refuse, where there is no choice.
+
+    Raises:
+        DataError: there are some, and the policy is to refuse; the first ten are notes of the error.
+        UsageError: there is no such policy.
+    """
+    if policy not in ("refuse", "skip", None):
+        raise UsageError(f"bad_rows is {policy!r:.60}", "refuse or skip")
+    if not bad:
+        return []
+    if policy == "skip":
+        kinds = f"{len(bad)} of {total} rows {'is' if len(bad) == 1 else 'are'} left out"
+        return [f"{kinds}: {'; '.join(map(str, bad[:3]))}{'; …' if len(bad) > 3 else ''}"]
+    first = bad[0]
+    hint = first.hint or "add the text or remove the row"
+    if policy is not None:
+        hint += f"; or {_SKIP}"
+    if len(bad) == 1:
+        raise DataError(str(first), hint)
+    error = DataError(f"{len(bad)} of {total} rows cannot be used, the first: {first}", hint)
+    for row in bad[:_LISTED]:
+        error.add_note(str(row))
+    if len(bad) > _LISTED:
+        error.add_note(f"… and {len(bad) - _LISTED} more")
+    raise error
