@@ -44,7 +44,7 @@ from paraphrase_rl.files import (
     write_text,
 )
 from paraphrase_rl.runs.ledger import LEDGER, has_expired, is_there, ledger, place_of
-from paraphrase_rl.runs.metrics_files import STEP_FILES, rows_of
+from paraphrase_rl.runs.metrics_files import STEP_FILES, append_row, rows_of
 from paraphrase_rl.runs.start_notes import FILES_OF_A_START, START, entries, is_as_noted, is_empty, noted_in
 
 _WRITTEN_TO = (LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
@@ -242,7 +242,7 @@ class RunDirectory:
         if self._new and name not in self._wrote:
             self._refuse_if_there(path)
         try:
-            append_jsonl(path, row)
+            append_row(self.folder, name, row)
         finally:
             if self._new and path.is_file():
                 self._wrote[name] = sha256_file(path)

@@ -1,7 +1,4 @@
-"""Files of rows in a run: ``metrics.jsonl``, ``evaluations.jsonl``, ``samples.jsonl``, ``events.jsonl``.
-
-:meth:`paraphrase_rl.runs.directory.RunDirectory.append` adds a row, and :func:`rows_of` reads and checks them.
-"""
+"""JSON-lines files of a run, written and read here: metrics, evaluations, samples and events."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import append_jsonl, read_jsonl
 
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
 """Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
@@ -31,6 +28,20 @@ _SHAPES: Mapping[str, Mapping[str, type]] = {
 }
 """Types of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
 DAMAGED = "the file was edited, damaged or copied from another run: restore this run's own file"
+
+
+def append_row(folder: Path, name: str, row: Mapping[str, object]) -> None:
+    """Add a row to one of a run's JSON-lines files, complete or not at all.
+
+    Args:
+        folder: of the run.
+        name: of the file.
+        row: its values, as JSON takes them.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    append_jsonl(folder / name, row)
 
 
 def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
