@@ -8,13 +8,14 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from paraphrase_rl.progress import Progress
-from paraphrase_rl.tables import keys, text_blocks, text_table
 from paraphrase_rl.text.terminal import terminal_safe
+
+if TYPE_CHECKING:
+    from paraphrase_rl.progress import Progress
 
 FORMATS = ("table", "json", "jsonl", "csv")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -74,6 +75,7 @@ def emit(
         meta: fields for all rows together; in the JSON only.
     """
     from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
+    from paraphrase_rl.tables import keys, text_table
 
     if format_ == "table":
         show(text_table(rows, keys(rows) if columns is None else columns), nl=False)
@@ -112,4 +114,6 @@ def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | 
     if format_ != "table":
         emit(rows, format_=format_, schema=schema, meta=meta)
         return
+    from paraphrase_rl.tables import text_blocks
+
     show(text_blocks(rows), nl=False)

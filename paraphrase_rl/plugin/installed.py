@@ -115,9 +115,7 @@ def installed() -> tuple[list[Plugin], list[DamagedDistribution]]:
             name = _name(distribution)
             if name in seen:
                 continue
-            plugins += [
-                _plugin(distribution, entry) for entry in distribution.entry_points.select(group=GROUP)
-            ]
+            plugins += _plugins(distribution)
             seen.add(name)
         except Exception as error:
             damaged.append(DamagedDistribution(distribution=distribution, error=error))
@@ -166,14 +164,15 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
-def _plugin(distribution: metadata.Distribution, entry: metadata.EntryPoint) -> Plugin:
-    return Plugin(
-        name=entry.name,
-        target=entry.value,
-        distribution=str(distribution.name),
-        version=str(distribution.version),
-        load=entry.load,
-    )
+def _plugins(distribution: metadata.Distribution) -> list[Plugin]:
+    entries = list(distribution.entry_points.select(group=GROUP))
+    if not entries:
+        return []
+    name, version = str(distribution.name), str(distribution.version)  # each reads the metadata
+    return [
+        Plugin(name=entry.name, target=entry.value, distribution=name, version=version, load=entry.load)
+        for entry in entries
+    ]
 
 
 def _name(distribution: metadata.Distribution) -> str:
