@@ -19,7 +19,7 @@ from paraphrase_rl.api.common import (
 from paraphrase_rl.api.data import corpus_of
 from paraphrase_rl.api.text_results import CalibrationResult, FitResult, FitRow
 from paraphrase_rl.detection.calibration import CalibrationSet, default_path
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.errors import DataError, UsageError
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
@@ -62,7 +62,7 @@ def calibrate(
 
     Raises:
         CalibrationError: too few human texts, or a rate outside (0, 1).
-        UsageError, DataError: no data can be made of what was given; a weight of no detector.
+        UsageError, DataError: no data can be made of what was given; its labels look swapped; a weight of no detector.
         PluginError, RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
         RunError: the file cannot be written.
 
@@ -74,7 +74,7 @@ def calibrate(
         'not flagged'
     """
     from paraphrase_rl.detection import fitting
-    from paraphrase_rl.detection.calibration_rows import measured_rows
+    from paraphrase_rl.detection.calibration_rows import SWAPPED_HINT, measured_rows, swapped_labels
     from paraphrase_rl.detection.threshold import usual_rates
     from paraphrase_rl.plugin.specs import Context
 
@@ -86,6 +86,7 @@ def calibrate(
     weight_of = _weights(chosen, weights)
     context = Context(device=device_for(device, registry, weight_of))
     corpus = corpus_of(data, registry)
+    corpus.require_labels()
     held_out = corpus.select(split="calibration")
     report = reporter(progress)
     report(f"scoring {len(held_out)} calibration texts of {corpus.source} with {', '.join(weight_of)}")
@@ -98,11 +99,14 @@ def calibrate(
         combine=combine,
         needs_probability=False,
     )
+    if swapped := swapped_labels(fitted.calibrations):
+        raise DataError(swapped, SWAPPED_HINT)
     path = path_of(out, "out") if out is not None else None
     if path is not None:
         fitted.to_file(path)
     rows = measured_rows(fitted, corpus.documents)
-    return CalibrationResult(tuple(rows), tuple(fitted.warnings()), records=fitted.calibrations, path=path)
+    notes = (*fitted.warnings(), *corpus.notes)
+    return CalibrationResult(tuple(rows), notes, records=fitted.calibrations, path=path)
 
 
 def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
@@ -175,13 +179,14 @@ def fit(
         path_of(out, "out") if out is not None else fitted_folder(detector, getattr(chosen, "folder", None))
     )
     corpus = corpus_of(data, registry)
+    corpus.require_labels()
     human, ai = (len(corpus.select(split="train", label=label)) for label in ("human", "ai"))
     reporter(progress)(
         f"training {detector} on the train split of {corpus.source}: {human} human and {ai} AI texts"
     )
     train(chosen, corpus.select(split="train"), folder)
     row = FitRow(detector=detector, folder=str(folder), n_human=human, n_ai=ai)
-    return FitResult((row,), source=corpus.source, digest=corpus.digest)
+    return FitResult((row,), corpus.notes, source=corpus.source, digest=corpus.digest)
 
 
 def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -> dict[str, float | None]:

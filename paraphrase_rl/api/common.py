@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from paraphrase_rl.errors import CalibrationError, RecipeError, UsageError
+from paraphrase_rl.files import expanded
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin.registry import Registry
@@ -111,14 +112,14 @@ def list_of(given: object) -> list[Any] | None:
 
 
 def path_of(given: AnyPath, what: str) -> Path:
-    """The path that was given; ``what`` is the name of the argument.
+    """Return the path that was given, with ``~`` as the home directory; ``what`` is the name of the argument.
 
     Raises:
         UsageError: no path.
     """
     if not isinstance(given, (str, PathLike)):
         raise UsageError(f"{what} is {given!r:.60}, not a path", "a string or a pathlib.Path")
-    return Path(given)
+    return expanded(Path(given))
 
 
 def check_name(given: object, what: str) -> None:

@@ -70,6 +70,7 @@ def score(
         ('tfidf', None)
     """
     from paraphrase_rl.detection.decision import decide, length_notes
+    from paraphrase_rl.text.length import count_words
 
     registry = registry_or_default(registry)
     report = reporter(progress)
@@ -108,7 +109,7 @@ def score(
         ]
         explanation += [record.describe(fpr) for record in used.records]
         notes += [line for record in used.records for line in record.warnings(fpr)]
-        notes += length_notes([len(text.split()) for text in readable], used.records[0])
+        notes += length_notes([count_words(text) for text in readable], used.records[0])
     if uncalibrated:
         notes.append(
             f"no calibration of {', '.join(uncalibrated)}: scores without verdicts; make one with `prl calibrate`"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from paraphrase_rl.cli.data_source import choice_of, recipe_of, recipe_options
 from paraphrase_rl.cli.output import emit, format_option, say, show_progress
-from paraphrase_rl.cli.settings import device_option, recipe_of, recipe_options
+from paraphrase_rl.cli.settings import device_option
 from paraphrase_rl.tables import record
 
 
@@ -21,13 +23,13 @@ from paraphrase_rl.tables import record
 def command(
     config: str | None,
     data: str | None,
-    data_options: tuple[str, ...],
     overrides: tuple[str, ...],
     detectors: tuple[str, ...],
     target_fpr: float | None,
     out: Path | None,
     device: str | None,
     format_: str,
+    **given: Any,
 ) -> None:
     """Fit thresholds and P(AI) of detectors on the calibration split of a data set.
 
@@ -40,21 +42,20 @@ def command(
     Examples:
       prl calibrate
       prl calibrate --detector fast-detectgpt --detector tfidf --target-fpr 0.02
-      prl calibrate --data jsonl -o path=essays.jsonl --out essays.json
+      prl calibrate --data essays.csv --text-column essay --label-column generated --group-column language
     """
     from paraphrase_rl.api.calibrating import calibrate
     from paraphrase_rl.detection.calibration import default_path
 
     if target_fpr is not None:
         overrides = (*overrides, f"calibration.target_fpr={target_fpr}")
-    recipe = recipe_of(config, data, data_options, overrides, detectors)
-    path = out or default_path()
+    recipe = recipe_of(config, choice_of(data, given), overrides, detectors)
     found = calibrate(
         recipe.detectors,
         data=recipe.data,
         target_fpr=recipe.calibration.target_fpr,
         combine=recipe.ensemble.combine,
-        out=path,
+        out=out or default_path(),
         device=device,
         progress=show_progress,
     )
@@ -63,8 +64,8 @@ def command(
         format_=format_,
         schema="prl.calibrate",
         columns=found.columns,
-        meta={"path": str(path), "texts": found.texts.model_dump(), "warnings": found.notes},
+        meta={"path": str(found.path), "texts": found.texts.model_dump(), "warnings": found.notes},
     )
     for line in found.remarks:
         say(line)
-    say(f"wrote {path}")
+    say(f"wrote {found.path}")

@@ -7,8 +7,9 @@ from typing import Any
 
 import click
 
+from paraphrase_rl.cli.data_source import choice_of, data_changes, data_options
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
-from paraphrase_rl.cli.settings import component_option, set_option
+from paraphrase_rl.cli.settings import set_option
 from paraphrase_rl.tables import record
 
 
@@ -27,7 +28,7 @@ class _OrBuild(click.Command):
 
 @click.command("data", cls=_OrBuild, context_settings={"show_default": True})
 @click.argument("source", required=False)
-@component_option("the data set, such as path=essays.jsonl")
+@data_options
 @set_option
 @click.option(
     "--sample",
@@ -36,26 +37,30 @@ class _OrBuild(click.Command):
     help="Show this many documents, evenly spaced, instead of counts.",
 )
 @format_option
-def command(
-    source: str | None, options: tuple[str, ...], overrides: tuple[str, ...], sample: int, format_: str
-) -> None:
+def command(source: str | None, overrides: tuple[str, ...], sample: int, format_: str, **given: Any) -> None:
     """Show a data set: counts by split, label, group and domain, its licence, and faults.
 
-    SOURCE is a data set plug-in; `prl plugins datasets` lists them. `prl data build` assembles the recipe's data.
+    SOURCE is a data set (`prl plugins datasets` lists them), or a file or pattern of files: CSV, TSV, JSON, JSONL,
+    Parquet or Arrow, each also compressed with gzip. `prl data build` assembles the recipe's data.
 
     \b
     Examples:
       prl data
-      prl data jsonl -o path=essays.jsonl -o 'columns={text: essay}'
+      prl data essays.csv --text-column essay --label-column generated -o 'label_values={0: human, 1: ai}'
+      prl data 'essays/*.jsonl' --bad-rows skip
       prl data starter --set data.excerpt_words=48 --sample 5
       prl data build --help
     """
     from paraphrase_rl.api.data import load_data, load_recipe
 
-    named: list[str | tuple[str, object]] = [("data.source", {"name": source})] if source else []
-    named += [f"data.source.options.{option}" for option in options]
+    named = data_changes(choice_of(source, given))
     corpus = load_data(load_recipe(set=[*named, *overrides]).recipe.data)
-    meta = {"source": corpus.source, "digest": corpus.digest, "description": corpus.description}
+    meta = {
+        "source": corpus.source,
+        "digest": corpus.digest,
+        "description": corpus.description,
+        "read": corpus.notes,
+    }
     if sample:
         apart = max(1, len(corpus) // sample)
         rows = [record(document) for document in corpus.documents[::apart][:sample]]
@@ -68,7 +73,7 @@ def command(
         meta=meta | {key: getattr(corpus.audit, key) for key in ("shares", "warnings", "notes")},
     )
     say(f"\n{corpus.description}")
-    for level, lines in (("warning", corpus.audit.warnings), ("note", corpus.audit.notes)):
+    for level, lines in (("warning", corpus.audit.warnings), ("note", (*corpus.notes, *corpus.audit.notes))):
         for line in lines:
             say(f"{level}: {line}")
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, show_progress
-from paraphrase_rl.cli.settings import recipe_of, recipe_options
+from paraphrase_rl.cli.data_source import choice_of, recipe_of, recipe_options
+from paraphrase_rl.cli.output import emit, format_option, say, show_progress
 from paraphrase_rl.tables import record
 
 
@@ -24,10 +25,10 @@ def command(
     detector: str,
     config: str | None,
     data: str | None,
-    data_options: tuple[str, ...],
     overrides: tuple[str, ...],
     out: Path | None,
     format_: str,
+    **given: Any,
 ) -> None:
     """Train DETECTOR on the train split of labelled texts, and save it.
 
@@ -36,12 +37,12 @@ def command(
     \b
     Examples:
       prl fit tfidf --data starter
-      prl fit tfidf --data jsonl -o path=essays.jsonl --out models/tfidf
+      prl fit tfidf --data essays.jsonl --out models/tfidf
       prl fit tfidf --config quickstart --set detectors.tfidf.options.word_features=20000
     """
     from paraphrase_rl.api.calibrating import fit
 
-    recipe = recipe_of(config, data, data_options, overrides, [detector])
+    recipe = recipe_of(config, choice_of(data, given), overrides, [detector])
     options = recipe.detectors[0].options
     found = fit(detector, data=recipe.data, options=options, out=out, progress=show_progress)
     emit(
@@ -50,3 +51,5 @@ def command(
         schema="prl.fit",
         meta={"source": found.source, "digest": found.digest},
     )
+    for line in found.remarks:
+        say(line)

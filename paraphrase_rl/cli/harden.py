@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from paraphrase_rl.cli.data_source import choice_of, data_changes, recipe_options
 from paraphrase_rl.cli.output import emit, format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import device_option, recipe_options
+from paraphrase_rl.cli.settings import device_option
 
 if TYPE_CHECKING:
     from paraphrase_rl.hardening.records import Hardening
@@ -43,7 +44,6 @@ def command(
     run: Path | None,
     config: str | None,
     data: str | None,
-    data_options: tuple[str, ...],
     overrides: tuple[str, ...],
     on: tuple[str, ...],
     against: tuple[str, ...],
@@ -51,6 +51,7 @@ def command(
     out: Path | None,
     device: str | None,
     format_: str,
+    **given: Any,
 ) -> None:
     """Train DETECTOR on the train split's texts with rewrites of them, and recalibrate it.
 
@@ -68,7 +69,6 @@ def command(
     """
     from paraphrase_rl.api.hardening import harden
 
-    named = [("data.source", {"name": data})] if data is not None else []
     try:
         found = harden(
             detector,
@@ -76,7 +76,7 @@ def command(
             on=on,
             against=against,
             recipe=config,
-            set=[*named, *(f"data.source.options.{option}" for option in data_options), *overrides],
+            set=[*data_changes(choice_of(data, given), config), *overrides],
             texts=texts,
             out=out,
             device=device,

@@ -35,6 +35,8 @@ class PrlGroup(CommandGroup):
         """Run and exit: 0 success, 1 the answer is no, 2 wrong use or an internal error, 130 interrupted."""
         if "_PRL_COMPLETE" in os.environ:
             super().main(prog_name="prl", complete_var="_PRL_COMPLETE")
+        if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+            sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # data, whatever the locale
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a text may hold what the terminal cannot show

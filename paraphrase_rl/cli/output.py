@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import math
 import shlex
 import sys
@@ -90,11 +89,20 @@ def emit(
 
 
 def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
+    lines: list[str] = []
+    writer = csv.writer(
+        _Lines(lines), lineterminator="\r\n"
+    )  # which makes it quote fields with either character
     writer.writerow(columns)
     writer.writerows([_field(row.get(key)) for key in columns] for row in rows)
-    return stream.getvalue()
+    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
+
+
+class _Lines:
+    """File that holds each row as one string."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self.write = lines.append
 
 
 def _field(value: object) -> object:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say, show_progress
-from paraphrase_rl.cli.settings import component_option, device_option, option_values
+from paraphrase_rl.cli.settings import component_option, device_option, option_values, options_model
 from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.tables import record
@@ -75,7 +75,7 @@ def command(
     """
     from paraphrase_rl.api.rewriting import check_rewriter, rewrite
 
-    given = option_values(options, "max_tokens=200")
+    given = option_values(options, "max_tokens=200", options_model("rewriters", name))
     check_rewriter(name, given, run)  # before standard input is waited for
     found = rewrite(
         name,

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_origin
 
 import click
 
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.errors import RecipeError, UsageError
 
 if TYPE_CHECKING:
-    from paraphrase_rl.recipe.schema import Recipe
+    from pydantic import BaseModel
+
+    from paraphrase_rl.types import Kind
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -48,37 +50,73 @@ def component_option(of: str, name: str = "options") -> Callable[[_Function], _F
     return click.option("--option", "-o", name, multiple=True, metavar="KEY=VALUE", help=f"Option of {of}.")
 
 
-def option_values(options: Sequence[str], example: str) -> dict[str, Any]:
-    """Parse ``--option KEY=VALUE`` of a component, each value typed as YAML.
+def option_values(
+    options: Sequence[str], example: str, model: type[BaseModel] | None = None
+) -> dict[str, Any]:
+    """Read ``--option KEY=VALUE`` of a component as YAML, and as the plain string where the option takes only that.
 
     Args:
         example: shown where one is malformed, such as ``timeout_s=120``.
+        model: the component's options; ``None`` = not known.
 
     Raises:
         UsageError: an option without a value.
         RecipeError: a value that is not YAML.
     """
-    from paraphrase_rl.recipe.yaml_positions import parse_value
-
     given: dict[str, Any] = {}
     for option in options:
-        key, equals, value = option.partition("=")
+        key, equals, text = option.partition("=")
         if not equals or not key.strip():
             raise UsageError(f"--option {option}: expected KEY=VALUE", f"for example --option {example}")
-        given[key.strip()] = parse_value(value, option)
+        first, *inner = key.strip().split(".")
+        known = model.model_fields.get(first) if model is not None else None
+        annotation: Any = known.annotation if known is not None else None
+        for _ in inner:
+            annotation = (get_args(annotation) or (None,))[-1] if get_origin(annotation) is dict else None
+        value = _typed(text, option, annotation)
+        place = given
+        for name in (first, *inner)[:-1]:
+            place = place.setdefault(name, {})
+        place[(first, *inner)[-1]] = value
     return given
 
 
-def recipe_options(function: _Function) -> _Function:
-    """Options ``--config``, ``--data``, ``--option``, ``--set``; passed as config, data, data_options, overrides."""
-    for option in (
-        set_option,
-        component_option("the data set, such as path=essays.jsonl", "data_options"),
-        click.option("--data", metavar="SOURCE", help="Data set plug-in.  [default: the recipe's]"),
-        click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file."),
-    ):
-        function = option(function)
-    return function
+def options_model(kind: Kind, name: str) -> type[BaseModel] | None:
+    """Options of a component by name; ``None`` where there is none of this name, or several."""
+    from paraphrase_rl.plugin.registry import default_registry
+
+    entries = [e for e in default_registry().entries(kind) if name in (e.spec.name, e.full_name)]
+    return entries[0].spec.options if len(entries) == 1 else None
+
+
+def _typed(text: str, option: str, annotation: Any) -> Any:
+    """Value of an option: the first of YAML, YAML with all scalars as strings, and the text itself that it accepts."""
+    from pydantic import TypeAdapter, ValidationError
+
+    from paraphrase_rl.recipe.yaml_positions import parse_strings, parse_value
+
+    def accepts(value: Any) -> bool:
+        try:
+            TypeAdapter(annotation).validate_python(value)
+        except ValidationError:
+            return False
+        return True
+
+    if annotation is None:
+        return parse_value(text, option)
+    try:
+        value = parse_value(text, option)
+        hidden = value is None and text.strip().lower() not in ("", "null", "~")  # a comment, such as #1.csv
+        if accepts(value) and not hidden:
+            return value
+    except RecipeError:
+        if not accepts(text):
+            raise
+        return text
+    for other in (parse_strings(text), text):
+        if accepts(other) and not (hidden and other is None):
+            return other
+    return value
 
 
 def cost_options(function: _Function) -> _Function:
@@ -100,30 +138,3 @@ def cost_options(function: _Function) -> _Function:
     ):
         function = option(function)
     return function
-
-
-def recipe_of(
-    config: str | None,
-    data: str | None,
-    data_options: Sequence[str],
-    overrides: Sequence[str],
-    detectors: Sequence[str] = (),
-) -> Recipe:
-    """Load the recipe of a command: file, then data set and detectors by name, then ``--set``.
-
-    A detector that the recipe lists keeps its options and weight.
-
-    Raises:
-        RecipeError: see :func:`paraphrase_rl.recipe.loading.load_recipe`.
-    """
-    from paraphrase_rl.recipe.loading import load_recipe
-    from paraphrase_rl.recipe.schema import Component
-
-    changes: list[str | tuple[str, object]] = []
-    if detectors:
-        listed = {detector.name: detector for detector in load_recipe(config).recipe.detectors}
-        changes.append(("detectors", [listed.get(n, Component(name=n)) for n in dict.fromkeys(detectors)]))
-    if data is not None:
-        changes.append(("data.source", {"name": data}))
-    changes += [f"data.source.options.{option}" for option in data_options]
-    return load_recipe(config, [*changes, *overrides]).recipe

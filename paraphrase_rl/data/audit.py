@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from paraphrase_rl.data.splits import normalised
 from paraphrase_rl.files import sha256_text
+from paraphrase_rl.text.length import count_words
 from paraphrase_rl.types import Document
 
 T = TypeVar("T")
@@ -78,7 +79,7 @@ def _rows(documents: Sequence[Document]) -> tuple[AuditRow, ...]:
         AuditRow(
             *key,
             documents=len(found),
-            words=median(len(d.text.split()) for d in found),
+            words=median(count_words(d.text) for d in found),
             domains=dict(Counter(d.domain for d in found if d.domain is not None).most_common()),
         )
         for key, found in sorted(alike.items())
@@ -200,7 +201,7 @@ def _lacks(documents: Sequence[Document], split: str) -> Iterable[str]:
 def _length_gap(documents: Sequence[Document]) -> Iterable[str]:
     """Lengths that differ by label let a detector look good by counting words."""
     words = {
-        label: median([len(d.text.split()) for d in documents if d.label == label] or [0])
+        label: median([count_words(d.text) for d in documents if d.label == label] or [0])
         for label in ("human", "ai")
     }
     short, long = sorted(words.values())

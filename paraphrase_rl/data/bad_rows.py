@@ -13,6 +13,8 @@ from paraphrase_rl.text.canonical import canonical
 
 BadRows = Literal["refuse", "skip"]
 _LISTED = 10
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Fillers and the blank of Braille: letters by their category, and nothing to see."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _SKIP = "leave it out with --bad-rows skip (in Python: bad_rows='skip')"
 
@@ -45,9 +47,11 @@ def unusable(text: object) -> str:
         return "the text is empty"
     if "\0" in text:
         return "the text has NUL characters"
-    return (
-        "the text is not valid Unicode: it contains half a surrogate pair" if _SURROGATE.search(text) else ""
-    )
+    if _SURROGATE.search(text):
+        return "the text is not valid Unicode: it contains half a surrogate pair"
+    if not any(c.isprintable() and not c.isspace() and c not in _BLANK for c in text):
+        return "the text has only invisible characters"
+    return ""
 
 
 def _is_missing(value: object) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from paraphrase_rl.data.bad_rows import BadRows, unusable
 from paraphrase_rl.errors import DataError
@@ -45,6 +45,10 @@ _LIKELY: Mapping[Column, tuple[str, ...]] = {
 """Names that other data sets have for a column; only ever named in a message, never used unasked."""
 
 
+def _name(given: object) -> object:
+    return str(given) if isinstance(given, (int, float)) else given
+
+
 class UnknownValue(NamedTuple):
     """A label or split whose meaning is not known."""
 
@@ -67,6 +71,16 @@ class TableOptions(Options):
     bad_rows: BadRows = Field(
         "refuse", description="rows without a usable text: refuse all of them, or skip (leave out and count)"
     )
+
+    @field_validator("columns", "label_values", mode="before")
+    @classmethod
+    def _names(cls, given: object) -> object:
+        """Take numbers as names; what YAML made of yes and no cannot be told any more."""
+        if not isinstance(given, Mapping):
+            return given
+        if any(isinstance(part, bool) for pair in given.items() for part in pair):
+            raise ValueError("yes, no, true and false are no names in YAML: write them in quotes")
+        return {_name(key): _name(value) for key, value in given.items()}
 
     def column(self, column: Column) -> str | None:
         """Name of a column in this table; ``None`` = it is not used."""

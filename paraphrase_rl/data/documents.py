@@ -40,7 +40,7 @@ class Corpus(Tabular):
 
     Attributes:
         documents: in the order of the source; ids are unique, every one has a split.
-        source: name of the data set plug-in.
+        source: name of the data set, or of the files.
         description: what the texts are, where they come from, and their licence.
         excerpt_words: every text is cut to so many words at most; ``None`` = texts are whole.
         notes: what files were read as, columns not used, rows left out; one line each.
@@ -74,6 +74,16 @@ class Corpus(Tabular):
             if (split is None or d.split == split) and (label is None or d.label == label)
         ]
 
+    def require_labels(self) -> None:
+        """Refuse data of which no text has a label.
+
+        Raises:
+            DataError: says which column may have been meant.
+        """
+        if all(document.label is None for document in self.documents):
+            hint = next((note for note in self.notes if "no column 'label'" in note), "")
+            raise DataError(f"no text of {self.source} has a label", hint or "labels are human and ai")
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 over texts, labels, groups and splits; the order of the rows does not count."""
@@ -97,7 +107,11 @@ def load_documents(
     dataset: DatasetSource = registry.build("datasets", source.name, source.options, context or Context())
     notes = getattr(dataset, "notes", tuple)
     return make_corpus(
-        dataset.documents(), settings, source=source.name, description=dataset.description, notes=notes
+        dataset.documents(),
+        settings,
+        source=getattr(dataset, "title", None) or source.name,
+        description=dataset.description,
+        notes=notes,
     )
 
 

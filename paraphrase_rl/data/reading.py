@@ -13,6 +13,7 @@ from paraphrase_rl.data.bad_rows import BadRow, BadRows, leave_out, unusable
 from paraphrase_rl.data.forms import TEXT_COLUMN, Form, suffix
 from paraphrase_rl.data.rows import Source, open_source
 from paraphrase_rl.errors import DataError, UsageError
+from paraphrase_rl.files import expanded
 from paraphrase_rl.names import suggestion
 from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import Document
@@ -195,7 +196,7 @@ def files_at(path: str | Path) -> list[str]:
         UsageError: there is no such file or folder.
         DataError: a folder without such files.
     """
-    place = Path(path)
+    place = expanded(path)
     try:
         exists, is_folder = place.exists(), place.is_dir()
     except (OSError, ValueError):  # a name too long, or with a NUL: a text, not a path
@@ -207,7 +208,7 @@ def files_at(path: str | Path) -> list[str]:
             "check the path; for a text itself use --text TEXT (in Python: a str)",
         )
     if not is_folder:
-        return [str(path)]
+        return [str(place)]
     found = sorted(str(f) for f in place.rglob("*") if f.suffix.lower() in _IN_FOLDERS and f.is_file())
     if not found:
         raise DataError(

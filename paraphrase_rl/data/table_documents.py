@@ -40,6 +40,12 @@ class TableFiles:
         self._sources = [_table(file) for file in files]
         self._notes: list[str] = []
 
+    @property
+    def title(self) -> str:
+        """Names of the files, the first three."""
+        names = [Path(source.name).name for source in self._sources]
+        return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
     def documents(self) -> Iterator[Document]:
         """Make a document of each row.
 

@@ -20,6 +20,7 @@ from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import sha256_texts
 from paraphrase_rl.text.canonical import RULE
+from paraphrase_rl.text.length import count_words
 from paraphrase_rl.types import Document, FloatArray
 
 SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
@@ -49,7 +50,7 @@ class CalibrationTexts(_Record):
         cls, documents: Sequence[Document], *, source: str, excerpt_words: int | None = None
     ) -> CalibrationTexts:
         """Describe the documents of a calibration, in their order."""
-        lengths = [len(d.text.split()) for d in documents if d.label == "human"]
+        lengths = [count_words(d.text) for d in documents if d.label == "human"]
         return cls(
             source=source,
             digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),

@@ -332,6 +332,11 @@ class IsolatedDataset:
             raise self.origin.broken(f"returned {_type(found)} from description(), not a text")
         return found
 
+    @property
+    def title(self) -> str:
+        """Name of its texts in results; empty = that of the data set."""
+        return str(getattr(self.component, "title", ""))
+
     def notes(self) -> list[str]:
         """Notes on what was read and what was left out; empty where the data set has none to make."""
         with self.origin.blamed("in notes()"):

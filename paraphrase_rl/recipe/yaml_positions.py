@@ -72,6 +72,14 @@ def parse_value(text: str, override: str) -> Any:
     return read_yaml(text, f"--set {override}").value
 
 
+def parse_strings(text: str) -> Any:
+    """Parse a value with all scalars as strings, as written: ``{label: yes}``; the text itself where it is no YAML."""
+    try:
+        return yaml.load(text, Loader=yaml.BaseLoader)
+    except yaml.YAMLError:
+        return text
+
+
 def _construct(
     loader: _Loader,
     node: yaml.Node,

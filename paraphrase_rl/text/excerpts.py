@@ -5,9 +5,10 @@ A text can be compared with others only at one length, since scores of detectors
 
 from __future__ import annotations
 
+import itertools
 import re
 
-from paraphrase_rl.text.sentences import sentence_ends
+from paraphrase_rl.text.sentences import each_sentence_end
 
 _WORD = re.compile(r"\S+")
 
@@ -20,8 +21,10 @@ def excerpt(text: str, words: int) -> str:
     """
     text = text.strip()
     limit = _end_of_word(text, words)
-    whole = [end for end in sentence_ends(text) if end <= limit]
-    return text[: whole[-1] if whole else limit].rstrip()
+    last = 0
+    for end in itertools.takewhile(lambda end: end <= limit, each_sentence_end(text)):
+        last = end
+    return text[: last or limit].rstrip()
 
 
 def _end_of_word(text: str, words: int) -> int:

@@ -10,11 +10,13 @@ The rules were made for English news prose; other languages are cut more coarsel
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 
-_END = re.compile(r"[.!?…؟]+[\"'”’»)\]]*(?=\s)")
+_END = re.compile(r"(?<![.!?…؟])[.!?…؟]++[\"'”’»)\]]*+(?=\s)")
 _NEXT = re.compile(r"\s+[\"'“‘«(\[]*(\S)")
-_LAST_WORD = re.compile(r"([^\s\"“‘«(\[]+)\.[\"'”’»)\]]*$")
+_OPENING, _CLOSING = '"“‘«([', "\"'”’»)]"
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _PARAGRAPH = re.compile(r"\n[ \t\r\f\v]*\n")
 _ABBREVIATIONS = re.compile(
@@ -26,27 +28,35 @@ _ABBREVIATIONS = re.compile(
 
 def sentence_ends(text: str) -> list[int]:
     """Offsets just behind each sentence, ascending; the last is where the text ends, trailing space aside."""
-    ends: list[int] = []
+    return list(each_sentence_end(text))
+
+
+def each_sentence_end(text: str) -> Iterator[int]:
+    """Offsets of :func:`sentence_ends` one by one; nothing behind the paragraph of the last one asked for is looked at.
+
+    The work grows with the length of what is read, however long a paragraph or a word is.
+    """
     start = 0
-    for stop in [*(m.start() for m in _PARAGRAPH.finditer(text)), len(text)]:
+    for stop in itertools.chain((m.start() for m in _PARAGRAPH.finditer(text)), (len(text),)):
         paragraph = text[start:stop]
         if paragraph.strip():
-            ends.extend(start + end for end in _ends_within(paragraph))
+            yield from (start + end for end in _ends_within(paragraph))
         start = stop
-    return ends
 
 
-def _ends_within(paragraph: str) -> list[int]:
+def _ends_within(paragraph: str) -> Iterator[int]:
     body = paragraph.rstrip()
-    quotes_balance = _open_quotes(body) == 0
-    ends = [
-        match.end()
-        for match in _END.finditer(body)
-        if _next_starts_sentence(body, match.end())
-        and not _is_abbreviation(body[: match.end()])
-        and not (quotes_balance and _open_quotes(body[: match.end()]))
-    ]
-    return [*ends, len(body)]
+    quotes_balance = _open_quotes(body.count('"'), body.count("“"), body.count("”")) == 0
+    seen, counts = 0, [0, 0, 0]
+    for match in _END.finditer(body):
+        end = match.end()
+        counts = [n + body.count(quote, seen, end) for n, quote in zip(counts, '"“”', strict=True)]
+        run = body[seen:end].rsplit(None, 1)[-1]
+        seen = end
+        inside_quotes = quotes_balance and _open_quotes(*counts)
+        if _next_starts_sentence(body, end) and not inside_quotes and not _is_abbreviation(run):
+            yield end
+    yield len(body)
 
 
 def _next_starts_sentence(body: str, end: int) -> bool:
@@ -54,15 +64,19 @@ def _next_starts_sentence(body: str, end: int) -> bool:
     return following is not None and not following[1].islower()
 
 
-def _is_abbreviation(head: str) -> bool:
-    found = _LAST_WORD.search(head)
-    if found is None:
+def _is_abbreviation(run: str) -> bool:
+    """Whether characters without white space end in an abbreviation, its full stop, and what closes behind it."""
+    before, stop, _ = run.rstrip(_CLOSING).rpartition(".")
+    if not stop or run.rstrip(_CLOSING)[-1] != ".":
         return False
-    word = found[1].lstrip("'")
+    word = before[max(map(before.rfind, _OPENING)) + 1 :]
+    if not word:
+        return False
+    word = word.lstrip("'")
     if word.lower() in {"a.m", "p.m"}:
         return False
     return _ABBREVIATIONS.fullmatch(word) is not None or _INITIALS.fullmatch(word) is not None
 
 
-def _open_quotes(text: str) -> int:
-    return text.count('"') % 2 + abs(text.count("“") - text.count("”"))
+def _open_quotes(straight: int, opening: int, closing: int) -> int:
+    return straight % 2 + abs(opening - closing)

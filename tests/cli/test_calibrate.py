@@ -51,10 +51,35 @@ def test_a_recipe_gives_detectors_with_their_options(prl, payload, tmp_path):
 
 def test_a_detector_without_power_is_calibrated_with_a_note(prl):
     result = prl(
-        "calibrate", "--data", "essays", "--detector", "shout", "--set", "detectors.shout.options.sign=-1.0"
+        "calibrate", "--data", "essays", "--detector", "shout", "--set", "detectors.shout.options.sign=0.0"
     )
     assert result.exit_code == 0
-    assert "note: shout: AI texts do not score above human texts here (AUROC 0.031)" in result.stderr
+    assert "note: shout: AI texts do not score above human texts here (AUROC 0.500)" in result.stderr
+
+
+def test_labels_that_look_swapped_overwrite_nothing(prl, tmp_path):
+    right, wrong = "{0: human, 1: ai}", "{0: ai, 1: human}"
+    lines = [f"{'A' * i + 'a' * (40 - i)},{int(i >= 20)},calibration" for i in range(40)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label,split", *lines]))
+
+    def calibrate(meaning: str, *more: str):
+        return prl(
+            "calibrate", "--data", "t.csv", "-o", f"label_values={meaning}", "--detector", "shout", *more
+        )
+
+    assert calibrate(right).exit_code == 0
+    path = tmp_path / "home" / "calibrations" / "default.json"
+    before = path.read_bytes()
+    refused = calibrate(wrong)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert (
+        "the labels look swapped: texts labelled AI score below those labelled human (AUROC 0.000"
+        in refused.stderr
+    )
+    assert "label_values" in refused.stderr
+    assert path.read_bytes() == before
+    both = calibrate(wrong, "--detector", "whisper")
+    assert (both.exit_code, "0.000 of whisper" in both.stderr) == (2, True)
 
 
 def test_human_texts_alone_give_thresholds(prl, payload, tmp_path):

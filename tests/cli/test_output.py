@@ -6,6 +6,10 @@ import csv
 import io
 import json
 import math
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,3 +109,30 @@ def test_records_are_blocks_and_nothing_is_cut(capsys: pytest.CaptureFixture[str
 def test_messages_go_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     say("hello")
     assert capsys.readouterr() == ("", "hello\n")
+
+
+AWKWARD = ["a\rb", "a\r\nb", "a\nb", '"', "a,b;c\td", " ", "=1+1", "\u2028", "\U0001f642", "\\ud800"]
+
+
+def test_what_we_write_as_csv_we_read(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A lone carriage return was not quoted, and our own reader refused the file."""
+    from paraphrase_rl.data.rows import file_rows
+
+    emit([{"text": text, "n": i} for i, text in enumerate(AWKWARD)], format_="csv", schema="prl.test")
+    (tmp_path / "t.csv").write_bytes(capsys.readouterr().out.encode())
+    assert [row["text"] for _, row in file_rows(tmp_path / "t.csv")] == AWKWARD
+
+
+@pytest.mark.parametrize("format_", ["json", "jsonl", "csv"])
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "cp1252"])
+def test_payload_is_utf8_whatever_the_locale(tmp_path: Path, format_: str, encoding: str) -> None:
+    (tmp_path / "t.csv").write_text("id,text,note\n1,one,caf\u00e9 \U0001f642\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "paraphrase_rl", "rewrite", "none", "t.csv", "--format", format_],
+        capture_output=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PRL_HOME": str(tmp_path)},
+        timeout=120,
+        check=True,
+    )
+    assert "caf\u00e9 \U0001f642" in done.stdout.decode("utf-8")

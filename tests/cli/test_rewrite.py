@@ -222,7 +222,7 @@ def test_detectors_of_a_run_that_changed_cost_only_those_who_need_them(
         (["ecco", "--text", "x"], "no rewriter is called 'ecco'"),
         (["echo", "--text", "x", "-o", "marc=1"], "unknown option 'marc'"),
         (["echo", "--text", "x", "-o", "mark"], "--option mark: expected KEY=VALUE"),
-        (["echo", "--text", "x", "-o", "mark={"], "mark={"),
+        (["echo", "--text", "x", "-o", "inside={"], "inside={"),
         (["echo", "--text", "x", "-n", "0"], "-n"),
         (["echo", "nothing.txt"], "no file or folder at 'nothing.txt'"),
         (["echo", "--text", "x", "--run", "no-run"], "no-run is not a run"),

@@ -128,6 +128,7 @@ UNUSABLE = {
     "not UTF-8": (b"caf\xe9 society", "bad.txt:1: not UTF-8: byte 0xe9 at offset 3"),
     "binary": (bytes(range(256)) * 4, "bad.txt:2: not UTF-8: byte 0x80 at offset 128"),
     "NUL": (b"a\0b", "the text has NUL characters"),
+    "invisible": ("\u200b\u200d\u3164 \u2800\x01".encode(), "the text has only invisible characters"),
 }
 
 
@@ -286,3 +287,19 @@ def test_fpr_for_a_detector_that_was_not_calibrated_is_refused(prl):
     refused = prl("score", "--text", capitals(30), "--detector", "shout", "--fpr", "0.05")
     assert refused.exit_code == 2
     assert "no calibration of shout" in refused.stderr
+
+
+def test_a_chinese_text_is_not_called_short(calibrated, prl):
+    assert "under 10 words" not in prl("score", "--text", "Aa" + "中" * 60).stderr
+    assert "under 10 words" in prl("score", "--text", "Aa" + "中" * 10).stderr
+
+
+def test_a_quoted_home_directory(calibrated, prl, payload, tmp_path, monkeypatch):
+    """A shell leaves ~ inside quotes alone; a folder called ~ was made."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.txt").write_text(capitals(10))
+    assert payload("score", "~/a.txt", "--detector", "shout")["rows"][0]["score"] == 0.1
+    made = payload("calibrate", "--data", "essays", "--detector", "shout", "--out", "~/c.json")
+    assert made["path"] == str(tmp_path / "c.json")
+    assert (tmp_path / "c.json").is_file()
+    assert not (tmp_path / "~").exists()

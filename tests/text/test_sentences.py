@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from paraphrase_rl.text.sentences import sentence_ends
+from paraphrase_rl.text.sentences import each_sentence_end, sentence_ends
 
 
 def sentences(text: str) -> list[str]:
@@ -36,3 +36,28 @@ def sentences(text: str) -> list[str]:
 )
 def test_sentences(text: str, expected: list[str]) -> None:
     assert sentences(text) == expected
+
+
+LONG = 500_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * LONG,
+        "!" * LONG + "x",
+        "x." * LONG + "! A",
+        '"' * LONG + ". A",
+        "a.b " * LONG,
+        "x" * LONG + '"' + "b. A",
+    ],
+    ids=["one word", "marks", "dots", "quotes", "one paragraph", "a long word before a short one"],
+)
+def test_work_grows_with_the_length(text: str) -> None:
+    """Each took the square of its length: hours for these."""
+    assert sentence_ends(text)[-1] == len(text.rstrip())
+
+
+def test_nothing_behind_the_paragraph_asked_for_is_looked_at() -> None:
+    ends = each_sentence_end("One. Two.\n\n" + "Three. " * LONG)
+    assert [next(ends), next(ends)] == [4, 9]
