@@ -38,10 +38,10 @@ def load_data(
     """Read a data set: validated, split by unit into calibration, train and test, and digested.
 
     Args:
-        source: a data set by name, a :class:`pathlib.Path` (or several) of JSONL or CSV files, Documents, a data frame,
+        source: a data set by name, a :class:`pathlib.Path` (or several) of tables in files, Documents, a data frame,
             a ``datasets.Dataset``; ``None`` = a recipe's by default. A column ``split`` is used.
         options: of the data set by name; of a table, ``columns`` (such as ``{"text": "essay"}``) and
-            ``label_values`` (such as ``{"0": "human", "1": "ai"}``).
+            ``label_values`` (such as ``{"0": "human", "1": "ai"}``), and ``bad_rows`` (``refuse`` or ``skip``).
         test_fraction: share of pairs for test, where the data has no splits; ``None`` = 0.2.
         calibration_fraction: share of pairs for calibration; ``None`` = 0.2.
         split_seed: of the split; ``None`` = 42.
@@ -147,14 +147,19 @@ def _given_documents(source: Any, options: Mapping[str, object], settings: Data)
     from paraphrase_rl.data import table_documents as tables
 
     columns = _table_options(options)
+    notes: list[str] = []
     if isinstance(source, Path):
         source = [source]
     if hasattr(source, "columns") and hasattr(source, "to_dict"):
-        read: Iterable[Document] = tables.frame_documents(source, columns)
-        return make_corpus(read, settings, source="data frame", description=lambda: "A data frame.")
+        read: Iterable[Document] = tables.frame_documents(source, columns, notes)
+        about = "A data frame."
+        return make_corpus(
+            read, settings, source="data frame", description=lambda: about, notes=lambda: notes
+        )
     if hasattr(source, "column_names"):
-        read = tables.dataset_documents(tables.by_split(source), columns, "the data set")
-        return make_corpus(read, settings, source="dataset", description=lambda: "A table of `datasets`.")
+        read = tables.dataset_documents(tables.by_split(source), columns, "the data set", notes)
+        about = "A table of `datasets`."
+        return make_corpus(read, settings, source="dataset", description=lambda: about, notes=lambda: notes)
     listed = list_of(source)
     if listed is None:
         raise UsageError(
@@ -163,8 +168,9 @@ def _given_documents(source: Any, options: Mapping[str, object], settings: Data)
         )
     if listed and all(isinstance(one, Path) for one in listed):
         files = tables.TableFiles(listed, columns)
-        name = ", ".join(path.name for path in listed)
-        return make_corpus(files.documents(), settings, source=name, description=files.description)
+        return make_corpus(
+            files.documents(), settings, source=files.title, description=files.description, notes=files.notes
+        )
     if options:
         raise UsageError("Documents take no options", "they have their labels and splits already")
     if wrong := [one for one in listed if not isinstance(one, Document)]:

@@ -25,6 +25,7 @@ class DataChoice(NamedTuple):
         options: of the data set, ``KEY=VALUE``.
         text: name of the column of the texts, where it is another than ``text``; so for label and group.
         bad_rows: what is done about rows without a usable text.
+        input_format: of the files; ``None`` = by their names and contents.
     """
 
     source: str | None
@@ -33,12 +34,18 @@ class DataChoice(NamedTuple):
     label: str | None = None
     group: str | None = None
     bad_rows: BadRows = "refuse"
+    input_format: str | None = None
 
 
 def data_options(function: _Function) -> _Function:
     """Options of a data set; :func:`choice_of` makes a :class:`DataChoice` of them and of its name."""
     for option in (
         bad_rows_option,
+        click.option(
+            "--input-format",
+            type=click.Choice(("csv", "jsonl", "json", "parquet", "arrow")),
+            help="Format of the files.  [default: by their names and contents]",
+        ),
         component_option("the data set, such as 'label_values={0: human, 1: ai}'", "data_options"),
         *(
             click.option(
@@ -73,6 +80,8 @@ def data_changes(data: DataChoice, config: str | None = None) -> list[tuple[str,
         options["columns"] = {**options.get("columns", {}), **columns}
     if data.bad_rows != "refuse":
         options["bad_rows"] = data.bad_rows
+    if data.input_format is not None:
+        options["input_format"] = data.input_format
     changes: list[tuple[str, object]] = [] if name is None else [("data.source", {"name": name})]
     return changes + [(f"data.source.options.{key}", value) for key, value in options.items()]
 
@@ -104,7 +113,8 @@ def recipe_options(function: _Function) -> _Function:
 def choice_of(source: str | None, given: dict[str, Any]) -> DataChoice:
     """Take the options of :func:`data_options` out of a command's arguments."""
     columns = {column: given.pop(f"{column}_column") for column in ("text", "label", "group")}
-    return DataChoice(source, given.pop("data_options"), bad_rows=given.pop("bad_rows"), **columns)
+    others = {name: given.pop(name) for name in ("bad_rows", "input_format")}
+    return DataChoice(source, given.pop("data_options"), **columns, **others)
 
 
 def recipe_of(

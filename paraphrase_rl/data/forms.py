@@ -16,6 +16,7 @@ from paraphrase_rl.errors import DataError
 
 Form = Literal["text", "csv", "jsonl", "json", "parquet", "arrow"]
 _Seen = Literal["csv", "jsonl", "json", "markup"]
+TableFormat = Literal["csv", "jsonl", "json", "parquet", "arrow"]
 FORMS: tuple[Form, ...] = ("text", "csv", "jsonl", "json", "parquet", "arrow")
 BY_SUFFIX: Mapping[str, Form] = {
     ".txt": "text",

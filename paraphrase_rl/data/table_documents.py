@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paraphrase_rl.data.bad_rows import BadRow, leave_out
 from paraphrase_rl.data.columns import SPLITS, TableOptions, UnknownValue
+from paraphrase_rl.data.forms import TableFormat
 from paraphrase_rl.data.rows import Source, open_source
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import expanded
@@ -29,15 +30,18 @@ class TableFiles:
     Args:
         paths: files, or patterns such as ``essays/*.jsonl``.
         options: how the columns are read.
+        input_format: of every file; ``None`` = by its name and content.
 
     Raises:
         DataError: there is no such file, or one that is not read here.
     """
 
-    def __init__(self, paths: Sequence[str | Path], options: TableOptions) -> None:
+    def __init__(
+        self, paths: Sequence[str | Path], options: TableOptions, input_format: TableFormat | None = None
+    ) -> None:
         self._options = options
         files = dict.fromkeys(file for path in paths for file in _expand(str(path)))
-        self._sources = [_table(file) for file in files]
+        self._sources = [_table(file, input_format) for file in files]
         self._notes: list[str] = []
 
     @property
@@ -130,7 +134,7 @@ def _documents(rows: Iterable[_Row], options: TableOptions, notes: list[str]) ->
     return read
 
 
-def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[Document]:
+def frame_documents(frame: pandas.DataFrame, options: TableOptions, notes: list[str]) -> Iterator[Document]:
     """Make a document of each row of a data frame; ids are its index where there is no column for them.
 
     Raises:
@@ -138,7 +142,7 @@ def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[
     """
     if not frame.columns.is_unique:
         raise DataError("the data frame has two columns with the same name", "give each column its own name")
-    options.check_columns(map(str, frame.columns), "the data frame")
+    notes += options.check_columns(map(str, frame.columns), "the data frame")
     rows = (
         _Row(
             "the data frame",
@@ -148,7 +152,7 @@ def frame_documents(frame: pandas.DataFrame, options: TableOptions) -> Iterator[
         )
         for index, row in zip(frame.index, frame.to_dict("records"), strict=True)
     )
-    yield from (document for _, document in _documents(rows, options, []))
+    yield from (document for _, document in _documents(rows, options, notes))
 
 
 def by_split(
@@ -168,7 +172,7 @@ def by_split(
 
 
 def dataset_documents(
-    tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str
+    tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str, notes: list[str]
 ) -> Iterator[Document]:
     """Make a document of each row of the tables of :func:`by_split`; ids are ``SPLIT-NUMBER`` where it has none.
 
@@ -176,16 +180,21 @@ def dataset_documents(
         tables: by the name of their split; one with a meaning here is kept (see ``SPLITS``).
         options: how the columns are read.
         name: what errors call the data set.
+        notes: filled with what is worth a note, columns that are not used and rows left out.
 
     Raises:
         DataError: a column that is needed is not there, or rows that cannot be used.
     """
-    yield from (document for _, document in _documents(_dataset_rows(tables, options, name), options, []))
+    yield from (
+        document for _, document in _documents(_dataset_rows(tables, options, name, notes), options, notes)
+    )
 
 
-def _dataset_rows(tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str) -> Iterator[_Row]:
+def _dataset_rows(
+    tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str, notes: list[str]
+) -> Iterator[_Row]:
     for split, table in tables.items():
-        options.check_columns(table.column_names, f"{name}, split {split}")
+        notes += options.check_columns(table.column_names, f"{name}, split {split}")
         label = options.column("label")
         names = getattr(table.features.get(label), "names", None)
         meaning: Split | None = SPLITS.get(split)
@@ -213,8 +222,8 @@ def _expand(pattern: str) -> list[Path]:
     return found
 
 
-def _table(file: Path) -> Source:
-    source = open_source(str(file))
+def _table(file: Path, input_format: TableFormat | None) -> Source:
+    source = open_source(str(file), input_format=input_format)
     if source.form == "text":
         raise DataError(
             f"{file} is one text, not a table of labelled texts",

@@ -254,3 +254,27 @@ def test_text_that_is_no_table_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("An essay.")
     with pytest.raises(DataError, match="one text, not a table"):
         prl.load_data(tmp_path / "a.txt")
+
+
+def test_a_file_whose_name_says_something_else(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl.txt").write_text('{"text": "One."}\n')
+    refused = run("data", "a.jsonl.txt")
+    assert (refused.exit_code, "--input-format jsonl" in refused.stderr) == (2, True)
+    assert payload("data", "a.jsonl.txt", "--input-format", "jsonl")["rows"][0]["documents"] == 1
+
+
+def test_tables_in_python_have_the_same_rule(tmp_path: Path) -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"text": ["One.", None, "", "Two."], "source": list("abcd")})
+    with pytest.raises(DataError, match="2 of 4 rows cannot be used, the first: the data frame, row 1"):
+        prl.load_data(frame)
+    corpus = prl.load_data(frame, options={"bad_rows": "skip"})
+    assert len(corpus) == 2
+    assert any("2 of 4 rows are left out" in note for note in corpus.notes)
+    assert any("not used: 'source'" in note for note in corpus.notes)
+    datasets = pytest.importorskip("datasets")
+    table = datasets.Dataset.from_dict({"text": ["One.", None]})
+    assert any(
+        "1 of 2 rows is left out" in n for n in prl.load_data(table, options={"bad_rows": "skip"}).notes
+    )

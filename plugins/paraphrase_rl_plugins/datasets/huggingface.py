@@ -62,9 +62,14 @@ class HuggingFace:
     def __init__(self, options: HuggingFaceOptions, context: Context) -> None:  # noqa: ARG002
         self._options = options
         self._tables: Mapping[str, datasets.Dataset] | None = None
+        self._notes: list[str] = []
 
     def documents(self) -> Iterator[Document]:
-        return dataset_documents(self._load(), self._options, self._options.name)
+        self._notes = []
+        return dataset_documents(self._load(), self._options, self._options.name, self._notes)
+
+    def notes(self) -> list[str]:
+        return self._notes
 
     def description(self) -> str:
         wanted = self._options

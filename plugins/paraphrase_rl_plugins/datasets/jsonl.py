@@ -1,8 +1,9 @@
-"""Texts from JSON lines and CSV files."""
+"""Texts from tables in files."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,6 +14,9 @@ class JsonlOptions(TableOptions):
     """Options of ``jsonl``."""
 
     path: str | list[str] = Field(description="a file, a pattern such as essays/*.jsonl, or a list of them")
+    input_format: Literal["csv", "jsonl", "json", "parquet", "arrow"] | None = Field(
+        None, description="form of the files; null = by their names and contents"
+    )
 
 
 @hookimpl
@@ -20,7 +24,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
     return [
         DatasetSpec(
             name="jsonl",
-            summary="JSON lines and CSV files with columns text, label, group, domain, pair, split",
+            summary="Tables in files: CSV, TSV, JSON, JSONL, Parquet, Arrow",
             factory=_build,
             options=JsonlOptions,
         )
@@ -28,4 +32,5 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 def _build(options: JsonlOptions, context: Context) -> TableFiles:  # noqa: ARG001
-    return TableFiles([options.path] if isinstance(options.path, str) else options.path, options)
+    paths = [options.path] if isinstance(options.path, str) else options.path
+    return TableFiles(paths, options, options.input_format)
