@@ -34,7 +34,7 @@ class BadRow:
     hint: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.problem}"
+        return self.problem if self.problem.startswith(self.where) else f"{self.where}: {self.problem}"
 
 
 def unusable(text: object) -> str:
