@@ -46,6 +46,8 @@ _SAID: Mapping[str, str] = {
 _MAGIC: Mapping[bytes, Form] = {b"PAR1": "parquet", b"ARROW1": "arrow"}
 _MARKUP = re.compile(r"\s*(<!doctype|<html|<\?xml|\{\\rtf|%PDF)", re.IGNORECASE)
 _ARRAY = re.compile(r"\s*\[\s*(\{|\])")
+_LINE_END = re.compile(r"\r\n|\r|\n")
+"""Not U+2028 or U+0085, which ``str.splitlines`` takes for one: they may stand inside a string of JSON."""
 _LOOKED_AT, _ROWS_LOOKED_AT, _LONGEST_NAME = 100_000, 20, 40
 _DELIMITERS = (",", "\t", ";", "|")
 READ = ", ".join(BY_SUFFIX) + ", each also with .gz"
@@ -129,7 +131,7 @@ def _seen(text: str, column: str | None) -> _Seen | None:
         return "markup"
     if _ARRAY.match(text):
         return "json"
-    line = next((line for line in text.splitlines() if line.strip()), "")
+    line = next((line for line in _LINE_END.split(text) if line.strip()), "")
     if line.lstrip().startswith("{") and _is_object(line):
         return "jsonl"
     if text.lstrip().startswith("{") and _is_object(text):
