@@ -239,7 +239,7 @@ def _of_several(texts: Iterable[Any], column: str | None, told: Told) -> list[It
         if isinstance(one, Item):
             groups.append((one.id, [one]))
         elif isinstance(one, Document):
-            groups.append((one.id, [_cell(one.id, one.text)]))
+            groups.append((str(one.id), [_cell(str(one.id), one.text)]))
         elif isinstance(one, Path):
             groups += [(name, read_file(name, column=column, told=told)) for name in files_at(one)]
         else:
