@@ -19,7 +19,7 @@ from paraphrase_rl.errors import PrlError, RunError, UsageError
 
 LOCK = ".lock"
 """File of a folder that is locked while a process works in the folder; empty."""
-_DAMAGED = "the file was edited or damaged"
+_DAMAGED = "the file was edited or damaged: restore it"
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,8})")
 
 
@@ -193,7 +193,7 @@ def _explained(path: Path) -> Iterator[None]:
     except OSError as error:
         raise RunError(
             f"cannot write {path}: {error.strerror or error}",
-            "free some space or choose another folder; files written before are intact",
+            "free some disk space or choose another folder; files written before are intact",
         ) from error
 
 

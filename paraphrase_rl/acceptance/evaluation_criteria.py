@@ -22,8 +22,12 @@ def attack_success(case: Case) -> VerdictLine:
     cell = results.cell(label, COMBINED)
     point = results.point(label, COMBINED, case.target_fpr)
     if cell is None or point is None:
-        why = cell.failure if cell and cell.failure else f"it has no {COMBINED} at rate {case.target_fpr:g}"
-        return at_least(name, bound, None, f"not in the evaluation: {why}; make it again: {case.command}")
+        why = (
+            cell.failure
+            if cell and cell.failure
+            else f"it has no result of the {COMBINED} at rate {case.target_fpr:g}"
+        )
+        return at_least(name, bound, None, f"not in the evaluation: {why}; evaluate again: {case.command}")
     success, before, after = point.attack_success_rate, point.tpr_before, point.tpr_after
     chosen = (
         f"; chosen among {case.chosen_among} checkpoints on these texts, so slightly too good"
@@ -52,7 +56,7 @@ def meaning(case: Case) -> VerdictLine:
     quality = results.meaning(label)
     if quality is None or quality.estimate.value is None:
         return at_least(
-            name, bound, None, f"the evaluation has no metric of meaning; make it again: {case.command}"
+            name, bound, None, f"the evaluation has no metric of meaning; evaluate again: {case.command}"
         )
     others = ", ".join(
         f"{metric.name.replace('_', ' ')} {found.estimate.value:.2f}"
@@ -67,8 +71,8 @@ def meaning(case: Case) -> VerdictLine:
         name,
         bound,
         quality.estimate,
-        f"rewrites of {quality.estimate.n} texts; similarity hides damage, so see also: {others or 'nothing measured'}"
-        f"{failed}",
+        f"rewrites of {quality.estimate.n} texts; a high similarity can hide damage, so see also: "
+        f"{others or 'nothing measured'}{failed}",
     )
 
 
@@ -79,7 +83,10 @@ def fairness_gap(case: Case) -> VerdictLine:
     results = case.fairness
     if results is None:
         return at_most(
-            name, bound, None, f"no evaluation; make one: prl evaluate {quoted(case.history.folder)}"
+            name,
+            bound,
+            None,
+            f"the run is not evaluated; evaluate it: prl evaluate {quoted(case.history.folder)}",
         )
     gap = _gap(case, results)
     if gap is None or gap.gap.value is None:
@@ -90,8 +97,8 @@ def fairness_gap(case: Case) -> VerdictLine:
             name,
             bound,
             None,
-            f"no figures for both {group} and {reference}: the human texts evaluated are {found}; evaluate the same "
-            f"detectors on texts of both: prl evaluate --config {recipe} --set data.source.name=SOURCE "
+            f"no false positive rates of both {group} and {reference}: the human texts evaluated are {found}; evaluate "
+            f"the same detectors on texts of both: prl evaluate --config {recipe} --set data.source.name=SOURCE "
             "--set 'rewriters=[]' --out DIR, then validate with --fairness DIR",
         )
     return at_most(
@@ -137,11 +144,13 @@ def _policy_row(case: Case) -> tuple[Results, str] | str:
     if not case.whole:
         return case.unfinished
     if case.results is None:
-        return f"no evaluation; make one: {case.command}"
+        return f"the run is not evaluated; evaluate it: {case.command}"
     if case.stale:
-        return f"{case.stale}; make it again: {case.command}"
+        return f"{case.stale}; evaluate again: {case.command}"
     if case.label is None:
-        return f"the evaluation has no row of the policy at step {case.step}; make it: {case.command}"
+        return (
+            f"the evaluation has no row of the policy at step {case.step}; evaluate that step: {case.command}"
+        )
     rewriter = next((r for r in case.results.rewriters if r.label == case.label), None)
     if rewriter and rewriter.failure:
         return f"{case.label} could not be run: {rewriter.failure}"

@@ -137,7 +137,7 @@ def _but(case: Case) -> str:
 def _problem(history: History, step: int, final: bool) -> str | None:
     found = [c for c in history.checkpoints if c.step == step and c.final == final]
     if not found:
-        return "not in the ledger"
+        return "not listed in checkpoints.jsonl"
     return None if any(c.damage is None for c in found) else found[0].damage
 
 

@@ -176,17 +176,17 @@ def _step(history: History, checkpoint: str) -> int:
         )
     if int(checkpoint) not in steps:
         there = ", ".join(map(str, steps)) or "none"
-        raise RunError(f"{history.folder} has no checkpoint of step {checkpoint}", f"there is: {there}")
+        raise RunError(f"{history.folder} has no checkpoint of step {checkpoint}", f"choose from: {there}")
     return int(checkpoint)
 
 
 def _best(history: History, chosen: tuple[Candidate, ...], brings: str) -> int:
     best = next((candidate.step for candidate in chosen if candidate.chosen), None)
     if best is None:
-        what = "no figures of its checkpoints" if chosen else "no checkpoint"
+        what = "no evaluation of its checkpoints" if chosen else "no checkpoint"
         raise RunError(
             f"{history.folder} has {what}, so none can be chosen as the best",
-            f"measure them: {brings}" if chosen else "train it first",
+            f"evaluate the checkpoints: {brings}" if chosen else "train the run to its first checkpoint",
         )
     return best
 
@@ -212,9 +212,9 @@ def _of_same_detectors(history: History, folder: Path) -> Results:
     wanted = [(d.name, d.options) for d in history.recipe.detectors]
     if sorted(there, key=repr) != sorted(wanted, key=repr):
         raise EvaluationError(
-            f"{folder} evaluates {', '.join(name for name, _ in there) or 'no ensemble'}, and the run was trained "
-            f"against {', '.join(name for name, _ in wanted)}, or with other options",
-            f"make it with --config {quoted(history.folder / 'recipe.yaml')}",
+            f"{folder} evaluates the detectors {', '.join(name for name, _ in there) or 'none'}; the run was trained "
+            f"against {', '.join(name for name, _ in wanted)}, or the same detectors with other options",
+            f"evaluate again with --config {quoted(history.folder / 'recipe.yaml')}",
         )
     return results
 

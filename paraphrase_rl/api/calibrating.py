@@ -192,16 +192,19 @@ def fit(
 def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -> dict[str, float | None]:
     """The weight of each detector, in order; ``None`` where none is given."""
     if not chosen:
-        raise UsageError("no detectors given", "give at least one, or leave them out for the default ones")
+        raise UsageError(
+            "no detectors given",
+            "give at least one detector, or leave out the argument to use the default detectors",
+        )
     found = {d.name: d.weight if isinstance(d, Weighted) else None for d in chosen}
     if len(found) < len(chosen):
-        raise UsageError("a detector is listed twice", "list each once")
+        raise UsageError("a detector is listed twice", "list each detector once")
     for name, weight in mapping_of(weights, "weights").items():
         if name not in found:
             raise UsageError(
                 f"a weight of {name}, which is not among the detectors", f"detectors: {', '.join(found)}"
             )
         if not isinstance(weight, Real) or not 0 <= float(weight) < math.inf:
-            raise UsageError(f"the weight of {name} is {weight!r:.60}", "a number that is at least 0")
+            raise UsageError(f"the weight of {name} is {weight!r:.60}", "give a number that is at least 0")
         found[name] = float(weight)
     return found

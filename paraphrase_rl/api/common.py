@@ -118,7 +118,7 @@ def path_of(given: AnyPath, what: str) -> Path:
         UsageError: no path.
     """
     if not isinstance(given, (str, PathLike)):
-        raise UsageError(f"{what} is {given!r:.60}, not a path", "a string or a pathlib.Path")
+        raise UsageError(f"{what} is {given!r:.60}, not a path", "give a string or a pathlib.Path")
     return expanded(Path(given))
 
 
@@ -129,7 +129,7 @@ def check_name(given: object, what: str) -> None:
         UsageError: it is none.
     """
     if not isinstance(given, str):
-        raise UsageError(f"{what} is {given!r:.60}, not a name", "a string")
+        raise UsageError(f"{what} is {given!r:.60}, not a name", "give a string")
 
 
 def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:

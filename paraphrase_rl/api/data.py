@@ -74,7 +74,8 @@ def load_data(
     given = {f"data.{key}": value for key, value in changes.items() if value is not None}
     if isinstance(source, (Corpus, Data)) and (given or options):
         raise UsageError(
-            f"a {type(source).__name__} has its own settings", "change them there, or read the data again"
+            f"settings cannot be given together with a {type(source).__name__}, which has its settings already",
+            "leave out the settings, or give them to load_data with the source of the texts",
         )
     if isinstance(source, Corpus):
         return source
@@ -172,11 +173,14 @@ def _given_documents(source: Any, options: Mapping[str, object], settings: Data)
             files.documents(), settings, source=files.title, description=files.description, notes=files.notes
         )
     if options:
-        raise UsageError("Documents take no options", "they have their labels and splits already")
+        raise UsageError(
+            "options cannot be given together with Documents, which have their labels and splits already",
+            "leave out the options",
+        )
     if wrong := [one for one in listed if not isinstance(one, Document)]:
         raise DataError(
-            f"data is made of Documents, not of {type(wrong[0]).__name__}",
-            "prl.Document(id=..., text=..., label=...), or a data frame with columns of these names",
+            f"a data set given as a list must hold Documents, and this list holds a {type(wrong[0]).__name__}",
+            "make each with prl.Document(id=..., text=..., label=...), or give a data frame with these columns",
         )
     return make_corpus(listed, settings, source="documents", description=lambda: "Documents given in Python.")
 

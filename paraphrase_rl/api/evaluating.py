@@ -108,10 +108,16 @@ def evaluate(
         recipe = with_metric_options(recipe, registry, "judge", **mapping_of(judge, "judge"))
     if every_checkpoint:
         if run is None:
-            raise UsageError("only a run has checkpoints", "give its directory instead of the recipe")
+            raise UsageError(
+                "every_checkpoint evaluates the checkpoints of a run, and no run is given",
+                "give the directory of a run instead of a recipe",
+            )
         recipe = with_checkpoints(recipe, run, registry)
     if out is None and run is None:
-        raise UsageError("an evaluation of a recipe needs a folder", "give the folder to write to: out")
+        raise UsageError(
+            "no folder is given for the results, which a recipe needs",
+            "give the folder to write to as the argument out",
+        )
     plan = Plan(
         recipe=recipe,
         corpus=load_documents(recipe.data.source, recipe.data, registry),

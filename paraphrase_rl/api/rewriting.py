@@ -97,10 +97,10 @@ def rewrite(
         "rewriters", rewriter, given, Context(device=device, ensemble=ensemble, run=folder)
     )
     if folder is not None:
-        report(f"run: {folder}; options that are not given come from its recipe")
+        report(f"run: {folder}; options that are not given come from the recipe of the run")
     rows = list(_rewrite_rows(built, items, n, seed, report))
     if cut := sum(row.finished is False for row in rows):
-        notes.append(f"{cut} of {len(rows)} rewrites were cut at the token limit: see `finished`")
+        notes.append(f"{cut} of {len(rows)} rewrites were cut at the token limit: see the column `finished`")
     return RewriteResult(
         tuple(rows),
         tuple(notes),

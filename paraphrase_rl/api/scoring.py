@@ -105,14 +105,15 @@ def score(
     if used is not None:
         where = f"{path}, " if path is not None else ""
         explanation = [
-            f"calibration: {where}fitted on {used.records[0].texts.describe()}; it holds for such texts"
+            f"calibration: {where}fitted on {used.records[0].texts.describe()}; "
+            "its thresholds are valid only for texts of this kind"
         ]
         explanation += [record.describe(fpr) for record in used.records]
         notes += [line for record in used.records for line in record.warnings(fpr)]
         notes += length_notes([count_words(text) for text in readable], used.records[0])
     if uncalibrated:
         notes.append(
-            f"no calibration of {', '.join(uncalibrated)}: scores without verdicts; make one with `prl calibrate`"
+            f"no calibration of {', '.join(uncalibrated)}: scores without verdicts; calibrate with `prl calibrate`"
         )
     return ScoreResult(
         tuple(rows),
@@ -133,7 +134,7 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
     if given is not None and not isinstance(given, (str, os.PathLike)):
         raise UsageError(
             f"cannot read a calibration from {type(given).__name__}",
-            "give what prl.calibrate returned, or its file",
+            "give what prl.calibrate returned, or a file that `prl calibrate` wrote",
         )
     path = Path(given) if given is not None else default_path()
     if is_file_or_folder(path) and path.is_dir():
@@ -156,12 +157,15 @@ def _detectors(
         chosen = [Component(name=name) for name in calibrated] or Recipe().detectors
     by_name = {component.name: component for component in chosen}
     if not by_name:
-        raise UsageError("no detectors given", "give at least one, or leave them out for the default ones")
+        raise UsageError(
+            "no detectors given",
+            "give at least one detector, or leave out the argument to use the default detectors",
+        )
     for name in calibrated.keys() & by_name.keys():
         if by_name[name].options and by_name[name].options != calibrated[name].options:
             raise CalibrationError(
                 f"{name} was calibrated with other options: {calibrated[name].options}",
-                "leave out its options, or calibrate it again",
+                "leave out the options of the detector, or calibrate the detector again",
             )
     context = Context(device=device_for(device, registry, by_name))
     known = [name for name in calibrated if name in by_name]

@@ -138,8 +138,8 @@ def train(
     if resume is not None:
         if recipe is not None or out is not None or backend is not None or set:
             raise UsageError(
-                "resume continues a run with the recipe and backend of that run",
-                "leave out the recipe, set, the backend and out",
+                "a resumed run keeps its recipe, backend and directory: none of them can be given",
+                "leave out the arguments recipe, set, backend and out",
             )
         folder = Run(resume).folder
         loaded, on = load_recipe(recipe_file(folder)), backend_of_run(folder, options)
@@ -147,7 +147,10 @@ def train(
         raise UsageError("nothing to train", "give a recipe such as quickstart, or a run to resume")
     else:
         if out is None and are_several():
-            raise UsageError("several processes must write to the same directory", "give it: out")
+            raise UsageError(
+                "several processes train together and need the same run directory",
+                "give the directory as out (--out)",
+            )
         loaded, on = load_recipe(recipe, set), ChosenBackend(backend or default_backend(), options)
         stem = Path(_name_of(recipe)).stem
         folder = Path(out) if out is not None else Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"

@@ -26,10 +26,12 @@ _INDENT = 26
     "--config",
     help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe where the backend charges]",
 )
-@click.option("--backend", default=default_backend(), help="Backend it will run on.")
+@click.option("--backend", default=default_backend(), help="Backend the recipe will run on.")
 @set_option
 @click.option(
-    "--seconds-per-step", type=click.FloatRange(min=0), help="As measured, for an estimate in hours."
+    "--seconds-per-step",
+    type=click.FloatRange(min=0),
+    help="Measured seconds per training step, for an estimate in hours.",
 )
 @cost_options
 @format_option

@@ -21,7 +21,7 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     "rewriters",
     multiple=True,
     metavar="NAME",
-    help="Only this one; may be repeated.  [default: the recipe's rewriters]",
+    help="Only this rewriter; may be repeated.  [default: the recipe's rewriters]",
 )
 @click.option(
     "--detector",
@@ -29,11 +29,13 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     "detectors",
     multiple=True,
     metavar="NAME",
-    help="Besides the recipe's ensemble, only this one; may be repeated.  [default: the recipe's held_out]",
+    help="Only this detector besides the recipe's ensemble; may be repeated.  [default: the recipe's held_out]",
 )
 @set_option
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), help="Folder.  [default: RUN/evaluation]"
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the results.  [default: RUN/evaluation]",
 )
 @click.option(
     "--texts",
@@ -58,9 +60,15 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     help="Human texts of each group to rewrite too, for false positives after rewriting; 0 = none.",
 )
 @click.option("--nli", metavar="MODEL", help="Model reference of an NLI model: measure entailment too.")
-@click.option("--judge-url", metavar="URL", help="OpenAI-compatible endpoint: ask a judge too.")
-@click.option("--judge-model", metavar="NAME", help="Its model.")
-@click.option("--judge-key-env", metavar="VARIABLE", help="Environment variable that holds its key.")
+@click.option(
+    "--judge-url",
+    metavar="URL",
+    help="OpenAI-compatible endpoint of a judge, which marks the quality of rewrites.",
+)
+@click.option("--judge-model", metavar="NAME", help="Model of the judge.")
+@click.option(
+    "--judge-key-env", metavar="VARIABLE", help="Environment variable that holds the API key of the judge."
+)
 @device_option
 @format_option
 @click.pass_context
@@ -133,5 +141,8 @@ def _judge(url: str | None, model: str | None, key_env: str | None) -> dict[str,
     if url is None and model is None and key_env is None:
         return None
     if url is None or model is None:
-        raise UsageError("a judge needs --judge-url and --judge-model", "such as http://localhost:8000/v1")
+        raise UsageError(
+            "a judge needs --judge-url and --judge-model",
+            "give both, such as --judge-url http://localhost:8000/v1 --judge-model NAME",
+        )
     return {"base_url": url, "model": model, "key_env": key_env}

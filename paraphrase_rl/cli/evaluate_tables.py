@@ -43,7 +43,7 @@ def _tables(results: Results) -> None:
     show(
         f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
         f"rewrite{'s' if about.samples > 1 else ''} per text.\n"
-        f"Thresholds: {about.calibration_texts} calibration humans, of whom "
+        f"Thresholds: {about.calibration_texts} calibration texts of humans, of which "
         f"{math.floor(at * about.calibration_texts + 1e-9)} may be flagged (a false positive rate of {at:.3g})."
     )
     if results.cells:

@@ -13,9 +13,13 @@ from paraphrase_rl.cli.settings import component_option, option_values
 @click.command("export")
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
-    "--step", type=click.IntRange(min=0), help="A checkpoint.  [default: the final one, else the last]"
+    "--step",
+    type=click.IntRange(min=0),
+    help="Step of the checkpoint to export.  [default: the final one, else the last]",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="New folder.  [default: RUN/adapter-STEP]")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="New folder to write.  [default: RUN/adapter-STEP]"
+)
 @component_option("the backend")
 def command(run: Path, step: int | None, out: Path | None, options: tuple[str, ...]) -> None:
     """Write the adapter of a run to a folder in PEFT's format.

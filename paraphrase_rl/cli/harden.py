@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @click.argument("detector")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @recipe_options
-@click.option("--on", multiple=True, metavar="REWRITER", help="Train on its rewrites; may be repeated.")
+@click.option(
+    "--on", multiple=True, metavar="REWRITER", help="Train on rewrites of this rewriter; may be repeated."
+)
 @click.option(
     "--against",
     multiple=True,
     metavar="REWRITER",
-    help="Compare on its rewrites, unseen in training; may be repeated.  [default: the recipe's others]",
+    help="Compare on rewrites of this rewriter, unseen in training; may be repeated.  [default: the recipe's others]",
 )
 @click.option(
     "--texts",

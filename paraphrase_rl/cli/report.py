@@ -20,7 +20,7 @@ from paraphrase_rl.errors import UsageError
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="The page.  [default: RUN/report.html]",
+    help="HTML file to write.  [default: RUN/report.html]",
 )
 @click.option("--markdown", is_flag=True, help="Print a short report for pull requests instead.")
 def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool) -> None:
@@ -38,7 +38,9 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
     from paraphrase_rl.api.reporting import report
 
     if markdown and out:
-        raise UsageError("--markdown prints on stdout, --out is the file of the page", "choose one of them")
+        raise UsageError(
+            "--markdown and --out cannot be used together", "leave out --out: --markdown prints its report"
+        )
     if markdown:
         from paraphrase_rl.reporting.inputs import read_inputs
         from paraphrase_rl.reporting.markdown import markdown_summary
@@ -46,5 +48,5 @@ def command(run: Path, evaluation: Path | None, out: Path | None, markdown: bool
         show(markdown_summary(read_inputs(run, evaluation)), nl=False)
         return
     page = report(run, evaluation=evaluation, out=out)
-    say(f"{page.stat().st_size / 1e6:.1f} MB; open it in a browser")
+    say(f"{page.stat().st_size / 1e6:.1f} MB; open the page in a browser")
     show(page)

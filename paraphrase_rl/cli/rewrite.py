@@ -105,5 +105,5 @@ def command(
     for line in found.remarks:
         say(line)
     if failed := found.failed:
-        say(f"{len(failed)} of {found.n_texts} texts could not be rewritten: see `failure`")
+        say(f"{len(failed)} of {found.n_texts} texts could not be rewritten: see the column `failure`")
         ctx.exit(EXIT_NO)

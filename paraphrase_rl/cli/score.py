@@ -29,7 +29,9 @@ if TYPE_CHECKING:
 @click.option(
     "--detector", "names", multiple=True, metavar="NAME", help="Only this detector; may be repeated."
 )
-@click.option("--fpr", type=float, help="False positive rate of the verdicts, one that was calibrated.")
+@click.option(
+    "--fpr", type=float, help="False positive rate of the verdicts; it must be a rate that was calibrated."
+)
 @device_option
 @format_option
 @click.pass_context
@@ -88,5 +90,7 @@ def command(
         },
     )
     if failed := found.failed:
-        say(f"{len(failed)} of {found.n_texts} texts could not be scored by every detector: see `failure`")
+        say(
+            f"{len(failed)} of {found.n_texts} texts could not be scored by every detector: see the column `failure`"
+        )
         ctx.exit(EXIT_NO)

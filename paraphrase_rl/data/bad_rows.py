@@ -16,7 +16,7 @@ _LISTED = 10
 _BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Fillers and the blank of Braille: letters by their category, and nothing to see."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_SKIP = "leave it out with --bad-rows skip (in Python: bad_rows='skip')"
+_SKIP = "skip such rows with --bad-rows skip (in Python: bad_rows='skip')"
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def leave_out(bad: Sequence[BadRow], total: int, policy: BadRows | None = None) 
         UsageError: there is no such policy.
     """
     if policy not in ("refuse", "skip", None):
-        raise UsageError(f"bad_rows is {policy!r:.60}", "refuse or skip")
+        raise UsageError(f"bad_rows cannot be {policy!r:.60}", "give 'refuse' or 'skip'")
     if not bad:
         return []
     if policy == "skip":

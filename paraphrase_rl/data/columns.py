@@ -98,17 +98,19 @@ class TableOptions(Options):
             if name is not None and name not in there and (column == "text" or column in self.columns):
                 likely = self._likely(column, there)
                 meant = (
-                    f"is it {likely!r}? there are: {', '.join(there)}" if likely else suggestion(name, there)
+                    f"did you mean {likely!r}? columns: {', '.join(there)}"
+                    if likely
+                    else suggestion(name, there)
                 )
                 raise DataError(
                     f"{where}: there is no column {name!r} (for {column})",
-                    f"{meant}; give its name with the option columns: {{{column}: {likely or 'NAME'}}}",
+                    f"{meant}; name the {column} column with the option columns: {{{column}: {likely or 'NAME'}}}",
                 )
         notes = []
         if "label" not in self.columns and "label" not in there:
             likely = self._likely("label", there)
             meant = (
-                f": is it {likely!r}? give its name with the option columns: {{label: {likely}}}"
+                f"; if {likely!r} holds the labels, say so with the option columns: {{label: {likely}}}"
                 if likely
                 else ""
             )
@@ -170,7 +172,7 @@ class TableOptions(Options):
         message = f"{where}: unknown {column}{plural} {listed}, in {n} row{'s' if n > 1 else ''}"
         if column == "split":
             usual = ", ".join(SPLITS)
-            off = "where the column is something else, switch it off: columns: {split: null}"
+            off = "if the column is something else, ignore it with the option columns: {split: null}"
             return DataError(message, f"a split is one of: {usual}; {off}")
         wanted = ", ".join(f"{value}: ..." for value in sorted(counts)[:4])
         return DataError(

@@ -165,14 +165,14 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
             bad.append(BadRow(where, problem, "add the text or remove the row"))
         elif document.id in rows:
             problem = f"the id is already used in row {rows[document.id]}"
-            hint = "give each row its own id; where the column is something else, switch it off: columns: {id: null}"
+            hint = "give each row its own id, or ignore the id column with the option columns: {id: null}"
             bad.append(BadRow(where, problem, hint))
         else:
             rows[document.id] = row
             read.append(replace(document, text=canonical(document.text)))
     leave_out(bad, len(read) + len(bad))
     if not read:
-        raise DataError(f"data set {source} has no documents", "check its path and options")
+        raise DataError(f"data set {source} has no documents", "check the path and options of the data set")
     return read
 
 

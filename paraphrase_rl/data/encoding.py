@@ -46,7 +46,7 @@ def read_errors(where: str, whole: Callable[[], bytes] | None = None) -> Iterato
     try:
         yield
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise DataError(f"{where}: damaged gzip file: {error}", "copy or download it again") from error
+        raise DataError(f"{where}: damaged gzip file: {error}", "copy or download the file again") from error
     except OSError as error:
         raise DataError(f"cannot read {where}: {error.strerror or error}") from error
     except UnicodeDecodeError:

@@ -83,8 +83,8 @@ def form_of(name: str, start: bytes, column: str | None = None) -> Form:
         found = _unnamed(name, seen)
     elif seen not in (None, named):
         raise DataError(
-            f"{name} is named like {_SAID[named]} and holds {_SAID.get(str(seen), 'markup, which is not read here')}",
-            f"rename it, or say what it is: --input-format {seen if seen in FORMS else 'text'}",
+            f"{name} is named like {_SAID[named]} and holds {_SAID.get(str(seen), 'markup, which cannot be read')}",
+            f"rename the file, or say what it holds: --input-format {seen if seen in FORMS else 'text'}",
         )
     else:
         found = named
@@ -121,7 +121,8 @@ def _unnamed(name: str, seen: _Seen | None) -> Form:
     if seen is None and (name == STDIN or not suffix(name)):
         return "text"
     raise DataError(
-        f"{name}: this kind of file is not read here", f"{READ}; --input-format text takes it as one text"
+        f"{name}: this kind of file cannot be read",
+        f"files that can be read: {READ}; --input-format text reads any file as one text",
     )
 
 

@@ -180,7 +180,10 @@ def together(groups: Sequence[tuple[str, Sequence[Item]]], column: str | None) -
         UsageError: a column was asked for, and none of them is a table.
     """
     if column is not None and not any(item.where for _, items in groups for item in items):
-        raise UsageError(f"column {column!r} of what? no table is given", "leave it out, or give a table")
+        raise UsageError(
+            f"column {column!r} is given, and no table that could have it",
+            "leave out the column, or give a table",
+        )
     used = Counter(id for _, items in groups for id in {item.id for item in items})
     return [
         replace(item, id=f"{name}:{item.id}") if used[item.id] > 1 and item.id != name else item
@@ -268,7 +271,7 @@ def _of_dataset(table: Any, column: str) -> list[Item]:
     if isinstance(names, Mapping):
         raise UsageError(
             f"the data set has several splits: {', '.join(map(str, names))}",
-            "choose one, such as data['test']",
+            "choose one split, such as data['test']",
         )
     rows: Iterator[Mapping[str, object]] = iter(table)
     if names is not None:

@@ -113,7 +113,8 @@ def open_source(
     """
     if input_format == "text" and column is not None:
         raise DataError(
-            f"{name} is taken as one text, which has no column {column!r}", "leave out one of them"
+            f"{name} is read as one text, which has no column {column!r}",
+            "leave out the column, or the input format text",
         )
     with read_errors(name), _stream(name, content) as stream:
         start = stream.read(_START)
@@ -141,7 +142,7 @@ def file_rows(file: Path) -> Rows:
     """
     source = open_source(str(file))
     if source.form == "text":
-        raise DataError(f"{file}: one text, not a table", "use the file as the set publishes it")
+        raise DataError(f"{file} is one text, and a table is needed", "use the file as the set publishes it")
     for row in source.rows():
         if row.problem:
             raise DataError(f"{file}:{row.line}: {row.problem}", row.hint)
@@ -156,12 +157,20 @@ def _array_rows(text: str, where: str) -> Iterator[Row]:
             f"{where}: not JSON: {error}", "the file may be incomplete: copy or download it again"
         ) from error
     if not isinstance(rows, list):
-        raise DataError(f"{where}: not an array of objects", 'such as [{"text": "..."}]')
+        raise DataError(
+            f"{where}: not an array of objects",
+            'write the texts as an array of objects, such as [{"text": "..."}]',
+        )
     for number, row in enumerate(rows):
         if isinstance(row, dict):
             yield Row(number, row)
         else:
-            yield Row(number, {}, f"not an object but {row!r:.60}", 'such as {"text": "..."}')
+            yield Row(
+                number,
+                {},
+                f"not an object but {row!r:.60}",
+                'write each text as an object, such as {"text": "..."}',
+            )
 
 
 def _json_lines(lines: Iterable[str]) -> Iterator[Row]:
@@ -236,5 +245,5 @@ def _arrow_rows(content: bytes, where: str, form: Form) -> Iterator[Row]:
                 number += 1
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise DataError(
-            f"{where}: not {form}: {' '.join(str(error).split())[:200]}", "copy it again"
+            f"{where}: not {form}: {' '.join(str(error).split())[:200]}", "copy or download the file again"
         ) from error

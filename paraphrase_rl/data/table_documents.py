@@ -167,7 +167,10 @@ def by_split(
         return {name: loaded}
     unknown = [name for name in loaded if name not in SPLITS]
     if unknown and len(loaded) > 1:
-        raise DataError(f"splits {', '.join(unknown)} are not among {', '.join(SPLITS)}", "choose one split")
+        raise DataError(
+            f"the data has unknown splits: {', '.join(unknown)}",
+            f"name the splits from: {', '.join(SPLITS)}; or give one split alone",
+        )
     return dict(loaded)
 
 
@@ -217,7 +220,7 @@ def _expand(pattern: str) -> list[Path]:
     if not found:
         raise DataError(
             f"no file at {pattern}",
-            "relative paths start at the current folder; the recipe's data is made by: prl data build",
+            "check the path (relative: from the current folder); `prl data build` makes the data of the recipe",
         )
     return found
 

@@ -107,7 +107,7 @@ class Calibration(_Record):
         stored = ", ".join(f"{point.target_fpr:g}" for point in self.points)
         raise CalibrationError(
             f"{self.detector} is calibrated for false positive rates of {stored}, not {target_fpr:g}",
-            f"choose one of these, or run `prl calibrate --target-fpr {target_fpr:g}`",
+            f"choose one of these rates, or run `prl calibrate --target-fpr {target_fpr:g}`",
         )
 
     def probabilities(self, scores: FloatArray) -> FloatArray:
@@ -153,7 +153,7 @@ class Calibration(_Record):
         if self.probability is not None and not self.probability.has_power:
             found.append(
                 f"AI texts do not score above human texts here (AUROC {self.probability.auroc:.3f}): "
-                "its P(AI) would be constant, so it is left out of the ensemble"
+                "the P(AI) of this detector would be constant, so the ensemble leaves it out"
             )
         if self.failed_human or self.failed_ai:
             found.append(
@@ -207,7 +207,7 @@ class CalibrationSet(_Record):
             if calibration.detector == detector:
                 return calibration
         there = ", ".join(calibration.detector for calibration in self.calibrations)
-        raise CalibrationError(f"{detector} is not calibrated here, but {there}", RECALIBRATE)
+        raise CalibrationError(f"{detector} is not in this calibration, which has {there}", RECALIBRATE)
 
     def write(self, path: Path, write: Callable[[Path, str], None] = files.write_text) -> None:
         """Write the file, whole or not at all; paths of trained detectors are relative to it."""
@@ -240,7 +240,7 @@ class CalibrationSet(_Record):
             raise CalibrationError(
                 f"{path} was made by another version, which preprocessed texts differently "
                 f"(rule {raw.get('canonical_text', 0)} of canonical text, here {RULE}); its thresholds do not apply",
-                f"{RECALIBRATE}; a run with such a calibration is trained again",
+                f"{RECALIBRATE}; a run with such a calibration must be trained again",
             )
         try:
             found = cls.model_validate(raw)
@@ -267,7 +267,7 @@ class CalibrationSet(_Record):
             except ValueError as error:
                 raise CalibrationError(
                     f"{path}, detector {calibration.detector}: {error}",
-                    "a run has its trained detectors in its own directory: copy the folder there and give that path",
+                    f"copy the trained detector into {path.parent}, and write the path of the copy into {path.name}",
                 ) from error
 
 

@@ -85,11 +85,11 @@ def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
         (sum(n < few for n in lengths), f"have under {few} words: no verdict on them is reliable"),
         (
             sum(few <= n < median / 2 for n in lengths),
-            f"are under half as long as the calibration's ({median} words): its rates may not hold",
+            f"are under half as long as the calibration texts (median {median} words): the rates may not hold",
         ),
         (
             sum(n > 2 * median for n in lengths),
-            f"are over twice as long as the calibration's ({median} words): its rates may not hold",
+            f"are over twice as long as the calibration texts (median {median} words): the rates may not hold",
         ),
     )
     return [f"{count} of {len(lengths)} texts {what}" for count, what in counted if count]

@@ -76,7 +76,7 @@ class CalibratedEnsemble:
             return
         found = ", ".join(f"{m.name} {_auroc(m.calibration)}" for m in self.members)
         raise CalibrationError(
-            f"the ensemble has no P(AI): with no detector do AI calibration texts score above human ones ({found})",
+            f"the ensemble has no P(AI): no detector scores AI calibration texts above human ones ({found})",
             "choose other detectors, or run `prl calibrate` on data with texts of both labels",
         )
 
@@ -217,7 +217,7 @@ def _all_failed(values: FloatArray, votes: Sequence[Scores]) -> tuple[Failure, .
             index=i,
             owner=COMBINED,
             kind=reasons[i].kind,
-            message=f"no detector could score it: {reasons[i].message}",
+            message=f"no detector could score the text: {reasons[i].message}",
         )
         for i in np.flatnonzero(np.isnan(values)).tolist()
     )

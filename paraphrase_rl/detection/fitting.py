@@ -268,5 +268,5 @@ def disagreement(saved: Calibration, human: Scores) -> str:
         return ""
     return (
         f"{saved.detector}: its scores here set the threshold at {here:.6g}, those of the run at "
-        f"{saved.target.threshold:.6g}, which is used: another device or another version of a library"
+        f"{saved.target.threshold:.6g}, which is used; the device or the version of a library differs"
     )

@@ -99,11 +99,12 @@ class Cache:
             yield
         except sqlite3.OperationalError as error:  # locked, full, read-only
             raise RunError(
-                f"cannot use {self._path}: {error}", "free the disk, or delete the file"
+                f"cannot use {self._path}: {error}",
+                "free some disk space if the disk is full, or delete this cache file: it will be rebuilt",
             ) from error
         except (sqlite3.DatabaseError, ValueError) as error:
             raise RunError(
-                f"{self._path} is damaged: {error}", "delete the file; its contents are computed again"
+                f"{self._path} is damaged: {error}", "delete this cache file: it will be rebuilt"
             ) from error
 
 
@@ -118,7 +119,7 @@ def claimed(folder: Path) -> Iterator[Cache]:
     """
     if (folder / "recipe.yaml").exists():
         raise EvaluationError(
-            f"{folder} is a run, whose calibration.json would be written over", "choose another --out"
+            f"{folder} is a run, whose calibration.json would be overwritten", "choose another --out"
         )
     if not (folder / LOCK).is_file():  # whoever writes there claims it first
         for name in WRITTEN:
@@ -127,7 +128,7 @@ def claimed(folder: Path) -> Iterator[Cache]:
                     f"{folder} is not the folder of an evaluation, and its {name} would be overwritten",
                     "choose another --out; nothing in it was changed",
                 )
-    lock = lock_folder(folder, EvaluationError, "another evaluation works")
+    lock = lock_folder(folder, EvaluationError, "another evaluation is running")
     try:
         with closing(Cache(folder / FOLDER / FILE)) as cache:
             yield cache

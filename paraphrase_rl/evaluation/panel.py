@@ -29,7 +29,7 @@ from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Component, Weighted
 from paraphrase_rl.types import Scores
 
-_WITHOUT_RUN = "without the run an evaluation makes its own calibration: --config and --out"
+_WITHOUT_RUN = "evaluate without the run, on a new calibration, with --config and --out"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +195,7 @@ def _calibration_of(run: Path | None, texts: CalibrationTexts) -> CalibrationSet
     if texts.digest != saved.calibrations[0].texts.digest:
         raise EvaluationError(
             f"the calibration texts of {texts.source} are not those that {run} was calibrated on",
-            f"restore the same texts; {_WITHOUT_RUN}",
+            f"restore the same texts, or {_WITHOUT_RUN}",
         )
     return saved
 

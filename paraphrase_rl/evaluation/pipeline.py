@@ -70,7 +70,7 @@ def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report:
             attacked_humans.append(score_rewrites(label, plan.rewritten_humans, of_human, 1, panel, what))
         measured[label] = measurer.measure(attacked[-1])
 
-    report("computing figures and intervals")
+    report("computing rates and intervals")
     design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
     cells, transfers = detection_rates(panel, original, human, calibration, attacked, design)
     quality = [row for s in attacked for row in mean_quality_rows(s, measured[s.rewriter], design.ai)]

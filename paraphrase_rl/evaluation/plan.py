@@ -133,7 +133,7 @@ class Plan:
         if taken := [a.label for a in attacks if a.label == ORIGINAL]:
             raise EvaluationError(
                 f"a rewriter is labelled {taken[0]!r}, which is reserved for the original texts",
-                "give it another label",
+                "give this rewriter another label",
             )
 
     def notes(self, registry: Registry) -> list[str]:

@@ -250,13 +250,14 @@ class Results(Tabular, SavedRecord):
         if found is None or not found.points:
             why = found.failure if found is not None else None
             raise EvaluationError(
-                f"there are no figures of {rewriter} against {detector}", why or "evaluate it on AI texts"
+                f"there are no results of {rewriter} against {detector}",
+                why or "evaluate this rewriter on AI texts",
             )
         point = self.point(rewriter, detector, rate)
         if point is None:
             rates = ", ".join(f"{p.target_fpr:g}" for p in found.points)
             raise EvaluationError(
-                f"nothing was evaluated at a false positive rate of {rate:g}", f"there is: {rates}"
+                f"nothing was evaluated at a false positive rate of {rate:g}", f"choose from: {rates}"
             )
         return point.attack_success_rate
 

@@ -138,7 +138,7 @@ class Measurer:
             failed[failure.index].add(failure.owner)
         for owner in dict.fromkeys(failure.owner for failure in failures):
             reasons = Counter(failure.message for failure in failures if failure.owner == owner)
-            self._note(f"{owner} is not known of some rewrites: {reasons.most_common(1)[0][0]}")
+            self._note(f"{owner} could not be measured for some rewrites: {reasons.most_common(1)[0][0]}")
         return [
             Measured(
                 {

@@ -45,11 +45,11 @@ class Attacks:
         if both := sorted(trained_on[name] for name in trained_on.keys() & others.keys()):
             raise UsageError(
                 f"{', '.join(both)} cannot be both trained on and unseen",
-                "leave it out of --on or of --against",
+                "give a rewriter either with --on or with --against",
             )
         labels = [label_of(attack) for attack in (*self.seen, *self.unseen)]
         if twice := sorted({label for label in labels if labels.count(label) > 1 or label == ORIGINAL}):
-            raise UsageError(f"rewriters: {', '.join(twice)} given twice", "give each its own label")
+            raise UsageError(f"rewriters: {', '.join(twice)} given twice", "give each rewriter its own label")
 
     def __iter__(self) -> Iterator[tuple[Attack, Met]]:
         yield from ((attack, "seen") for attack in self.seen)
@@ -82,7 +82,8 @@ def choose_attacks(
     attacks.check(registry)
     if absent := [attack.name for attack, _ in attacks if lacks_run(attack, run, registry)]:
         raise UsageError(
-            f"the rewriter {absent[0]} is the trained one of a run", "give the run after the detector"
+            f"the rewriter {absent[0]} is trained by a run, and no run is given",
+            "give the run after the detector: prl harden DETECTOR RUN",
         )
     return attacks
 

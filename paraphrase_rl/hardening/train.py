@@ -68,7 +68,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
         if {d.label for d in originals} != {"human", "ai"}:
             raise EvaluationError(
                 f"{plan.corpus.source} lacks texts of both labels in its train split",
-                "harden on data with both",
+                "use data with human and AI texts in its train split",
             )
         before = _trained(plan, registry, detector, BEFORE, originals, cache, report)
         rewriter = _Rewriter(plan, registry, before.ensemble, cache, report)
@@ -205,7 +205,7 @@ class _Rewriter:
         why = self.infos[label_of(attack)].failure
         if why is not None:
             raise EvaluationError(
-                f"no text could be rewritten with {label_of(attack)}: {why}", "train on others"
+                f"no text could be rewritten with {label_of(attack)}: {why}", "train on other rewriters"
             )
         nothing = Failure(index=0, owner=attack.name, kind="empty", message="the rewrite is empty")
         return [replace(nothing, index=i) if t == "" else t for i, t in enumerate(texts)]

@@ -32,4 +32,6 @@ def check_device(device: str) -> None:
     except RuntimeError:
         there = False
     if not there:
-        raise UsageError(f"torch has no device {device!r} here", "cpu, cuda, or one such as cuda:1")
+        raise UsageError(
+            f"torch has no device {device!r} here", "choose cpu, cuda, or a numbered device such as cuda:1"
+        )

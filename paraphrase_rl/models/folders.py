@@ -56,7 +56,7 @@ def checked_folder(folder: Path) -> Path:
     if not (folder / "config.json").is_file():
         if (folder / "adapter_config.json").is_file():
             raise ModelError(
-                f"{folder} is an adapter, not a complete model", "merge it into its base model first"
+                f"{folder} is an adapter, not a complete model", "merge the adapter into its base model first"
             )
         raise ModelError(
             f"{folder} is not a model: it has no config.json",
@@ -69,17 +69,19 @@ def checked_folder(folder: Path) -> Path:
     if index.is_file():
         missing = sorted({name for name in _shards(index) if not (folder / name).is_file()})
         if missing:
-            raise ModelError(f"{folder} is incomplete: {missing[0]} is missing", "copy or download it again")
+            raise ModelError(
+                f"{folder} is incomplete: {missing[0]} is missing", "copy or download the model again"
+            )
     elif not (folder / "model.safetensors").is_file():
         pickles = sorted(p.name for pattern in _PICKLES for p in folder.glob(pattern))
         if pickles:
             raise ModelError(
                 f"{folder} has its weights only as a pickle ({pickles[0]}), which can run code when it is loaded",
-                "if you trust it, convert it to safetensors with save_pretrained(FOLDER)",
+                "if you trust the file, convert the model to safetensors with save_pretrained(FOLDER)",
             )
         raise ModelError(
             f"{folder} has no weights: model.safetensors is missing",
-            "copy or download it again; weights that a hub repository has only as pickles are not downloaded",
+            "copy or download the model again; weights that a hub repository has only as pickles are not downloaded",
         )
     return folder
 
@@ -89,7 +91,9 @@ def _shards(index: Path) -> set[str]:
     try:
         names = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise ModelError(f"{index} is damaged: {first_line(error)}", "copy or download it again") from error
+        raise ModelError(
+            f"{index} is damaged: {first_line(error)}", "copy or download the model again"
+        ) from error
     for name in sorted(names, key=str):
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
             raise ModelError(

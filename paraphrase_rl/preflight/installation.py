@@ -99,8 +99,8 @@ def _packaged_models(registry: Registry) -> Iterator[InstallationCheck]:
             yield InstallationCheck(
                 f"model package:{package}",
                 "broken",
-                f"{damaged} is not as it was converted",
-                f"delete {damaged.parent}: it is made again when it is needed",
+                f"{damaged} differs from what the conversion wrote",
+                f"delete {damaged.parent}: it will be rebuilt when it is needed",
             )
             continue
         yield InstallationCheck(
@@ -117,7 +117,7 @@ def _cache() -> InstallationCheck:
     if existing.is_dir() and os.access(existing, os.W_OK):
         return InstallationCheck("cache", "ok", str(folder))
     return InstallationCheck(
-        "cache", "broken", f"{folder} is not writable", "set PRL_HOME to a folder that is"
+        "cache", "broken", f"{folder} is not writable", "set PRL_HOME to a writable folder"
     )
 
 
@@ -155,7 +155,7 @@ def _plugins(registry: Registry) -> Iterator[InstallationCheck]:
             )
     for failure in registry.failures:
         if not failure.plugin:
-            remedy = "install it again or remove that folder; see: prl plugins failures"
+            remedy = "install the distribution again or remove its folder; see: prl plugins failures"
             yield InstallationCheck(
                 f"distribution {failure.distribution}", "missing", failure.exception, remedy
             )

@@ -55,7 +55,7 @@ def read_prices(file: Path) -> Prices:
     """
     import yaml
 
-    hint = "the format is that of plugins/paraphrase_rl_plugins/backends/tinker_prices.yaml"
+    hint = "write the prices in the format of plugins/paraphrase_rl_plugins/backends/tinker_prices.yaml"
     try:
         return Prices.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
     except OSError as error:

@@ -148,7 +148,7 @@ def _listed(changes: Changes) -> list[str | tuple[str, Any]]:
         if not isinstance(key, str):
             raise RecipeError(
                 f"{change!r:.60} is not a change to a recipe",
-                'a key and a value, such as "training.max_steps": 20',
+                'give a recipe key and its value, such as "training.max_steps": 20',
             )
     return listed
 

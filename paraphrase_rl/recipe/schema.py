@@ -265,5 +265,5 @@ class Recipe(Section):
                 raise ValueError(f"{key}: {', '.join(twice)} listed twice")
         labels = [attack.label or attack.name for attack in self.rewriters]
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
-            raise ValueError(f"rewriters: {', '.join(twice)} listed twice; give each its own label")
+            raise ValueError(f"rewriters: {', '.join(twice)} listed twice; give each rewriter its own label")
         return self

@@ -58,7 +58,7 @@ def read_yaml(text: str, name: str) -> Positioned:
         where = name if mark is None or name.startswith("--set") else f"{name}:{mark.line + 1}"
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         raise RecipeError(
-            f"{where}: not valid YAML: {problem}", "keys are 'name: value', indented by spaces"
+            f"{where}: not valid YAML: {problem}", "write keys as 'name: value', indented by spaces"
         ) from error
     return Positioned(value, lines)
 

@@ -82,7 +82,7 @@ class RunDirectory:
         if (folder / "recipe.yaml").exists():
             raise RunError(
                 f"{folder} already holds a run",
-                f"continue it with --resume {folder}, or choose another --out",
+                f"continue the run with --resume {folder}, or choose another --out",
             )
         if not is_locked(folder):
             run._refuse_foreign()  # before there is a lock, which would be a change already
@@ -166,7 +166,8 @@ class RunDirectory:
         """
         if not (folder / "recipe.yaml").is_file():
             raise RunError(
-                f"{folder} is not a run", "start one with prl train --out; a run has a file recipe.yaml"
+                f"{folder} is not a run",
+                "give a directory with a file recipe.yaml; prl train --out starts a new run",
             )
         for name in _WRITTEN_TO:
             try:
@@ -174,8 +175,8 @@ class RunDirectory:
                     inside(folder, name)
             except ValueError as error:
                 raise RunError(
-                    f"{error}: nothing is written there",
-                    "replace the link by a copy of its target; a run has all its files in its own folder",
+                    f"{error}: a run has all its files in its own folder",
+                    "replace the link with a copy of its target",
                 ) from error
         run = cls(folder, writes=writes)
         if writes:
@@ -184,7 +185,7 @@ class RunDirectory:
 
     def _acquire(self) -> None:
         self._made_lock = not os.path.lexists(self.folder / LOCK)
-        self._lock = lock_folder(self.folder, RunError, "another run is working")
+        self._lock = lock_folder(self.folder, RunError, "another run is training")
 
     def _refuse_foreign(self) -> None:
         noted = noted_in(self.folder)
@@ -353,7 +354,7 @@ class RunDirectory:
         if not rows and (self.folder / LEDGER).exists():
             raise RunError(
                 f"{self.folder / LEDGER} is empty, which no run leaves behind",
-                "restore it; if the run never had a checkpoint, delete the file",
+                "restore the file; if the run never had a checkpoint, the file can be deleted safely",
             )
         periodic = [row for row in rows if row["kind"] == "periodic"]
         for row in reversed(periodic):
@@ -404,5 +405,5 @@ class RunDirectory:
 def _unlisted(folder: Path, name: str) -> RunError:
     return RunError(
         f"{folder / name} exists, but {LEDGER} does not list it",
-        f"if {LEDGER} was damaged, restore it; else move {name} away, because resuming would write there",
+        f"if {LEDGER} was damaged, restore it; else move {name} away, because a resumed run would write to {name}",
     )

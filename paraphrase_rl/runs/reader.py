@@ -46,7 +46,7 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
             if key not in found:
                 raise ValueError(f"it lacks {key}")
             if not isinstance(found[key], _MANIFEST.get(key, object)):
-                raise ValueError(f"{key} is {found[key]!r:.80}")
+                raise ValueError(f"{key} cannot be {found[key]!r:.80}")
     except (OSError, ValueError, RecursionError) as error:
         raise RunError(
             f"cannot read {path}: {error}",
@@ -219,7 +219,7 @@ def _rows(folder: Path, name: str, parse: Callable[[dict[str, Any]], _Row]) -> l
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise RunError(
                 f"{folder / name}, row {number}: not a row that a run writes ({type(error).__name__}: {error})",
-                "the file was edited or damaged",
+                "the file was edited or damaged: restore it",
             ) from error
     return found
 
@@ -242,7 +242,8 @@ def _by_step(folder: Path, name: str) -> dict[int, dict[str, float]]:
     steps = [step for step, _ in rows]
     if steps != sorted(set(steps)):
         raise RunError(
-            f"{folder / name}: its steps are not in ascending order", "the file was edited or damaged"
+            f"{folder / name}: its steps are not in ascending order",
+            "the file was edited or damaged: restore it",
         )
     return dict(rows)
 

@@ -107,7 +107,7 @@ def summarise(folder: Path) -> Summary:
     """
     evaluations = rows_of(folder, "evaluations.jsonl", ("step", "metrics", "prompts"))
     if not evaluations:
-        raise RunError(f"{folder} has no evaluation", "give the directory of a run that has started")
+        raise RunError(f"{folder} has no evaluation", "give the directory of a run that has begun to train")
     first, last = evaluations[0], evaluations[-1]
     twice = len(evaluations) > 1
     shared = [

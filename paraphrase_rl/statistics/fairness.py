@@ -39,7 +39,7 @@ def groups_of(humans: Sequence[Document]) -> list[str]:
     if EVERYBODY in groups:
         raise DataError(
             f"a group of writers is called {EVERYBODY!r}, which is reserved for all groups together",
-            "rename it in the data",
+            "rename this group in the data",
         )
     return groups
 

@@ -51,7 +51,7 @@ class SavedRecord(Record):
             if isinstance(error, ValidationError):
                 first = error.errors()[0]
                 why = ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))
-            raise EvaluationError(f"cannot read {path}: {why}", f"make it again: {command}") from error
+            raise EvaluationError(f"cannot read {path}: {why}", f"run again: {command}") from error
 
 
 class _HasRate(Protocol):

@@ -31,7 +31,13 @@ class Rule:
 
 RULES = (
     Rule("mode-collapse", "reward_std", "lower the learning rate or raise exploration", low=0.05, window=5),
-    Rule("few-valid-outputs", "role:validity", "see {stem}_* for which check fails", low=0.95, window=20),
+    Rule(
+        "few-valid-outputs",
+        "role:validity",
+        "see the metrics {stem}_* for the check that fails",
+        low=0.95,
+        window=20,
+    ),
     Rule("meaning-lost", "role:meaning", "raise the weight of {name}", low=0.8, window=20),
     Rule("sampler-mismatch", "kl_sample_train", "sampler and trainer disagree: check precision", high=0.01),
     Rule("step-too-large", "kl_post_train", "lower the learning rate", high=0.02, window=5),

@@ -77,12 +77,14 @@ class ComposedReward:
     def __init__(self, terms: Sequence[WeightedReward], notes: Sequence[str] = ()) -> None:
         if not sum(term.weight for term in terms) > 0.0:
             raise RecipeError(
-                "rewards: no term has a positive weight", "set rewards: - name: ..., weight: 1.0"
+                "rewards: no term has a positive weight",
+                "give at least one reward of the recipe a weight above 0",
             )
         prefixes = [term.prefix for term in terms]
         if twice := sorted({prefix for prefix in prefixes if prefixes.count(prefix) > 1}):
             raise PluginError(
-                f"two rewards would both be logged as {twice[0]}_…", "remove one of them from the recipe"
+                f"two rewards would both be logged as {twice[0]}_…",
+                "remove one of these rewards from the recipe",
             )
         self.terms = tuple(terms)
         self.notes = tuple(notes)

@@ -139,7 +139,7 @@ def test_success_of_another_rewriter_or_rate_does_not_count(tmp_path: Path) -> N
     nothing = results(labels=("prompted",))
     assert lines(write_all(tmp_path / "a", nothing))["attack_success_rate"].verdict == "not measured"
     other_rate = lines(write_all(tmp_path / "b", recipe="calibration:\n  target_fpr: 0.03\n"))
-    assert "no ensemble at rate 0.03" in other_rate["attack_success_rate"].note
+    assert "no result of the ensemble at rate 0.03" in other_rate["attack_success_rate"].note
     assert lines(write_all(tmp_path / "c", recipe="calibration:\n  target_fpr: 0.01\n"))[
         "attack_success_rate"
     ].value == pytest.approx(0.1)
@@ -380,8 +380,14 @@ def test_the_recipes_own(tmp_path: Path) -> None:
             "adapter_model.safetensors is cut off",
         ),
         (lambda run: (run / "adapter/adapter_model.safetensors").write_bytes(b""), "cut off"),
-        (lambda run: write_jsonl(run / "checkpoints.jsonl", rows(run)[:2]), "final (12): not in the ledger"),
-        (lambda run: write_jsonl(run / "checkpoints.jsonl", rows(run)[1:]), "8: not in the ledger"),
+        (
+            lambda run: write_jsonl(run / "checkpoints.jsonl", rows(run)[:2]),
+            "final (12): not listed in checkpoints.jsonl",
+        ),
+        (
+            lambda run: write_jsonl(run / "checkpoints.jsonl", rows(run)[1:]),
+            "8: not listed in checkpoints.jsonl",
+        ),
     ],
 )
 def test_checkpoints_that_are_gone(tmp_path: Path, spoil, said: str) -> None:
@@ -524,7 +530,7 @@ def test_best_is_chosen_and_validated(tmp_path: Path) -> None:
 
 
 def test_best_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match="no figures of its checkpoints") as caught:
+    with pytest.raises(RunError, match="no evaluation of its checkpoints") as caught:
         validate_run(write_run(tmp_path / "a"), checkpoint="best")
     assert "--checkpoints all" in caught.value.hint
     with pytest.raises(RunError, match="no checkpoint"):

@@ -201,7 +201,7 @@ def test_a_recipe_is_a_path_a_loaded_recipe_or_a_recipe(
 def test_check_finds_what_train_refuses(recipe: Path, registry: Registry) -> None:
     findings = prl.check(recipe, set=SHORT, registry=registry)
     assert findings.ok
-    assert next(row.message for row in findings if row.name == "rollouts") == "6 a step, 12 in all"
+    assert next(row.message for row in findings if row.name == "rollouts") == "6 per step, 12 in all"
     assert findings.to_pandas()["level"].isin(["ok", "note", "warning"]).all()
     wrong = {"training.batch_size": 7, "rewards": [{"name": "consonants", "weight": 0.0}]}
     found = prl.check(recipe, set=wrong, registry=registry)
@@ -220,12 +220,12 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "both": (
         lambda recipe, registry, run: prl.train(recipe, resume=run, registry=registry),
         UsageError,
-        "its own recipe",
+        "keeps its recipe, backend and directory",
     ),
     "set with resume": (
         lambda recipe, registry, run: prl.train(resume=run, set={"training.seed": 1}, registry=registry),
         UsageError,
-        "its own recipe",
+        "keeps its recipe, backend and directory",
     ),
     "no run to resume": (
         lambda recipe, registry, run: prl.train(resume="nowhere", registry=registry),
@@ -270,7 +270,7 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "evaluation without a folder": (
         lambda recipe, registry, run: prl.evaluate(recipe, registry=registry),
         UsageError,
-        "needs a folder",
+        "no folder is given for the results",
     ),
     "too few texts": (
         lambda recipe, registry, run: prl.evaluate(run, texts=1, registry=registry),
@@ -290,7 +290,7 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "checkpoints of a recipe": (
         lambda recipe, registry, run: prl.evaluate(recipe, out="o", every_checkpoint=True, registry=registry),
         UsageError,
-        "only a run has checkpoints",
+        "every_checkpoint evaluates the checkpoints of a run",
     ),
     "no bound": (
         lambda recipe, registry, run: prl.validate(run, set={"training.seed": 3}),
@@ -315,7 +315,7 @@ REFUSED: dict[str, tuple[Call, type[PrlError], str]] = {
     "policy of no run": (
         lambda recipe, registry, run: prl.harden("tfidf", on="policy", recipe=recipe, registry=registry),
         UsageError,
-        "the trained one of a run",
+        "is trained by a run, and no run is given",
     ),
     "report on nothing": (lambda recipe, registry, run: prl.report("nowhere"), RunError, "neither a run"),
     "export of nothing": (

@@ -208,7 +208,7 @@ def test_rewrites(registry: Registry, calibration: prl.CalibrationResult) -> Non
     assert found.texts == ["a!70", "a!71", "LONG!70", "LONG!71"]
     assert found.failed == ("text-2",)
     assert [row.failure for row in found if row.failure] == ["refused: no"]
-    assert found.notes == ("2 of 5 rewrites were cut at the token limit: see `finished`",)
+    assert found.notes == ("2 of 5 rewrites were cut at the token limit: see the column `finished`",)
     chosen = prl.rewrite("echo", "a", options={"mark": "?"}, calibration=calibration, registry=registry)
     assert chosen.texts == ["a?00shout,whisper"]
 
@@ -270,7 +270,7 @@ BAD: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[Prl
     (prl.score, ("a",), {"detectors": "shout", "device": "gpu"}, UsageError, "torch has no device 'gpu'"),
     (prl.calibrate, ("shout",), {"data": "esays"}, PrlError, "no data set is called 'esays'"),
     (prl.calibrate, ("shout",), {"data": 3}, UsageError, "cannot read documents from int"),
-    (prl.calibrate, ("shout",), {"data": ["a text"]}, DataError, "made of Documents, not of str"),
+    (prl.calibrate, ("shout",), {"data": ["a text"]}, DataError, "must hold Documents, and this list holds a str"),
     (prl.calibrate, ("shout",), {"data": []}, DataError, "no documents"),
     (prl.calibrate, ("shout",), {"data": "essays", "target_fpr": 5}, CalibrationError, "target_fpr is 5"),
     (prl.calibrate, ("shout",), {"data": "essays", "weights": {"x": 1}}, UsageError, "a weight of x"),
@@ -288,7 +288,7 @@ BAD: list[tuple[Callable[..., object], tuple[Any, ...], dict[str, Any], type[Prl
     (prl.rewrite, ("echo", "a"), {"seed": -1}, UsageError, "seed is -1"),
     (prl.rewrite, ("echo", "a"), {"options": {"x": 1}}, RecipeError, "unknown option 'x'"),
     (prl.rewrite, ("echo", "a"), {"run": "nowhere"}, PrlError, "nowhere"),
-    (prl.load_data, (DOCUMENTS,), {"options": {"columns": {}}}, UsageError, "Documents take no options"),
+    (prl.load_data, (DOCUMENTS,), {"options": {"columns": {}}}, UsageError, "cannot be given together with Documents"),
     (prl.load_data, (FRAME,), {"options": {"colums": {}}}, UsageError, "option colums of the table"),
     (prl.load_data, (FRAME,), {}, DataError, "there is no column 'text'"),
     (prl.load_data, ("essays",), {"test_fraction": 2}, RecipeError, "test_fraction"),

@@ -171,7 +171,10 @@ def test_ctrl_c_says_how_to_go_on(prl, monkeypatch):
         (["nowhere"], "nowhere is not a run"),
         (["--config", "toy.yaml", "--out", "o", "-r", "lowr"], "did you mean lower?"),
         (["--config", "toy.yaml", "--out", "o", "-d", "whispr"], "did you mean whisper?"),
-        (["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"], "only a run has checkpoints"),
+        (
+            ["--config", "toy.yaml", "--out", "o", "--checkpoints", "all"],
+            "the checkpoints of a run, and no run is given",
+        ),
         (["--config", "toy.yaml", "--out", "o", "--judge-model", "m"], "--judge-url and --judge-model"),
         (["--config", "toy.yaml", "--out", "o", "--set", "held_out=[{name: whispr}]"], ""),
     ],

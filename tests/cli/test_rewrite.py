@@ -197,7 +197,7 @@ def test_a_run_brings_its_policy_and_its_detectors(calibrated, payload, prl, run
     assert payload("rewrite", "policy", "--text", "x", "--run", run)["rows"][0]["rewrite"].startswith("x|0|")
     result = prl("rewrite", "judge", "--text", "x", "--run", run)
     assert "detectors: shout, whisper, as calibrated in" in result.stderr
-    assert "options that are not given come from its recipe" in result.stderr
+    assert "options that are not given come from the recipe of the run" in result.stderr
 
 
 def test_detectors_of_a_run_that_changed_cost_only_those_who_need_them(

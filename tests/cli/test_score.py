@@ -53,7 +53,7 @@ def test_without_a_calibration_there_is_no_verdict(prl, payload):
     assert (row["p_ai"], row["verdict"], row["threshold"]) == (None, None, None)
     assert shown["calibration"] is None
     result = prl("score", "--text", capitals(50), "--detector", "shout")
-    assert "no calibration of shout: scores without verdicts; make one with `prl calibrate`" in result.stderr
+    assert "no calibration of shout: scores without verdicts; calibrate with `prl calibrate`" in result.stderr
     refused = prl("score", "--text", "x", "--detector", "shout", "--fpr", "0.05")
     assert refused.exit_code == 2
     assert "there is no threshold for this false positive rate" in refused.stderr

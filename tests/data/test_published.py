@@ -175,7 +175,7 @@ def test_human_documents_of_fast_detect_gpt_recur_and_pairs_share_their_opening(
             '{"original": ["a"], "sampled": []}',
             "lists of equal length",
         ),
-        ("liang", "Essays/data.json", "[]", "none of its folders"),
+        ("liang", "Essays/data.json", "[]", "none of the folders of this data set"),
     ],
 )
 def test_other_files_are_told_on_one_line(

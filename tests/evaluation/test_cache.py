@@ -88,7 +88,7 @@ def test_a_damaged_file_is_refused_with_what_to_do(path: Path, damage: str) -> N
         file.close()
     with pytest.raises(RunError, match=r"values\.sqlite is damaged: ") as caught:
         Cache(path).get([(1,)])
-    assert caught.value.hint == "delete the file; its contents are computed again"
+    assert caught.value.hint == "delete this cache file: it will be rebuilt"
     path.unlink()
     assert Cache(path).get([(1,)]) == [None]
 

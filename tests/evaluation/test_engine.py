@@ -464,7 +464,7 @@ def test_a_metric_that_fails_on_a_text_is_counted_and_tried_again(run, calls):
     results = run(documents=marked("FAIL", 2))
     ratio = next(q for q in results.quality if (q.rewriter, q.metric) == ("lower", "length_ratio"))
     assert (ratio.failed, ratio.estimate.n) == (1, 23)
-    assert "length_ratio is not known of some rewrites: no ruler" in results.about.notes
+    assert "length_ratio could not be measured for some rewrites: no ruler" in results.about.notes
     calls.clear()
     run(documents=marked("FAIL", 2))
     assert calls.measured == 2, "the one text, by two rewriters"
@@ -531,7 +531,7 @@ def test_a_run_keeps_its_own_calibration(run, trained):
     of_recipe = run("b")
     assert of_run.cells[0] == of_recipe.cells[0]
     assert of_run.cell("none", "ensemble") == of_recipe.cell("none", "ensemble")
-    assert not any("another device" in note for note in of_run.about.notes)
+    assert not any("the device or the version of a library differs" in note for note in of_run.about.notes)
     assert [r.label for r in of_run.rewriters] == ["none", "lower", "shuffle", "policy"]
     assert of_run.about.run == str(trained)
 
@@ -558,7 +558,7 @@ def test_a_damaged_cache_is_refused_until_it_is_deleted(run, tmp_path):
     file.write_bytes(file.read_bytes()[:5000])
     with pytest.raises(RunError, match=r"cache/values\.sqlite is damaged: ") as caught:
         run("out")
-    assert caught.value.hint == "delete the file; its contents are computed again"
+    assert caught.value.hint == "delete this cache file: it will be rebuilt"
     file.unlink()
     assert figures(run("out")) == figures(whole)
 
@@ -576,7 +576,7 @@ def test_a_threshold_that_the_scores_here_would_not_set_is_told(run, trained):
     kept["calibrations"][0]["points"][0]["threshold"] += 0.1
     (trained / "calibration.json").write_text(json.dumps(kept))
     results = run(run=trained)
-    assert any("another device or another version" in note for note in results.about.notes)
+    assert any("the device or the version of a library differs" in note for note in results.about.notes)
 
 
 def test_a_run_that_went_on_is_rewritten_anew(run, trained, calls):
@@ -597,7 +597,7 @@ def test_checkpoints_become_rewriters(trained, registry):
 
 
 def test_two_evaluations_do_not_work_in_one_folder(run, tmp_path):
-    with claimed(tmp_path / "out"), pytest.raises(EvaluationError, match="another evaluation works in"):
+    with claimed(tmp_path / "out"), pytest.raises(EvaluationError, match="another evaluation is running in"):
         run()
 
 

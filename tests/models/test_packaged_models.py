@@ -217,7 +217,7 @@ def test_a_full_disk_is_a_clear_error(package):
     child.join()
     assert "cannot convert package:tiny-gguf" in message
     assert "\n" not in message
-    assert "free some, or set PRL_HOME" in hint
+    assert "free some disk space, or set PRL_HOME" in hint
     assert [name for name in cache(package) if not name.endswith(".lock")] == []
 
 

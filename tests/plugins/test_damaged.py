@@ -64,7 +64,7 @@ def test_help_doctor_and_components_live_beside_all_of_them(prl: Prl, tmp_path: 
     checks = {row["check"]: row for row in json.loads(doctor.stdout)["rows"]}
     for folder in folders:
         assert checks[f"distribution {folder}"]["status"] == "missing"
-        assert "remove that folder" in checks[f"distribution {folder}"]["remedy"]
+        assert "remove its folder" in checks[f"distribution {folder}"]["remedy"]
     assert checks["entry points"]["status"] == "ok"
     listed = prl("plugins", "--format", "json", **environment)
     assert any(row["name"] == "starter" for row in json.loads(listed.stdout)["rows"])

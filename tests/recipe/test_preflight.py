@@ -253,7 +253,7 @@ def test_keys_that_a_backend_ignores() -> None:
 def test_too_little_data() -> None:
     assert "error: 3 AI texts in the train split, fewer" in said(check(data=corpus(3, 8)), "steps")
     assert "error: no AI texts in the test split" in said(check(data=corpus(8, 0)), "data")
-    assert "there are only 8" in said(check(data=corpus(8, 8)), "data")
+    assert "the test split has only 8 AI texts" in said(check(data=corpus(8, 8)), "data")
     assert "error: 0 human and 0 AI texts in the calibration split" in said(
         check(data=corpus(8, 8, 0)), "data"
     )

@@ -74,7 +74,9 @@ class ByTable:
     def probabilities(self, texts):
         values = np.array([self.table.get(text, np.nan) for text in texts], dtype=np.float64)
         failures = tuple(
-            Failure(index=int(i), owner="ensemble", kind="too-short", message="no detector could score it")
+            Failure(
+                index=int(i), owner="ensemble", kind="too-short", message="no detector could score the text"
+            )
             for i in np.flatnonzero(np.isnan(values))
         )
         scores = Scores(values, failures)

@@ -186,7 +186,7 @@ def test_a_run_without_a_usable_checkpoint_is_refused(build, run, tmp_path):
     (unfinished / "checkpoints/checkpoint-5").rmdir()
     with pytest.raises(RunError, match="no checkpoint"):
         build("policy", {}, unfinished)
-    with pytest.raises(RunError, match="holds no run"):
+    with pytest.raises(RunError, match="is not a run"):
         build("policy", {}, tmp_path / "nothing")
 
 

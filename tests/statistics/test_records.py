@@ -24,7 +24,7 @@ def test_a_damaged_record_is_named(kind, name, missing, command, content, tmp_pa
     (tmp_path / name).write_bytes(content)
     with pytest.raises(EvaluationError, match=f"cannot read .*{name}") as caught:
         kind.read(tmp_path)
-    assert caught.value.hint.startswith(f"make it again: {command}")
+    assert caught.value.hint.startswith(f"run again: {command}")
     assert "\n" not in caught.value.message
     assert "http" not in caught.value.message
 

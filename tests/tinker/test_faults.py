@@ -107,8 +107,8 @@ def test_a_wrong_key_is_told_and_not_shown(
     with pytest.raises(RunError) as caught:
         backend(compact).train(run)
     assert (caught.value.message, caught.value.hint) == (
-        "the service refuses the key",
-        "check TINKER_API_KEY",
+        "the service refuses the API key",
+        "check the value of TINKER_API_KEY",
     )
 
 

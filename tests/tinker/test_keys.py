@@ -49,7 +49,7 @@ def test_a_temperature_that_would_falsify_the_ratios_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "fragment"), [("", "there is no API key"), ("sk-1", "is not a key of the service")]
+    ("key", "fragment"), [("", "there is no API key"), ("sk-1", "is not an API key of the service")]
 )
 def test_a_missing_or_foreign_key_is_an_error_of_preflight(
     key: str, fragment: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -120,8 +120,8 @@ def test_all_that_keeps_a_run_from_starting_is_told_at_once(
     assert ended.exit_code == 2
     *lines, error, hint = ended.stderr.splitlines()
     assert lines == [
-        "- no file at data/recipe.jsonl; relative paths start at the current folder; "
-        "the recipe's data is made by: prl data build",
+        "- no file at data/recipe.jsonl; check the path (relative: from the current folder); "
+        "`prl data build` makes the data of the recipe",
         "- backend tinker needs tinker, which is not installed; pip install 'paraphrase-rl[tinker]'",
         "- tinker: there is no API key; export TINKER_API_KEY=tml-...",
     ]

@@ -129,7 +129,7 @@ def test_a_resumed_run_keeps_its_recipe(
 ) -> None:
     before = contents(killed)
     ended = launch("train", "--resume", killed, *options, cwd=tmp_path, code=2)
-    assert "the recipe and backend of that run" in ended.stderr
+    assert "a resumed run keeps its recipe, backend and directory" in ended.stderr
     assert "hint: leave out" in ended.stderr
     assert contents(killed) == before
 
@@ -201,7 +201,7 @@ def test_a_full_disk_costs_nothing_that_was_done(
     *_, resume, error, hint = ended.stderr.splitlines()
     assert resume == "failed; continue with: prl train --resume run"
     assert error.startswith("error: cannot write")
-    assert hint.startswith("hint: free some space")
+    assert hint.startswith("hint: free some disk space")
     assert ended.stdout == ""
     run = tmp_path / "run"
     assert steps(run) == list(range(1, len(steps(run)) + 1))

@@ -75,7 +75,7 @@ def test_two_processes_do_not_work_in_one_directory(tmp_path: Path) -> None:
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == b"mine\n"
-        with pytest.raises(RunError, match="another run is working in"):
+        with pytest.raises(RunError, match="another run is training in"):
             RunDirectory.resume(tmp_path / "run")
         other.kill()  # a lock does not outlive its process, however that ends
     RunDirectory.resume(tmp_path / "run").close()

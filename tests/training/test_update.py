@@ -119,7 +119,7 @@ def test_a_batch_that_does_not_divide_over_processes_is_refused(
     from paraphrase_rl.errors import RecipeError
 
     monkeypatch.setenv("WORLD_SIZE", "3")
-    with pytest.raises(RecipeError, match="does not divide over 3 processes"):
+    with pytest.raises(RecipeError, match="is not a multiple of the 3 processes"):
         backend().trainer(training_run(tmp_path / "run", recipe(tiny_model)))
 
 

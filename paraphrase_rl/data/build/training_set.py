@@ -239,13 +239,14 @@ def _write(out: Path, text: str, manifest: Mapping[str, object]) -> None:
     """Write the manifest first, so that data never exists without its manifest."""
     if out.exists() and sha256_file(out) != sha256_text(text):
         raise DataError(
-            f"{out} already exists and holds other texts", "move it, or give another file with --out"
+            f"{out} already exists and holds other texts",
+            "move that file away, or give another file with --out",
         )
     beside = out.with_name(f"{out.stem}.manifest.json")
     if os.path.lexists(beside) and not _is_manifest(beside):
         raise DataError(
             f"{beside} already exists and is not the manifest of a data set built here",
-            "move it, or give another file with --out",
+            "move that file away, or give another file with --out",
         )
     write_json(beside, manifest)
     write_text(out, text)

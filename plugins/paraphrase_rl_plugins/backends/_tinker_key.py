@@ -20,8 +20,8 @@ def require_key() -> None:
         raise RecipeError("tinker: there is no API key", "export TINKER_API_KEY=tml-...")
     if key and not key.startswith(("tml-", "eyJ")):
         raise RecipeError(
-            "tinker: the value of TINKER_API_KEY is not a key of the service",
-            "keys of the service begin with tml-",
+            "tinker: the value of TINKER_API_KEY is not an API key of the service",
+            "set TINKER_API_KEY to an API key of the service, which begins with tml-",
         )
 
 

@@ -133,7 +133,7 @@ class Service:
         if isinstance(error, TimeoutError):
             return RunError(f"{what}: no answer from the service within {self.timeout:g} s", self.remedy)
         if isinstance(error, tinker.AuthenticationError):
-            return RunError("the service refuses the key", "check TINKER_API_KEY")
+            return RunError("the service refuses the API key", "check the value of TINKER_API_KEY")
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return RunError(f"{what}: the service failed: {without_key(lines[0])[:300]}", self.remedy)
 

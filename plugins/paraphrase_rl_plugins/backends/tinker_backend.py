@@ -87,7 +87,7 @@ def adapted_parts(lora: Lora) -> dict[str, bool]:
         parts = "; ".join(", ".join(sorted(layers)) for layers in PARTS.values())
         raise RecipeError(
             f"lora.target_modules: the service adapts only whole parts, not {', '.join(sorted(wanted - covered))}",
-            f"choose from: {parts}; or null for the first two",
+            f"choose from: {parts}; or null, which adapts the first two",
         )
     return switches
 

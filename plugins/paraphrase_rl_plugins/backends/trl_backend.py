@@ -138,8 +138,8 @@ class TrlBackend:
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         if batch_size % processes:
             raise RecipeError(
-                f"training.batch_size {batch_size} does not divide over {processes} processes",
-                "choose a multiple, or launch fewer processes",
+                f"training.batch_size {batch_size} is not a multiple of the {processes} processes",
+                f"choose a multiple of {processes}, or launch fewer processes",
             )
         if any(
             os.environ.get(name) == "true" for name in ("ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")
@@ -241,7 +241,7 @@ def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:
             raise DataError(
                 f"text {document.id} makes a prompt of {length} tokens: with sampling.max_tokens "
                 f"{session.recipe.sampling.max_tokens} that is beyond the {limit} of {session.recipe.model}",
-                "leave it out, or cut texts with data.excerpt_words",
+                "leave out this text, or cut all texts with data.excerpt_words",
             )
         longest = max(longest, length)
     return longest
@@ -291,5 +291,5 @@ def _explained(folder: Path) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         raise RunError(
             f"cannot write to {folder}: {getattr(error, 'strerror', None) or error}",
-            "free some space; files finished before are intact",
+            "free some disk space; files finished before are intact",
         ) from error

@@ -46,7 +46,10 @@ class DetectRl:
         for where, row in self._files.rows("text", "label"):
             text, label = str(row["text"]), row["label"]
             if label not in _LABELS:
-                raise DataError(f"detectrl, {where}: unknown label {label!r}", "its labels are human and llm")
+                raise DataError(
+                    f"detectrl, {where}: unknown label {label!r}",
+                    "use the file as the set publishes it, with the labels human and llm",
+                )
             named = _FILE.search(where)
             if text.strip():
                 yield Document(

@@ -73,7 +73,9 @@ class Liang:
             for number, row in file_rows(file):
                 text = row.get("document")
                 if not isinstance(text, str) or not text.strip():
-                    raise DataError(f"liang, {file}:{number}: no document", "use the file as published")
+                    raise DataError(
+                        f"liang, {file}:{number}: the row has no document", "use the file as published"
+                    )
                 yield Document(
                     id=f"{file.parent.name}-{number}",
                     text=text.strip(),
@@ -99,7 +101,7 @@ class Liang:
         found = [file for file in self._files.files() if file.parent.name in _PARTS]
         if not found:
             raise DataError(
-                "liang: none of its folders was found",
+                "liang: none of the folders of this data set was found",
                 f"give the folder that contains {next(iter(_PARTS))}/data.json",
             )
         return found

@@ -48,7 +48,8 @@ class Raid:
             text, model, domain = (str(row[column]) for column in ("generation", "model", "domain"))
             if not model:
                 raise DataError(
-                    f"raid, {where}: no model", "the public test set has no labels: use train.csv"
+                    f"raid, {where}: the row names no model",
+                    "the public test set has no labels: use train.csv",
                 )
             if row["attack"] != "none" or domain in _NOT_ENGLISH_PROSE or not text.strip():
                 continue

@@ -120,7 +120,9 @@ def _stories(name: str) -> list[str]:
         raise MissingDependencyError("the starter data set needs the package gensim", _INSTALL)
     path = Path(found.origin).parent / "test" / "test_data" / name
     if not path.is_file():
-        raise MissingDependencyError(f"this gensim has no {path}", f"{_INSTALL} --force-reinstall")
+        raise MissingDependencyError(
+            f"the installed gensim has no file {path}", f"{_INSTALL} --force-reinstall"
+        )
     if sha256_file(path) != _HUMAN_FILES[name]:
         raise DataError(
             f"{path} is not the file the starter data set was made from", f"{_INSTALL} --force-reinstall"

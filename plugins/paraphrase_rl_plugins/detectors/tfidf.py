@@ -128,7 +128,7 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
         if os.path.lexists(folder / name) and not _is_ours(folder / name):
             raise DataError(
                 f"{folder / name} exists already, and is not the file of a trained tfidf",
-                "choose another folder with --out, or move it away",
+                "choose another folder with --out, or move that file away",
             )
     labelled = [d for d in documents if d.label is not None]
     is_ai = np.array([d.label == "ai" for d in labelled], dtype=bool)

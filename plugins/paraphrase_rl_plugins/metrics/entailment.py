@@ -109,7 +109,9 @@ class Entailment:
                 wanted[BACKWARD, i] = list(self.questions(rewrite, source.text))
             else:
                 failures += [
-                    Failure(index=i, owner=name, kind="no-text", message="there is nothing to read")
+                    Failure(
+                        index=i, owner=name, kind="no-text", message="the source or the rewrite has no words"
+                    )
                     for name in self.names
                 ]
         pairs = [pair for questions in wanted.values() for question in questions for pair in question]

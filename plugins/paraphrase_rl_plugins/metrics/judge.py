@@ -61,12 +61,12 @@ class JudgeOptions(Options):
     base_url: str = Field(
         description="address to which /chat/completions is appended, such as http://localhost:8000/v1"
     )
-    model: str = Field(description="name of the model there")
+    model: str = Field(description="name of the model at that address")
     temperature: float | None = Field(
-        0.0, description="null leaves it to the service: some models refuse to be told"
+        0.0, description="sampling temperature; null = left to the service, as some models accept none"
     )
     key_env: str | None = Field(
-        None, exclude=True, description="environment variable that holds the key; null = none is needed"
+        None, exclude=True, description="environment variable that holds the API key; null = no key is needed"
     )
     timeout: float = Field(
         60.0, gt=0, exclude=True, description="seconds that the service may be silent, or take over an answer"
@@ -74,7 +74,7 @@ class JudgeOptions(Options):
     retries: int = Field(
         4, ge=0, exclude=True, description="further attempts at a service that is busy, slow or unreachable"
     )
-    concurrency: int = Field(8, ge=1, exclude=True, description="questions asked at once")
+    concurrency: int = Field(8, ge=1, exclude=True, description="number of questions asked at the same time")
 
     @field_validator("base_url")
     @classmethod
@@ -84,7 +84,7 @@ class JudgeOptions(Options):
             raise ValueError("this is not the address of a service, such as http://localhost:8000/v1")
         if address.username or address.password or address.query:
             raise ValueError(
-                "the address holds a user, password or query; put the key in an environment variable and give its name"
+                "the address holds a user, password or query; put the API key in a variable, named by key_env"
             )
         return url
 
@@ -99,12 +99,12 @@ class JudgeOptions(Options):
         key = os.environ.get(self.key_env, "").strip()
         if not key:
             raise UsageError(
-                f"the judge's key is not set: {self.key_env} is empty", f"export {self.key_env}=..."
+                f"the judge's API key is not set: {self.key_env} is empty", f"export {self.key_env}=..."
             )
         if not re.fullmatch(r"[!-~]+", key):
             raise UsageError(
-                f"what {self.key_env} holds is not a key: it has spaces or characters beyond ASCII",
-                "copy the key again",
+                f"the value of {self.key_env} is not an API key: it has spaces or characters beyond ASCII",
+                f"copy the API key into {self.key_env} again",
             )
         return key
 
@@ -214,9 +214,9 @@ def parse(body: str) -> Marks | NoAnswer:
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError):
-        return NoAnswer("unreadable", "the service's answer is no chat completion")
+        return NoAnswer("unreadable", "the service's answer is not a chat completion")
     if not isinstance(content, str):
-        return NoAnswer("unreadable", "the judge said nothing")
+        return NoAnswer("unreadable", "the judge gave an empty answer")
     fenced = _FENCED.fullmatch(content.strip())
     try:
         return Marks.model_validate_json(fenced[1] if fenced else content)

@@ -111,7 +111,7 @@ def _detector(chosen: Component | None, context: Context) -> Detector:
     if context.ensemble is None or not context.ensemble.detectors:
         raise UsageError(
             "guided-decoding needs a detector, and there is no ensemble",
-            "give one: -o detector='{name: fast-detectgpt}', or use a run or calibration with detectors",
+            "give a detector: -o detector='{name: fast-detectgpt}', or use a run or calibration with detectors",
         )
     return next(iter(context.ensemble.detectors.values()))
 
@@ -153,7 +153,7 @@ class GuidedDecoder:
         new = prompt_ids(self.tokenizer, messages(self.prompt, text))
         if len(new) + self.sampling.max_tokens > config.max_position_embeddings:
             message = (
-                f"its prompt of {len(new)} tokens and {self.sampling.max_tokens} more do not fit the model's context "
+                f"the prompt of {len(new)} tokens and {self.sampling.max_tokens} more do not fit the model's context "
                 f"of {config.max_position_embeddings}"
             )
             return Failure(index=0, owner=NAME, kind="too-long", message=message)

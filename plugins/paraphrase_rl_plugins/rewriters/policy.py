@@ -51,7 +51,7 @@ def build(options: PolicyOptions, context: Context) -> AllAtOnce:
 
     run = options.run or context.run
     if run is None:
-        raise UsageError("the rewriter policy needs a run", "give one: --run RUN, or the option run")
+        raise UsageError("the rewriter policy needs a run", "give a run: --run RUN, or the option run")
     of_run = Defaults.of(run)
     adapter = adapter_of(run, checkpoint_row(run, options.checkpoint))
     policy = load_policy(of_run.backend, of_run.backend_options, of_run.model, adapter, context)
