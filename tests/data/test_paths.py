@@ -136,14 +136,14 @@ def test_the_likely_label_column_is_named(tmp_path: Path, called: str) -> None:
         assert result.exit_code == 2
         if "tfidf is not trained" not in result.stderr and "prl fit" not in result.stderr:
             assert "no text of a.csv has a label" in result.stderr
-            assert f"is it {called!r}?" in result.stderr
-    assert f"is it {called!r}?" in run("data", "a.csv").stderr
+            assert f"if {called!r} holds the labels, say so" in result.stderr
+    assert f"if {called!r} holds the labels, say so" in run("data", "a.csv").stderr
 
 
 def test_the_likely_text_column_is_named_and_unused_columns_too(tmp_path: Path) -> None:
     essays(tmp_path / "a.csv", "essay,label,model", ("human", "ai"))
     result = run("data", "a.csv")
-    assert (result.exit_code, "is it 'essay'?" in result.stderr) == (2, True)
+    assert (result.exit_code, "did you mean 'essay'?" in result.stderr) == (2, True)
     assert (
         "columns of a.csv that are not used: 'model'" in run("data", "a.csv", "--text-column", "essay").stderr
     )
