@@ -23,7 +23,7 @@ set_option = click.option(
     "overrides",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Change a key of the recipe, such as training.epochs=1.",
+    help="Change a value of the recipe, such as training.epochs=1.",
 )
 
 

@@ -146,7 +146,9 @@ def _below(name: str, path: Path, patterns: Sequence[str]) -> list[Path]:
     if path.is_file():
         return [path]
     if not path.is_dir():
-        raise DataError(f"{name}: no file or folder {path}", "relative paths start at the current folder")
+        raise DataError(
+            f"{name}: no file or folder {path}", "check the path: relative paths start at the current folder"
+        )
     for pattern in patterns:
         if found := sorted(file for file in path.rglob(pattern) if file.is_file()):
             return found
