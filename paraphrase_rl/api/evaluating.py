@@ -190,12 +190,13 @@ def validate(
 
 def _run_and_recipe(given: Run | RecipeSource, changes: Changes) -> tuple[Path | None, Recipe]:
     """The directory of the run that is meant, ``None`` where a recipe is; and the recipe with the changes."""
+    from paraphrase_rl.files import is_file_or_folder
     from paraphrase_rl.recipe.loading import load_recipe
     from paraphrase_rl.runs.reader import recipe_of_run
     from paraphrase_rl.runs.run import Run
 
     if isinstance(given, Run):
         return given.folder, recipe_of_run(given.folder, changes, EVALUATED_SECTIONS)
-    if isinstance(given, (str, Path)) and Path(given).is_dir():
+    if isinstance(given, (str, Path)) and is_file_or_folder(given) and Path(given).is_dir():
         return Path(given), recipe_of_run(Path(given), changes, EVALUATED_SECTIONS)
     return None, load_recipe(given, changes).recipe

@@ -12,7 +12,7 @@ from typing import Any
 from paraphrase_rl.acceptance.verdict import Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.results import Results
-from paraphrase_rl.files import dumps, read_jsonl
+from paraphrase_rl.files import dumps, is_file_or_folder, read_jsonl
 from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
 from paraphrase_rl.runs.metrics_files import rows_of
@@ -97,8 +97,8 @@ def read_inputs(folder: Path, evaluation: Path | None = None) -> ReportInputs:
         RunError: the folder is neither, or one of its tables is damaged.
         EvaluationError: the evaluation asked for is missing or damaged.
     """
-    is_run = (folder / "recipe.yaml").is_file()
-    if not is_run and not (folder / "results.json").is_file():
+    is_run = is_file_or_folder(folder / "recipe.yaml")
+    if not is_run and not is_file_or_folder(folder / "results.json"):
         raise RunError(
             f"{folder} is neither a run nor an evaluation",
             "give the directory that prl train --out or prl evaluate --out wrote",

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from paraphrase_rl.errors import RunError, UsageError
-from paraphrase_rl.files import is_locked, read_jsonl
+from paraphrase_rl.files import is_file_or_folder, is_locked, read_jsonl
 from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.ledger import has_expired, is_there, ledger, place_of
@@ -36,7 +36,7 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
         RunError: there is no run, or its manifest is damaged.
     """
     path = run / "manifest.json"
-    if not path.exists():
+    if not is_file_or_folder(path):
         raise RunError(f"{run} is not a run", "give the directory of a run: it has a file manifest.json")
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -62,7 +62,7 @@ def recipe_file(run: Path) -> Path:
         RunError: there is no run.
     """
     path = run / "recipe.yaml"
-    if not path.is_file():
+    if not is_file_or_folder(path) or not path.is_file():
         raise RunError(f"{run} is not a run", "give the directory of a run: it has a file recipe.yaml")
     return path
 
