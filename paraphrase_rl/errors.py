@@ -1,14 +1,14 @@
-"""One exception tree. Every error a user can cause carries a message, a hint and an exit code.
+"""Exceptions of the package. Every error that a user can cause has a message, a hint and an exit code.
 
 The command line prints ``error: MESSAGE`` and ``hint: HINT`` on stderr and exits with ``exit_code``; a traceback
-is shown only with ``--debug``. Where several things are wrong at once, each is a note of the error, printed before it.
+is shown only with ``--debug``. If several things are wrong at once, each is a note of the error, printed before it.
 """
 
 EXIT_OK = 0
 EXIT_NO = 1
-"""The command ran and the answer is no: a failed check or verdict, or items that failed."""
+"""Exit code of a command that ran, but a check or verdict failed, or an item could not be processed."""
 EXIT_USAGE = 2
-"""Wrong use: arguments, recipe, data, a missing dependency or model."""
+"""Exit code for wrong use: wrong arguments, recipe or data, or a missing dependency or model."""
 EXIT_INTERRUPTED = 130
 
 
@@ -17,7 +17,7 @@ class PrlError(Exception):
 
     Args:
         message: one line that says what is wrong.
-        hint: one line that says what to do about it; empty when there is nothing to add.
+        hint: one line that says what to do; an empty string if there is nothing to add.
     """
 
     exit_code = EXIT_USAGE
@@ -29,18 +29,18 @@ class PrlError(Exception):
 
     @property
     def one_line(self) -> str:
-        """Message and hint together, for tables."""
+        """Return message and hint on one line, for tables."""
         return f"{self.message}; {self.hint}" if self.hint else self.message
 
 
 def one_line(error: BaseException) -> str:
-    """Type and message of an exception on one line."""
+    """Return type and message of an exception on one line."""
     message = " ".join(str(error).split())
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 
 
 class UsageError(PrlError):
-    """The command was called wrongly."""
+    """A command or function was called wrongly."""
 
 
 class RecipeError(PrlError):
@@ -64,11 +64,11 @@ class MissingDependencyError(PrlError):
 
 
 class CalibrationError(PrlError):
-    """No calibration, or one that does not fit the detector or its data."""
+    """There is no calibration, or it does not fit the detector or its data."""
 
 
 class CostError(PrlError):
-    """A run could cost more than it may."""
+    """A run could cost more than the limit."""
 
     exit_code = EXIT_NO
 

@@ -1,4 +1,4 @@
-"""Progress of long work: to a callback of the caller's, never printed."""
+"""Progress of long work: passed to a callback of the caller, never printed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ QUIET_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One piece of news from a verb at work.
+    """One progress report of a function that takes long.
 
     Attributes:
-        message: one line for a person.
-        done: items done; ``None`` where nothing is counted.
-        total: items in all; ``None`` where nothing is counted.
+        message: one line of text for the user.
+        done: number of items done; ``None`` if nothing is counted.
+        total: number of items in all; ``None`` if nothing is counted.
     """
 
     message: str
@@ -26,11 +26,12 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-"""What ``progress=`` of a verb takes; called in the thread of the verb. An exception in it ends the work."""
+"""Type of ``progress=``: a callback, called in the thread that called the function. An exception in it ends the work.
+"""
 
 
 class Report(Protocol):
-    """Progress report: functions below the verbs call it with what they do."""
+    """Progress report: internal functions call it with a line that says what they do."""
 
     def __call__(self, message: str, done: int | None = None, total: int | None = None) -> None:
         """Pass on a line, with how far the work is where that can be counted."""
@@ -38,7 +39,7 @@ class Report(Protocol):
 
 
 def reporter(progress: OnProgress | None) -> Report:
-    """The :class:`Report` that passes everything to a callback; nothing where there is none."""
+    """Build a :class:`Report` that passes every report to a callback, and does nothing if there is no callback."""
 
     def report(message: str, done: int | None = None, total: int | None = None) -> None:
         if progress is not None:
@@ -48,7 +49,7 @@ def reporter(progress: OnProgress | None) -> Report:
 
 
 class Pace:
-    """Lines about a long piece of work, ``QUIET_SECONDS`` apart at least.
+    """Reports on long work, at least ``QUIET_SECONDS`` apart.
 
     Args:
         report: shows a line.
@@ -59,7 +60,7 @@ class Pace:
         self._said = time.monotonic()
 
     def at(self, done: int, total: int, line: str) -> None:
-        """Show ``line`` if it is time, and not at the end: what follows says so."""
+        """Show ``line`` if the last report is long enough ago, but not at the end, which is reported otherwise."""
         if done < total and time.monotonic() - self._said > QUIET_SECONDS:
             self._report(line, done, total)
             self._said = time.monotonic()

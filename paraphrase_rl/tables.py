@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row", covariant=True)
 WIDTH = 80
-"""Columns of a terminal that a ``repr`` fits."""
+"""Width of a ``repr``, in characters."""
 SHOWN_ROWS = 20
 SPREAD: Mapping[str, object] = {"spread": True}
 """Metadata of a dataclass field that holds further columns of the row."""
@@ -49,7 +49,7 @@ class Table(Generic[Row]):
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """Lines that follow the table: the notes, each marked as one."""
+        """Lines that follow the table: the notes, each beginning with "note"."""
         return tuple(f"note: {note}" for note in self.notes)
 
     def __len__(self) -> int:
@@ -62,7 +62,7 @@ class Table(Generic[Row]):
         return self.rows[index]
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Data frame with one line a row and one column a field; what is ``None`` is missing there.
+        """Convert to a data frame with a column for each field of a row; ``None`` becomes a missing value.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -94,7 +94,7 @@ class Table(Generic[Row]):
 
 @dataclass(frozen=True, repr=False)
 class Titled(Table[Mapping[str, object]]):
-    """Rows of values as they are shown, under a title.
+    """Table of values formatted for display, under a title.
 
     Attributes:
         heading: the title.
@@ -109,18 +109,18 @@ class Titled(Table[Mapping[str, object]]):
 
 
 class Tabular(ABC):
-    """Base of results of several tables, of which one stands for the whole in ``repr`` and ``to_pandas``."""
+    """Base of results that consist of several tables; ``repr`` and ``to_pandas`` show one of them."""
 
     @abstractmethod
     def flat_rows(self) -> Sequence[Mapping[str, object]]:
-        """One mapping of names to plain values for each line of the data frame."""
+        """Return the lines of the data frame, each a mapping of column names to plain values."""
 
     @abstractmethod
     def _shown(self) -> Table[object]:
         """Return the table that ``repr`` shows."""
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Data frame with a line for each of :meth:`flat_rows`; what is ``None`` is missing there.
+        """Convert to a data frame with a line for each of :meth:`flat_rows`; ``None`` becomes a missing value.
 
         Raises:
             MissingDependencyError: pandas is not installed.
@@ -137,7 +137,7 @@ class Tabular(ABC):
 
 
 def record(row: object) -> Mapping[str, object]:
-    """Fields of a row by name: of a dataclass, a pydantic record or a mapping; values are not copied.
+    """Return the fields of a row (a dataclass, a pydantic record or a mapping) by name; values are not copied.
 
     A mapping in a field marked with :data:`SPREAD` is spread over columns of its own; a name that is taken becomes
     ``input_NAME``.
@@ -158,7 +158,7 @@ def record(row: object) -> Mapping[str, object]:
 
 
 def keys(rows: Sequence[Mapping[str, object]]) -> list[str]:
-    """Keys of all rows, in the order they first occur."""
+    """List the column names of all rows, in the order they first occur."""
     return list(dict.fromkeys(key for row in rows for key in row))
 
 
@@ -180,12 +180,13 @@ def cell(value: object, widest: int | None = _WIDEST_CELL) -> str:
 
 
 def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int | None = None) -> str:
-    """Rows as a table of plain text, numbers to the right.
+    """Format rows as a table of plain text, numbers aligned to the right.
 
     Args:
-        rows: one mapping a row; a key that a row lacks is empty there.
-        columns: keys to show, in order.
-        width: of the terminal; ``None`` = as wide as it gets. To fit, headers are folded, then long texts cut,
+        rows: mappings of column names to values; a column that a row lacks is empty in this row.
+        columns: names of the columns to show, in order.
+        width: width of the terminal in characters; ``None`` = no limit. To fit, headers are folded, then long texts
+            cut,
             then the last columns left out and named below.
 
     Returns:
@@ -211,7 +212,7 @@ def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], wid
 
 
 def text_blocks(rows: Sequence[Mapping[str, object]]) -> str:
-    """Rows as blocks of lines, a key a line and nothing cut: for few rows of many or long values."""
+    """Format rows as blocks with a line for each column and nothing cut; for few rows with long values."""
     return "\n".join(_block(row) for row in rows)
 
 
@@ -222,7 +223,7 @@ def html_table(
     total: int,
     remarks: Sequence[str] = (),
 ) -> str:
-    """Rows as an HTML table, everything in it escaped; ``total`` counts those not shown too."""
+    """Format rows as an HTML table, all text escaped; ``total`` is the number of rows, those not shown included."""
     head = "".join(f"<th>{html.escape(key)}</th>" for key in columns)
     body = "".join(
         f"<tr>{''.join(f'<td>{html.escape(cell(row.get(key)))}</td>' for key in columns)}</tr>"

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 Label = Literal["human", "ai"]
 Split = Literal["calibration", "train", "test"]
 Kind = Literal["detectors", "rewards", "rewriters", "metrics", "datasets", "backends", "commands"]
-"""Of a component."""
+"""Kind of a component."""
 FloatArray = NDArray[np.float64]
 
 
 class ContractError(ValueError):
-    """A component returned what its contract forbids: a bug in it, not in its input."""
+    """A component returned what its contract forbids: a bug in the component, not in its input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Document:
     """One text with what is known about it.
 
     Attributes:
-        id: unique in its data set; what a sample is called in tables and files.
+        id: unique in its data set; names the text in tables and files.
         text: the text itself, never empty.
         label: who wrote it, ``None`` when unknown.
         group: a population whose false positive rate is of interest, such as ``non-native``.
@@ -80,8 +80,8 @@ class Scores:
 
     Attributes:
         values: float64 of shape (N,), in the order of the texts and the detector's own unit; **higher = more
-            likely AI**. NaN exactly where ``failures`` says why: the constructor refuses a NaN without its
-            Failure, an infinity, and a number in place of one.
+            likely AI**. NaN exactly for the texts with a Failure in ``failures``: the constructor refuses a NaN
+            without a Failure, a number with one, and an infinity.
         failures: one for each text that could not be scored.
     """
 
@@ -93,11 +93,11 @@ class Scores:
 
     @property
     def scored(self) -> NDArray[np.bool_]:
-        """Shape (N,): which texts have a score."""
+        """Boolean array of shape (N,): True for each text that has a score."""
         return np.isfinite(self.values)
 
     def take(self, rows: Sequence[int]) -> Scores:
-        """Scores of some of the texts, in the order of ``rows``."""
+        """Return the scores of the texts at the positions ``rows``, in that order."""
         failed = {failure.index: failure for failure in self.failures}
         return Scores(
             self.values[np.array(rows, dtype=np.int64)],
@@ -107,13 +107,13 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """One reward's values for a batch.
+    """Values of one reward for a batch of rewrites.
 
     Attributes:
-        values: float64 of shape (N,), each in [0, 1], higher is better; NaN exactly where ``failures`` says
-            why.
+        values: float64 of shape (N,), each in [0, 1], higher is better; NaN exactly for the rewrites with a Failure
+            in ``failures``.
         failures: one for each rewrite that could not be rated.
-        details: further readable numbers of shape (N,), for logs only (never for the update).
+        details: further numbers by name, each of shape (N,), for logs only (never for the update).
     """
 
     values: FloatArray
@@ -132,7 +132,7 @@ class Measurements:
     """Values of one metric, or of several that are computed together, for N rewrites.
 
     Attributes:
-        values: by the metric's name, float64 of shape (N,) in its own unit. NaN with a Failure: it could not be
+        values: by the metric's name, float64 of shape (N,) in the metric's unit. NaN with a Failure: it could not be
             computed; NaN without one: it does not apply (a source without numbers has none to preserve).
         failures: one for each value that could not be computed; ``owner`` is the metric.
     """
@@ -163,7 +163,7 @@ class RewardBatch:
         sources: the document each rewrite was made from.
         rewrites: the texts as sampled, special tokens removed, otherwise unchanged.
         finished: whether the policy ended the text by itself (not cut at the token limit).
-        instruction: what the policy was told to do, without the source; to recognise an echo.
+        instruction: what the policy was told to do, without the source; used to recognise a rewrite that repeats it.
     """
 
     sources: Sequence[Document]
@@ -179,7 +179,7 @@ class RewardBatch:
         return len(self.rewrites)
 
     def subset(self, indices: Sequence[int]) -> RewardBatch:
-        """The batch of the items at ``indices``, in that order."""
+        """Return the batch of the items at ``indices``, in that order."""
         return RewardBatch(
             sources=[self.sources[i] for i in indices],
             rewrites=[self.rewrites[i] for i in indices],
@@ -197,11 +197,11 @@ class Rewrite:
 
 
 Rewrites = list[Rewrite] | Failure
-"""What a text became: its rewrites, or why there are none."""
+"""Result for one text: its rewrites, or the Failure that says why there are none."""
 
 
 def with_index(result: Rewrites, index: int) -> Rewrites:
-    """Give a result the position of its text in the call."""
+    """Set the index of a Failure to the position of its text in the call; rewrites are returned unchanged."""
     return replace(result, index=index) if isinstance(result, Failure) else result
 
 
@@ -210,9 +210,9 @@ class Rollout:
     """One sampled completion, as the sampler saw it.
 
     Attributes:
-        group: which prompt of the batch it belongs to.
+        group: position in the batch of the prompt that the rollout belongs to.
         prompt_ids: token ids of the prompt, without padding.
-        completion_ids: token ids sampled, the end token included when there is one.
+        completion_ids: token ids sampled, including the end token if there is one.
         logprobs: float64 of shape (T,): the sampler's own log-probability of each completion token under the
             full softmax at the sampling temperature.
         text: the completion decoded, special tokens removed.

@@ -17,7 +17,7 @@ EVALUATION = "evaluation: attack success rate"
 
 
 class Candidate(Record):
-    """A checkpoint with its figures; both higher = better, ``None`` = not measured."""
+    """A checkpoint with its evasion and similarity; for both higher = better, ``None`` = not measured."""
 
     step: int
     evasion: float | None = Field(description="attack success rate, or mean 1 - P(AI), see source")
@@ -28,7 +28,7 @@ class Candidate(Record):
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
-    """Find the points that no other point dominates: at least as good in both figures and better in one.
+    """Find the points that no other point dominates: that is, is at least as good in both values and better in one.
 
     Args:
         points: (evasion, similarity), higher = better. Equal points stay together; one with NaN is never on the front.
@@ -42,15 +42,17 @@ def front(points: Sequence[tuple[float, float]]) -> list[bool]:
 
 
 def choose(points: Mapping[int, tuple[float, float]], least_similarity: float) -> int | None:
-    """The step to take: of the front points that reach the similarity the one that evades most; where none
-    does, the one with the highest similarity. Of equal points the earliest, which is the nearest to the base model.
+    """Choose the step whose checkpoint evades most among those on the front that reach the similarity.
+
+    If none reaches it, choose that with the highest similarity. Of equal points the earliest is chosen, which is the
+    nearest to the base model.
 
     Args:
         points: step -> (evasion, similarity), higher = better.
         least_similarity: cosine in [0, 1].
 
     Returns:
-        ``None`` where nothing was measured.
+        The step; ``None`` if nothing was measured.
     """
     steps = sorted(points)
     on_front = [step for step, is_on in zip(steps, front([points[s] for s in steps]), strict=True) if is_on]
@@ -67,17 +69,18 @@ def candidates(
     least_similarity: float,
     command: str,
 ) -> tuple[Candidate, ...]:
-    """The usable checkpoints of a run with their figures, the front and the choice marked.
+    """List the usable checkpoints of a run with their evasion and similarity, the front and the choice marked.
 
-    Figures are those of the evaluation, or those of the evaluations during training, whichever covers more of the
-    checkpoints (the evaluation if both cover as many): an attack success rate and a mean 1 - P(AI) are never compared.
+    The values are those of the evaluation, or those of the evaluations during training, whichever covers more
+    checkpoints (the evaluation if both cover as many): an attack success rate and a mean 1 - P(AI) are never
+    compared.
 
     Args:
-        history: of the run.
-        results: of its evaluation; ``None`` where there is none.
+        history: history of the run.
+        results: results of the run's evaluation; ``None`` if there is none.
         labels: step -> the rewriter's label in the evaluation.
         least_similarity: cosine in [0, 1] that :func:`choose` asks for.
-        command: command that measures missing figures.
+        command: command that measures missing values.
     """
     steps = sorted({checkpoint.step for checkpoint in history.checkpoints if checkpoint.damage is None})
     evaluated = {step: _evaluated(results, labels.get(step), history) for step in steps}

@@ -1,4 +1,4 @@
-"""Lines of the verdict: a value, its bound, whether it meets it, and whether its interval does."""
+"""Lines of a verdict: a value, its bound, and whether the value and its whole interval meet the bound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Verdicts = Literal["pass", "fail", "not measured"]
 
 
 class VerdictLine(Record):
-    """One criterion."""
+    """One line of a verdict: a criterion with its value."""
 
     criterion: str = Field(description="the key of its bound in the recipe's acceptance; or checkpoints")
     bound: str = Field(description="such as '>= 0.6'")
@@ -39,11 +39,11 @@ class Case:
 
     Attributes:
         step: step of the policy; later steps do not count.
-        whole: whether the run came to its end, or the verdict is about an earlier checkpoint.
+        whole: True if the run is complete, or if the verdict is about an earlier checkpoint.
         fairness: the evaluation that the false positive gap is taken from; ``None`` = there is none.
-        label: the policy's row in the evaluation; ``None`` where it has none.
-        stale: why the evaluation is not of this policy; empty where it is.
-        chosen_among: checkpoints that this one was chosen from by the same figures; 1 = it was not chosen.
+        label: label of the policy's row in the evaluation; ``None`` if it has none.
+        stale: why the evaluation is not of this policy; an empty string if it is.
+        chosen_among: number of checkpoints that this one was chosen from by the same values; 1 = it was not chosen.
         command: the `prl evaluate` command that measures what is missing.
     """
 
@@ -60,12 +60,12 @@ class Case:
 
     @property
     def target_fpr(self) -> float:
-        """The operating point of the verdict."""
+        """Target false positive rate of the operating point that the verdict is about."""
         return self.history.recipe.calibration.target_fpr
 
     @property
     def unfinished(self) -> str:
-        """State of an unfinished run and what to do; empty where the policy is final."""
+        """State of an unfinished run and what to do; an empty string if the policy is final."""
         if self.whole:
             return ""
         history = self.history
@@ -76,12 +76,12 @@ class Case:
 
 
 def at_least(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
-    """Build a line that passes at its bound and above; ``value`` is ``None`` where it was not measured."""
+    """Build a line that passes if its value is at least the bound; ``value`` is ``None`` if it was not measured."""
     return _line(criterion, f">= {bound:g}", value, note, lambda figure: figure >= bound)
 
 
 def at_most(criterion: str, bound: float, value: Estimate | None, note: str) -> VerdictLine:
-    """Build a line that passes at its bound and below; ``value`` is ``None`` where it was not measured."""
+    """Build a line that passes if its value is at most the bound; ``value`` is ``None`` if it was not measured."""
     return _line(criterion, f"<= {bound:g}", value, note, lambda figure: figure <= bound)
 
 
@@ -105,5 +105,5 @@ def _line(
 
 
 def quoted(folder: Path) -> str:
-    """Quote a folder for a shell."""
+    """Quote the path of a folder for a shell."""
     return shlex.quote(str(folder))

@@ -13,7 +13,7 @@ metrics where lower is better are left out."""
 
 
 def attack_success(case: Case) -> VerdictLine:
-    """Share not flagged after, among the texts that the ensemble flagged before."""
+    """Check the attack success rate: of the texts that the ensemble flagged, the share not flagged when rewritten."""
     name, bound = "attack_success_rate", case.acceptance.attack_success_rate
     row = _policy_row(case)
     if isinstance(row, str):
@@ -47,7 +47,7 @@ def attack_success(case: Case) -> VerdictLine:
 
 
 def meaning(case: Case) -> VerdictLine:
-    """Mean cosine of source and rewrite."""
+    """Check the mean cosine of source and rewrite."""
     name, bound = "meaning", case.acceptance.meaning
     row = _policy_row(case)
     if isinstance(row, str):
@@ -77,7 +77,7 @@ def meaning(case: Case) -> VerdictLine:
 
 
 def fairness_gap(case: Case) -> VerdictLine:
-    """False positive rate of the group above that of the reference group, on clean human texts."""
+    """Check how far a group's false positive rate is above the reference group's, on original human texts."""
     name, bound = "fairness_gap", case.acceptance.fairness_gap
     group, reference = case.acceptance.fairness_group, case.acceptance.reference_group
     results = case.fairness

@@ -1,4 +1,4 @@
-"""Criteria of acceptance that the run itself answers: two KLs under two bounds, no collapse, checkpoints."""
+"""Criteria of acceptance measured in the run itself: two KLs with a bound each, no collapse, checkpoints."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ WINDOW = 5
 
 
 def kl_sample_train(case: Case) -> VerdictLine:
-    """Mismatch between the sampler's and the trainer's log-probabilities: the health of the numerics."""
+    """Check the mismatch between the sampler's and the trainer's log-probabilities, which shows numerical faults."""
     return _final_kl(case, "kl_sample_train", case.acceptance.kl_sample_train, "sampler against trainer")
 
 
 def kl_reference(case: Case) -> VerdictLine:
-    """Distance of the policy from the frozen base model."""
+    """Check the distance of the policy from the frozen base model."""
     return _final_kl(case, "kl_reference", case.acceptance.kl_reference, "policy against base model")
 
 
@@ -41,7 +41,7 @@ def _final_kl(case: Case, metric: str, bound: float, what: str) -> VerdictLine:
 
 
 def reward_drop(case: Case) -> VerdictLine:
-    """Largest fall of the mean reward over a window of steps below the best such mean before it."""
+    """Check the largest fall of the mean reward, over a window of steps, below the best such mean before."""
     name, bound = "reward_drop", case.acceptance.reward_drop
     rewards = case.history.series("reward_mean", case.step)
     found = largest_drop(rewards)
@@ -60,7 +60,7 @@ def reward_drop(case: Case) -> VerdictLine:
 
 
 def reward_std(case: Case) -> VerdictLine:
-    """Smallest deviation of the rewards of a batch."""
+    """Check the smallest standard deviation of the rewards of a batch."""
     name, bound = "reward_std", case.acceptance.reward_std
     deviations = case.history.series("reward_std", case.step)
     if not _count(deviations):
@@ -74,7 +74,7 @@ def reward_std(case: Case) -> VerdictLine:
 
 
 def checkpoints(case: Case) -> VerdictLine:
-    """Check the last periodic ones, the final one, and the one the verdict is about."""
+    """Check that the last periodic checkpoints, the final one, and that of the verdict can be used."""
     name, history = "checkpoints", case.history
     if history.steps is None:
         return at_least(name, 1, None, "the run never started: events.jsonl has no start")
@@ -98,13 +98,13 @@ def checkpoints(case: Case) -> VerdictLine:
 
 
 def largest_drop(rewards: FloatArray) -> tuple[float, int] | None:
-    """The largest fall of the mean over ``WINDOW`` steps below the largest such mean before it, and its step.
+    """Find the largest fall of the mean over ``WINDOW`` steps below the largest such mean before, and its step.
 
     Args:
-        rewards: shape (T,), of the steps 1 to T; steps without a reward (NaN) are skipped.
+        rewards: rewards of the steps 1 to T, shape (T,); steps without a reward (NaN) are skipped.
 
     Returns:
-        0 where it never fell; ``None`` where there are not two windows.
+        The fall (0 if it never fell) and the step; ``None`` if there are not two windows.
     """
     steps = np.flatnonzero(np.isfinite(rewards))
     if steps.size <= WINDOW:

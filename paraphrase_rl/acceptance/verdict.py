@@ -36,7 +36,7 @@ CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
     "reward_std": run_criteria.reward_std,
     "checkpoints": run_criteria.checkpoints,
 }
-"""In the order of the table; named as their bounds in the recipe's ``acceptance``."""
+"""Criteria in the order of the table; their names are those of their bounds in the recipe's ``acceptance``."""
 
 
 class Verdict(Tabular, SavedRecord):
@@ -58,12 +58,12 @@ class Verdict(Tabular, SavedRecord):
     candidates: tuple[Candidate, ...] = Field((), description="checkpoints the best was chosen from")
 
     def criteria(self, verdict: str) -> list[str]:
-        """Criteria with this verdict."""
+        """List the criteria that have this verdict."""
         return [line.criterion for line in self.lines if line.verdict == verdict]
 
     @property
     def conclusion(self) -> str:
-        """One line: which policy, and whether it is accepted; failed and unmeasured criteria separately."""
+        """Say in one line whether the policy is accepted, and which criteria failed or were not measured."""
         about = f"{self.run}, policy of step {self.checkpoint}"
         if not self.accepted:
             parts = [
@@ -76,11 +76,11 @@ class Verdict(Tabular, SavedRecord):
         return f"{about}: accepted" + (f", but not certainly: {', '.join(doubtful)}" if doubtful else "")
 
     def flat_rows(self) -> list[dict[str, object]]:
-        """The lines as mappings."""
+        """Return the lines as mappings."""
         return [line.model_dump() for line in self.lines]
 
     def shown_rows(self) -> list[dict[str, object]]:
-        """Lines for reading, without their notes."""
+        """Return the lines for display, without their notes."""
         return [
             {
                 "criterion": line.criterion,
@@ -113,8 +113,8 @@ def validate_run(
     """Decide whether one policy of a run is acceptable.
 
     Args:
-        run: its directory.
-        evaluation: its folder; ``None`` = ``RUN/evaluation``, which need not be there.
+        run: the run directory.
+        evaluation: folder of the evaluation; ``None`` = ``RUN/evaluation``, which need not exist.
         acceptance: the bounds; ``None`` = those of the run's recipe.
         checkpoint: ``final``, a step, or ``best``: see :func:`paraphrase_rl.acceptance.checkpoint_choice.candidates`.
         fairness: folder of the evaluation of the same detectors on other texts that the false positive gap is taken

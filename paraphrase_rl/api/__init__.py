@@ -1,4 +1,4 @@
-"""The verbs of ``import paraphrase_rl as prl``. Everything the command ``prl`` does is one of these.
+"""The verbs: the functions of ``import paraphrase_rl as prl``. Every command of ``prl`` calls one of them.
 
 ``scoring``, ``calibrating``, ``rewriting`` and ``data`` hold the verbs about texts; ``training``, ``evaluating``,
 ``hardening`` and ``reporting`` those about recipes and runs.
@@ -6,12 +6,12 @@
 Conventions, the same for every verb:
 
 - Texts, data sets, recipes and components come as Python values: names, mappings, paths, results.
-- A verb returns a result: frozen, with typed ``rows``, ``to_pandas()``, and a ``repr`` to read
-  (:class:`paraphrase_rl.tables.Table`). What a reader must know of it stands in ``notes``.
+- A verb returns a result: frozen, with typed ``rows``, ``to_pandas()``, and a readable ``repr``
+(:class:`paraphrase_rl.tables.Table`). ``notes`` has what a reader must know about the result.
 - A verb prints nothing and never exits. ``progress=`` takes a callback, called with
   :class:`paraphrase_rl.progress.Progress`.
-- What a caller can get wrong raises :class:`paraphrase_rl.errors.PrlError`: one line that says what is wrong, and
-  a hint. An item that fails does not raise: it stands in its row as ``failure``.
+- A wrong argument raises :class:`paraphrase_rl.errors.PrlError`: one line that says what is wrong, and a hint. An
+item that cannot be processed does not raise: its row gives the reason in ``failure``.
 - ``registry=`` takes the components to choose from; by default those of all installed plug-ins.
 - ``device=`` is a torch device; by default ``cuda`` where there is one and something runs on torch.
 """

@@ -47,22 +47,23 @@ def calibrate(
     Human texts alone give thresholds and no P(AI).
 
     Args:
-        detectors: names, or names with options; ``None`` = those of a recipe by default.
-        data: a data set by name, what :func:`load_data` takes or returned; ``None`` = a recipe's by default.
+        detectors: names, or names with options; ``None`` = those of the default recipe.
+        data: the name of a data set, or anything that :func:`load_data` takes or returns; ``None`` = the default
+            recipe's.
         target_fpr: target false positive rate, in (0, 1).
-        weights: of the detectors' P(AI) in the mean, by name, at least 0; 1 where none is given.
+        weights: weight of each detector's P(AI) in the mean, by detector name, at least 0; by default 1.
         combine: ``mean`` of the detectors' P(AI), or ``worst-case``: the largest.
-        out: file to write; ``None`` = none, see :meth:`CalibrationResult.save`.
+        out: file to save the calibration in; ``None`` = save nothing, see :meth:`CalibrationResult.save`.
         device: torch device.
         progress: called with each progress report.
         registry: components to choose from.
 
     Returns:
-        One row a detector, and one for their ensemble where two or more have a P(AI).
+        One row for each detector, and one for their ensemble if two or more have a P(AI).
 
     Raises:
         CalibrationError: too few human texts, or a rate outside (0, 1).
-        UsageError, DataError: no data can be made of what was given; its labels look swapped; a weight of no detector.
+        UsageError, DataError: ``data`` cannot be read, its labels look swapped, or a weight is for an unknown detector.
         PluginError, RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
         RunError: the file cannot be written.
 
@@ -113,10 +114,10 @@ def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
     """Read a calibration from its file. Builds no detector and scores nothing.
 
     Args:
-        path: what :meth:`CalibrationResult.save` or `prl calibrate` wrote; ``None`` = the default file of the command.
+        path: file that :meth:`CalibrationResult.save` or `prl calibrate` wrote; ``None`` = the command's default file.
 
     Returns:
-        One row a detector; what takes scoring (``tpr_in_sample``, ``auroc_test``) is ``None``.
+        One row for each detector; ``tpr_in_sample`` and ``auroc_test``, which need texts to be scored, are ``None``.
 
     Raises:
         CalibrationError: there is no such file, or it is not a calibration.
@@ -145,18 +146,20 @@ def fit(
 ) -> FitResult:
     """Train a trainable detector on the train split of labelled texts, and save it.
 
-    An earlier training in the same folder is replaced. Calibrations made with the earlier one are refused from then on.
+    A detector trained into the same folder before is replaced; its calibrations are refused from then on.
 
     Args:
         detector: its name.
-        data: a data set by name, what :func:`load_data` takes or returned; ``None`` = a recipe's by default.
-        options: of the detector.
-        out: folder to write; ``None`` = the detector's own option ``folder``, else one in the cache.
+        data: the name of a data set, or anything that :func:`load_data` takes or returns; ``None`` = the default
+            recipe's.
+        options: options of the detector.
+        out: folder to save the detector in; ``None`` = the detector's own option ``folder``, else a folder in the
+            cache.
         progress: called with each progress report.
         registry: components to choose from.
 
     Returns:
-        One row: where it was written, and how many texts of each label it was trained on.
+        One row: the folder of the detector, and the number of texts of each label that it was trained on.
 
     Raises:
         UsageError: the detector is not trainable.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def registry_or_default(registry: Registry | None) -> Registry:
-    """Return the registry given, else that of this process."""
+    """Return the registry that was given, or else the default registry of this process."""
     if registry is not None:
         return registry
     from paraphrase_rl.plugin.registry import default_registry
@@ -52,7 +52,7 @@ def device_for(device: str | None, registry: Registry, detectors: Iterable[str])
 
     Raises:
         PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
-        UsageError: as there.
+        UsageError: see :func:`device_or_default`.
     """
     needed: set[str] = set()
     for name in detectors:
@@ -62,14 +62,14 @@ def device_for(device: str | None, registry: Registry, detectors: Iterable[str])
 
 
 def components_of(named: Components) -> list[Component]:
-    """Components by name, with their options.
+    """Convert an argument that names components to a list of components with their options.
 
     Args:
         named: a name, a component of a recipe, a list of these, or names with options as a mapping.
 
     Raises:
-        UsageError: something else.
-        RecipeError: no name, or options that are no mapping.
+        UsageError: the argument is none of these.
+        RecipeError: a component has no name, or its options are not a mapping.
     """
     from paraphrase_rl.recipe.schema import Component
 
@@ -115,7 +115,7 @@ def path_of(given: AnyPath, what: str) -> Path:
     """Return the path that was given, with ``~`` as the home directory; ``what`` is the name of the argument.
 
     Raises:
-        UsageError: no path.
+        UsageError: the argument is not a path.
     """
     if not isinstance(given, (str, PathLike)):
         raise UsageError(f"{what} is {given!r:.60}, not a path", "give a string or a pathlib.Path")
@@ -123,20 +123,20 @@ def path_of(given: AnyPath, what: str) -> Path:
 
 
 def check_name(given: object, what: str) -> None:
-    """Refuse a name that is no string; ``what`` is the name of the argument.
+    """Refuse a name that is not a string; ``what`` is the name of the argument, for error messages.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the value is not of this kind.
     """
     if not isinstance(given, str):
         raise UsageError(f"{what} is {given!r:.60}, not a name", "give a string")
 
 
 def mapping_of(given: Mapping[str, Any] | None, what: str) -> Mapping[str, Any]:
-    """Return the mapping that was given, empty for ``None``; ``what`` is the name of the argument.
+    """Return the mapping that was given, an empty one for ``None``; ``what`` is the name of the argument.
 
     Raises:
-        UsageError: no mapping.
+        UsageError: the argument is not a mapping.
     """
     if given is None:
         return {}
@@ -152,7 +152,7 @@ def check_rate(value: object, name: str) -> None:
     """Check that a value is a rate in (0, 1).
 
     Raises:
-        CalibrationError: it is none.
+        CalibrationError: the value is not such a rate.
     """
     if not isinstance(value, Real) or not 0.0 < float(value) < 1.0:
         raise CalibrationError(f"{name} is {value!r:.60}, not a rate between 0 and 1", "write 5 % as 0.05")
@@ -162,7 +162,7 @@ def check_whole(value: object, name: str, least: int) -> None:
     """Check that a value is a whole number of at least ``least``.
 
     Raises:
-        UsageError: it is none.
+        UsageError: the value is not of this kind.
     """
     if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise UsageError(f"{name} is {value!r:.60}", f"give a whole number that is at least {least}")

@@ -35,26 +35,28 @@ def load_data(
     excerpt_words: int | None = None,
     registry: Registry | None = None,
 ) -> Corpus:
-    """Read a data set: validated, split by unit into calibration, train and test, and digested.
+    """Read a data set, validate it, and split it into calibration, train and test; related texts stay together.
 
     Args:
         source: a data set by name, a :class:`pathlib.Path` (or several) of tables in files, Documents, a data frame,
-            a ``datasets.Dataset``; ``None`` = a recipe's by default. A column ``split`` is used.
-        options: of the data set by name; of a table, ``columns`` (such as ``{"text": "essay"}``) and
+            a ``datasets.Dataset``; ``None`` = the default recipe's. A column ``split`` is used.
+        options: options of the data set if it is named; for a table, ``columns`` (such as ``{"text": "essay"}``) and
             ``label_values`` (such as ``{"0": "human", "1": "ai"}``), and ``bad_rows`` (``refuse`` or ``skip``).
-        test_fraction: share of pairs for test, where the data has no splits; ``None`` = 0.2.
+        test_fraction: share of pairs for test, if the data has no splits; ``None`` = 0.2.
         calibration_fraction: share of pairs for calibration; ``None`` = 0.2.
-        split_seed: of the split; ``None`` = 42.
-        excerpt_words: cut every text to its first sentences, at most so many words (10 or more); ``None`` = whole.
+        split_seed: seed of the split; ``None`` = 42.
+        excerpt_words: cut every text to its first sentences, at most so many words (10 or more); ``None`` = whole
+            texts.
         registry: components to choose from.
 
     Returns:
         The documents, with ``select``, ``audit`` (counts, duplicates, faults) and ``to_pandas``.
 
     Raises:
-        UsageError: something else was given.
+        UsageError: ``source`` is none of these.
         DataError: no documents, an empty text, an unknown label or split, an id used twice.
-        PluginError, RecipeError, MissingDependencyError: the data set is not there, or an option is wrong.
+        PluginError, RecipeError, MissingDependencyError: the data set is unknown or cannot be loaded, or an option is
+            wrong.
 
     Example:
         >>> corpus = prl.load_data("starter", excerpt_words=48)
@@ -122,10 +124,10 @@ def load_recipe(
 
 
 def corpus_of(data: DataSource | None, registry: Registry) -> Corpus:
-    """Convert ``data`` as :func:`load_data` does; a corpus is returned as it is.
+    """Convert ``data`` as :func:`load_data` does; a :class:`Corpus` is returned unchanged.
 
     Raises:
-        PrlError: as there.
+        PrlError: see :func:`load_data`.
     """
     return data if isinstance(data, Corpus) else load_data(data, registry=registry)
 

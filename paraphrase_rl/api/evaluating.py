@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 EVALUATED_SECTIONS = ("rewriters", "held_out", "metrics", "acceptance")
-"""Sections of a run's recipe that its evaluation may change: what was trained stays what it was."""
+"""Sections of a run's recipe that its evaluation may change; the others are those it was trained with."""
 
 
 def evaluate(
@@ -47,39 +47,40 @@ def evaluate(
     progress: OnProgress | None = None,
     registry: Registry | None = None,
 ) -> Results:
-    """Measure how far rewrites evade detectors, what they cost in meaning, and whose texts are false positives.
+    """Measure how often rewrites evade detectors, how much meaning they lose, and which writers get false positives.
 
-    Thresholds are fixed on original human texts of the calibration split before any rewrite is scored. What was
-    computed is saved in the folder's ``cache``: an evaluation that was interrupted goes on from there.
+    Thresholds are fixed on original human texts of the calibration split before any rewrite is scored. Intermediate
+    results are saved in the folder's ``cache``, from which an interrupted evaluation continues.
 
     Args:
-        run_or_recipe: a :class:`Run` or its directory: its recipe, texts, calibration and policy. Else a recipe: the
-            name of a packaged one, a YAML file, or a recipe.
-        rewriters: only these: of the recipe's by label, others by name, or names with options; by default all the
-            recipe's.
-        detectors: besides the recipe's ensemble, only these; by default the recipe's ``held_out``.
-        set: keys to change; of a run only ``rewriters``, ``held_out``, ``metrics`` and ``acceptance``.
-        out: folder to write; by default ``evaluation`` in the run. A recipe needs it.
-        texts: AI texts of the test split to rewrite, the first ones; at least 2.
-        samples: rewrites of each.
-        humans: human texts of each group to rewrite too, for false positives after rewriting.
-        every_checkpoint: evaluate every checkpoint of the run besides the last one, as ``policy@STEP``.
+        run_or_recipe: a :class:`Run` or its directory, whose recipe, texts, calibration and policy are used; or a
+            recipe: the name of a packaged one, a YAML file, or a :class:`Recipe`.
+        rewriters: rewriters to evaluate: those of the recipe by label, others by name, or names with options; by
+            default all of the recipe's.
+        detectors: detectors to evaluate in addition to the recipe's ensemble; by default the recipe's ``held_out``.
+        set: recipe keys to change; for a run only ``rewriters``, ``held_out``, ``metrics`` and ``acceptance``.
+        out: folder to write; by default ``evaluation`` in the run. Required with a recipe.
+        texts: number of AI texts of the test split to rewrite, the first ones; at least 2.
+        samples: number of rewrites of each text.
+        humans: number of human texts of each group to rewrite too, for false positives after rewriting.
+        every_checkpoint: evaluate every checkpoint of the run in addition to the last one, as ``policy@STEP``.
         nli: model reference of a model of natural language inference, to measure entailment.
         judge: a language model that marks quality: ``base_url`` and ``model`` of an OpenAI-compatible endpoint,
-            and ``key_env``, the environment variable that holds its key.
+            and ``key_env``, the environment variable that holds the API key.
         device: torch device.
-        progress: called with each line.
+        progress: called with each progress report.
         registry: where components come from.
 
     Returns:
-        Every table; shares are in [0, 1], with 95 % intervals. ``results.attack_success("policy")`` is one figure,
-        ``results.to_pandas()`` has all of them. A component that failed is a row that says why.
+        The tables of the evaluation; shares are in [0, 1], with 95 % intervals. ``results.attack_success("policy")``
+        is one of the numbers, ``results.to_pandas()`` has all of them. A component that failed has a row with the
+        reason.
 
     Raises:
-        UsageError: no folder, a key of a run that cannot be set, or an unknown device.
+        UsageError: no output folder, a recipe key that cannot be changed for a run, or an unknown device.
         EvaluationError: nothing to evaluate, or the folder cannot be used.
-        RunError: no run there, or a damaged one.
-        RecipeError, DataError, PluginError, CalibrationError: what else keeps it from starting.
+        RunError: the directory has no run, or a damaged one.
+        RecipeError, DataError, PluginError, CalibrationError: something else keeps the evaluation from starting.
 
     Example:
         >>> run = prl.Run("runs/a")
@@ -146,25 +147,25 @@ def validate(
 ) -> Verdict:
     """Say whether a trained rewriter is acceptable, criterion by criterion.
 
-    Nothing is measured again: what is missing is listed with the command that measures it, and is neither a pass nor a
-    failure. The verdict is saved in the run's ``verdict.json``.
+    Nothing is measured again: a missing measurement is listed with the command that makes it, and counts as neither a
+        pass nor a failure. The verdict is saved in the run's ``verdict.json``.
 
     Args:
         run: the run, or its directory.
-        checkpoint: which policy: the final one, that of a step, or ``best``: chosen on the Pareto front of evasion
+        checkpoint: the policy: ``final``, that of a step, or ``best``, which is chosen on the Pareto front of evasion
             and meaning.
         evaluation: folder of its evaluation; by default ``evaluation`` in the run.
         fairness: folder of an evaluation of the same detectors on texts with groups of writers, for the false
             positive gap alone.
-        set: bounds to change, such as ``{"acceptance.meaning": 0.8}``; nothing else of the recipe.
+        set: bounds of the recipe to change, such as ``{"acceptance.meaning": 0.8}``; no other keys.
 
     Returns:
-        A line for each criterion with its bound, value, interval and verdict; ``verdict.accepted`` is True where
-        every line passes.
+        A line for each criterion with its bound, value, interval and verdict; ``verdict.accepted`` is True if every
+        line passes.
 
     Raises:
         RunError: no run, a damaged file, or no such checkpoint.
-        UsageError: a key that is no bound.
+        UsageError: a recipe key that is not a bound of acceptance.
         EvaluationError: an evaluation that was named is not there, damaged, or of other detectors.
 
     Example:

@@ -38,19 +38,21 @@ def harden(
         run: a run that gives the recipe, and the policy that the rewriter ``policy`` is about.
         on: rewriters to train on, by label in the recipe, by name, or names with options.
         against: rewriters to compare on, unseen in training; by default the recipe's others.
-        recipe: the data, the detector's options and the rewriters, where no run gives them, or to use others.
-        set: keys of the recipe to change, such as ``{"data.source": {"name": "starter"}}``.
-        texts: texts of each kind to rewrite, at most; by default all.
-        out: folder to write; by default ``hardened/DETECTOR``, in the run where one is given.
+        recipe: recipe with the data, the detector's options and the rewriters; by default the run's.
+        set: recipe keys to change, such as ``{"data.source": {"name": "starter"}}``.
+        texts: number of texts of each kind to rewrite, at most; by default all.
+        out: folder to write; by default ``hardened/DETECTOR``, inside the run if one is given.
         device: torch device.
-        progress: called with each line.
+        progress: called with each progress report.
         registry: where components come from.
 
     Returns:
-        Shares flagged before and after, in [0, 1]: of AI test texts as they are and rewritten, of human ones by group.
+        Shares of texts flagged before and after hardening, in [0, 1]: of AI test texts, original and rewritten, and
+        of human test texts by group.
 
     Raises:
-        UsageError: the detector is not trainable, no rewriter to train on, or one on both sides.
+        UsageError: the detector is not trainable, no rewriter to train on, or the same rewriter in ``on`` and
+            ``against``.
         EvaluationError: too few texts, no rewrite to train on, or the folder holds something else.
         PrlError: a component, the recipe or the data is at fault.
 

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 def report(run: RunOrPath, *, evaluation: AnyPath | None = None, out: AnyPath | None = None) -> Path:
     """Write a run, or an evaluation alone, as one HTML page that needs no network.
 
-    Nothing is measured again: what is missing is listed on the page, with the command that measures it.
+    Nothing is measured again: a missing measurement is listed on the page, with the command that makes it.
 
     Args:
         run: a run, its directory, or the folder of an evaluation.
-        evaluation: folder of an evaluation of the run; by default its own, if it is there.
-        out: the page; by default ``report.html`` in the run.
+        evaluation: folder of an evaluation of the run; by default the folder ``evaluation`` in the run, if there is
+            one.
+        out: file of the page; by default ``report.html`` in the run.
 
     Returns:
         The path of the page.
@@ -59,18 +60,18 @@ def export(
 ) -> Path:
     """Write the adapter of a run to a folder in PEFT's format.
 
-    Downloads it where the run was trained at a service, copies it where it was trained here.
+    Downloads the adapter if the run was trained at a service; copies it if the run was trained on this machine.
 
     Args:
         run: the run, or its directory.
         out: new folder; by default ``adapter-STEP`` in the run.
-        checkpoint: a step; ``last`` = the newest, the final one where there is one.
-        backend_options: of the backend; they win over the run's own.
-        progress: called with each line.
+        checkpoint: a step; ``final`` = the final checkpoint; ``last`` = the newest.
+        backend_options: options of the backend; each replaces the run's own value.
+        progress: called with each progress report.
         registry: where the backend comes from.
 
     Returns:
-        The folder.
+        The path of the folder.
 
     Raises:
         RunError: no run, no such checkpoint, or the folder exists.

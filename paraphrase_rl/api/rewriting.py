@@ -53,12 +53,12 @@ def rewrite(
 
     Args:
         rewriter: its name, such as ``homoglyph``.
-        texts: N of them, as for :func:`score`.
+        texts: N texts, in any form that :func:`score` takes.
         n: rewrites of each text, at least 1.
-        seed: of the rewriting, at least 0.
-        options: of the rewriter.
-        run: a :class:`Run` or its directory: its policy, prompt and sampling, and its detectors.
-        calibration: detectors for the rewriter; ``None`` = the run's.
+        seed: seed of the rewriting, at least 0.
+        options: options of the rewriter.
+        run: a :class:`Run` or its directory, whose policy, prompt, sampling and detectors are used.
+        calibration: calibration of the detectors that the rewriter may use; ``None`` = the run's.
         column: name of the text column of a table; ``None`` = ``text``.
         bad_rows: ``refuse`` or ``skip`` rows without a usable text: empty, not a string, not valid Unicode.
         device: torch device.
@@ -66,10 +66,10 @@ def rewrite(
         registry: components to choose from.
 
     Returns:
-        ``n`` rows a text, or one with ``failure`` for a text without a rewrite.
+        ``n`` rows for each text, or one row with ``failure`` for a text that could not be rewritten.
 
     Raises:
-        UsageError, DataError: no texts can be made of what was given; ``n`` or ``seed`` out of range.
+        UsageError, DataError: ``texts`` cannot be read as texts; ``n`` or ``seed`` is out of range.
         PluginError, RecipeError, MissingDependencyError, ModelError, RunError: the rewriter cannot be built.
         CalibrationError: there is no such calibration, or a detector has changed since.
 
@@ -120,7 +120,7 @@ def check_rewriter(
     """Refuse an unknown rewriter, a missing package, a wrong option, and a folder that is not a run.
 
     Raises:
-        PluginError, RecipeError, MissingDependencyError, RunError: says which.
+        PluginError, RecipeError, MissingDependencyError, RunError: the message says which of these it is.
     """
     from paraphrase_rl.runs.reader import recipe_file
 

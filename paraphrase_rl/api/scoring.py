@@ -43,12 +43,12 @@ def score(
     """Score texts: raw score, P(AI), and verdict at a false positive rate, by detector and for their ensemble.
 
     Args:
-        texts: N of them: a string, a list of strings or Documents, a :class:`pathlib.Path` of a file or folder, a
+        texts: N texts: a string, a list of strings or Documents, a :class:`pathlib.Path` of a file or folder, a
             data frame or ``datasets.Dataset`` with ``column``. A ``str`` is always a text, never a path.
-        detectors: names, or names with options; ``None`` = those of the calibration, else those of a recipe by default.
-        calibration: what :func:`calibrate` returned or saved, or a run, for its own; ``None`` = the default
-            file of the command, where there is one. The texts are cut as those of the calibration were.
-        fpr: false positive rate of the verdicts, in (0, 1), one that was calibrated; ``None`` = the one aimed at.
+        detectors: names, or names with options; ``None`` = those of the calibration, else those of the default recipe.
+        calibration: what :func:`calibrate` returned or saved, or a run that has one; ``None`` = the default file of
+            `prl calibrate`, if there is one. The texts are cut as those of the calibration were.
+        fpr: false positive rate of the verdicts, in (0, 1), a rate that was calibrated; ``None`` = the target rate.
         column: name of the text column of a table; ``None`` = ``text``.
         bad_rows: ``refuse`` or ``skip`` rows without a usable text: empty, not a string, not valid Unicode.
         device: torch device.
@@ -56,11 +56,11 @@ def score(
         registry: components to choose from.
 
     Returns:
-        N times D rows for D detectors, and N more for the ensemble where two or more are calibrated. A text that
+        N times D rows for D detectors, and N more for the ensemble if two or more are calibrated. A text that
         cannot be read has one row, with ``failure``.
 
     Raises:
-        UsageError, DataError: no texts can be made of what was given.
+        UsageError, DataError: ``texts`` cannot be read as texts.
         CalibrationError: there is no such calibration or rate, or a detector has changed since.
         PluginError, RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
 
@@ -128,7 +128,7 @@ def score(
 
 
 def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | None, Path | None]:
-    """The calibration given, else the default one where there is one; and its file."""
+    """Return the calibration that was given, or else the default one if there is one; and the file it is in."""
     if isinstance(given, CalibrationResult):
         return given.records, given.path
     if given is not None and not isinstance(given, (str, os.PathLike)):

@@ -20,13 +20,13 @@ class ScoreRow:
 
     Attributes:
         id: of the text.
-        detector: its name, ``ensemble`` for the combination; ``None`` where there is no text to score.
+        detector: its name, ``ensemble`` for the combination; ``None`` if there is no text to score.
         score: in the detector's own unit, higher = more likely AI; for the ensemble its P(AI).
         p_ai: P(AI) in [0, 1] at equal odds of human and AI; ``None`` without a calibration that tells them apart.
         threshold: a score strictly above it is flagged; ``None`` without a calibration.
         verdict: ``not flagged`` does not show that a text is human; ``None`` without a score or a calibration.
         failure: why there is no score, ``KIND: MESSAGE``.
-        input: the other columns of the text's row, as they came; columns of their own in a data frame and in files.
+        input: the other columns of the text's row, unchanged; separate columns in a data frame and in files.
     """
 
     id: str
@@ -46,8 +46,8 @@ class ScoreResult(Table[ScoreRow]):
     Attributes:
         n_texts: texts that were scored.
         left_out: rows without a usable text that were left out.
-        calibration: its file; ``None`` without one, or where it is not in a file.
-        texts: those the calibration was fitted on; ``None`` without one.
+        calibration: file of the calibration; ``None`` without a calibration, or if it is not in a file.
+        texts: texts the calibration was fitted on; ``None`` without a calibration.
         target_fpr: false positive rate of the verdicts; ``None`` without a calibration.
         explanation: calibration used, and the share of its human texts that its thresholds flag, one line each.
     """
@@ -83,7 +83,7 @@ class ScoreResult(Table[ScoreRow]):
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class CalibrationResult(Table[CalibrationRow]):
-    """A calibration: what ``prl.score(..., calibration=...)`` takes.
+    """Calibration of detectors, to give to ``prl.score(..., calibration=...)``.
 
     Attributes:
         records: thresholds and P(AI) of each detector, as saved in a file.
@@ -109,7 +109,7 @@ class CalibrationResult(Table[CalibrationRow]):
 
     @property
     def texts(self) -> CalibrationTexts:
-        """Texts that it was fitted on; it holds for texts like these."""
+        """Texts that the calibration was fitted on; the calibration holds for texts like these."""
         return self.records.calibrations[0].texts
 
     @property
@@ -117,13 +117,13 @@ class CalibrationResult(Table[CalibrationRow]):
         return f"Calibration on {self.texts.describe()}"
 
     def save(self, path: str | Path) -> Path:
-        """Write it to a file, whole or not at all; detectors are built again from their options.
+        """Write the calibration to a file, whole or not at all; a reader builds the detectors from their options.
 
         Returns:
             The path.
 
         Raises:
-            RunError: it cannot be written.
+            RunError: the file cannot be written.
         """
         path = Path(path)
         self.records.write(path)
@@ -138,7 +138,7 @@ class FitRow:
         detector: its name.
         folder: folder that it is loaded from.
         n_human: human texts it was trained on.
-        n_ai: AI texts.
+        n_ai: AI texts it was trained on.
     """
 
     detector: str
@@ -177,9 +177,9 @@ class RewriteRow:
         id: of the text.
         sample: number of the rewrite, from 0; ``None`` without one.
         rewrite: the text as rewritten.
-        finished: false where it was cut at the token limit.
+        finished: False if the rewrite was cut at the token limit.
         failure: why there is no rewrite, ``KIND: MESSAGE``.
-        input: the other columns of the text's row, as they came; columns of their own in a data frame and in files.
+        input: the other columns of the text's row, unchanged; separate columns in a data frame and in files.
     """
 
     id: str
@@ -197,8 +197,8 @@ class RewriteResult(Table[RewriteRow]):
     Attributes:
         rewriter: its name.
         options: as given.
-        seed: of the rewriting; the same gives the same rewrites.
-        run: whose policy, prompt and sampling were used, if any.
+        seed: seed of the rewriting; the same seed gives the same rewrites.
+        run: the run whose policy, prompt and sampling were used, if any.
         calibration: of the detectors the rewriter could choose by, if any.
         n_texts: texts that were rewritten.
         left_out: rows without a usable text that were left out.

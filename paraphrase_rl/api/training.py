@@ -32,11 +32,11 @@ def check(
     """Check a recipe before it runs: what it does, needs and costs. Nothing is trained or downloaded.
 
     Args:
-        recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or ``recipe``
-            where the backend charges.
-        backend: the backend it would run on; the default one, ``trl``, unless another is named.
-        set: keys to change, such as ``{"training.max_steps": 20}``.
-        seconds_per_step: as measured, for an estimate in hours.
+        recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or ``recipe`` for
+            a backend that charges.
+        backend: the backend that the recipe would run on; by default ``trl``.
+        set: recipe keys to change, such as ``{"training.max_steps": 20}``.
+        seconds_per_step: measured seconds per step, to estimate how long the run takes.
         max_cost: the most that the run may cost, in the currency of the prices; more is an error among the findings.
         prices: a price table to use instead of the backend's own.
         registry: where components come from.
@@ -96,15 +96,15 @@ def train(
         recipe: the name of a packaged recipe, a YAML file, or a recipe.
         out: run directory, new or empty; by default ``runs/RECIPE-TIME``.
         backend: where to train, ``trl`` by default.
-        backend_options: of the backend; in place of those of a run that is continued.
-        set: keys to change, such as ``{"training.max_steps": 20}``.
+        backend_options: options of the backend; each replaces the value of a run that is continued.
+        set: recipe keys to change, such as ``{"training.max_steps": 20}``.
         resume: a run to continue, with its own recipe and backend, instead of starting one.
-        device: torch device; by default the first CUDA device where there is one, else ``cpu``.
+        device: torch device; by default the first CUDA device if there is one, else ``cpu``.
         max_cost: refuse a run that could cost more, in the currency of the prices.
         prices: a price table to use instead of the backend's own.
-        progress: called with each line, and after each step with the numbers of steps done and in all.
-        stop_requested: asked after each step; once it says True, the run stops there with a checkpoint and is
-            ``interrupted``. A signal handler of the caller's may set what it says.
+        progress: called with each progress report; after each step the report has the steps done and the total.
+        stop_requested: called after each step; once it returns True, the run stops with a checkpoint and is
+            ``interrupted``. A signal handler may set what it returns.
         registry: where components come from.
 
     Returns:
@@ -113,8 +113,8 @@ def train(
 
     Raises:
         UsageError: neither or both of a recipe and a run to continue, or no such device.
-        RecipeError: the recipe cannot be read, or something keeps it from running; several things are
-            notes of the error (``error.__notes__``).
+        RecipeError: the recipe cannot be read, or something keeps the run from starting; several reasons are notes of
+            the error (``error.__notes__``).
         CostError: the run could cost more than ``max_cost``.
         RunError: the directory is in use or holds something else, or what the run depends on has changed.
         PrlError: a component, a model or the data is at fault.

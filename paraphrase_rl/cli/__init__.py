@@ -1,1 +1,1 @@
-"""The command line. One file a command, imported when it is called."""
+"""The command line. Each command has one file, imported when the command is called."""

@@ -1,4 +1,4 @@
-"""``prl check``: a recipe before it runs."""
+"""``prl check``: check a recipe before it runs."""
 
 from __future__ import annotations
 

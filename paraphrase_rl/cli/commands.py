@@ -1,4 +1,4 @@
-"""The commands of ``prl``: ours by name, those of plug-ins from the registry. Help imports none of them."""
+"""Commands of ``prl``: its own by name, those of plug-ins from the registry. Help imports none of them."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ COMMANDS: Mapping[str, str] = {
     "plugins": "List components, show one, or show what failed.",
     "doctor": "Check this installation.",
 }
-"""Name to one line of help, so that ``prl --help`` need not import ``paraphrase_rl.cli.NAME:command``."""
+"""Commands by name with a line of help each, so that ``prl --help`` need not import ``paraphrase_rl.cli.NAME``."""
 
 
 class CommandGroup(click.Group):
-    """Commands of ours by name, commands of plug-ins from the registry; imported when they are called."""
+    """Group of the commands of ``prl`` and of those of plug-ins, imported when they are called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         return [*COMMANDS, *plugin_commands()]
@@ -70,7 +70,7 @@ class CommandGroup(click.Group):
 
 
 def plugin_commands() -> dict[str, str]:
-    """Commands of plug-ins with their summaries. Imports nothing while only ours are installed."""
+    """Return the commands of plug-ins with their summaries. Imports nothing if only bundled plug-ins are installed."""
     from paraphrase_rl.plugin.installed import has_third_party
 
     if not has_third_party():

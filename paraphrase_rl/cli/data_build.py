@@ -1,4 +1,4 @@
-"""``prl data build``: the recipe's training data from published sets."""
+"""``prl data build``: assemble the recipe's training data from published sets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``prl evaluate``: rewriters against detectors."""
+"""``prl evaluate``: measure rewriters against detectors."""
 
 from __future__ import annotations
 

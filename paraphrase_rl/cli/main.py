@@ -27,12 +27,12 @@ class GlobalOptions:
 
 
 class PrlGroup(CommandGroup):
-    """Group of all commands; running it gives the exit code."""
+    """Group of all commands, which turns errors into messages and exit codes."""
 
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, **_extra: Any
     ) -> NoReturn:
-        """Run and exit: 0 success, 1 the answer is no, 2 wrong use or an internal error, 130 interrupted."""
+        """Run and exit: 0 success; 1 a check or an item failed; 2 wrong use or an internal error; 130 interrupted."""
         if "_PRL_COMPLETE" in os.environ:
             super().main(prog_name="prl", complete_var="_PRL_COMPLETE")
         if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
@@ -117,7 +117,7 @@ def cli() -> None:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run ``prl``: the entry point of the console script."""
     from paraphrase_rl.plugin.installed import hide_damaged
 
     try:

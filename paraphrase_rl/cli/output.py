@@ -1,4 +1,4 @@
-"""Payload on stdout in one of four formats; messages on stderr."""
+"""Output of commands: results on stdout in one of four formats, messages on stderr."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def emit(
     """Print a command's result on stdout.
 
     Args:
-        rows: one mapping a row; a key that a row lacks is empty there.
-        format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, nothing as ``-``, long cells
-            cut. JSON and JSONL: NaN and infinities as null. CSV: nothing as an empty field, lists as JSON.
-        schema: name of the payload, in the JSON.
-        columns: which keys the table shows, in order; the other formats carry all.
-        meta: fields for all rows together; in the JSON only.
+        rows: mappings of column names to values; a column that a row lacks is empty in this row.
+        format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, a missing value as ``-``, long cells
+            cut. JSON and JSONL: NaN and infinities as null. CSV: a missing value as an empty field, lists as JSON.
+        schema: name of the kind of result, in the JSON.
+        columns: columns that the table shows, in order; the other formats have all.
+        meta: fields about all rows together; in the JSON only.
     """
     from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
     from paraphrase_rl.tables import keys, text_table
@@ -118,7 +118,7 @@ def _field(value: object) -> object:
 
 
 def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | None = None) -> None:
-    """Print few rows with many or long values: as :func:`emit`, with one block per row and nothing cut."""
+    """Print few rows with many or long values as :func:`emit` does, but with one block per row and nothing cut."""
     if format_ != "table":
         emit(rows, format_=format_, schema=schema, meta=meta)
         return

@@ -13,10 +13,10 @@ from paraphrase_rl.text.terminal import terminal_safe
 
 @contextmanager
 def shown_progress(task: str) -> Iterator[OnProgress]:
-    """Build a verb's ``progress=`` that shows lines, with a bar where stderr is a terminal.
+    """Give a callback for ``progress=`` that shows lines on stderr, with a bar if that is a terminal.
 
     Args:
-        task: what the bar is called.
+        task: label of the bar.
     """
     if not sys.stderr.isatty():
         yield show_progress

@@ -44,8 +44,8 @@ def component_option(of: str, name: str = "options") -> Callable[[_Function], _F
     """Option ``--option KEY=VALUE`` of a component; passed as ``name``.
 
     Args:
-        of: the component, for the help, such as "the backend".
-        name: of the argument.
+        of: words for the component in the help, such as "the backend".
+        name: name of the argument.
     """
     return click.option("--option", "-o", name, multiple=True, metavar="KEY=VALUE", help=f"Option of {of}.")
 
@@ -53,11 +53,11 @@ def component_option(of: str, name: str = "options") -> Callable[[_Function], _F
 def option_values(
     options: Sequence[str], example: str, model: type[BaseModel] | None = None
 ) -> dict[str, Any]:
-    """Read ``--option KEY=VALUE`` of a component as YAML, and as the plain string where the option takes only that.
+    """Read ``--option KEY=VALUE`` of a component: the value as YAML, or as a string if the option takes only strings.
 
     Args:
-        example: shown where one is malformed, such as ``timeout_s=120``.
-        model: the component's options; ``None`` = not known.
+        example: example for the error about a malformed option, such as ``timeout_s=120``.
+        model: class of the component's options; ``None`` = not known.
 
     Raises:
         UsageError: an option without a value.
@@ -82,7 +82,7 @@ def option_values(
 
 
 def options_model(kind: Kind, name: str) -> type[BaseModel] | None:
-    """Options of a component by name; ``None`` where there is none of this name, or several."""
+    """Return the class of a component's options; ``None`` if no component or several have this name."""
     from paraphrase_rl.plugin.registry import default_registry
 
     entries = [e for e in default_registry().entries(kind) if name in (e.spec.name, e.full_name)]

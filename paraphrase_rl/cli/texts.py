@@ -30,7 +30,8 @@ bad_rows_option = click.option(
 def text_options(function: _Function) -> _Function:
     """``PATH...``, ``--text``, ``--input-format``, ``--column`` and ``--bad-rows``.
 
-    They arrive as paths, texts, input_format, column, bad_rows; the first four are what :func:`read_items` takes.
+    They are passed as the arguments paths, texts, input_format, column and bad_rows; the first four are what
+    :func:`read_items` takes.
     """
     for option in (
         bad_rows_option,
@@ -52,13 +53,13 @@ def read_items(
 ) -> list[Item]:
     """Read literal texts first, then the paths in order; standard input where neither is given.
 
-    What a table is read as is said on stderr. A file that is named twice is read once.
+    A line on stderr says as which form a table is read. A file that is named twice is read once.
 
     Args:
         paths: files, folders (their ``.txt`` and ``.md`` files, with all folders inside) and ``-``.
         texts: literal texts.
-        input_format: of every path; ``None`` = by name and content.
-        column: of a table, where the text is; ``None`` = ``text``.
+        input_format: form of every file; ``None`` = found by name and content.
+        column: name of the text column of a table; ``None`` = ``text``.
 
     Raises:
         UsageError: a path that does not exist, or nothing given at all.

@@ -25,7 +25,7 @@ _COMMON = 50
 
 @dataclass(frozen=True)
 class AuditRow:
-    """Documents of one split, label and group: median length in words, and counts by domain."""
+    """Documents of one split, label and group: number, median length in words, and counts by domain."""
 
     split: str
     label: str
@@ -40,9 +40,9 @@ class Audit:
     """The audit of a data set.
 
     Attributes:
-        rows: one a combination of split, label and group.
-        shares: share of the documents by group, when any document has one.
-        exact_duplicates: groups of ids with the same text, white space aside.
+        rows: one for each combination of split, label and group.
+        shares: share of the documents by group; empty if no document has a group.
+        exact_duplicates: groups of ids whose texts are equal except for white space.
         near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
         warnings: faults that make results wrong, one line each, the worst first.
         notes: properties to keep in mind, one line each.
@@ -57,7 +57,7 @@ class Audit:
 
 
 def audit(documents: Sequence[Document]) -> Audit:
-    """Audit documents that have splits."""
+    """Audit documents, each of which has a split."""
     exact = _exact_duplicates(documents)
     near = _near_duplicates(documents)
     shares = _shares(documents)

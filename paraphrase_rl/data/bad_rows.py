@@ -24,9 +24,9 @@ class BadRow:
     """A row that cannot be used.
 
     Attributes:
-        where: file and line, or what else the row is called.
+        where: file and line, or another name of the row.
         problem: what is wrong with it.
-        hint: what to do about it; may be empty.
+        hint: what to do about it; may be an empty string.
     """
 
     where: str
@@ -38,7 +38,7 @@ class BadRow:
 
 
 def unusable(text: object) -> str:
-    """Say why a value is no text; empty where it is one."""
+    """Say why a value is not a text that can be used; return an empty string if it is one."""
     if _is_missing(text):
         return "the text is missing"
     if not isinstance(text, str):
@@ -60,15 +60,15 @@ def _is_missing(value: object) -> bool:
 
 
 def leave_out(bad: Sequence[BadRow], total: int, policy: BadRows | None = None) -> list[str]:
-    """Notes on the rows left out, by the policy.
+    """Apply the policy for bad rows: raise an error, or return notes on the rows left out.
 
     Args:
         bad: rows that cannot be used, in order.
-        total: of rows, good and bad.
-        policy: ``refuse`` or ``skip``; ``None`` = refuse, where there is no choice.
+        total: number of rows, good and bad.
+        policy: ``refuse`` or ``skip``; ``None`` = refuse, if the user has no choice.
 
     Raises:
-        DataError: there are some, and the policy is to refuse; the first ten are notes of the error.
+        DataError: there are bad rows, and the policy is to refuse; the first ten are notes of the error.
         UsageError: there is no such policy.
     """
     if policy not in ("refuse", "skip", None):

@@ -83,14 +83,14 @@ class TableOptions(Options):
         return {_name(key): _name(value) for key, value in given.items()}
 
     def column(self, column: Column) -> str | None:
-        """Name of a column in this table; ``None`` = it is not used."""
+        """Return the name that a column has in this table; ``None`` = it is not used."""
         return self.columns.get(column, column)
 
     def check_columns(self, present: Iterable[str], where: str) -> list[str]:
-        """Refuse a table without a column that is needed or was named; returns notes on the others.
+        """Refuse a table that lacks a required or named column; return notes on the columns that are not used.
 
         Raises:
-            DataError: lists the columns there are.
+            DataError: a column is missing; the message lists the columns of the table.
         """
         there = list(present)
         for column in COLUMNS:
@@ -132,11 +132,12 @@ class TableOptions(Options):
 
         Args:
             row: values by the name of the column.
-            id: when the row has none.
-            split: when the row has none.
+            id: id to use if the row has none.
+            split: split to use if the row has none.
 
         Returns:
-            The document; a label or split without a known meaning; or why the text cannot be used.
+            The document; or the label or split whose meaning is not known; or a string that says why the text cannot
+            be used.
         """
         text = row.get(str(self.column("text")))
         if problem := unusable(text):
@@ -158,11 +159,11 @@ class TableOptions(Options):
         )
 
     def refusal(self, unknown: Mapping[UnknownValue, int], where: str) -> DataError:
-        """The error about labels or splits without a known meaning.
+        """Build the error about labels or splits whose meaning is not known.
 
         Args:
-            unknown: how many rows have each.
-            where: the first of these rows.
+            unknown: number of rows that have each of them.
+            where: name of the first of these rows.
         """
         column = next(iter(unknown)).column
         counts = {found.value: n for found, n in unknown.items() if found.column == column}

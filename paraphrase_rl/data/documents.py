@@ -24,7 +24,7 @@ from paraphrase_rl.types import Document, Label, Split
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class DocumentCounts(Table[AuditRow]):
-    """Documents by split, label and group: what a :class:`Corpus` shows of itself."""
+    """Number of documents by split, label and group, shown in the ``repr`` of a :class:`Corpus`."""
 
     source: str
     documents: int
@@ -42,8 +42,8 @@ class Corpus(Tabular):
         documents: in the order of the source; ids are unique, every one has a split.
         source: name of the data set, or of the files.
         description: what the texts are, where they come from, and their licence.
-        excerpt_words: every text is cut to so many words at most; ``None`` = texts are whole.
-        notes: what files were read as, columns not used, rows left out; one line each.
+        excerpt_words: number of words that every text is cut to, at most; ``None`` = whole texts.
+        notes: formats of the files, columns not used, rows left out; one line each.
     """
 
     documents: tuple[Document, ...]
@@ -59,7 +59,7 @@ class Corpus(Tabular):
         return iter(self.documents)
 
     def flat_rows(self) -> Sequence[Mapping[str, object]]:
-        """One mapping a document."""
+        """Return one mapping for each document."""
         return [record(document) for document in self.documents]
 
     def _shown(self) -> Table[object]:
@@ -91,14 +91,14 @@ class Corpus(Tabular):
 
     @cached_property
     def audit(self) -> Audit:
-        """Counts, warnings and notes about the data."""
+        """Return counts, warnings and notes about the data."""
         return audit(self.documents)
 
 
 def load_documents(
     source: Component, settings: Data, registry: Registry, context: Context | None = None
 ) -> Corpus:
-    """Build the data set plug-in, read it, validate, split by unit, and cut excerpts.
+    """Read a data set plug-in: validate its documents, split them by unit (related texts stay together), cut excerpts.
 
     Raises:
         DataError: no documents, an empty text, an unknown label or split, an id used twice.
@@ -123,14 +123,14 @@ def make_corpus(
     description: Callable[[], str],
     notes: Callable[[], Iterable[str]] = tuple,
 ) -> Corpus:
-    """Validate documents, split them by unit, and cut excerpts.
+    """Validate documents, split them by unit (related texts stay together), and cut excerpts.
 
     Args:
         documents: N documents, read once.
         settings: fractions and seed of the split, length of the excerpts.
-        source: what errors and results call them.
-        description: asked for once they are read.
-        notes: on what was read, asked for then too.
+        source: name of the data set in errors and results.
+        description: function that describes the data set; called once the documents are read.
+        notes: function that returns notes on what was read; called then too.
 
     Raises:
         DataError: no documents, an empty text, an unknown label or split, an id used twice.

@@ -1,4 +1,4 @@
-"""Bytes to text: byte order marks are obeyed, anything else is UTF-8 or refused with what it may be instead."""
+"""Decoding of bytes: by the byte order mark, else as UTF-8; other bytes are refused with a guess at their encoding."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GZIP = b"\x1f\x8b"
 
 
 def unpacked(stream: IO[bytes]) -> IO[bytes]:
-    """A stream of what gzip has written, by its first bytes; of anything else, the stream itself, at its beginning."""
+    """Return a stream of uncompressed bytes, at its beginning: unpacked if the first bytes are those of gzip."""
     start = stream.read(len(_GZIP))
     stream.seek(0)
     return cast(IO[bytes], gzip.GzipFile(fileobj=stream)) if start == _GZIP else stream
@@ -34,14 +34,14 @@ def unpacked(stream: IO[bytes]) -> IO[bytes]:
 
 @contextmanager
 def read_errors(where: str, whole: Callable[[], bytes] | None = None) -> Iterator[None]:
-    """Say what is wrong with a file while it is read.
+    """Turn an error while a file is read into one that says what is wrong with the file.
 
     Args:
-        where: its name.
-        whole: reads all of it, to say where it is not what its encoding demands.
+        where: name of the file.
+        whole: function that reads the whole file, to find the bytes that its encoding does not allow.
 
     Raises:
-        DataError: it cannot be read, is damaged, or in no Unicode encoding.
+        DataError: the file cannot be read, is damaged, or is in no Unicode encoding.
     """
     try:
         yield
@@ -56,12 +56,12 @@ def read_errors(where: str, whole: Callable[[], bytes] | None = None) -> Iterato
 
 
 def encoding_of(start: bytes) -> str:
-    """Encoding by the byte order mark, which it drops; UTF-8 without one."""
+    """Return the name of the encoding that the byte order mark says, and which drops it; UTF-8 without a mark."""
     return next((name for mark, name in _MARKS if start.startswith(mark)), "utf-8")
 
 
 def beginning(start: bytes) -> str:
-    """The text at the beginning of a file, whose last character may be cut; what cannot be decoded is replaced."""
+    """Decode the first bytes of a file, whose last character may be incomplete; wrong bytes are replaced."""
     decoder = codecs.getincrementaldecoder(encoding_of(start))(errors="replace")
     return decoder.decode(start)
 
@@ -70,7 +70,7 @@ def decoded(content: bytes, where: str) -> str:
     """Decode UTF-8, or UTF-16 and UTF-32 with a byte order mark, which is dropped.
 
     Raises:
-        DataError: another encoding; names the line and the byte, and encodings in which it would be readable.
+        DataError: the encoding is another one; the message names the line, the byte, and encodings that would fit.
     """
     encoding = encoding_of(content)
     try:

@@ -1,4 +1,4 @@
-"""Form of a file, by its name and its content: one text, or a table of which kind. What fits nothing is refused."""
+"""Form of a file (one text, or a kind of table), found by its name and its content. Other files are refused."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ READ = ", ".join(BY_SUFFIX) + ", each also with .gz"
 
 
 def suffix(name: str) -> str:
-    """End of a file's name that says its form, in lower case, without the ``.gz`` behind it; empty without one."""
+    """Return the extension of a file's name in lower case, leaving out ``.gz``; an empty string if there is none."""
     path = Path(name)
     if path.suffix.lower() == ".gz":
         path = path.with_suffix("")
@@ -62,15 +62,15 @@ def suffix(name: str) -> str:
 
 
 def form_of(name: str, start: bytes, column: str | None = None) -> Form:
-    """Form of a file that is no longer compressed.
+    """Find the form of a file, which must not be compressed.
 
     Args:
-        name: of the file, ``-`` = standard input, which has none.
-        start: its first bytes, enough for a few rows.
-        column: of the texts, where one was asked for: then it is a table, or refused.
+        name: name of the file; ``-`` = standard input, which has no name.
+        start: first bytes of the file, enough for a few rows.
+        column: name of the column of texts, if one was asked for; then a file that is not a table is refused.
 
     Raises:
-        DataError: the name says one form and the content another, or neither says any.
+        DataError: name and content say different forms, or neither says a form.
     """
     named = BY_SUFFIX.get(suffix(name))
     magic = next((form for mark, form in _MAGIC.items() if start.startswith(mark)), None)
@@ -97,7 +97,7 @@ def form_of(name: str, start: bytes, column: str | None = None) -> Form:
 
 
 def describe(name: str, form: Form, delimiter: str, encoding: str) -> str:
-    """Say on one line what a file is read as."""
+    """Write a line that says as which form a file is read."""
     called = {STDIN: "standard input"}.get(name, name)
     apart = {"\t": " with tabs", ";": " with semicolons", "|": " with bars"}.get(delimiter, "")
     written = "" if encoding.startswith("utf-8") else f", {encoding.upper()}"
@@ -105,7 +105,7 @@ def describe(name: str, form: Form, delimiter: str, encoding: str) -> str:
 
 
 def delimiter_of(text: str, column: str = TEXT_COLUMN) -> str:
-    """Delimiter of a CSV by its header: the one that gives the wanted column, else the most columns, else a comma."""
+    """Find the delimiter of a CSV by its header: that with the wanted column, else with most columns, else a comma."""
 
     def fit(delimiter: str) -> tuple[bool, int]:
         fields = _header(text, delimiter)

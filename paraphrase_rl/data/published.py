@@ -1,6 +1,6 @@
 """Files of a published data set, on this machine or on the hub, and their rows.
 
-Data set plug-ins for published formats build on this; each adds the meaning of its columns.
+Data set plug-ins for published formats build on this; each plug-in adds the meaning of its columns.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ class PublishedFiles:
     """The files of one set.
 
     Args:
-        name: of the set, for errors.
+        name: name of the set, for errors.
         path: a file or folder; ``None`` = from the hub.
         patterns: file name patterns, at any depth below the folder; the first pattern that matches anything counts.
         origin: where the set is published.
-        hub: the file to read from the hub, where ``origin`` is a repository there; ``None`` = not on the hub.
+        hub: file to read from the hub if ``origin`` is a repository on the hub; ``None`` = not on the hub.
         revision: commit, tag or branch on the hub.
 
     Raises:
-        DataError: nothing is at ``path``, or there is neither a path nor a hub.
+        DataError: ``path`` does not exist, or there is neither a path nor a hub.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class PublishedFiles:
         self._files = _below(name, expanded(path), patterns) if path is not None else None
 
     def files(self) -> list[Path]:
-        """Files sorted by name; those on the hub are downloaded once, into its cache.
+        """Return the files sorted by name; files on the hub are downloaded once, into the hub's cache.
 
         Raises:
             DataError, MissingDependencyError: the hub cannot be reached.
@@ -78,7 +78,7 @@ class PublishedFiles:
         return self._files
 
     def rows(self, *columns: str) -> Iterator[tuple[str, Mapping[str, object]]]:
-        """Rows of all files, each with its name in errors and ids: ``train.csv:12``.
+        """Yield the rows of all files, each with its name in errors and ids, such as ``train.csv:12``.
 
         Args:
             columns: columns that every row of the format has.
@@ -100,7 +100,7 @@ class PublishedFiles:
                 yield f"{title}:{line}", row
 
     def provenance(self) -> Mapping[str, str]:
-        """SHA-256 by file; a file of the hub is named with its commit."""
+        """Return the SHA-256 of each file by name; the name of a file from the hub includes its commit."""
         return {self._called(file): sha256_file(file) for file in self.files()}
 
     def _called(self, file: Path) -> str:

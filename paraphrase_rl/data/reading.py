@@ -1,4 +1,4 @@
-"""Texts from wherever they come: Python values, data frames, files and folders, one text each or tables."""
+"""Reading of texts from Python values, data frames, files and folders; a file is one text or a table of texts."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ _ACCEPTED = (
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """A text with what it is called, or why there is none (``problem``).
+    """A text with its id, or the reason why there is no text (``problem``).
 
     Attributes:
-        id: what it is called in results.
-        text: canonical.
+        id: id of the text in results.
+        text: the text in canonical form, see :mod:`paraphrase_rl.text.canonical`.
         problem: why there is no text.
         hint: what to do about it.
-        where: file and line it comes from; empty = as ``id``.
-        columns: all other columns of its row.
+        where: file and line that the text comes from; an empty string if that is the ``id``.
+        columns: all other columns of the text's row.
     """
 
     id: str
@@ -48,7 +48,7 @@ class Item:
 
 
 class DataFrame(Protocol):
-    """A ``pandas.DataFrame``, known by what is asked of it: pandas need not be installed."""
+    """A ``pandas.DataFrame``, recognised by its methods, so that pandas need not be installed."""
 
     @property
     def columns(self) -> Any: ...
@@ -58,7 +58,7 @@ class DataFrame(Protocol):
 
 
 class Dataset(Protocol):
-    """A ``datasets.Dataset``, ``IterableDataset`` or ``DatasetDict``, known by what is asked of it."""
+    """A ``datasets.Dataset``, ``IterableDataset`` or ``DatasetDict``, recognised by its methods."""
 
     @property
     def column_names(self) -> Any: ...
@@ -76,19 +76,21 @@ Texts: TypeAlias = OneText | Iterable[OneText] | DataFrame | Dataset | Array
 
 
 def items_of(texts: Texts, column: str | None = None, told: Told = lambda _line: None) -> list[Item]:
-    """Every text with an id: ``text-1`` … for strings, that of a Document, of a file see :func:`read_file`,
-    the index of a data frame, the row number (from 0) of a data set.
+    """Read every text with an id.
+
+    Ids are ``text-1`` … for strings, that of a Document, those of :func:`read_file` for files, the index of a data
+    frame, and the row number (from 0) of a ``datasets.Dataset``.
 
     A single text that cannot be used (empty, not a string, with NUL characters) is an :class:`Item` with its
     problem; anything that leaves no texts at all is an error. See :func:`usable`.
 
     Args:
         texts: a string, a :class:`Document`, a path, an iterable of these, a data frame or a ``datasets.Dataset``.
-        column: where the text is in a table; ``None`` = ``text``.
-        told: called with a line that says what a file is read as.
+        column: name of the text column of a table; ``None`` = ``text``.
+        told: called with a line that says as which form a file is read.
 
     Raises:
-        UsageError: something else, or a path that does not exist.
+        UsageError: ``texts`` is none of these, or a path does not exist.
         DataError: a folder without texts, a malformed table, or one without the column.
     """
     if isinstance(texts, (str, Document, Path, Item)):
@@ -105,10 +107,11 @@ def items_of(texts: Texts, column: str | None = None, told: Told = lambda _line:
 
 
 def usable(items: Sequence[Item], policy: BadRows) -> tuple[list[Item], list[str]]:
-    """Items that have a text, and notes on those left out.
+    """Return the items that have a text, and notes on the items left out.
 
     Raises:
-        DataError: some have none, and the policy is to refuse; see :func:`paraphrase_rl.data.bad_rows.leave_out`.
+        DataError: some items have no text, and the policy is to refuse; see
+            :func:`paraphrase_rl.data.bad_rows.leave_out`.
     """
     bad = [BadRow(item.where or item.id, item.problem, item.hint) for item in items if item.problem]
     return [item for item in items if not item.problem], leave_out(bad, len(items), policy)
@@ -121,16 +124,16 @@ def read_file(
     column: str | None = None,
     told: Told = lambda _line: None,
 ) -> list[Item]:
-    """The texts of one file: the whole of it, or one a row.
+    """Read the texts of one file: the whole file, or one text for each row of a table.
 
-    The id of a row is that of its column ``id``, where the file has one and no two rows share it; else ``FILE:LINE``.
+    The id of a row is the value of its column ``id``, if there is one and no two rows share an id; else ``FILE:LINE``.
 
     Args:
-        name: its path, and what its texts are called.
-        content: its bytes, where they were read already.
-        input_format: ``None`` = by name and content.
-        column: of a table, where the text is; ``None`` = ``text``.
-        told: called with a line that says what a table, or a file without a telling name, is read as.
+        name: path of the file, from which ids are made.
+        content: bytes of the file, if they were read already.
+        input_format: form of the file; ``None`` = found by name and content.
+        column: name of the text column of a table; ``None`` = ``text``.
+        told: called with a line that says as which form a table, or a file whose name does not say it, is read.
 
     Raises:
         DataError: no known form, a malformed table, or one without the column.
@@ -174,10 +177,10 @@ def _of_table(source: Source, column: str) -> list[Item]:
 
 
 def together(groups: Sequence[tuple[str, Sequence[Item]]], column: str | None) -> list[Item]:
-    """Items of several files in order; an id that two of the files use is given the file's name in front.
+    """Join the items of several files, in order; an id that two files use gets the file's name in front.
 
     Raises:
-        UsageError: a column was asked for, and none of them is a table.
+        UsageError: a column was asked for, and none of the files is a table.
     """
     if column is not None and not any(item.where for _, items in groups for item in items):
         raise UsageError(
@@ -193,7 +196,7 @@ def together(groups: Sequence[tuple[str, Sequence[Item]]], column: str | None) -
 
 
 def files_at(path: str | Path) -> list[str]:
-    """The file itself, or the ``.txt`` and ``.md`` files of a folder, with all folders inside, sorted.
+    """List the file itself, or the ``.txt`` and ``.md`` files of a folder and the folders inside it, sorted.
 
     Raises:
         UsageError: there is no such file or folder.
@@ -221,7 +224,7 @@ def files_at(path: str | Path) -> list[str]:
 
 
 def named_like_files(items: Sequence[Item]) -> list[str]:
-    """Texts given as such that are the name of a file here: most likely a path was meant."""
+    """Find texts that are the name of an existing file: most likely the caller meant the file."""
     return [
         item.text
         for item in items

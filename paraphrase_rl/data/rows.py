@@ -1,4 +1,4 @@
-"""Rows of tables, each with the line it began on; the one reader of files for every command and plug-in."""
+"""Rows of tables, each with the line it begins on; every command and plug-in reads files with this module."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Row:
     """One row of a table.
 
     Attributes:
-        line: that it began on, from 1; of formats without lines, the number of the row, from 0.
-        values: by the name of the column.
-        problem: why it cannot be read, with what to do; empty where it can.
+        line: line that the row begins on, from 1; in formats without lines, the number of the row, from 0.
+        values: values by the name of the column.
+        problem: why the row cannot be read and what to do; an empty string if it can be read.
     """
 
     line: int
@@ -45,11 +45,11 @@ class Source:
     """A file whose form is known.
 
     Attributes:
-        name: of the file; ``-`` = standard input.
+        name: name of the file; ``-`` = standard input.
         form: see :data:`paraphrase_rl.data.forms.Form`.
-        encoding: of its text.
-        delimiter: of a CSV.
-        content: its bytes, where they do not come from a file that can be opened again.
+        encoding: encoding of the file.
+        delimiter: delimiter of a CSV.
+        content: bytes of the source, if it is not a file that can be opened again.
     """
 
     name: str
@@ -60,22 +60,22 @@ class Source:
 
     @property
     def described(self) -> str:
-        """Sentence that says what it is read as."""
+        """Sentence that says as which form the file is read."""
         return describe(self.name, self.form, self.delimiter, self.encoding)
 
     def text(self) -> str:
-        """The whole as one text.
+        """Read the whole file as one text.
 
         Raises:
-            DataError: it cannot be read, or is in no Unicode encoding.
+            DataError: the file cannot be read, or is in no Unicode encoding.
         """
         return decoded(self._whole(), self.name)
 
     def rows(self) -> Iterator[Row]:
-        """Rows of a table, those that cannot be read with their problem; CSV and JSON lines are not held in memory.
+        """Yield the rows of a table; a row that cannot be read has a ``problem``. CSV and JSON lines are streamed.
 
         Raises:
-            DataError: nothing behind some place can be read; or two columns have one name.
+            DataError: the rest of the table cannot be read; or two columns have the same name.
         """
         if self.form in ("csv", "jsonl"):
             with read_errors(self.name, self._whole), _stream(self.name, self.content) as stream:
@@ -103,13 +103,13 @@ def open_source(
     """Find out the form of a file from its name and its beginning.
 
     Args:
-        name: its path.
-        content: its bytes, where they were read already.
-        input_format: its form; ``None`` = by name and content.
-        column: of the texts, where one was asked for: then it must be a table.
+        name: path of the file.
+        content: bytes of the file, if they were read already.
+        input_format: form of the file; ``None`` = found by name and content.
+        column: name of the column of texts, if one was asked for; then the file must be a table.
 
     Raises:
-        DataError: it cannot be read, or is of no known form.
+        DataError: the file cannot be read, or has no known form.
     """
     if input_format == "text" and column is not None:
         raise DataError(
@@ -135,10 +135,10 @@ def _stream(name: str, content: bytes | None) -> Iterator[IO[bytes]]:
 
 
 def file_rows(file: Path) -> Rows:
-    """Rows of a table in any form that is read here; the first that cannot be read is an error.
+    """Yield the rows of a table in any known form; a row that cannot be read is an error.
 
     Raises:
-        DataError: it cannot be read, is in no Unicode encoding, or its rows are not what the name says.
+        DataError: the file cannot be read, is in no Unicode encoding, or has not the form that its name says.
     """
     source = open_source(str(file))
     if source.form == "text":

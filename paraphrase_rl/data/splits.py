@@ -25,14 +25,14 @@ _WORD = re.compile(r"\w+")
 
 
 def opening(text: str) -> str:
-    """Digest of the first words without case and punctuation; a text and its continuations share it."""
+    """Return a digest of the first words of a text, without case and punctuation; continuations of a text share it."""
     return sha256_text(" ".join(_WORD.findall(text.lower())[:OPENING_WORDS]))
 
 
 def units(documents: Sequence[Document]) -> list[list[int]]:
     """Group the positions of documents that must stay in one split: those of one pair, and exact duplicates.
 
-    The relation is closed: A and B of a pair, B and C duplicates, make one unit of three.
+    The relation is transitive: if A and B are a pair, and B and C duplicates, all three are one unit.
     """
     parent = list(range(len(documents)))
 

@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 class TableFiles:
     """Rows of tables in files: CSV, TSV, JSON lines, JSON arrays, Parquet, Arrow, each also with gzip.
 
-    Ids are ``FILE:LINE`` where there is no id; an id that several files use has the file's name in front.
+    The id of a row without one is ``FILE:LINE``; an id that several files use has the file's name in front.
 
     Args:
         paths: files, or patterns such as ``essays/*.jsonl``.
-        options: how the columns are read.
-        input_format: of every file; ``None`` = by its name and content.
+        options: options for reading the columns.
+        input_format: form of every file; ``None`` = found by its name and content.
 
     Raises:
-        DataError: there is no such file, or one that is not read here.
+        DataError: there is no such file, or its form is not known.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class TableFiles:
         """Make a document of each row.
 
         Raises:
-            DataError: a malformed table, one without a needed column, or rows that cannot be used.
+            DataError: a table is malformed or lacks a required column, or rows cannot be used.
         """
         notes: list[str] = []
         read = _documents(
@@ -69,12 +69,12 @@ class TableFiles:
             yield replace(document, id=f"{file}:{document.id}") if several else document
 
     def description(self) -> str:
-        """Says which files they are."""
+        """Name the files."""
         names = ", ".join(source.name for source in self._sources)
         return f"Texts from {names}; their origin and licence are not stated."
 
     def notes(self) -> list[str]:
-        """Form of each file, columns that are not used, and rows left out; once they are read."""
+        """Return notes on the form of each file, columns not used, and rows left out, after :meth:`documents`."""
         return self._notes
 
     def _rows(self, source: Source, notes: list[str]) -> Iterator[_Row]:
@@ -135,10 +135,10 @@ def _documents(rows: Iterable[_Row], options: TableOptions, notes: list[str]) ->
 
 
 def frame_documents(frame: pandas.DataFrame, options: TableOptions, notes: list[str]) -> Iterator[Document]:
-    """Make a document of each row of a data frame; ids are its index where there is no column for them.
+    """Make a document of each row of a data frame; ids are its index if there is no column of ids.
 
     Raises:
-        DataError: a column that is needed is not there, or rows that cannot be used.
+        DataError: a required column is missing, or rows cannot be used.
     """
     if not frame.columns.is_unique:
         raise DataError("the data frame has two columns with the same name", "give each column its own name")
@@ -158,10 +158,10 @@ def frame_documents(frame: pandas.DataFrame, options: TableOptions, notes: list[
 def by_split(
     loaded: datasets.Dataset | datasets.DatasetDict, name: str = "rows"
 ) -> Mapping[str, datasets.Dataset]:
-    """Tables of `datasets` by split; a single one is called ``name``.
+    """Group tables of `datasets` by the name of their split; a table without a split is named ``name``.
 
     Raises:
-        DataError: several splits, of which one has a name without a meaning here.
+        DataError: there are several splits, and the meaning of the name of one is not known.
     """
     if not isinstance(loaded, Mapping):
         return {name: loaded}
@@ -177,16 +177,17 @@ def by_split(
 def dataset_documents(
     tables: Mapping[str, datasets.Dataset], options: TableOptions, name: str, notes: list[str]
 ) -> Iterator[Document]:
-    """Make a document of each row of the tables of :func:`by_split`; ids are ``SPLIT-NUMBER`` where it has none.
+    """Make a document of each row of the tables of :func:`by_split`; a row without an id gets ``SPLIT-NUMBER``.
 
     Args:
-        tables: by the name of their split; one with a meaning here is kept (see ``SPLITS``).
-        options: how the columns are read.
-        name: what errors call the data set.
-        notes: filled with what is worth a note, columns that are not used and rows left out.
+        tables: tables by the name of their split; a name that is known (see ``SPLITS``) becomes the split of the
+            documents.
+        options: options for reading the columns.
+        name: name of the data set in errors.
+        notes: list to which notes on columns not used and rows left out are added.
 
     Raises:
-        DataError: a column that is needed is not there, or rows that cannot be used.
+        DataError: a required column is missing, or rows cannot be used.
     """
     yield from (
         document for _, document in _documents(_dataset_rows(tables, options, name, notes), options, notes)

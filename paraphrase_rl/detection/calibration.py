@@ -59,7 +59,7 @@ class CalibrationTexts(_Record):
         )
 
     def describe(self) -> str:
-        """Describe the texts in one phrase."""
+        """Describe the texts in a phrase, for messages."""
         cut = f", cut to at most {self.excerpt_words} words" if self.excerpt_words else ""
         return f"{self.source} ({self.split} split, median {self.median_words} words{cut})"
 
@@ -111,7 +111,7 @@ class Calibration(_Record):
         )
 
     def probabilities(self, scores: FloatArray) -> FloatArray:
-        """P(AI) of shape (N,) at equal odds of human and AI; NaN stays NaN.
+        """Compute P(AI) of shape (N,) at equal odds of human and AI; a NaN among the scores stays NaN.
 
         Raises:
             CalibrationError: there were no AI texts to fit P(AI) on.
@@ -137,7 +137,7 @@ class Calibration(_Record):
         )
 
     def warnings(self, target_fpr: float | None = None) -> list[str]:
-        """Limits of this calibration, one line each."""
+        """List the limits of this calibration, one line each."""
         point = self.point(target_fpr)
         found: list[str] = []
         if point.allowed == 0:
@@ -172,8 +172,8 @@ class CalibrationSet(_Record):
     """Calibrations of an ensemble, as saved in a file.
 
     Attributes:
-        weights: of each detector's P(AI) in the mean, in the order of ``calibrations``.
-        combined: thresholds on the combined P(AI); ``None`` when a detector has no P(AI).
+        weights: weight of each detector's P(AI) in the mean, in the order of ``calibrations``.
+        combined: thresholds on the combined P(AI); ``None`` if a detector has no P(AI).
         canonical_text: version of :mod:`paraphrase_rl.text.canonical` that its texts were scored with.
     """
 
@@ -193,7 +193,7 @@ class CalibrationSet(_Record):
 
     @property
     def records(self) -> tuple[Calibration, ...]:
-        """Calibrations of all detectors, then of their combination where there are several."""
+        """Calibrations of all detectors, then of their combination if there are several."""
         several = self.combined is not None and len(self.calibrations) > 1
         return (*self.calibrations, self.combined) if several and self.combined else self.calibrations
 
@@ -210,7 +210,7 @@ class CalibrationSet(_Record):
         raise CalibrationError(f"{detector} is not in this calibration, which has {there}", RECALIBRATE)
 
     def write(self, path: Path, write: Callable[[Path, str], None] = files.write_text) -> None:
-        """Write the file, whole or not at all; paths of trained detectors are relative to it."""
+        """Write the file, whole or not at all; paths of trained detectors are relative to the file."""
         home = path.parent.resolve()
         placed = self._placed(lambda folder: os.path.relpath(folder, home))
         write(path, files.json_text(placed.model_dump(mode="json", by_alias=True)))
@@ -225,7 +225,7 @@ class CalibrationSet(_Record):
 
     @classmethod
     def read(cls, path: Path) -> CalibrationSet:
-        """Read and check a file.
+        """Read calibrations from a file and check them.
 
         Raises:
             CalibrationError: there is no such file, or it is not a calibration.
@@ -275,7 +275,7 @@ def check_provenance(calibration: Calibration, current: Mapping[str, str]) -> No
     """Refuse a calibration whose detector has changed since.
 
     Raises:
-        CalibrationError: a model's revision or digest is not the one calibrated.
+        CalibrationError: a model's revision or digest is not that which was calibrated.
     """
     if dict(current) == calibration.provenance:
         return

@@ -24,11 +24,11 @@ class CalibrationRow:
         target_fpr: target false positive rate, in (0, 1).
         achieved_fpr: share of the calibration's human texts above the threshold.
         fpr_low: lower bound of the true false positive rate for texts drawn like the calibration's, 95 % confidence.
-        fpr_high: upper bound.
-        smallest_fpr: the smallest rate other than zero that so many human texts can show.
+        fpr_high: upper bound of the true false positive rate.
+        smallest_fpr: the smallest rate above zero that can be measured with this number of human texts.
         tied: human texts whose score equals the threshold; 1 = no ties.
         tpr_in_sample: share of the calibration's AI texts that are flagged; ``None`` without AI texts.
-        auroc_test: on the test split; ``None`` where that has no scored texts of both labels, or is not known.
+        auroc_test: AUROC on the test split; ``None`` if that lacks scored texts of a label, or is not known.
     """
 
     detector: str
@@ -88,8 +88,8 @@ def measured_rows(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -
     """Build one row per detector and one for their ensemble; scores the AI texts again, and the test split.
 
     Args:
-        ensemble: calibrated on the documents.
-        documents: with splits and labels.
+        ensemble: ensemble that is calibrated on the documents.
+        documents: documents with splits and labels.
     """
 
     def scores(split: Split, label: Label) -> Mapping[str, Scores]:

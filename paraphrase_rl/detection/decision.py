@@ -1,4 +1,4 @@
-"""Decisions on texts: score, P(AI), and flagged or not; ``None`` where one is not known."""
+"""Decisions on texts: score, P(AI), and flagged or not; ``None`` for a value that is not known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, FloatArray, Scores
 
 FEW_WORDS = 50
-"""Texts with fewer words get no reliable verdict, unless the calibration texts were as short."""
+"""Texts with fewer words get no reliable verdict, unless the calibration texts were as short as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,8 +24,8 @@ class Decision:
         index: position of the text in the call.
         detector: name, ``ensemble`` for the combination.
         score: in the detector's own unit; for the ensemble its P(AI).
-        p_ai: P(AI) at equal odds; ``None`` where it was not calibrated or the detector has no power.
-        threshold: of the operating point; ``None`` without a calibration.
+        p_ai: P(AI) at equal odds; ``None`` if it was not calibrated or the detector has no power.
+        threshold: threshold of the operating point; ``None`` without a calibration.
         flagged: whether the score lies above the threshold; ``None`` without a score or a calibration.
         failure: why there is no score.
     """
@@ -45,11 +45,11 @@ def decide(
     uncalibrated: Mapping[str, Detector],
     target_fpr: float | None = None,
 ) -> list[Decision]:
-    """Decide on texts: decisions in their order, for each the detectors and then their combination, if several.
+    """Decide on texts, in order: for each text, a decision of each detector, then of the ensemble if there are several.
 
     Args:
         texts: N texts.
-        ensemble: calibrated detectors; their combination is decided where it is calibrated too.
+        ensemble: calibrated detectors; the ensemble has a decision if it is calibrated too.
         uncalibrated: detectors of which only the score is known.
         target_fpr: the operating point; ``None`` = the target of each calibration.
 
@@ -73,11 +73,11 @@ def decide(
 
 
 def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
-    """Count texts whose length differs so much that a calibration may not hold for them; one line per reason.
+    """Write notes on the number of texts whose length differs so much that a calibration may not hold for them.
 
     Args:
-        lengths: of the texts, in words.
-        calibration: the texts of the calibration that decides.
+        lengths: lengths of the texts, in words.
+        calibration: calibration that the decisions rest on.
     """
     median = calibration.texts.median_words
     few = min(FEW_WORDS, median // 2)

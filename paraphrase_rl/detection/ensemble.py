@@ -27,7 +27,7 @@ COMBINED = "ensemble"
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One detector of the ensemble; ``weight`` counts in the mean only."""
+    """One detector of the ensemble; its ``weight`` is used only if P(AI) are combined by the mean."""
 
     name: str
     detector: Detector
@@ -63,7 +63,7 @@ class CalibratedEnsemble:
 
     @property
     def detectors(self) -> dict[str, Detector]:
-        """Its detectors by name, in the recipe's order."""
+        """Detectors of the ensemble by name, in the recipe's order."""
         return {member.name: member.detector for member in self.members}
 
     def require_probability(self) -> None:
@@ -81,11 +81,11 @@ class CalibratedEnsemble:
         )
 
     def scores(self, texts: Sequence[str]) -> dict[str, Scores]:
-        """Raw scores by detector name, each of shape (N,)."""
+        """Compute raw scores by detector name, each of shape (N,)."""
         return {m.name: m.detector.score(texts) for m in self.members}
 
     def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
-        """P(AI) in [0, 1] by detector name, and combined; each of shape (N,).
+        """Compute P(AI) in [0, 1] by detector name, and combined over the ensemble; each of shape (N,).
 
         Raises:
             CalibrationError: there is no P(AI); see :meth:`require_probability`.
@@ -94,7 +94,7 @@ class CalibratedEnsemble:
         return self.probabilities_of(self.scores(texts))
 
     def probabilities_of(self, scores: Mapping[str, Scores]) -> tuple[Mapping[str, Scores], Scores]:
-        """P(AI) from raw scores, as :meth:`probabilities`; detectors calibrated without AI texts are left out."""
+        """Compute P(AI) from raw scores, see :meth:`probabilities`; detectors without a P(AI) curve are left out."""
         self.require_probability()
         by_name = {
             m.name: Scores(m.calibration.probabilities(scores[m.name].values), scores[m.name].failures)
@@ -108,13 +108,13 @@ class CalibratedEnsemble:
         return by_name, Scores(values, _all_failed(values, votes))
 
     def warnings(self) -> list[str]:
-        """Limits of the calibrations, one line each."""
+        """List the limits of the calibrations, one line each."""
         records = [m.calibration for m in self.members] + ([self.combined] if self.combined else [])
         return [line for record in records for line in record.warnings()]
 
     @property
     def calibrations(self) -> CalibrationSet:
-        """Calibrations that :func:`build_ensemble` can build the detectors from again."""
+        """Return the calibrations, from which :func:`build_ensemble` can build the detectors again."""
         return CalibrationSet(
             calibrations=tuple(m.calibration for m in self.members),
             weights=tuple(m.weight for m in self.members),
@@ -123,7 +123,7 @@ class CalibratedEnsemble:
         )
 
     def to_file(self, path: Path, write: Callable[[Path, str], None] = write_text) -> None:
-        """Save the calibrations; detectors are built again from their options.
+        """Save the calibrations; the detectors are not saved, but built again from their options.
 
         Args:
             path: the file.
@@ -133,7 +133,7 @@ class CalibratedEnsemble:
 
 
 def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) -> FloatArray:
-    """Combine P(AI) of shape (D, N) into (N,), leaving out NaN; NaN where a whole column is.
+    """Combine P(AI) of shape (D, N) into (N,), leaving out NaN; NaN for a text whose values are all NaN.
 
     Args:
         table: P(AI) by detector and text.
@@ -153,13 +153,13 @@ def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) 
 def load_ensemble(
     path: Path, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
-    """Load the ensemble of a calibration file; its detectors are built again.
+    """Load the ensemble of a calibration file, and build its detectors again.
 
     Args:
         path: what :meth:`CalibratedEnsemble.to_file` wrote.
         registry: where detectors come from.
         context: context for the factories.
-        names: build these alone; ``None`` = all. Some of the detectors have no combined thresholds.
+        names: names of the detectors to build; ``None`` = all. An ensemble of only some has no combined thresholds.
 
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
@@ -170,7 +170,7 @@ def load_ensemble(
 def build_ensemble(
     saved: CalibrationSet, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
-    """Build the ensemble of calibrations, as :func:`load_ensemble` does from a file."""
+    """Build the ensemble of calibrations; see :func:`load_ensemble`, which reads them from a file."""
     members = [
         Member(
             name=calibration.detector,
@@ -189,8 +189,8 @@ def build_calibrated(calibration: Calibration, registry: Components, context: Co
     """Build the detector of a calibration again from its options.
 
     Raises:
-        CalibrationError: its model has changed since.
-        PrlError: it cannot be built.
+        CalibrationError: the detector's model has changed since.
+        PrlError: the detector cannot be built.
     """
     options = dict(calibration.options)
     if calibration.fitted is not None:

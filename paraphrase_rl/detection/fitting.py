@@ -18,12 +18,12 @@ from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.types import Document, Scores
 
 AGREEMENT = 1e-3
-"""A saved threshold and that of scores computed again may differ by so much of the human scores' spread."""
+"""Largest difference allowed between a saved threshold and a new one, as a share of the human scores' spread."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltDetector:
-    """A detector that is to be calibrated: what it was built from, and its weight in the mean."""
+    """A detector to calibrate: its name, options and models, and its weight in the mean."""
 
     name: str
     detector: Detector
@@ -38,11 +38,11 @@ def build_detector(
     options: Mapping[str, Any],
     weight: float | None = None,
 ) -> BuiltDetector:
-    """Build a detector by name; no weight counts as 1.
+    """Build a detector by name; a weight of ``None`` counts as 1.
 
     Raises:
         PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
-        PrlError: what its factory has to say.
+        PrlError: its factory raised an error.
     """
     detector = registry.build("detectors", name, options, context)
     return BuiltDetector(
@@ -65,12 +65,12 @@ def calibrate(
     Args:
         detectors: at least one, names unique.
         documents: held-out texts; those without a label count in the digest alone.
-        rates: false positive rates to set thresholds for, the one aimed at first;
+        rates: false positive rates to set thresholds for, the target rate first;
             see :func:`paraphrase_rl.detection.threshold.usual_rates`.
-        source: the data set the texts are of.
-        excerpt_words: what the texts were cut to, if they were.
-        combine: how their P(AI) become one.
-        needs_probability: refuse an ensemble without a combined P(AI); off where thresholds suffice.
+        source: name of the data set that the texts are from.
+        excerpt_words: number of words that the texts were cut to; ``None`` = whole texts.
+        combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
+        needs_probability: refuse an ensemble without a combined P(AI); False if thresholds are enough.
 
     Raises:
         CalibrationError: too few human texts, a rate outside (0, 1), or no P(AI) where it is needed.
@@ -95,14 +95,14 @@ def calibrate(
 def calibrate_detector(
     built: BuiltDetector, human: Scores, ai: Scores, rates: Sequence[float], texts: CalibrationTexts
 ) -> Member:
-    """Fit thresholds and P(AI) of one detector on scores that are there already.
+    """Fit thresholds and P(AI) of one detector on scores that have been computed.
 
     Args:
         built: the detector.
         human: its scores of held-out human texts, shape (n,).
-        ai: its scores of AI texts, shape (m,); without any there is no P(AI).
-        rates: false positive rates to set thresholds for, the one aimed at first.
-        texts: what was scored.
+        ai: its scores of AI texts, shape (m,); if there are none, it gets no P(AI).
+        rates: false positive rates to set thresholds for, the target rate first.
+        texts: texts that were scored.
 
     Raises:
         CalibrationError: fewer than two human scores, or a rate outside (0, 1).
@@ -127,18 +127,18 @@ def calibrate_each(
     texts: CalibrationTexts,
     saved: Mapping[str, Calibration],
 ) -> tuple[dict[str, Member], dict[str, str]]:
-    """Calibrate detectors one by one, so that one that cannot be calibrated costs itself alone.
+    """Calibrate detectors one by one, so that a detector that cannot be calibrated does not affect the others.
 
     Args:
         detectors: names unique.
         human: scores of the same held-out human texts, by detector.
-        ai: of AI texts.
-        rates: false positive rates to set thresholds for, the one aimed at first.
-        texts: what was scored.
-        saved: by detector, calibrations that are taken as they are.
+        ai: scores of the same AI texts, by detector.
+        rates: false positive rates to set thresholds for, the target rate first.
+        texts: texts that were scored.
+        saved: calibrations by detector that are used unchanged.
 
     Returns:
-        The members by name, and why there is none of the others.
+        The calibrated detectors by name, and, by name, why each of the others could not be calibrated.
     """
     members: dict[str, Member] = {}
     failures: dict[str, str] = {}
@@ -165,13 +165,15 @@ def combine_members(
     """Combine calibrated detectors into an ensemble that has a P(AI) and thresholds on it.
 
     Args:
-        members: calibrated on the same texts, for the same rates.
-        human_scores: of those texts' humans, by detector.
-        combine: how their P(AI) become one.
-        saved: an earlier calibration of the same detectors, whose combination is taken as it is.
+        members: detectors calibrated on the same texts, for the same rates.
+
+        human_scores: scores of the human texts among them, by detector.
+
+        combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
+        saved: an earlier calibration of the same detectors, whose combination is used unchanged.
 
     Raises:
-        CalibrationError: no member has a vote, or there are no thresholds.
+        CalibrationError: no member has power, or there are no thresholds.
     """
     if saved is None:
         ensemble = calibrate_combined(members, human_scores, combine)
@@ -186,18 +188,18 @@ def combine_members(
 def calibrate_combined(
     members: Sequence[Member], human_scores: Mapping[str, Scores], combine: Combine = "mean"
 ) -> CalibratedEnsemble:
-    """Combine calibrated detectors, with thresholds on their combined P(AI) where any of them has a vote.
+    """Combine calibrated detectors, with thresholds on their combined P(AI) if any of them has power.
 
-    The thresholds rest on the same humans as the curves the P(AI) is made of (two numbers a detector), so their
-    interval is approximate where a detector's own is exact.
+    The thresholds are set on the same human texts as the P(AI) curves (two numbers for each detector), so their
+    interval is approximate, while that of a single detector is exact.
 
     Args:
         members: calibrated on the same texts, for the same rates.
         human_scores: of those texts' humans, by detector, each of shape (n,).
-        combine: how their P(AI) become one.
+        combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
 
     Raises:
-        CalibrationError: fewer than two humans have a combined P(AI).
+        CalibrationError: fewer than two human texts have a combined P(AI).
     """
     ensemble = CalibratedEnsemble(members, combine)
     if not ensemble.voting:
@@ -219,18 +221,18 @@ def fit_calibration(
     options: Mapping[str, Any] | None = None,
     provenance: Mapping[str, str] | None = None,
 ) -> Calibration:
-    """Fit thresholds on human scores, and P(AI) on both where there are AI scores.
+    """Fit thresholds on human scores, and P(AI) on human and AI scores if there are AI scores.
 
     Texts that could not be scored are left out and counted.
 
     Args:
         human: scores of held-out human texts.
         ai: scores of AI texts, or ``None``.
-        target_fprs: false positive rates, the one aimed at first.
+        target_fprs: false positive rates, the target rate first.
         detector: its name.
-        texts: what the texts are.
+        texts: description of the texts.
         options: the detector's options.
-        provenance: of the detector's models.
+        provenance: revisions or digests of the detector's models.
 
     Raises:
         CalibrationError: fewer than two human scores, or a rate outside (0, 1).
@@ -259,7 +261,7 @@ def fit_calibration(
 
 
 def disagreement(saved: Calibration, human: Scores) -> str:
-    """A note where a saved threshold is not the one that scores of the same texts set now; else empty."""
+    """Return a note if a saved threshold differs from that of new scores of the same texts, else an empty string."""
     values = human.values[human.scored]
     if values.size < 2:
         return f"{saved.detector}: its calibration texts cannot be scored any more, so there are no intervals"

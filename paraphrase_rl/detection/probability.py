@@ -31,7 +31,7 @@ class ProbabilityMap(BaseModel):
 
     @property
     def has_power(self) -> bool:
-        """True where AI texts score above human texts at all."""
+        """True if AI texts score above human texts."""
         return self.slope > 0.0
 
     def __call__(self, scores: FloatArray) -> FloatArray:
@@ -44,7 +44,7 @@ class ProbabilityMap(BaseModel):
 
 
 def fit_probability(human_scores: FloatArray, ai_scores: FloatArray) -> ProbabilityMap:
-    """Fit the curve.
+    """Fit the curve of P(AI) to the scores of human and AI texts.
 
     Args:
         human_scores: shape (n,), finite, not empty.

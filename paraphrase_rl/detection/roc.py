@@ -8,7 +8,7 @@ from paraphrase_rl.types import FloatArray
 
 
 def auroc(human_scores: FloatArray, ai_scores: FloatArray) -> float:
-    """Probability that a random AI text scores above a random human one; a tie counts one half.
+    """Compute the probability that a random AI text scores above a random human one; a tie counts one half.
 
     Args:
         human_scores: shape (n,), finite, not empty.

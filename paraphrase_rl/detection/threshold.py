@@ -21,7 +21,7 @@ STANDARD_RATES = (0.01, 0.05)
 
 
 class OperatingPoint(BaseModel):
-    """A threshold and the false positive rate it stands for.
+    """A threshold and its false positive rate.
 
     ``low`` and ``high`` bound the **true** false positive rate at this threshold, with 95 % confidence; they
     include the uncertainty of the threshold itself.
@@ -40,21 +40,21 @@ class OperatingPoint(BaseModel):
 
     @property
     def achieved_fpr(self) -> float:
-        """Share of the calibration humans above the threshold; never more than ``target_fpr``."""
+        """Share of the human calibration texts above the threshold; never more than ``target_fpr``."""
         return self.above / self.n_human
 
     @property
     def smallest_fpr(self) -> float:
-        """The smallest rate other than zero that so many humans can show."""
+        """The smallest rate above zero that can be measured with this number of human texts."""
         return 1.0 / self.n_human
 
     def flags(self, scores: FloatArray) -> list[bool | None]:
-        """Verdict for each score; ``None`` where there is no score (NaN)."""
+        """Return for each score whether it is flagged; ``None`` for a missing score (NaN)."""
         return [None if math.isnan(score) else bool(score > self.threshold) for score in scores]
 
 
 def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoint:
-    """Threshold: the lowest of the human scores that has at most ``floor(target_fpr * n)`` of them above it.
+    """Set the threshold: the lowest human score with at most ``floor(target_fpr * n)`` human scores above it.
 
     With continuous scores the true false positive rate at the (k+1)-th largest of n independent human scores
     follows Beta(k + 1, n - k) exactly, whatever the distribution of the scores (the probability integral
@@ -110,7 +110,7 @@ def operating_points(human_scores: FloatArray, target_fprs: Sequence[float]) -> 
 
 
 def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Exact interval of a proportion of which k of n were seen (Clopper & Pearson 1934)."""
+    """Compute the exact interval of a proportion, given k of n observed (Clopper & Pearson 1934)."""
     tail = (1.0 - confidence) / 2.0
     low = 0.0 if k == 0 else beta_quantile(tail, k, n - k + 1)
     high = 1.0 if k == n else beta_quantile(1.0 - tail, k + 1, n - k)
@@ -118,7 +118,7 @@ def clopper_pearson(k: int, n: int, confidence: float = CONFIDENCE) -> tuple[flo
 
 
 def beta_quantile(q: float, a: int, b: int) -> float:
-    """Quantile of the Beta(a, b) distribution, a, b >= 1."""
+    """Compute a quantile of the Beta(a, b) distribution, a, b >= 1."""
     from scipy.special import betaincinv  # scipy.stats takes five times as long to import
 
     return float(betaincinv(a, b, q))

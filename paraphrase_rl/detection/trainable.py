@@ -20,7 +20,7 @@ def trainer_of(registry: Registry, detector: str) -> Fit:
     """Return the function that trains a detector, after checking that its packages are installed.
 
     Raises:
-        UsageError: it is not a trainable detector; the hint names those that are.
+        UsageError: the detector is not trainable; the hint names those that are.
         PluginError, MissingDependencyError: there is no such detector, or it lacks a package.
     """
     fit = registry.spec("detectors", detector).fit
@@ -45,7 +45,7 @@ def keep_fitted(
     Args:
         ensemble: the ensemble.
         registry: where its detectors come from.
-        folder: where a copy of each goes.
+        folder: folder in which a copy of each is saved.
         copy_folder: function that copies a folder to a new place.
 
     Returns:

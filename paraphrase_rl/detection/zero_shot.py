@@ -19,7 +19,7 @@ Score = Callable[..., float]
 
 
 class Undefined(ValueError):  # noqa: N818 - a verdict on one text, not an error
-    """Raised where the score has no value for this text; the message gives the reason."""
+    """Raised by a score function if the score is undefined for a text; the message gives the reason."""
 
 
 class ZeroShotOptions(Options):
@@ -39,7 +39,7 @@ class ZeroShotDetector:
         self._model = shared_language_model(options.model, context.device, options.max_tokens)
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Scores of shape (N,); failures of kind ``undefined`` in addition to those of the language model."""
+        """Compute scores of shape (N,); failures of kind ``undefined`` in addition to those of the language model."""
         values = np.full(len(texts), np.nan)
         failures = []
         for index, statistics in enumerate(self._model.statistics(texts)):
@@ -53,7 +53,7 @@ class ZeroShotDetector:
         return Scores(values, tuple(failures))
 
     def provenance(self) -> Mapping[str, str]:
-        """The scoring model and its revision."""
+        """Return the scoring model and its revision."""
         return {self._model.reference: self._model.revision}
 
 
@@ -67,7 +67,7 @@ def zero_shot_spec(
     direction: Literal["higher", "lower"] = "higher",
     options: type[ZeroShotOptions] = ZeroShotOptions,
 ) -> DetectorSpec:
-    """Spec of a zero-shot detector. ``direction`` is the published quantity's; ``score`` is oriented."""
+    """Build the spec of a zero-shot detector; ``direction`` is the published one, ``score`` is higher for AI."""
 
     def build(chosen: Any, context: Context) -> ZeroShotDetector:
         return ZeroShotDetector(name, score, chosen, context)

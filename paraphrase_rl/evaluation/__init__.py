@@ -1,1 +1,1 @@
-"""Detectors against rewriters: evasion, quality, fairness and the verdict, each figure with its interval."""
+"""Detectors against rewriters: evasion, quality, fairness and the verdict, each number with its interval."""

@@ -1,7 +1,8 @@
-"""Cache of an evaluation, so that one that was killed continues and one that was changed computes only the changes.
+"""Cache of an evaluation: a killed evaluation continues from it, and a changed one computes only what changed.
 
-Every value has a key: a digest of the component, its options, what it was built from, and the text. Values are saved
-as they come, and stay from one plan to the next, so nothing of one plan is ever taken for another's. Failures are not
+Every value has a cache key: a digest of the component, its options, what it was built from, and the text. Values are
+    saved as they are computed, and remain for later plans; the keys keep values of different plans apart. Failures
+    are not
 saved: the next evaluation tries again.
 """
 
@@ -30,23 +31,23 @@ WRITTEN = (
 )
 FILE = "values.sqlite"
 AT_ONCE = 500
-"""Keys in one query; SQLite allows 999 in its oldest builds."""
+"""Number of cache keys in one query; SQLite allows 999 in its oldest builds."""
 Key = Sequence[object]
-"""What a value depends on, as plain data."""
+"""Cache key: everything that a value depends on, as plain data."""
 WAIT_SECONDS = 60.0
-"""How long to wait while another process writes."""
+"""Seconds to wait while another process writes."""
 
 
 def key_of(*parts: object) -> str:
-    """A short digest of plain data."""
+    """Compute a short digest of plain data."""
     return sha256_texts(dumps(part) for part in parts)[:24]
 
 
 class Cache:
-    """Values by key in an SQLite file: only what is asked for is read, and two processes may use it at once.
+    """Values by key in an SQLite file: only the values asked for are read, and two processes may use the file at once.
 
     Args:
-        path: the file, made where there is none.
+        path: the file, created if there is none.
 
     Raises:
         RunError: the file is damaged, or cannot be written.
@@ -70,11 +71,11 @@ class Cache:
             raise
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._file.close()
 
     def get(self, asked: Sequence[Key]) -> list[Any]:
-        """The value of each key, in order; ``None`` where there is none."""
+        """Return the value of each cache key, in order; ``None`` if there is no value."""
         keys = [key_of(*parts) for parts in asked]
         found: dict[str, Any] = {}
         with self._explained():
@@ -86,7 +87,7 @@ class Cache:
         return [found.get(key) for key in keys]
 
     def add(self, values: Iterable[tuple[Key, Any]]) -> None:
-        """Save values by key, on disk before this returns; a key that has a value keeps it."""
+        """Save values by cache key, on disk before this returns; a key that has a value keeps it."""
         with self._explained(), self._file:
             self._file.executemany(
                 "INSERT OR IGNORE INTO saved VALUES (?, ?)",
@@ -110,11 +111,11 @@ class Cache:
 
 @contextmanager
 def claimed(folder: Path) -> Iterator[Cache]:
-    """The folder of an evaluation for this process alone, made where there is none, with its cache.
+    """Open the cache in the folder of an evaluation, which is created if needed and claimed for this process alone.
 
     Raises:
-        EvaluationError: it cannot be written, another evaluation works in it, or it is a run, or holds a file of
-            somebody else under a name that an evaluation writes.
+        EvaluationError: the folder cannot be written, another evaluation works in it, it is a run, or it has a file
+            that no evaluation wrote under a name that evaluations use.
         RunError: the cache is damaged.
     """
     if (folder / "recipe.yaml").exists():

@@ -1,7 +1,7 @@
-"""The figures of rewriters against detectors, each computed once on the data and once in every resample.
+"""Detection rates of detectors on the texts of rewriters, computed on the data and in every resample.
 
-A resample draws test documents (pairs, where texts are paired) and calibration humans, both with replacement, and
-sets the threshold again on the calibration humans drawn: an interval with the threshold held still is too narrow.
+A resample draws test documents (pairs, if texts are paired) and human calibration texts, both with replacement, and
+sets the threshold again on the calibration texts drawn: with a fixed threshold, intervals would be too narrow.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from paraphrase_rl.types import FloatArray
 
 @dataclass(frozen=True)
 class Originals:
-    """A detector's scores of texts that nobody has rewritten.
+    """A detector's scores of the original texts, before rewriting.
 
     Attributes:
-        calibration: its thresholds.
-        ai: shape (N,), NaN where there is no score.
-        human: shape (H,), likewise.
-        thresholds: what each resample's calibration humans would have set, shape (B,), by target rate.
+        calibration: thresholds of the detector.
+        ai: scores of AI texts, shape (N,), NaN if there is no score.
+        human: scores of human texts, shape (H,), likewise.
+        thresholds: threshold that each resample's calibration texts set, shape (B,), by target rate.
     """
 
     calibration: Calibration
@@ -71,7 +71,7 @@ class Originals:
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: on the data, in each resample (shape (B,)), and the documents it rests on."""
+    """One number: its value on the data and in each resample (shape (B,)), and the documents it rests on."""
 
     value: float
     resampled: FloatArray
@@ -86,7 +86,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class PointFigures:
-    """Figures at one threshold."""
+    """Detection rates at one threshold."""
 
     threshold: float
     tpr_before: Figure
@@ -96,7 +96,7 @@ class PointFigures:
 
 @dataclass(frozen=True)
 class CellFigures:
-    """One rewriter against one detector, before it is written down; ``rows`` is how many rewrites count."""
+    """One rewriter against one detector, not yet formatted; ``rows`` is the number of rewrites that count."""
 
     rows: int
     auroc_before: Figure
@@ -105,10 +105,10 @@ class CellFigures:
 
 
 def cell_figures(original: Originals, after: FloatArray, documents: Indices, design: Design) -> CellFigures:
-    """All figures of a cell.
+    """Compute the results of one rewriter against one detector.
 
-    Only rewrites count that have a score and whose text had one, before and after alike: otherwise a rewriter that
-    fails on hard texts would look better than it is.
+    A rewrite counts only if both it and its source have a score: otherwise a rewriter that fails on hard texts would
+        look better than it is.
 
     Args:
         original: the detector's scores before.
@@ -155,14 +155,14 @@ def detection_rates(
     attacked: Sequence[Scored],
     design: Design,
 ) -> tuple[list[Cell], list[Transfer]]:
-    """Every rewriter against every detector, the originals first; and the means by family. Without AI texts none.
+    """Compute the cells of every rewriter and detector, the originals first, and means by detector family.
 
     Args:
         panel: the detectors.
         original: AI test texts as they are.
         human: human test texts as they are.
-        calibration: calibration humans.
-        attacked: the AI test texts by each rewriter.
+        calibration: human calibration texts.
+        attacked: the AI test texts after each rewriter.
         design: the resamples.
     """
     if not original.documents:
@@ -206,14 +206,14 @@ def detection_rates(
 def cell_record(
     rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]
 ) -> Cell:
-    """A cell as it is written down.
+    """Build the record of one rewriter against one detector, as it is saved.
 
     Args:
         rewriter: its label.
         detector: its name.
-        figures: of :func:`cell_figures`.
-        texts: rewrites that there should be.
-        reasons: why, one for each that does not count.
+        figures: result of :func:`cell_figures`.
+        texts: number of rewrites that there should be.
+        reasons: for each rewrite that does not count, the reason why.
     """
     return Cell(
         rewriter=rewriter,
@@ -238,7 +238,7 @@ def cell_record(
 
 
 def empty_cell(rewriter: str, detector: str, texts: int, failure: str) -> Cell:
-    """A cell without figures, and why."""
+    """Build the record of a rewriter against a detector that has no results, with the reason."""
     nothing = Estimate(value=None, n=0)
     return Cell(
         rewriter=rewriter,
@@ -257,13 +257,13 @@ def transfer(
     trained_against: bool,
     cells: Mapping[str, CellFigures],
 ) -> list[Transfer]:
-    """Average a rewriter's figures over one family of detectors, one row per target rate.
+    """Average a rewriter's detection rates over one family of detectors, one row per target rate.
 
     Args:
         rewriter: its label.
-        family: of the detectors.
-        trained_against: whether these are in the ensemble of the recipe.
-        cells: figures by detector, of those that have any.
+        family: family of the detectors.
+        trained_against: whether these detectors are in the ensemble of the recipe.
+        cells: results by detector, of the detectors that have results.
     """
     targets = list(dict.fromkeys(target for figures in cells.values() for target in figures.points))
     rows = []

@@ -17,12 +17,12 @@ from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
 
 @dataclass(frozen=True, kw_only=True)
 class HumanTexts:
-    """Human test texts after one treatment, and the calibration humans that their thresholds are set on.
+    """Human test texts after one treatment (such as a rewriter), and the calibration texts that set their thresholds.
 
     Attributes:
         scored: the texts, as they are or rewritten.
-        calibration: of the same length.
-        words: what both were cut to; ``None`` = whole texts.
+        calibration: human calibration texts of the same length.
+        words: number of words that both were cut to; ``None`` = whole texts.
     """
 
     scored: Scored
@@ -33,12 +33,12 @@ class HumanTexts:
 def false_positive_tables(
     panel: Panel, everybody: Scored, treated: Sequence[HumanTexts], design: Design, reference: str
 ) -> tuple[list[FalsePositives], list[FairnessGap], list[str]]:
-    """Rates of each detector by treatment and group, gaps to the reference group, and why some are missing.
+    """Compute false positive rates by detector, treatment and group, gaps to the reference group, and missing ones.
 
     Args:
         panel: the detectors.
-        everybody: all human test texts, those that the resamples draw.
-        treated: some of these texts, by treatment.
+        everybody: all human test texts, from which the resamples draw.
+        treated: texts among these after each treatment.
         design: the resamples.
         reference: the group that others are compared with.
     """

@@ -1,4 +1,4 @@
-"""The detectors of an evaluation: built, calibrated on held-out human texts, some of them an ensemble."""
+"""Detectors of an evaluation, built and calibrated on held-out human texts; some of them form the ensemble."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _WITHOUT_RUN = "evaluate without the run, on a new calibration, with --config an
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """One detector.
+    """One detector of the panel.
 
     Attributes:
-        info: what the tables say of it; its ``failure`` says why the others are ``None``.
+        info: description in the tables; its ``failure`` says why the other attributes are ``None``.
         built: the detector.
-        of_run: its calibration of the run that is evaluated.
-        member: the detector calibrated.
+        of_run: calibration of the detector in the run that is evaluated.
+        member: the calibrated detector.
     """
 
     info: DetectorInfo
@@ -54,10 +54,11 @@ class Panel:
     """The detectors of an evaluation.
 
     Attributes:
-        columns: those trained against in the order of the recipe, then the others.
-        table: the scores of those that could be calibrated.
-        ensemble: of those trained against, with thresholds; ``None`` where ``combined.failure`` says why.
-        combined: what the tables say about it.
+        columns: detectors trained against, in the order of the recipe, then the others.
+        table: scores by the detectors that could be calibrated.
+        ensemble: ensemble of the detectors trained against, with thresholds; if ``None``, ``combined.failure`` says
+            why.
+        combined: description of the ensemble in the tables.
         notes: what a reader of the results must know.
     """
 
@@ -92,14 +93,14 @@ class Panel:
         return found
 
     def score(self, texts: Sequence[str], what: str) -> dict[str, Scores]:
-        """Scores by detector, each of shape (N,); P(AI) for the ensemble. Those that failed are left out."""
+        """Score texts with each detector, shape (N,); P(AI) for the ensemble. Detectors that failed are left out."""
         found = self.table.score(texts, what)
         if self.ensemble is not None:
             found[COMBINED] = self.ensemble.probabilities_of(found)[1]
         return found
 
     def to_file(self, path: Path) -> None:
-        """Keep the calibrations; held-out detectors have weight 0, which is no vote in the ensemble."""
+        """Save the calibrations; held-out detectors have weight 0, so that they do not count in the ensemble."""
         members = [column.member for column in self.columns if column.member]
         if members:
             CalibrationSet(
@@ -117,8 +118,9 @@ def assemble(
 ) -> Panel:
     """Build the detectors, score the calibration texts, and calibrate.
 
-    Those of a run keep its calibration; the others are calibrated on the same texts. What fails is a column with its
-    reason. An ensemble of which a member failed is none: its P(AI) would be of other detectors than trained against.
+    Detectors of a run keep the run's calibration; the others are calibrated on the same texts. A detector that fails
+    is a column with the reason. If a member of the ensemble fails, there is no ensemble: its P(AI) would be that of
+    other detectors than those trained against.
 
     Raises:
         CalibrationError: the run's calibration cannot be read.

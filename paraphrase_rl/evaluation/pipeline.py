@@ -1,4 +1,4 @@
-"""An evaluation from calibrated detectors to results: rewrite, score, measure, and only then write anything down."""
+"""Pipeline of an evaluation from calibrated detectors to results: rewrite, score, measure, then save the results."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from paraphrase_rl.types import Failure
 def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report: Report) -> Results:
     """Evaluate, and write the folder of the evaluation; see :mod:`paraphrase_rl.evaluation.results`.
 
-    What was computed before, for this plan or another, is taken from the cache. The tables are written when all is
-    done: those of an earlier evaluation in the same folder stand until then.
+    Values computed before, for this plan or another, are taken from the cache. The tables are written at the end:
+    those of an earlier evaluation in the same folder remain until then.
 
     Args:
-        plan: what to do.
+        plan: everything that the evaluation depends on.
         panel: the calibrated detectors.
         registry: where rewriters and metrics come from.
-        cache: what was computed before, in the folder that this process has claimed.
-        report: shows a line.
+        cache: values computed before, in the folder that this process has claimed.
+        report: function that shows one line of progress.
 
     Raises:
         PrlError: a metric that was asked for cannot be built.

@@ -37,12 +37,12 @@ class Plan:
             which is also that of rewriting and of the resamples.
         corpus: the texts.
         out: folder of the evaluation.
-        run: directory of the run that is evaluated, if one is.
+        run: directory of the run that is evaluated; ``None`` without a run.
         device: torch device.
-        texts: AI texts of the test split that are rewritten, the first ones.
-        samples: rewrites of each.
-        humans: human test texts of each group that are rewritten too, at most; 0 = none.
-        resamples: of the bootstrap.
+        texts: number of AI texts of the test split that are rewritten, the first ones.
+        samples: number of rewrites of each text.
+        humans: number of human test texts of each group that are rewritten too, at most; 0 = none.
+        resamples: number of resamples of the bootstrap.
     """
 
     recipe: Recipe
@@ -67,7 +67,7 @@ class Plan:
 
     @cached_property
     def rewritten_humans(self) -> list[Document]:
-        """Those of them that are rewritten: the first of each group."""
+        """The human texts that are rewritten: the first of each group."""
         taken: defaultdict[str, int] = defaultdict(int)
         chosen = []
         for document in self.human:
@@ -87,11 +87,11 @@ class Plan:
 
     @property
     def target_fprs(self) -> tuple[float, ...]:
-        """The recipe's own rate first."""
+        """Target false positive rates, the recipe's own first."""
         return usual_rates(self.recipe.calibration.target_fpr)
 
     def attacks(self, registry: Registry) -> list[Attack]:
-        """The rewriters, each with its label; without a baseline, and where there is no run without its policy."""
+        """List the rewriters with their labels, leaving out baselines, and the policy of a run if there is no run."""
         return [
             attack.model_copy(update={"label": label_of(attack)})
             for attack in self.recipe.rewriters
@@ -100,20 +100,20 @@ class Plan:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the texts evaluated."""
+        """Return the SHA-256 of the texts evaluated."""
         documents = [*self.ai, *self.human, *self.calibration]
         return sha256_texts(f"{d.split}\t{d.label}\t{d.group}\t{d.text}" for d in documents)
 
     @cached_property
     def run_digest(self) -> str:
-        """Digest of what a rewriter could read in the run: recipe, calibration and checkpoints; empty without a run."""
+        """Return a digest of all that rewriters can read in the run; an empty string without a run."""
         if self.run is None:
             return ""
         names = ("recipe.yaml", "calibration.json", "checkpoints.jsonl")
         return key_of(*(sha256_file(self.run / n) if (self.run / n).is_file() else None for n in names))
 
     def check(self, registry: Registry) -> None:
-        """Refuse what cannot be evaluated.
+        """Refuse a plan that cannot be carried out.
 
         Raises:
             EvaluationError: no AI or human texts to test on, or a label that means something else.
@@ -137,7 +137,7 @@ class Plan:
             )
 
     def notes(self, registry: Registry) -> list[str]:
-        """Notes on the choice of texts and rewriters, one line each."""
+        """Write notes on the choice of texts and rewriters, one line each."""
         found = []
         if absent := [a.name for a in self.recipe.rewriters if lacks_run(a, self.run, registry)]:
             found.append(f"{absent[0]} is left out: there is no run to take it from")
@@ -156,7 +156,7 @@ class Plan:
         return found
 
     def about(self, registry: Registry) -> About:
-        """Describe the plan for the results, with its notes and the time of now."""
+        """Describe the plan for the results, with its notes and the present time."""
         groups = Counter(document.group for document in self.human if document.group is not None)
         return About(
             run=str(self.run) if self.run is not None else None,
@@ -179,13 +179,13 @@ class Plan:
 
 
 def is_baseline(attack: Attack, registry: Components) -> bool:
-    """Say whether a rewriter returns the texts as they are."""
+    """Return whether a rewriter returns the texts as they are."""
     spec = rewriter_spec(attack.name, registry)
     return spec is not None and spec.baseline
 
 
 def is_of_run(attack: Attack, registry: Components) -> bool:
-    """Say whether a rewriter is the policy of the run that is evaluated."""
+    """Return whether a rewriter is the policy of the run that is evaluated."""
     spec = rewriter_spec(attack.name, registry)
     return spec is not None and spec.needs_run and attack.options.get("run") is None
 
@@ -198,12 +198,12 @@ def rewriter_info(attack: Attack, registry: Components) -> RewriterInfo:
 
 
 def lacks_run(attack: Attack, run: Path | None, registry: Components) -> bool:
-    """Say whether a rewriter is the policy of a run, and there is none."""
+    """Return whether a rewriter is the policy of a run, and there is no run."""
     return run is None and is_of_run(attack, registry)
 
 
 def rewriter_spec(name: str, registry: Components) -> RewriterSpec | None:
-    """The spec of a rewriter; ``None`` where there is no such rewriter, which is said when it is built."""
+    """Return the spec of a rewriter; ``None`` if there is no such rewriter, which is an error only when it is built."""
     try:
         spec: RewriterSpec = registry.spec("rewriters", name)
     except PrlError:
@@ -212,7 +212,7 @@ def rewriter_spec(name: str, registry: Components) -> RewriterSpec | None:
 
 
 def rewriters_in(attack: Attack) -> set[str]:
-    """Names of a rewriter and of those inside it, such as the one that ``recursive`` repeats."""
+    """Return the names of a rewriter and of the rewriters inside it, such as that which ``recursive`` repeats."""
 
     def named(value: object) -> Iterator[str]:
         if isinstance(value, Mapping):
@@ -230,9 +230,10 @@ def label_of(attack: Attack) -> str:
 
 
 def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], list[str]]:
-    """Detectors outside the ensemble, and notes on those that are left out.
+    """List the detectors to test that are not in the ensemble, and notes on those left out.
 
-    The recipe's own, or all others that are registered and have what they need installed, with default options.
+    They are the recipe's ``held_out``, or all other registered detectors whose packages are installed, with default
+    options.
     """
     trained = {registry_name(detector.name, registry) for detector in recipe.detectors}
     if recipe.held_out is not None:
@@ -254,7 +255,7 @@ def held_out_of(recipe: Recipe, registry: Registry) -> tuple[list[Component], li
 
 
 def registry_name(name: str, registry: Registry) -> str:
-    """``distribution/name`` of a detector, or the name itself where there is no such detector."""
+    """Return the ``distribution/name`` of a detector, or the name itself if there is no such detector."""
     try:
         return registry.get("detectors", name).full_name
     except PrlError:
@@ -262,10 +263,10 @@ def registry_name(name: str, registry: Registry) -> str:
 
 
 def with_checkpoints(recipe: Recipe, run: Path, registry: Registry) -> Recipe:
-    """The recipe with a rewriter ``NAME@STEP`` for each checkpoint that the run holds.
+    """Return the recipe with a rewriter ``NAME@STEP`` for each checkpoint of the run.
 
     Raises:
-        EvaluationError: it holds none.
+        EvaluationError: the run has no checkpoint.
     """
     steps = sorted({row["step"] for row in ledger(run)})
     if not steps:
@@ -291,5 +292,5 @@ def _needs_run(entry: Entry) -> bool:
 
 
 def versions() -> Mapping[str, str]:
-    """Versions of the packages that compute the figures."""
+    """Return the versions of the packages that compute the results."""
     return {"paraphrase-rl": __version__, "numpy": np.__version__, "python": platform.python_version()}

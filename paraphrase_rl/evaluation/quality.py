@@ -1,7 +1,8 @@
-"""Choice of the quality metrics of an evaluation, by the recipe and what is installed, and calls to them.
+"""Choice of the quality metrics of an evaluation (by the recipe and the installed plug-ins), and calls to them.
 
-Each metric is computed on its own, none replaced by another. NaN with a Failure: it could not be computed. NaN without
-one: it does not apply (a source without numbers has none to preserve), and a mean is over the rewrites it applies to.
+Each metric is computed on its own, none replaced by another. NaN with a Failure: the metric could not be computed.
+NaN without a Failure: the metric does not apply (a source without numbers has none to preserve); its mean is over the
+rewrites that it applies to.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from paraphrase_rl.recipe.schema import Component, Recipe
 from paraphrase_rl.types import Document, Failure, FloatArray, Measurements, RewardBatch, Rewrite
 
 ROLES: Sequence[str] = get_args(MetricRole)
-"""In the order of the tables."""
+"""Roles of metrics, in the order of the tables."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenMetric:
-    """A metric that an evaluation takes.
+    """A metric that an evaluation measures.
 
     Attributes:
-        spec: what it says of itself.
-        entry: where it comes from.
-        name: what the registry knows it by: its own, or ``distribution/name`` where that means another one.
-        options: validated.
-        given: as :meth:`paraphrase_rl.plugin.registry.Registry.build` takes them.
-        asked_for: the recipe names it, so it must work.
+        spec: spec of the metric.
+        entry: entry of the metric in the registry.
+        name: name in the registry: its own, or ``distribution/name`` if its own name means another metric.
+        options: validated options.
+        given: options as :meth:`paraphrase_rl.plugin.registry.Registry.build` takes them.
+        asked_for: True if the recipe names the metric, so that it must work.
     """
 
     spec: MetricSpec
@@ -48,7 +49,7 @@ class ChosenMetric:
 
     @property
     def column(self) -> str:
-        """Its name in the results."""
+        """Name of the metric in the results."""
         return self.name.replace("-", "_")
 
     def info(self) -> MetricInfo:
@@ -62,16 +63,16 @@ class ChosenMetric:
         )
 
     def identity(self) -> Sequence[object]:
-        """Everything that its values depend on besides the texts."""
+        """Everything other than the texts that the metric's values depend on."""
         return [self.entry.full_name, self.entry.plugin.version, self.info().options]
 
 
 def choose_metrics(recipe: Recipe, registry: Registry) -> list[ChosenMetric]:
-    """The metrics of a recipe in the order of their roles: every installed one whose required options are known.
+    """Choose the metrics of a recipe, in the order of their roles: all installed ones whose required options are known.
 
     Options come from the recipe's ``metrics``, else from its rewards of the same role, see
-    :class:`paraphrase_rl.plugin.specs.MetricSpec`. Of several metrics of one role those come first that the recipe
-    names, then those of the distribution that the recipe's reward of that role is from: the first one of role
+    :class:`paraphrase_rl.plugin.specs.MetricSpec`. Among metrics of the same role, those that the recipe names come
+    first, then those of the distribution that has the recipe's reward of that role: the first metric of role
     ``meaning`` is compared with the bound of acceptance.
 
     Raises:
@@ -137,7 +138,7 @@ def _from_rewards(spec: MetricSpec, rewards: Sequence[Component], registry: Regi
 
 
 def with_metric_options(recipe: Recipe, registry: Registry, role: MetricRole, **options: Any) -> Recipe:
-    """The recipe with options for the metrics of a role that have them, so that these are asked for.
+    """Return the recipe with options set for the metrics of a role that take them; the recipe then names these metrics.
 
     Raises:
         PluginError: there is no metric of that role.
@@ -161,7 +162,7 @@ Call = Callable[[RewardBatch], Measurements]
 
 @dataclass(frozen=True)
 class Part:
-    """Metrics that one component computes: ``columns`` says what the results call each."""
+    """Metrics that one component computes together; ``columns`` gives their names in the results."""
 
     origin: Origin
     call: Call
@@ -170,7 +171,7 @@ class Part:
 
 
 class QualityMeasures:
-    """All metrics that an evaluation takes.
+    """All metrics that an evaluation measures.
 
     Attributes:
         names: columns of the metrics, in the order of the tables.
@@ -212,17 +213,17 @@ class QualityMeasures:
 
 
 def build_quality(chosen: Sequence[ChosenMetric], registry: Registry, context: Context) -> QualityMeasures:
-    """Build metrics; those of one plug-in with the same factory and equal options once.
+    """Build metrics; metrics of one plug-in with the same factory and equal options are built once.
 
     A metric that cannot be computed here (a missing package or model) has a Failure for each rewrite.
 
     Args:
-        chosen: by :func:`choose_metrics`.
-        registry: builds them.
-        context: of their factories.
+        chosen: metrics chosen by :func:`choose_metrics`.
+        registry: registry that builds them.
+        context: context for their factories.
 
     Raises:
-        PrlError: one that the recipe asks for cannot be built.
+        PrlError: a metric that the recipe names cannot be built.
     """
     together: dict[tuple[object, ...], list[ChosenMetric]] = {}
     for metric in chosen:

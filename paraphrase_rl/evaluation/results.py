@@ -8,7 +8,7 @@ The folder of an evaluation holds:
 ``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished; or failure (kind, message)
 ``scores.jsonl``      one row a score: rewriter, detector, id, sample, score; or failure
 ``quality.jsonl``     one row a rewrite: rewriter, id, sample, metrics (name -> value; null = not known)
-``cache/``            what was computed, by what it depends on; may be deleted
+``cache/``            values computed so far; may be deleted
 
 All but the cache are written whole when an evaluation ends, so they always belong together.
 """
@@ -35,13 +35,13 @@ from paraphrase_rl.tables import Tabular, Titled
 from paraphrase_rl.tables import cell as table_cell
 
 LONGEST_NAME = 19
-"""Characters that a table shows of a name."""
+"""Number of characters of a name that a table shows."""
 ORIGINAL = "none"
-"""The rewriter that leaves texts alone: every figure before an attack is its own."""
+"""Name of the rewriter that returns texts unchanged; results before an attack are listed under it."""
 
 
 class DetectorInfo(Record):
-    """One column of the table."""
+    """One detector: a column of the table of results."""
 
     name: str
     family: str
@@ -52,7 +52,7 @@ class DetectorInfo(Record):
 
 
 class RewriterInfo(Record):
-    """One row of the table."""
+    """One rewriter: a row of the table of results."""
 
     label: str = Field(description="name in the tables, unique in the evaluation")
     name: str
@@ -62,7 +62,7 @@ class RewriterInfo(Record):
 
 
 class Point(Record):
-    """Figures at one operating point."""
+    """Detection rates at one operating point."""
 
     target_fpr: float
     threshold: float
@@ -74,7 +74,7 @@ class Point(Record):
 
 
 class Cell(Record):
-    """One rewriter against one detector; its interval resamples documents and calibration texts together."""
+    """Results of one rewriter against one detector; intervals resample documents and calibration texts together."""
 
     rewriter: str
     detector: str
@@ -88,7 +88,7 @@ class Cell(Record):
     )
 
     def flat_rows(self) -> Iterator[dict[str, object]]:
-        """One row of plain values for each operating point; a cell without figures is one row with its failure."""
+        """Yield one row of plain values for each operating point; without results, one row with its failure."""
         row: dict[str, object] = {
             "rewriter": self.rewriter,
             "detector": self.detector,
@@ -111,7 +111,7 @@ class Cell(Record):
             yield row
 
     def shown_at(self, target_fpr: float) -> Mapping[str, object]:
-        """The row that people read, at one operating point: figures as text, with their intervals."""
+        """Return the row to display at one operating point: numbers as text, with their intervals."""
         point = next(iter(at_rate(self.points, target_fpr)), None)
         row: dict[str, object] = {
             "rewriter": table_cell(self.rewriter, LONGEST_NAME),
@@ -154,7 +154,7 @@ class MetricInfo(Record):
 
 
 class Quality(Record):
-    """The mean of one quality metric over the rewrites of one rewriter."""
+    """Mean of one quality metric over the rewrites of one rewriter."""
 
     rewriter: str
     metric: str
@@ -205,39 +205,40 @@ class Results(Tabular, SavedRecord):
     fairness: tuple[FairnessGap, ...] = ()
 
     def cell(self, rewriter: str, detector: str) -> Cell | None:
-        """The cell of a rewriter and a detector."""
+        """Return the results of a rewriter against a detector; ``None`` if there are none."""
         return next((c for c in self.cells if (c.rewriter, c.detector) == (rewriter, detector)), None)
 
     def point(self, rewriter: str, detector: str, target_fpr: float) -> Point | None:
-        """Figures of a rewriter and a detector at one operating point."""
+        """Return the rates of a rewriter and a detector at one operating point; ``None`` if there are none."""
         cell = self.cell(rewriter, detector)
         points = cell.points if cell else ()
         return next(iter(at_rate(points, target_fpr)), None)
 
     def metric(self, role: str) -> MetricInfo | None:
-        """The metric of a role that is compared with a bound; ``None`` where none was measured."""
+        """Return the metric of a role that is compared with a bound; ``None`` if none was measured."""
         return next((metric for metric in self.metrics if metric.role == role), None)
 
     def meaning(self, rewriter: str) -> Quality | None:
-        """Mean of the first metric of role ``meaning`` over a rewriter's rewrites."""
+        """Return the mean of the first metric of role ``meaning`` over a rewriter's rewrites."""
         metric = self.metric("meaning")
         return self.mean_quality(rewriter, metric.name) if metric else None
 
     def attack_success(
         self, rewriter: str, detector: str = COMBINED, target_fpr: float | None = None
     ) -> Estimate:
-        """Share of the rewrites that a detector no longer flags, of those whose text it flagged before; in [0, 1].
+        """Return the attack success rate: of the texts a detector flagged, the share not flagged when rewritten.
 
         Args:
             rewriter: its label in the tables, such as ``policy``.
-            detector: its name; ``ensemble`` = the combination of those that the run was trained against.
-            target_fpr: of the threshold; ``None`` = the rate that verdicts are given at.
+            detector: its name; ``ensemble`` = the combination of the detectors that the run was trained against.
+            target_fpr: target false positive rate of the threshold; ``None`` = the rate of the verdicts.
 
         Returns:
-            The share with its 95 % interval; ``n`` = texts flagged before, ``value`` ``None`` where there are none.
+            The share with its 95 % interval; ``n`` is the number of texts flagged before; ``value`` is ``None`` if
+            there are none.
 
         Raises:
-            EvaluationError: this rewriter, detector or rate was not evaluated, or there are no figures for them.
+            EvaluationError: this rewriter, detector or rate was not evaluated, or it has no results.
         """
         for asked, known, what in (
             (rewriter, [r.label for r in self.rewriters], "rewriter"),
@@ -262,7 +263,7 @@ class Results(Tabular, SavedRecord):
         return point.attack_success_rate
 
     def flat_rows(self) -> list[Mapping[str, object]]:
-        """The rows of all cells, see :meth:`Cell.flat_rows`."""
+        """Return the rows of all cells, see :meth:`Cell.flat_rows`."""
         return [row for cell in self.cells for row in cell.flat_rows()]
 
     def _shown(self) -> Titled:
@@ -275,5 +276,5 @@ class Results(Tabular, SavedRecord):
         )
 
     def mean_quality(self, rewriter: str, metric: str) -> Quality | None:
-        """One quality metric of a rewriter."""
+        """Return the mean of a quality metric over a rewriter's rewrites; ``None`` if there is none."""
         return next((q for q in self.quality if (q.rewriter, q.metric) == (rewriter, metric)), None)

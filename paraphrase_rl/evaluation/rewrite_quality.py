@@ -1,4 +1,4 @@
-"""The quality of the rewrites of an evaluation: measured chunk by chunk, remembered, averaged by document."""
+"""The quality of the rewrites of an evaluation: measured chunk by chunk, saved in the cache, averaged by document."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Measured:
     """The metrics of one rewrite.
 
     Attributes:
-        metrics: by name, ``None`` where one is not known or does not apply; empty where there was nothing to measure.
-        failed: names of those that could not be computed.
+        metrics: values by name, ``None`` if a metric is not known or does not apply; empty if there is no rewrite.
+        failed: names of the metrics that could not be computed.
     """
 
     metrics: Metrics = field(default_factory=dict)
@@ -43,14 +43,14 @@ class Measured:
 
 @dataclass
 class Measurer:
-    """Measures rewrites; what measures them is built when the first one is not in the cache.
+    """Measures rewrites; the metrics are built when the first rewrite is not in the cache.
 
     Attributes:
-        plan: what is measured with.
+        plan: plan of the evaluation, which says the metrics.
         registry: where the metrics come from.
-        context: what measures are built with.
-        cache: metrics of rewrites by what they depend on.
-        report: shows a line.
+        context: context that the metrics are built with.
+        cache: metrics of rewrites measured before.
+        report: function that shows one line of progress.
         notes: why something could not be measured.
     """
 
@@ -64,15 +64,15 @@ class Measurer:
 
     @cached_property
     def metrics(self) -> Sequence[ChosenMetric]:
-        """Those of the recipe, in the order of the tables.
+        """Metrics of the recipe, in the order of the tables.
 
         Raises:
-            PrlError: the recipe names an unknown one, or gives it wrong options.
+            PrlError: the recipe names an unknown metric, or gives it wrong options.
         """
         return choose_metrics(self.plan.recipe, self.registry)
 
     def measure(self, scored: Scored) -> list[Measured]:
-        """The metrics of each row of a rewriter; empty where there is no rewrite."""
+        """Measure each row of a rewriter; a row without a rewrite has no metrics."""
         rows = scored.rewritten
         found = self._remembered(
             scored.rewriter, [source for _, source, _ in rows], [made for _, _, made in rows]
@@ -156,14 +156,14 @@ class Measurer:
 
 
 def mean_quality_rows(scored: Scored, measured: Sequence[Measured], weights: FloatArray) -> list[Quality]:
-    """The mean of each metric with its interval by document.
+    """Compute the mean of each metric with its interval, resampling documents.
 
     A metric that does not apply to a rewrite (numbers preserved of a text without numbers) is left out of its mean and
     is no failure.
 
     Args:
         scored: R rewrites of N texts by one rewriter.
-        measured: of each.
+        measured: metrics of each rewrite.
         weights: shape (B, N): how often each text is drawn.
     """
     names = list(dict.fromkeys(name for row in measured for name in row.metrics))

@@ -1,4 +1,4 @@
-"""The rewrites of an evaluation: made chunk by chunk, remembered, and where a rewriter fails, why."""
+"""Rewrites of an evaluation, made chunk by chunk and saved in the cache; if a rewriter fails, the reason."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from paraphrase_rl.progress import Pace, Report
 from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites
 
 CHUNK = 32
-"""Texts rewritten between two writes to disk: what a kill costs at most."""
+"""Number of texts rewritten between two writes to disk, which is the most that a kill loses."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,11 @@ class Rewriting:
     """Inputs that rewriters are run with.
 
     Attributes:
-        context: what they are built with, and where they come from.
-        depends_on: plain data that says what they could read there.
-        seed: of the rewriting.
+        context: context that the rewriters are built with.
+        depends_on: plain data that identifies everything that rewriters could read in the context.
+        seed: seed of the rewriting.
         cache: rewrites made before.
-        report: shows a line.
+        report: function that shows one line of progress.
     """
 
     context: Context
@@ -39,15 +39,15 @@ class Rewriting:
     def rewrite_with(
         self, info: RewriterInfo, *groups: tuple[Sequence[Document], int]
     ) -> tuple[RewriterInfo, list[list[Rewrites]]]:
-        """All rewrites of one rewriter, which is built only where some are missing.
+        """Make all rewrites of one rewriter, which is built only if some are not in the cache.
 
         Args:
             info: the rewriter.
             groups: documents, and how many rewrites of each are wanted.
 
         Returns:
-            The rewriter, with its ``failure`` where it made nothing at all of the first group; and for each group
-            and document its rewrites, or why there are none.
+            The rewriter, with its ``failure`` if it could rewrite nothing of the first group; and for each group and
+            document the rewrites, or the Failure that says why there are none.
         """
         try:
             options = (

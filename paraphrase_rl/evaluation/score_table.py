@@ -16,19 +16,19 @@ from paraphrase_rl.progress import Pace, Report
 from paraphrase_rl.types import Failure, Scores
 
 CHUNK = 64
-"""Texts scored by every detector before the next are, so that those on one language model share its pass."""
+"""Number of texts scored by all detectors in turn, so that detectors with the same language model share its pass."""
 
 
 class ScoreTable:
     """Scores of any texts by some detectors.
 
     A score is saved under its detector's name, options and models and the digest of its text, so that a text is scored
-    once. A failure is remembered as long as the table lives; the next table tries again.
+    once. A failure is remembered by this object only; the next table tries again.
 
     Args:
         detectors: the columns, names unique.
         cache: where scores are saved.
-        report: shows a line.
+        report: function that shows one line of progress.
     """
 
     def __init__(self, detectors: Sequence[BuiltDetector], cache: Cache, report: Report) -> None:
@@ -36,11 +36,11 @@ class ScoreTable:
         self._report = report
 
     def score(self, texts: Sequence[str], what: str) -> dict[str, Scores]:
-        """Score texts; a call that fails as a whole is a Failure for each text it was about.
+        """Score texts; if a call fails as a whole, each of its texts gets a Failure.
 
         Args:
             texts: N texts.
-            what: they are, for the line that is shown.
+            what: description of the texts, for the progress report.
 
         Returns:
             Scores of shape (N,) by detector.

@@ -16,7 +16,7 @@ from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites, Scores
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One rewrite of one text, or why there is none."""
+    """One rewrite of one text, or the reason why there is no rewrite."""
 
     document: int
     sample: int
@@ -29,9 +29,9 @@ class Scored:
 
     Attributes:
         rewriter: its label.
-        documents: N of them.
-        rows: R of them, in the order of the documents.
-        scores: of shape (R,) by detector; a row without a rewrite has a Failure that says why.
+        documents: N documents.
+        rows: R rows, in the order of the documents.
+        scores: scores of shape (R,) by detector; a row without a rewrite has a Failure that says why.
     """
 
     rewriter: str
@@ -41,7 +41,7 @@ class Scored:
 
     @property
     def positions(self) -> Indices:
-        """Shape (R,): which document each row is of."""
+        """Position of each row's document, shape (R,)."""
         return np.array([row.document for row in self.rows], dtype=np.int64)
 
     @property
@@ -57,7 +57,7 @@ class Scored:
 def score_originals(
     documents: Sequence[Document], panel: Panel, what: str, words: int | None = None
 ) -> Scored:
-    """Score documents as they are, or cut to so many words."""
+    """Score documents, whole or cut to ``words`` words."""
     if words is not None:
         documents = [replace(d, text=excerpt(d.text, words)) for d in documents]
     return score_rewrites(ORIGINAL, documents, [[Rewrite(text=d.text)] for d in documents], 1, panel, what)
@@ -75,11 +75,11 @@ def score_rewrites(
 
     Args:
         rewriter: its label.
-        documents: N of them.
-        rewrites: of each, or why there are none.
-        samples: how many there should be of each.
+        documents: N documents.
+        rewrites: rewrites of each document, or the Failure that says why there are none.
+        samples: number of rewrites that each document should have.
         panel: the detectors.
-        what: the texts, for the line that is shown.
+        what: description of the texts, for the progress report.
     """
     rows = [
         Row(document=i, sample=sample, rewrite=found if isinstance(found, Failure) else found[sample])

@@ -1,4 +1,4 @@
-"""A recipe with only some of its rewriters and detectors."""
+"""Selection of some of a recipe's rewriters and detectors."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from paraphrase_rl.recipe.schema import Component, Recipe
 def select(
     recipe: Recipe, rewriters: Sequence[Component], detectors: Sequence[Component], registry: Registry
 ) -> Recipe:
-    """The recipe with only the rewriters and held-out detectors named; one named alone keeps the options it lists.
+    """Return the recipe with only some rewriters and held-out detectors; a name alone keeps the recipe's options.
 
     Args:
-        recipe: what is evaluated.
+        recipe: recipe to evaluate.
         rewriters: by label or name; empty = the recipe's.
         detectors: in addition to the recipe's own; empty = the recipe's held-out ones.
         registry: where components come from.
@@ -46,7 +46,7 @@ def _only(named: Sequence[Component], listed: Mapping[str, Component]) -> list[d
 
 
 def select_detector(source: str | Path | Recipe | LoadedRecipe | None, detector: str) -> LoadedRecipe:
-    """The recipe with one detector alone; one that it lists keeps its options.
+    """Return the recipe with one detector only, which keeps its options if the recipe lists it.
 
     Raises:
         RecipeError: the recipe cannot be read.

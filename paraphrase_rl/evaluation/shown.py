@@ -1,4 +1,4 @@
-"""Tables of an evaluation other than its cells, for reading: one mapping per row, figures as text."""
+"""Tables of an evaluation to display, other than its cells: one mapping per row, numbers as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_METRICS = 9
 
 
 def quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
-    """Means of the quality metrics, a row a rewriter."""
+    """Yield the means of the quality metrics, one row for each rewriter."""
     there = {row.metric for row in results.quality}
     shown = [m.name for m in results.metrics if m.name in there and m.better != "lower"][:MOST_METRICS]
     for rewriter in results.rewriters:
@@ -27,7 +27,7 @@ def quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
-    """Means over detectors by family, at the rate that verdicts are given at."""
+    """Yield means over the detectors of each family, at the false positive rate of the verdicts."""
     for row in at_rate(results.transfer, results.about.target_fpr):
         if row.rewriter != ORIGINAL:
             yield {
@@ -41,7 +41,7 @@ def transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
-    """False positive rates of the groups, where there are groups, each with its gap to the reference group."""
+    """Yield the false positive rate of each group, if there are groups, with its gap to the reference group."""
     at = results.about.target_fpr
     gaps = {(g.rewriter, g.detector, g.group, g.words): g for g in at_rate(results.fairness, at)}
     for row in at_rate(results.false_positives, at):
@@ -59,7 +59,7 @@ def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def failures(results: Results) -> Iterator[str]:
-    """Reasons why figures are missing: of detectors and rewriters as a whole, then of single cells."""
+    """Yield the reasons why results are missing: of whole detectors and rewriters, then of single cells."""
     for detector in results.detectors:
         if detector.failure:
             yield f"detector {detector.name}: {detector.failure}"

@@ -15,14 +15,14 @@ from paraphrase_rl.progress import Report
 
 
 def evaluate_plan(plan: Plan, registry: Registry, report: Report) -> Results:
-    """Evaluate in a folder that is this process's alone until it is done.
+    """Claim the folder of a plan for this process, and evaluate in it.
 
-    A killed evaluation goes on where it was and gives the same results.
+    A killed evaluation continues where it stopped and gives the same results.
 
     Args:
-        plan: what to do.
+        plan: everything that the evaluation depends on.
         registry: where detectors, rewriters and metrics come from.
-        report: shows a line.
+        report: function that shows one line of progress.
 
     Raises:
         EvaluationError: there is nothing to evaluate, the folder cannot be used, or the texts are not the run's.

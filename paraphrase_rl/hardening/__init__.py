@@ -1,1 +1,1 @@
-"""A detector trained on rewritten texts too, compared with the one before."""
+"""Hardening: a detector is trained on rewritten texts too, and compared with the detector before."""

@@ -22,13 +22,13 @@ class Attacks:
     unseen: Sequence[Attack]
 
     def check(self, registry: Registry) -> None:
-        """Refuse what would not show how the detector fares on attacks it has not seen.
+        """Refuse a choice of rewriters that would not show how well the detector flags rewrites of unseen kinds.
 
-        Options do not make a rewriter another one: the same attack, a little stronger or inside another, is no unseen
-        one.
+        A rewriter with other options is the same rewriter: if seen, it is not unseen when a little stronger or inside
+            another.
 
         Raises:
-            UsageError: there is none to train on, one is given twice, or one is on both sides.
+            UsageError: no rewriter to train on, a rewriter is given twice, or it is both seen and unseen.
             PluginError: there is no such rewriter.
         """
         if not self.seen:
@@ -63,13 +63,13 @@ def choose_attacks(
     run: Path | None,
     registry: Registry,
 ) -> Attacks:
-    """The rewriters asked for by label or name.
+    """Choose the rewriters asked for by label or name.
 
     Args:
         recipe: its rewriters keep their options; any other comes with its defaults.
-        on: to train on.
-        against: to compare on; empty = the recipe's others that have nothing to do with those.
-        run: the run that the policy is of, if one is named.
+        on: rewriters to train on.
+        against: rewriters for the comparison; empty = the recipe's others that are unrelated to those in ``on``.
+        run: run whose policy is used, if a run is named.
         registry: where rewriters come from.
 
     Raises:

@@ -40,9 +40,9 @@ class Side:
     """The detector before or after: calibrated, with its scores.
 
     Attributes:
-        label: for the lines that are shown.
-        ensemble: the detector alone.
-        table: its scores.
+        label: name in progress reports.
+        ensemble: ensemble of this detector alone.
+        table: scores of the detector.
     """
 
     label: str
@@ -55,7 +55,7 @@ class Side:
         return self.ensemble.members[0]
 
     def scores(self, texts: Sequence[Text], what: str) -> tuple[FloatArray, list[str]]:
-        """Scores of shape (N,), NaN where there is no text or no score; and why, for each of these."""
+        """Score texts, shape (N,), NaN if there is no text or no score; and give the reason for each NaN."""
         there = [(i, text) for i, text in enumerate(texts) if isinstance(text, str)]
         scores = self.table.score([text for _, text in there], f"score {self.label}: {what}")[
             self.member.name
@@ -67,12 +67,12 @@ class Side:
 
 
 class Tables:
-    """Figures of the detector before and after.
+    """Detection rates of the detector before and after hardening.
 
     Args:
-        plan: the test texts and calibration humans.
+        plan: plan with the test texts and the human calibration texts.
         before: the detector trained without rewrites, calibrated.
-        after: the one trained with them.
+        after: the detector trained with rewrites, calibrated.
     """
 
     def __init__(self, plan: Plan, before: Side, after: Side) -> None:
@@ -89,7 +89,7 @@ class Tables:
     def defence(self, rewriter: str, met: Met, texts: Sequence[Text]) -> Defence:
         """Compare the two detectors on one rewriter's rewrites of the AI test texts, in their order.
 
-        A text counts that both could score.
+        Only texts that both detectors could score count.
         """
         (before, reasons), (after, more) = (
             side.scores(texts, f"AI test texts, {rewriter}") for side in self._sides
@@ -111,11 +111,11 @@ class Tables:
         )
 
     def on_humans(self, humans: Mapping[str, Sequence[Text]]) -> tuple[OnHumans, OnHumans]:
-        """False positives of the two, before and after.
+        """Compute the false positives of the detector before and after hardening.
 
         Args:
-            humans: by rewriter, the first of the human test texts as it left them; under ``none`` all of them as
-                they are, which are compared at equal length too.
+            humans: the first human test texts after each rewriter, by its name; under ``none`` all of them, original,
+                which are compared at equal length too.
         """
         words = equal_length_words(self._plan.human)
         compared: list[tuple[str, int | None]] = [(ORIGINAL, None)]

@@ -3,7 +3,7 @@
 The folder of a hardening holds:
 
 ``results.json``      this page's :class:`Hardening`
-``calibration.json``  of the hardened detector; what ``prl score --calibration`` takes
+``calibration.json``  calibration of the hardened detector, for ``prl score --calibration``
 ``detector/``         the hardened detector
 ``before/``           the same detector, trained on the same texts without rewrites
 ``cache/``            rewrites made so far
@@ -27,7 +27,7 @@ from paraphrase_rl.statistics.records import (
 from paraphrase_rl.tables import Tabular, Titled
 
 Met = Literal["original", "seen", "unseen"]
-"""How a detector met the rewrites it is tested on: none were made; it was trained on such; it was not."""
+"""Kind of test texts: not rewritten; rewritten as in the detector's training; rewritten in another way."""
 
 
 class Detection(Record):
@@ -40,7 +40,7 @@ class Detection(Record):
 
 
 class Defence(Record):
-    """Figures of both detectors on the AI test texts after one rewriter."""
+    """Shares flagged by both detectors of the AI test texts after one rewriter."""
 
     rewriter: str
     met: Met
@@ -71,7 +71,7 @@ class TrainedOn(Record):
 
 
 class Hardening(Tabular, SavedRecord):
-    """Every table of a hardening. ``to_pandas()`` has a line for each kind of texts, at the rate aimed at."""
+    """Every table of a hardening. ``to_pandas()`` has a line for each kind of texts, at the target rate."""
 
     FILE = "results.json"
     MISSING = "holds no hardening"
@@ -99,7 +99,7 @@ class Hardening(Tabular, SavedRecord):
 
     @property
     def notes(self) -> list[str]:
-        """Failures and limits, one line each."""
+        """List failures and limits, one line each."""
         taught, found = self.trained_on, []
         if taught.left_out:
             found.append(
@@ -116,7 +116,7 @@ class Hardening(Tabular, SavedRecord):
         return found
 
     def flat_rows(self) -> list[dict[str, object]]:
-        """AI texts by rewriter, human texts by rewriter and group, gaps between groups; at the rate aimed at."""
+        """Return rows for AI texts by rewriter, human texts by rewriter and group, and gaps, at the target rate."""
         rows: list[dict[str, object]] = []
         for row in self.defence:
             rows += [

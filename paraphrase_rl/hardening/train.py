@@ -1,4 +1,4 @@
-"""The defender's half: a detector trained on texts with their rewrites, and what that changes, for whom.
+"""Training of a detector on texts with their rewrites, and comparison with the same detector trained without.
 
 Two detectors are compared, both trained on the same texts of the train split: one without rewrites (before), one with
 them (after). Each has thresholds of its own, set on the same calibration humans, which are never rewritten. Both are
@@ -39,11 +39,11 @@ BEFORE, AFTER = "before", "detector"
 
 
 def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, report: Report) -> Hardening:
-    """Train, recalibrate and compare. One that was interrupted goes on in its folder with the rewrites it has.
+    """Train, recalibrate and compare. An interrupted hardening continues with the rewrites in its folder.
 
     AI texts of the train split are rewritten for training, those of the test split for the comparison, and human test
-    texts to see whether the traces of a rewriter alone are flagged. Rewriters that consult detectors consult the one
-    before.
+    texts to see whether the traces of a rewriter alone are flagged. Rewriters that use detectors use the detector
+    before hardening.
 
     Args:
         plan: the data, the detector's options, the folder. ``plan.texts`` limits the texts of each kind that are
@@ -51,12 +51,12 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
         registry: where components come from.
         detector: a trainable detector.
         attacks: the rewriters.
-        report: shows a line.
+        report: function that shows one line of progress.
 
     Raises:
         UsageError: the detector cannot be trained; see also :meth:`Attacks.check`.
         EvaluationError: too few texts, no rewrites to train on, or the folder holds something else.
-        PrlError: what a component has to say. A rewriter that fails in the comparison is a row that says why.
+        PrlError: a component raised it. A rewriter that fails in the comparison is a row with the reason.
     """
     started = time.monotonic()
     trainer_of(registry, detector)
@@ -107,10 +107,10 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
 
 
 def training_texts(documents: Sequence[Document]) -> tuple[list[Document], int]:
-    """The labelled texts of the train split, and how many of it are left out.
+    """Return the labelled texts of the train split, and the number of its texts that are left out.
 
-    Left out is a text that belongs together with one of another split (of one pair, or a duplicate): data with
-    their own splits may have divided them, and the detector would be tested on what it was trained on.
+    A text is left out if a text of another split is in the same pair or a duplicate of it: splits given by the data
+        may divide such texts, and the detector would be tested on texts it was trained on.
     """
     mixed = {
         i
@@ -129,7 +129,7 @@ def with_rewrites(
     rewrites: Mapping[str, Sequence[Text]],
     left_out: int,
 ) -> tuple[list[Document], TrainedOn]:
-    """The training texts with their rewrites, and what they are.
+    """Join the training texts with their rewrites, and describe the result.
 
     AI texts then outnumber human ones. The score of a classifier shifts by that, and thresholds and P(AI), which are
     fitted again, shift with it; for tfidf, human texts repeated to even the numbers made no better detector.
@@ -137,8 +137,8 @@ def with_rewrites(
     Args:
         originals: labelled texts.
         sources: the AI texts among them that were rewritten.
-        rewrites: of each source, in order, by label of the rewriter.
-        left_out: texts of the train split that are not in ``originals``.
+        rewrites: rewrites of each source, in order, by label of the rewriter.
+        left_out: number of texts of the train split that are not in ``originals``.
     """
     added = [
         replace(source, id=f"{source.id} {label}", text=text)

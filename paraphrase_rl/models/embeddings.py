@@ -1,6 +1,6 @@
 """Sentence embeddings, one a text of any length, for the reward and the metric ``semantic-similarity``.
 
-A text longer than the encoder reads is embedded in chunks of whole sentences; its embedding is the mean of theirs,
+A text longer than the encoder reads is embedded in chunks of whole sentences; its embedding is the mean of the chunks',
 weighted by their length, scaled back to length 1. Texts of one chunk (about 800 characters of English) are embedded
 as they are.
 """
@@ -24,7 +24,7 @@ _PIECE = re.compile(r"[^.!?…。！？\n]*(?:[.!?…。！？\n]+\s*|$)")
 
 
 def embed(encoder: SentenceEncoder, texts: Iterable[str]) -> dict[str, FloatArray]:
-    """Embeddings of shape (D,) and length 1 by text, so that a dot product is the cosine in [-1, 1].
+    """Embed texts: vectors by text, of shape (D,) and length 1, so that a dot product is the cosine in [-1, 1].
 
     A text without a letter or digit has no embedding. Every chunk is encoded once.
     """
@@ -43,7 +43,7 @@ def has_text(text: str) -> bool:
 
 
 def chunked(text: str) -> Iterator[str]:
-    """Chunks of whole sentences up to ``CHUNK_TOKENS``; a longer sentence is cut. Takes linear time."""
+    """Yield chunks of whole sentences up to ``CHUNK_TOKENS``; a longer sentence is cut. Takes linear time."""
     chunk, size = "", 0.0
     for piece in _pieces(text):
         tokens = _tokens(piece)

@@ -17,9 +17,9 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt")
 
 
 def folder_digest(folder: Path) -> str:
-    """``sha256:...`` over the names and bytes of the files a model is loaded from, pooling modules included.
+    """Compute ``sha256:...`` over the names and bytes of all files of a model, those of its pooling layers included.
 
-    Each file is read once per process as long as its size and time stay the same.
+    Each file is read once per process unless its size or modification time changes.
     """
     found = {path for pattern in MODEL_FILES for path in folder.glob(pattern)}
     found |= {
@@ -32,7 +32,7 @@ def folder_digest(folder: Path) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Hex SHA-256 of a file, remembered in the process until its size or time changes."""
+    """Compute the SHA-256 of a file, as hex digits, remembered until its size or modification time changes."""
     try:
         state = path.stat()
         return _file_digest(path, state.st_mtime_ns, state.st_size)
@@ -49,7 +49,7 @@ def checked_folder(folder: Path) -> Path:
     """Check that a folder holds a complete model in safetensors, and return it.
 
     Raises:
-        ModelError: it does not; the message says what is wrong.
+        ModelError: the model is not complete; the message says what is wrong.
     """
     if not folder.is_dir():
         raise ModelError(f"{folder} is not a model folder", "give the folder that holds config.json")
@@ -104,5 +104,5 @@ def _shards(index: Path) -> set[str]:
 
 
 def first_line(error: BaseException) -> str:
-    """First line of an error, or its name when it says nothing."""
+    """Return the first line of an error's message, or the name of its type if it has no message."""
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -1,7 +1,7 @@
 """Conversion of a GGUF (llama architecture, byte-level BPE) to a folder that transformers loads, fp32 safetensors.
 
-transformers reads a GGUF too, but takes 25 s where this takes a few, needs accelerate, leaves a model that
-can neither be saved nor trained, and drops the digit rule of the tokenizer.
+transformers can read a GGUF too, but takes 25 s instead of a few, needs accelerate, gives a model that can neither be
+saved nor trained, and drops the digit rule of the tokenizer.
 """
 
 from __future__ import annotations

@@ -31,11 +31,11 @@ Array = NDArray[np.float32]
 OWNER = "language-model"
 CPU_BATCH_TOKENS = 1024
 ACCELERATOR_BATCH_TOKENS = 65_536
-"""Padded tokens a batch. On a CPU larger ones only fault more pages; an accelerator takes what it can, by halving."""
+"""Largest number of tokens in a batch on an accelerator, padding included; halved until the batch fits its memory."""
 HEAD_POSITIONS = 512
-"""Positions the unembedding sees at once: 100 MB of fp32 logits at a vocabulary of 49,152."""
+"""Number of positions that the unembedding computes at once: 100 MB of fp32 logits at a vocabulary of 49,152."""
 CPU_ROWS = 16
-"""Positions reduced at once on a CPU, so that their logits stay in its cache from first to last look."""
+"""Number of positions reduced at once on a CPU, so that their logits stay in its cache."""
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -59,7 +59,7 @@ class LanguageModel:
         max_tokens: texts are cut to so many tokens, and never beyond the model's own context.
 
     Attributes:
-        reference: as given.
+        reference: model reference, as given.
         revision: commit or digest of the model.
         max_tokens: the limit in force.
 
@@ -92,7 +92,7 @@ class LanguageModel:
         no score. A text's result depends on that text alone: not on the rest of the batch, order or padding (to 1e-4
         in fp32; half precision on an accelerator rounds differently with the shape of the batch).
 
-        Kinds of failure: ``not-text``, ``empty``, ``too-short`` (fewer than two tokens), ``not-finite`` and
+        The kinds of failure are ``not-text``, ``empty``, ``too-short`` (fewer than two tokens), ``not-finite`` and
         ``crashed`` (such as out of memory with a batch of one).
         """
         keys = [files.sha256_text(text) if isinstance(text, str) else "" for text in texts]

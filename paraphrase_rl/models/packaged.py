@@ -79,7 +79,7 @@ def _version(package: str) -> str:
 
 
 def converted(name: str, gguf: Path, digest: str) -> Path:
-    """Folder with the GGUF as fp32 safetensors: ``$PRL_HOME/models/NAME-DIGEST12``, made when missing.
+    """Return the folder with the GGUF as fp32 safetensors, ``$PRL_HOME/models/NAME-DIGEST12``, created if missing.
 
     The folder is complete from the moment it exists. Of several processes one converts and the others wait; files
     left by a killed process are removed by the next.
@@ -118,10 +118,10 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
 
 
 def damaged_file(package: str) -> Path | None:
-    """Find a file of the converted model that is not as the conversion wrote it; ``None`` where all are, or none is.
+    """Find a file of the converted model that has changed since its conversion; ``None`` if there is none.
 
     Raises:
-        ModelError: see :func:`locate`, which this converts nothing for.
+        ModelError: see :func:`locate`; nothing is converted.
     """
     for gguf in (path for root in _roots(package) for path in root.rglob("*.gguf")):
         folder = _target(package, file_digest(gguf))

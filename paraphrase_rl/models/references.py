@@ -35,7 +35,7 @@ class ResolvedModel:
     """A model that is on this machine, ready for ``from_pretrained(path)``.
 
     Attributes:
-        reference: as it was given.
+        reference: the reference, as given.
         path: folder with ``config.json``, safetensors and, for language models, a tokenizer.
         revision: the commit of a hub snapshot; ``sha256:...`` of a folder's files;
             ``VERSION+sha256:...`` of a package and the file inside it.
@@ -49,7 +49,7 @@ class ResolvedModel:
 
 
 def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
-    """Find a model; download it where its reference is a hub id, convert it where it is a packaged GGUF.
+    """Find a model; download it if its reference is a hub id, convert it if it is a packaged GGUF.
 
     An existing folder wins over a hub id of the same spelling. Without ``fetch`` a hub id is only looked for
     among earlier downloads.
@@ -74,13 +74,13 @@ def resolve(reference: str | Path, *, fetch: bool = True) -> ResolvedModel:
 
 
 def is_hub_id(reference: str) -> bool:
-    """Return whether a reference is looked for on the hub: spelled like a hub id, and no folder of that name."""
+    """Return whether a reference is a hub id: spelled like one, and not the name of a folder."""
     spelled = _HUB_ID.fullmatch(reference) is not None and ".." not in reference
     return spelled and not expanded(reference).exists()
 
 
 def hub_is_off() -> bool:
-    """Return whether the environment switches the hub off."""
+    """Return whether environment variables switch the Hugging Face hub off."""
     return any(os.environ.get(v, "").upper() in ("1", "ON", "YES", "TRUE") for v in _OFFLINE)
 
 
@@ -129,7 +129,7 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
     """Load a tokenizer without the weights of its model: from a folder, or from the files of a hub id.
 
     Raises:
-        ModelError: it is not on this machine and cannot be downloaded.
+        ModelError: the tokenizer is not on this machine and cannot be downloaded.
     """
     from transformers import AutoTokenizer
 
@@ -161,7 +161,7 @@ def load_causal_lm(
     """Load a new instance of a causal language model, in evaluation mode.
 
     Args:
-        dtype: of the weights; ``None`` = :func:`scoring_dtype`. Never the checkpoint's own by accident.
+        dtype: precision of the weights; ``None`` = that of :func:`scoring_dtype`, not that of the saved weights.
 
     Raises:
         ModelError: not a causal language model, damaged, or too large for the device.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenStatistics:
-    """Arrays of shape (T,), one entry a scored token; the first token of a text has no score. Read-only.
+    """Read-only arrays of shape (T,), one entry for each scored token; the first token of a text has no score.
 
     Attributes:
         logprob: float32, log p of the token in nats, at most 0.
@@ -41,12 +41,12 @@ class TokenStatistics:
 
     @property
     def nbytes(self) -> int:
-        """Size of the arrays in bytes, 16 a token."""
+        """Size of the arrays in bytes, 16 for each token."""
         return self.logprob.nbytes + self.rank.nbytes + self.entropy.nbytes + self.variance.nbytes
 
 
 class StatisticsCache:
-    """Statistics by key; the least recently used are dropped when the arrays exceed ``limit`` bytes."""
+    """Cache of statistics; the least recently used are dropped if the arrays exceed ``limit`` bytes."""
 
     def __init__(self, limit: int = 64 * 2**20) -> None:
         self._limit = limit
@@ -54,14 +54,14 @@ class StatisticsCache:
         self._bytes = 0
 
     def get(self, key: str) -> TokenStatistics | None:
-        """Return the statistics under ``key``; ``None`` where there are none or they were dropped."""
+        """Return the statistics under the cache key ``key``; ``None`` if there are none or they were dropped."""
         found = self._items.get(key)
         if found is not None:
             self._items.move_to_end(key)
         return found
 
     def put(self, key: str, item: TokenStatistics) -> None:
-        """Store statistics under a new key."""
+        """Save statistics under a new cache key."""
         self._items[key] = item
         self._bytes += item.nbytes
         while self._bytes > self._limit:

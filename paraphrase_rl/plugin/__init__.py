@@ -1,7 +1,10 @@
-"""Everything a plug-in is written with. Names are resolved on first use; ``__init__.pyi`` declares them.
+"""Names to write a plug-in with: hooks, specs, protocols and types.
 
-With :mod:`paraphrase_rl` and :mod:`paraphrase_rl.testing` this is the declared surface: what these three hold keeps its
-name and signature (``tests/plugins/surface.txt``), everything else may change. The bundled plug-ins import nothing else
+They are resolved on first use; ``__init__.pyi`` declares them.
+
+With :mod:`paraphrase_rl` and :mod:`paraphrase_rl.testing` this is the declared surface: every name in these three
+keeps its signature (``tests/plugins/surface.txt``), everything else may change. The bundled plug-ins import nothing
+else
 of ``paraphrase_rl``; docs/plugins.md shows how to write one.
 """
 

@@ -1,6 +1,7 @@
-"""Load plug-ins one by one, call their hooks, and keep what goes wrong with one from touching the rest.
+"""Load plug-ins one by one and call their hooks; a plug-in that fails does not affect the others.
 
-Which are installed and may be loaded says :mod:`paraphrase_rl.plugin.installed`. With the environment variable
+:mod:`paraphrase_rl.plugin.installed` finds the plug-ins that are installed and may be loaded. With the environment
+variable
 ``PRL_STRICT_PLUGINS=1`` a broken plug-in is an error at once, instead of a line in ``prl plugins failures``.
 """
 
@@ -36,11 +37,11 @@ class PluginFailure:
     """Failure of one plug-in.
 
     Attributes:
-        plugin: name of its entry point; empty where a distribution's entry points cannot be read.
-        distribution: what was installed, ``version`` of it; the folder where it cannot be read.
+        plugin: name of its entry point; empty if a distribution's entry points cannot be read.
+        distribution: name of the installed distribution, with its ``version``; its folder if it cannot be read.
         stage: ``read``, ``load``, or the hook that failed.
         exception: type and message on one line.
-        traceback: the whole story.
+        traceback: the full traceback.
     """
 
     plugin: str
@@ -52,7 +53,7 @@ class PluginFailure:
 
     @property
     def source(self) -> str:
-        """The plug-in and where it comes from, for messages."""
+        """Name of the plug-in and of its distribution, for messages."""
         return source(self.plugin or self.distribution, self.distribution, self.version)
 
 
@@ -75,8 +76,8 @@ class Plugins:
         """Load every installed plug-in that may be loaded; bundled ones first.
 
         Args:
-            allow: default: what the environment says.
-            strict: default: what ``PRL_STRICT_PLUGINS`` says.
+            allow: filter of the plug-ins to load; by default that of the environment variables.
+            strict: raise an error for a plug-in that fails; by default if ``PRL_STRICT_PLUGINS`` is 1.
 
         Raises:
             PluginError: only when strict: the first plug-in that fails.
@@ -93,7 +94,7 @@ class Plugins:
 
     @classmethod
     def of(cls, **modules: object) -> Plugins:
-        """Plug-ins given by name instead of found among what is installed, for tests; strict."""
+        """Make the plug-ins of modules given by name, in place of the installed ones, for tests; strict."""
         plugins = cls(_manager(), strict=True)
         for name, module in modules.items():
             given = Plugin(name=name, target="", distribution=name, version="", load=_given(module))
@@ -145,7 +146,7 @@ class Plugins:
             self.fail(plugin, stage, error)
 
     def fail(self, plugin: Plugin, stage: str, error: BaseException) -> None:
-        """Record what a plug-in did wrong; but for observers it takes part in nothing any more.
+        """Record that a plug-in failed, and stop using it; if only an observer hook failed, go on using it.
 
         Raises:
             PluginError: only when strict.
@@ -194,7 +195,7 @@ class Plugins:
     def collect(
         self, hook: str, check: Callable[[object], list[object]]
     ) -> list[tuple[Plugin, list[object]]]:
-        """Call a hook plug-in by plug-in; one that raises, or answers what ``check`` refuses, is left out."""
+        """Call a hook plug-in by plug-in; a plug-in that raises, or returns what ``check`` refuses, is left out."""
         collected = []
         for plugin, call in self._callers(hook):
             with self._contained(plugin, hook):
@@ -216,15 +217,15 @@ class Plugins:
                 call(**arguments)
 
     def on_run_start(self, folder: Path, recipe: Mapping[str, object]) -> None:
-        """Tell every observer; one that raises is logged once and never stops a run."""
+        """Call this hook of every plug-in; one that raises is logged once and never stops a run."""
         self._observe("on_run_start", folder=folder, recipe=recipe)
 
     def on_step_end(self, folder: Path, record: StepRecord) -> None:
-        """Tell every observer; one that raises is logged once and never stops a run."""
+        """Call this hook of every plug-in; one that raises is logged once and never stops a run."""
         self._observe("on_step_end", folder=folder, record=record)
 
     def on_run_end(self, folder: Path, status: str) -> None:
-        """Tell every observer; one that raises is logged once and never stops a run."""
+        """Call this hook of every plug-in; one that raises is logged once and never stops a run."""
         self._observe("on_run_end", folder=folder, status=status)
 
 

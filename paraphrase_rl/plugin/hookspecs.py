@@ -1,4 +1,4 @@
-"""Every hook on one page. A plug-in is a module with some of these, named in the entry-point group `paraphrase_rl`.
+"""Every hook. A plug-in is a module with some of these functions, named in the entry-point group `paraphrase_rl`.
 
 Hooks return specs and take no callbacks; a hook that is not implemented costs nothing. Arguments of observers may
 grow: accept those you need, in any order, without defaults.
@@ -32,7 +32,7 @@ hookimpl = pluggy.HookimplMarker("paraphrase_rl")
 
 @hookspec
 def register_detectors() -> Iterable[DetectorSpec]:  # type: ignore[empty-body]
-    """Detectors: scores of texts, higher = more likely AI.
+    """Return specs of detectors, which score texts; higher = more likely AI.
 
     Example::
 
@@ -44,7 +44,7 @@ def register_detectors() -> Iterable[DetectorSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_rewards() -> Iterable[RewardSpec]:  # type: ignore[empty-body]
-    """Reward terms in [0, 1], higher is better.
+    """Return specs of reward terms, in [0, 1], higher is better.
 
     Example::
 
@@ -56,7 +56,7 @@ def register_rewards() -> Iterable[RewardSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_rewriters() -> Iterable[RewriterSpec]:  # type: ignore[empty-body]
-    """Rewriters: attacks, baselines and defences.
+    """Return specs of rewriters: attacks, baselines and defences.
 
     Example::
 
@@ -68,7 +68,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
-    """Quality metrics of a rewrite against its source.
+    """Return specs of quality metrics of a rewrite against its source.
 
     Example::
 
@@ -88,7 +88,7 @@ def register_metrics() -> Iterable[MetricSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
-    """Sources of documents.
+    """Return specs of data sets, which are sources of documents.
 
     Example::
 
@@ -100,7 +100,7 @@ def register_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_backends() -> Iterable[BackendSpec]:  # type: ignore[empty-body]
-    """Training backends.
+    """Return specs of training backends.
 
     Example::
 
@@ -112,7 +112,7 @@ def register_backends() -> Iterable[BackendSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
-    """Subcommands of ``prl``.
+    """Return specs of subcommands of ``prl``.
 
     Example::
 
@@ -124,7 +124,7 @@ def register_commands() -> Iterable[CommandSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def on_run_start(folder: Path, recipe: Mapping[str, object]) -> None:
-    """A training run starts (or resumes) in ``folder`` with the resolved ``recipe``.
+    """Called when a training run starts (or resumes) in ``folder`` with the complete ``recipe``.
 
     Example::
 
@@ -136,7 +136,7 @@ def on_run_start(folder: Path, recipe: Mapping[str, object]) -> None:
 
 @hookspec
 def on_step_end(folder: Path, record: StepRecord) -> None:
-    """A step ended; ``record`` is its row of ``metrics.jsonl``.
+    """Called when a step has ended; ``record`` is the row of the step in ``metrics.jsonl``.
 
     Example::
 
@@ -148,7 +148,7 @@ def on_step_end(folder: Path, record: StepRecord) -> None:
 
 @hookspec
 def on_run_end(folder: Path, status: str) -> None:
-    """The run ended: ``completed``, ``interrupted`` or ``failed``.
+    """Called when the run has ended; ``status`` is ``completed``, ``interrupted`` or ``failed``.
 
     Example::
 

@@ -1,13 +1,14 @@
-"""Installed plug-ins, and the filter of those that may be loaded. Imports none.
+"""Installed plug-ins, and the filter of those that may be loaded. Imports no plug-in.
 
-A plug-in is an entry point of the group ``paraphrase_rl``. Distributions are read one by one: one that is damaged costs
-itself alone. Two environment variables act before anything of a plug-in is imported; names are those of plug-ins, of
+A plug-in is an entry point of the group ``paraphrase_rl``. Distributions are read one by one: a damaged one does not
+affect the others. Two environment variables act before anything of a plug-in is imported; names are those of
+plug-ins, of
 distributions, or ``distribution/plug-in``, separated by commas:
 
 ``PRL_PLUGINS``
-    the only third-party plug-ins to load; set but empty = none. Bundled plug-ins are not its business.
+    the only third-party plug-ins to load; set but empty = none. Bundled plug-ins are not affected.
 ``PRL_DISABLE_PLUGINS``
-    plug-ins not to load, bundled ones too where they are named; ``__all__`` = every third-party plug-in.
+    plug-ins not to load, bundled ones too if they are named; ``__all__`` = every third-party plug-in.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ BUNDLED_PACKAGE = "paraphrase_rl_plugins"
 
 @dataclass(slots=True, kw_only=True)
 class Plugin:
-    """One entry point of the group; distribution and name together are its identity.
+    """One installed plug-in: an entry point of the group, identified by distribution and name.
 
     Attributes:
         name: of the entry point.
         target: the module it names.
-        distribution: what was installed, ``version`` of it.
-        status: ``failed`` = it could not be loaded, or answered a hook wrongly; it takes part in nothing then.
+        distribution: name of the installed distribution, with its ``version``.
+        status: ``failed`` = it could not be loaded, or returned something wrong from a hook; it is not used then.
         reason: why it is blocked, or what failed.
         load: imports the module.
     """
@@ -46,7 +47,7 @@ class Plugin:
 
     @property
     def identity(self) -> str:
-        """``distribution/name``, which no other plug-in has."""
+        """``distribution/name``, unique among plug-ins."""
         return f"{normal(self.distribution)}/{self.name}"
 
     @property
@@ -55,7 +56,7 @@ class Plugin:
 
     @property
     def source(self) -> str:
-        """The plug-in and where it comes from, for messages."""
+        """Name of the plug-in and of its distribution, for messages."""
         return source(self.name, self.distribution, self.version)
 
     def is_called(self, name: str) -> bool:
@@ -65,20 +66,20 @@ class Plugin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DamagedDistribution:
-    """A distribution whose entry points cannot be read, and what reading raised."""
+    """A distribution whose entry points cannot be read, and the error that reading raised."""
 
     distribution: metadata.Distribution
     error: Exception
 
     @property
     def path(self) -> str:
-        """Its folder."""
+        """Folder of the distribution."""
         return _path(self.distribution)
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Filter of the plug-ins that may be imported. ``None`` for ``allowed`` = every one."""
+    """Filter of the plug-ins that may be imported. ``None`` for ``allowed`` = every plug-in."""
 
     allowed: frozenset[str] | None = None
     disabled: frozenset[str] = frozenset()
@@ -91,7 +92,7 @@ class Filter:
         )
 
     def reason(self, plugin: Plugin) -> str:
-        """Reason why ``plugin`` must not be imported; empty when it may."""
+        """Reason why ``plugin`` must not be imported; an empty string if it may."""
         if plugin.bundled:
             known_as = {normal(plugin.name), normal(plugin.identity)}
             return "disabled by PRL_DISABLE_PLUGINS" if known_as & self.disabled else ""
@@ -103,9 +104,9 @@ class Filter:
 
 
 def installed() -> tuple[list[Plugin], list[DamagedDistribution]]:
-    """Every plug-in that is installed, bundled ones first, and the distributions that cannot be read.
+    """Find every plug-in that is installed, bundled ones first, and the distributions that cannot be read.
 
-    Of a distribution that is on the path twice the first that can be read counts.
+    If a distribution is on the path twice, the first that can be read counts.
     """
     plugins: list[Plugin] = []
     damaged: list[DamagedDistribution] = []
@@ -126,10 +127,10 @@ _hidden: list[metadata.Distribution] = []
 
 
 def hide_damaged() -> None:
-    """Hide damaged distributions from the rest of this process; :func:`installed` goes on to tell of them.
+    """Hide damaged distributions from the rest of this process; :func:`installed` still returns them.
 
-    For a command, which must work anyway: pydantic and torch read the entry points of all distributions while they
-    are imported, and one that cannot be read ends them.
+    Commands must work with damaged distributions, but pydantic and torch read the entry points of all distributions
+    while they are imported, and fail at the first that cannot be read.
     """
     _hidden.extend(damaged.distribution for damaged in installed()[1])
     if not _hidden:
@@ -155,12 +156,12 @@ def is_bundled(target: str) -> bool:
 
 
 def source(plugin: str, distribution: str, version: str) -> str:
-    """A plug-in and where it comes from, for messages."""
+    """Describe a plug-in by its name and its distribution, for messages."""
     return f"{plugin} ({distribution} {version})" if version else plugin
 
 
 def normal(name: str) -> str:
-    """A name as names are compared: case and the kind of hyphen do not count."""
+    """Normalise a name for comparison: case and the kind of hyphen do not count."""
     return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 

@@ -1,9 +1,11 @@
-"""Every call into a component of a plug-in: an item that crashes is a Failure, anything worse is said to be its fault.
+"""Isolation of components: an item that crashes becomes a Failure; any other error names the plug-in that caused it.
 
-The registry hands components out inside these classes, so that no caller can forget. What crashes a call with several
-items is called again item by item, which changes no number, since no item depends on the others of a call; where every
-one of them crashes, the work stops with a :class:`PluginError` whose ``__cause__`` is what the plug-in raised.
-An error meant for the user (:class:`PrlError`) and Ctrl-C pass; ``sys.exit`` in a plug-in is a crash like others.
+The registry wraps every component in one of these classes, so that no caller can forget to. If a call with several
+items crashes, the items are processed one by one, which changes no number, since no item depends on the others of a
+call; if all of them crash, the work stops with a :class:`PluginError` whose ``__cause__`` is the exception of the
+plug-in.
+An error meant for the user (:class:`PrlError`) and Ctrl-C are passed on; ``sys.exit`` in a plug-in is a crash like
+others.
 """
 
 from __future__ import annotations
@@ -55,12 +57,13 @@ Spec = TypeVar("Spec", bound="ComponentSpec")
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Whose fault it is.
+    """Component and plug-in that an error is attributed to.
 
     Attributes:
-        what: the component and its name, such as ``detector vowels``.
-        name: the component's name as it was asked for; owner of the failures of crashes.
-        plugin: its plug-in and distribution, such as ``vowels (acme-detectors 1.2.0)``; empty where it comes from none.
+        what: kind and name of the component, such as ``detector vowels``.
+        name: the component's name as it was asked for; owner of the Failures of items that crash.
+        plugin: its plug-in and distribution, such as ``vowels (acme-detectors 1.2.0)``; empty if the component comes
+            from no plug-in.
     """
 
     what: str
@@ -71,26 +74,26 @@ class Origin:
         return f"{self.what} of plug-in {self.plugin}" if self.plugin else self.what
 
     def broken(self, does: str) -> PluginError:
-        """The error that says what the component does that its contract forbids."""
+        """Build the error that says what the component does against its contract."""
         return PluginError(
             f"{self} {does}",
             "this is a fault in the plug-in, which its author must fix; paraphrase_rl.testing tests for it",
         )
 
     def crashes(self, when: str, error: BaseException) -> PluginError:
-        """The error that says that the component raised ``error``; raise it ``from`` that."""
+        """Build the error that says that the component raised ``error``; raise it ``from`` that exception."""
         return PluginError(
             f"{self} crashes {when}: {one_line(error)}",
             "this is a fault in the plug-in, which its author must fix; `prl --debug ...` shows the traceback",
         )
 
     def crash(self, error: BaseException) -> Failure:
-        """The Failure of an item that crashed, as the only one of its call."""
+        """Build the Failure of an item that crashed in a call with this item alone."""
         return Failure(index=0, owner=self.name, kind="crashed", message=one_line(error)[:300])
 
     @contextmanager
     def blamed(self, when: str) -> Iterator[None]:
-        """Turn what a call raises that has no items into a :class:`PluginError`. Yield to nobody inside it."""
+        """Turn an exception of a call without items into a :class:`PluginError`. Do not ``yield`` inside."""
         try:
             yield
         except (PrlError, KeyboardInterrupt):
@@ -107,18 +110,18 @@ def contained(
     failed: Callable[[Failure], Answer],
     join: Callable[[list[Answer]], Answer],
 ) -> Answer:
-    """The answer of a component to N items, those that crash as Failures.
+    """Call a component with N items; an item that crashes gets a Failure.
 
     Args:
         origin: the component.
-        n: of items, at least one.
+        n: number of items, at least one.
         call: calls the component with the items at some positions, and checks its answer.
         failed: the answer for one item that crashed.
         join: the answers for items 0, 1, ... N - 1 as one; failures in each have index 0.
 
     Raises:
-        PluginError: every one of several items crashes.
-        PrlError: what the component itself has to say about the whole call.
+        PluginError: there are several items, and all of them crash.
+        PrlError: the component raised it about the whole call.
     """
     try:
         return call(list(range(n)))
@@ -156,7 +159,7 @@ class IsolatedDetector:
         """Score texts as canonical ones, see :meth:`paraphrase_rl.plugin.protocols.Detector.score`.
 
         Raises:
-            PluginError: see :func:`contained`; or it returns something else than Scores of shape (N,).
+            PluginError: see :func:`contained`; or the detector returns something else than Scores of shape (N,).
         """
 
         given = [canonical(text) if isinstance(text, str) else text for text in texts]
@@ -231,7 +234,7 @@ class IsolatedMetric:
     """A metric of a plug-in, or several that are computed together.
 
     Args:
-        names: of all that are computed together: an item that crashes has none of them.
+        names: names of all metrics computed together; an item that crashes has no value of any of them.
     """
 
     def __init__(self, component: Metric, origin: Origin, names: Sequence[str]) -> None:
@@ -278,7 +281,7 @@ class IsolatedRewriter:
         """Rewrite texts, see :meth:`paraphrase_rl.plugin.protocols.Rewriter.rewrite`; failures have text indices.
 
         Raises:
-            PluginError: see :func:`contained`; or it returns something else than that.
+            PluginError: see :func:`contained`; or the rewriter returns something else.
         """
 
         def call(where: list[int]) -> list[Rewrites]:
@@ -338,12 +341,12 @@ class IsolatedDataset:
         return str(getattr(self.component, "title", ""))
 
     def notes(self) -> list[str]:
-        """Notes on what was read and what was left out; empty where the data set has none to make."""
+        """Notes on what was read and what was left out; empty if the data set has no notes."""
         with self.origin.blamed("in notes()"):
             return list(map(str, getattr(self.component, "notes", list)()))
 
     def provenance(self) -> Mapping[str, str]:
-        """Digests of the files it was read from, by name; empty where the data set does not say."""
+        """Digests of the files that the data set was read from, by name; empty if it gives none."""
         with self.origin.blamed("in provenance()"):
             found: Mapping[str, str] = getattr(self.component, "provenance", dict)()
         return found
@@ -397,16 +400,16 @@ _METHODS: Mapping[Kind, str] = {
 
 
 def isolated(kind: Kind, component: object, origin: Origin, together: Sequence[str]) -> object:
-    """Wrap what a factory returned.
+    """Wrap the component that a factory returned.
 
     Args:
         kind: of the component.
         component: what the factory returned.
-        origin: whose fault it is.
-        together: the components of the kind that are built together with it, itself among them.
+        origin: component and plug-in that errors name.
+        together: names of the components that are built together with this one, including it.
 
     Raises:
-        PluginError: it is no component of that kind.
+        PluginError: the factory returned no component of that kind.
     """
     if kind == "commands":
         return isolated_command(component, origin)
@@ -419,7 +422,7 @@ def isolated(kind: Kind, component: object, origin: Origin, together: Sequence[s
 
 
 def isolated_command(command: object, origin: Origin) -> click.Command:
-    """A command whose parsing and running are isolated; how it ends by itself (``ctx.exit``, click's errors) passes."""
+    """Isolate the parsing and running of a command; ``ctx.exit`` and click's own errors are passed on."""
     import click
 
     if not isinstance(command, click.Command):

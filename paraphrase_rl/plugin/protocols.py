@@ -34,11 +34,11 @@ class Components(Protocol):
         ...
 
     def options(self, kind: Kind, name: str, options: Mapping[str, object] = ...) -> Any:
-        """Its options, validated."""
+        """Return the validated options of a component."""
         ...
 
     def build(self, kind: Kind, name: str, options: Mapping[str, object] = ..., context: Any = ...) -> Any:
-        """The component, built."""
+        """Build a component."""
         ...
 
 
@@ -46,14 +46,14 @@ class Detector(Protocol):
     """Scores texts; higher = more likely AI."""
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Scores of shape (N,) in the order of ``texts``, a Failure for each that cannot be scored.
+        """Return scores of shape (N,) in the order of ``texts``, with a Failure for each text that cannot be scored.
 
         A text's score does not depend on the other texts of the call (to 1e-4), nor on batch size or order.
         """
         ...
 
     def provenance(self) -> Mapping[str, str]:
-        """Revisions or digests of the models that the score depends on, by model reference; empty without any."""
+        """Return revisions or digests of the models that the score depends on, by model reference; else empty."""
         ...
 
 
@@ -64,11 +64,11 @@ class ProbabilityModel(Protocol):
 
     @property
     def detectors(self) -> Mapping[str, Detector]:
-        """Its detectors by name, in the recipe's order."""
+        """Detectors of the ensemble by name, in the recipe's order."""
         ...
 
     def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
-        """P(AI) in [0, 1] by detector name, and combined over the ensemble; each of shape (N,)."""
+        """Return P(AI) in [0, 1] by detector name, and combined over the ensemble; each of shape (N,)."""
         ...
 
 
@@ -100,11 +100,11 @@ class DatasetSource(Protocol):
     """Source of documents."""
 
     def documents(self) -> Iterable[Document]:
-        """All documents, in a stable order. Those without a split are split by the core."""
+        """Yield all documents, in a stable order. The core gives a split to documents that have none."""
         ...
 
     def description(self) -> str:
-        """One paragraph: what the texts are, where they come from, and their licence."""
+        """Return one paragraph: what the texts are, where they come from, and their licence."""
         ...
 
 
@@ -119,13 +119,13 @@ class Policy(Protocol):
         keys: Sequence[Sequence[int]],
         sampling: Sampling,
     ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation; the integers of its key fix its randomness."""
+        """Sample ``n`` rollouts for each conversation; its integers in ``keys`` fix the randomness."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingResult:
-    """End of a training.
+    """Result of a training.
 
     Attributes:
         status: ``completed``, or ``interrupted`` with a checkpoint to resume from.
@@ -137,7 +137,7 @@ class TrainingResult:
 
 
 class Session(Protocol):
-    """One training, from the backend's side: :class:`paraphrase_rl.training.session.TrainingSession`."""
+    """One training, as its backend sees it: :class:`paraphrase_rl.training.session.TrainingSession`."""
 
     @property
     def recipe(self) -> Recipe:
@@ -146,7 +146,7 @@ class Session(Protocol):
 
     @property
     def train(self) -> Sequence[Document]:
-        """Documents whose rewrites are trained."""
+        """Documents that the policy is trained to rewrite."""
         ...
 
     @property
@@ -161,12 +161,12 @@ class Session(Protocol):
 
     @property
     def report(self) -> Callable[[str], None]:
-        """Shows one line to the person who waits."""
+        """Function that shows one line of progress to the user."""
         ...
 
     @property
     def stop_requested(self) -> Callable[[], bool]:
-        """True where the user asked to stop after the current step."""
+        """Function that returns True if the user asked to stop after the current step."""
         ...
 
     @property
@@ -191,37 +191,37 @@ class Session(Protocol):
 
     @property
     def is_complete(self) -> bool:
-        """True where the final checkpoint is listed."""
+        """True if the final checkpoint is listed."""
         ...
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
-        """The messages that ask for a rewrite of a document."""
+        """Return the chat messages that ask for a rewrite of a document."""
         ...
 
     def noise_key(self, step: int, index: int) -> tuple[int, int, int]:
-        """Integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
+        """Return integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
         ...
 
     def rate(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> RatedRollouts:
-        """Rewards of rollouts; ``indices`` says which training document each was made from."""
+        """Compute the rewards of rollouts; ``indices`` gives the position in ``train`` of each rollout's document."""
         ...
 
     def advantages(self, rated: RatedRollouts) -> TokenAdvantages:
-        """Advantages of the tokens of a whole batch, whose ``base_logprobs`` the backend has set."""
+        """Compute the advantages of the tokens of a whole batch, whose ``base_logprobs`` the backend has set."""
         ...
 
     def end_step(
         self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
     ) -> None:
-        """Record a step; ``seconds`` are wall seconds by part of it, ``total`` among them."""
+        """Record a step; ``seconds`` are wall seconds by part of the step, including ``total``."""
         ...
 
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
-        """Enter a checkpoint that is whole: its folder in the run directory, or a service's reference to it."""
+        """List a complete checkpoint: its folder in the run directory, or a service's reference to it."""
         ...
 
     def evaluation_due(self, step: int) -> bool:
-        """Return whether the held-out prompts are to be rewritten after this step."""
+        """Return whether the held-out prompts must be rewritten after this step."""
         ...
 
     def evaluate(self, policy: Policy, step: int) -> None:
@@ -237,11 +237,11 @@ class Backend(Protocol):
         ...
 
     def policy(self, model: str, adapter: Path | str | None) -> Policy:
-        """The model of a reference, with a trained adapter (a folder, or the backend's own reference) or without."""
+        """Load a model, with a trained adapter (a folder, or the backend's own reference) or without."""
         ...
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
-        """Write the adapter of a row of a run's ``checkpoints.jsonl`` to a new folder, in PEFT's format."""
+        """Write the adapter of one checkpoint, a row of ``checkpoints.jsonl``, to a new folder in PEFT's format."""
         ...
 
 

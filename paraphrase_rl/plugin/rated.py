@@ -17,12 +17,12 @@ class RewardOutcome:
     """Rewards of N rewrites.
 
     Attributes:
-        total: shape (N,), in [0, 1]; 0 for an invalid output, NaN where a failure leaves it without a total:
-            such a rollout takes no part in the update.
-        terms: by reward, shape (N,); NaN where the term failed or was not computed because a gate said 0.
-        valid: shape (N,): whether every gate let it pass.
+        total: shape (N,), in [0, 1]; 0 for an invalid output, NaN if a failure leaves a rollout without a total: such
+            a rollout takes no part in the update.
+        terms: values by reward name, shape (N,); NaN if the term failed or was not computed because a gate was 0.
+        valid: shape (N,): whether the rewrite passed every gate.
         failures: of all terms, indices into the batch.
-        details: further numbers by metric name, shape (N,); NaN where not computed.
+        details: further numbers by metric name, shape (N,); NaN if not computed.
         metric_names: reward -> its name in the metrics.
     """
 
@@ -34,11 +34,11 @@ class RewardOutcome:
     metric_names: Mapping[str, str] = field(default_factory=dict)
 
     def metrics(self) -> dict[str, float]:
-        """Names as logged on every backend.
+        """Metrics by name, as every backend logs them.
 
         ``reward_mean`` and ``reward_std`` (n in the denominator) are over all known totals of the batch, the
         zeros of invalid outputs included. A term and a detail are averaged over the rewrites they were
-        computed for: gates over all, the other terms over valid rewrites only. A mean over none is NaN.
+        computed for: gates over all, the other terms over valid rewrites only. A mean over no rewrites is NaN.
         ``reward_failures`` counts rollouts without a total.
         """
         known = self.total[np.isfinite(self.total)]
@@ -52,7 +52,7 @@ class RewardOutcome:
 
     @classmethod
     def join(cls, parts: Sequence[RewardOutcome]) -> RewardOutcome:
-        """Outcomes of the same rewards, one after the other, as that of one batch."""
+        """Concatenate outcomes of the same rewards into the outcome of one batch."""
         lengths = [len(part.total) for part in parts]
         starts = np.cumsum([0, *lengths])
         return cls(
@@ -71,13 +71,13 @@ class RewardOutcome:
 
 @dataclass(frozen=True, slots=True)
 class TokenAdvantages:
-    """Advantages of tokens, by which a backend multiplies the ratios.
+    """Advantages of tokens, by which a backend multiplies the probability ratios.
 
     Attributes:
         values: one array of shape (T_i,) for each rollout, groups one after the other.
         kl_reference: mean over all completion tokens of the batch of logp_sampler - logp_base, in nats a token: the
             policy's distance from the base model (estimator k1 of Schulman's note on approximating KL).
-        constant_groups: share of groups that contribute nothing.
+        constant_groups: share of groups whose rewards are all equal, which contribute nothing.
         unrewarded: share of rollouts without a total.
     """
 
@@ -87,7 +87,7 @@ class TokenAdvantages:
     unrewarded: float
 
     def metrics(self) -> dict[str, float]:
-        """Names as logged on every backend."""
+        """Metrics by name, as every backend logs them."""
         return {
             "kl_reference": self.kl_reference,
             "frac_constant_groups": self.constant_groups,
@@ -113,7 +113,7 @@ class RatedRollouts:
 
     @classmethod
     def join(cls, parts: Sequence[Self]) -> Self:
-        """The batch of all processes, in their order."""
+        """Concatenate the parts of all processes, in their order, into one batch."""
         return cls(
             documents=[d for part in parts for d in part.documents],
             rollouts=[r for part in parts for r in part.rollouts],
@@ -123,7 +123,7 @@ class RatedRollouts:
 
 
 def joined(tables: Sequence[Mapping[str, FloatArray]], lengths: Sequence[int]) -> dict[str, FloatArray]:
-    """Columns of several tables one after the other; NaN where a table lacks one.
+    """Concatenate the columns of several tables; NaN where a table lacks a column.
 
     Args:
         tables: arrays of shape (n,) by name.

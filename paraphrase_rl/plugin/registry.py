@@ -1,4 +1,4 @@
-"""Kind and name to component: look up, validate options, check dependencies, build."""
+"""Registry of components by kind and name: look up, validate options, check dependencies, build."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Entry:
 
     @property
     def full_name(self) -> str:
-        """``distribution/name``: what no other component of the kind is called."""
+        """``distribution/name``, unique among components of the kind."""
         return f"{normal(self.plugin.distribution)}/{self.spec.name}"
 
     def origin(self, name: str) -> Origin:
-        """Whose fault it is what the component does, asked for as ``name``."""
+        """Return what errors of the component name: the component, called ``name``, and its plug-in."""
         return Origin(f"{_one(self.kind)} {name}", name, self.plugin.source)
 
     def missing_modules(self) -> list[str]:
-        """The modules it needs that cannot be found. Imports nothing."""
+        """Modules that the component needs and that cannot be found. Imports nothing."""
         return [module for module in self.spec.modules if not _importable(module)]
 
     def install_line(self) -> str:
-        """Command that installs the packages it needs."""
+        """Command that installs the packages that the component needs."""
         if self.spec.extra:
             return f"pip install 'paraphrase-rl[{self.spec.extra}]'"
         if self.plugin.bundled:
@@ -109,16 +109,16 @@ class Registry:
         return self.plugins.failures
 
     def entries(self, kind: Kind | None = None) -> list[Entry]:
-        """Components of a kind (of all kinds), by kind and name."""
+        """List the components of a kind (``None`` = of all kinds), sorted by kind and name."""
         chosen = [entry for entry in self._entries if kind in (None, entry.kind)]
         order = list(SPECS)
         return sorted(chosen, key=lambda e: (order.index(e.kind), e.spec.name, e.plugin.name))
 
     def get(self, kind: Kind, name: str) -> Entry:
-        """The component called ``name`` or ``distribution/name``. Bare, it means the bundled one, if any.
+        """Return the component called ``name`` or ``distribution/name``; ``name`` alone prefers a bundled component.
 
         Raises:
-            PluginError: there is none, or a bare name fits several.
+            PluginError: there is no such component, or ``name`` alone fits several.
         """
         entries = self.entries(kind)
         distribution, _, bare = name.rpartition("/")
@@ -138,7 +138,7 @@ class Registry:
         raise self._unknown(kind, name, entries)
 
     def name_of(self, entry: Entry) -> str:
-        """Return the name of a component: its bare name where that is unique, else ``distribution/name``."""
+        """Return the name of a component: its name alone if that is unique, else ``distribution/name``."""
         same = [e for e in self.entries(entry.kind) if e.spec.name == entry.spec.name]
         return entry.spec.name if entry.plugin.bundled or len(same) == 1 else entry.full_name
 
@@ -181,7 +181,7 @@ class Registry:
         return self.get(kind, name).spec
 
     def options(self, kind: Kind, name: str, options: Mapping[str, object] = NO_OPTIONS) -> Options:
-        """Validated options of a component. Builds and imports nothing.
+        """Return the validated options of a component. Builds and imports nothing.
 
         Raises:
             PluginError: unknown or ambiguous name.
@@ -196,7 +196,7 @@ class Registry:
                 raise _explain(error, f"{_one(kind)} {name}", spec.options) from error
 
     def models(self, kind: Kind, name: str, options: Mapping[str, object] = NO_OPTIONS) -> list[str]:
-        """Model references of a component: its option ``model``, else those its spec names.
+        """List the model references of a component: its option ``model``, else those that its spec names.
 
         Raises:
             PluginError: unknown or ambiguous name.
@@ -206,18 +206,18 @@ class Registry:
         return [chosen] if isinstance(chosen, str) else list(self.get(kind, name).spec.models)
 
     def models_of(self, recipe: Recipe) -> list[str]:
-        """Every model a recipe loads: the policy and those of its components, sorted."""
+        """List every model that a recipe loads: the policy and those of its components, sorted."""
         found = {recipe.model}
         for kind, component in recipe.components():
             found.update(self.models(kind, component.name, component.options))
         return sorted(found)
 
     def require(self, kind: Kind, name: str) -> None:
-        """Check that what a component needs is installed. Imports nothing.
+        """Check that the packages a component needs are installed. Imports nothing.
 
         Raises:
             PluginError: unknown or ambiguous name.
-            MissingDependencyError: with the line that installs it.
+            MissingDependencyError: a package is missing; the error gives the command that installs it.
         """
         entry = self.get(kind, name)
         if missing := entry.missing_modules():
@@ -283,13 +283,13 @@ class Registry:
     ) -> Any:
         """Build a component, isolated: see :mod:`paraphrase_rl.plugin.isolation`.
 
-        What it builds in turn comes from this registry too.
+        Components that this component builds come from this registry too.
 
         Raises:
             PluginError: unknown or ambiguous name, or its factory crashed or returned something else.
             RecipeError: an unknown or ill-typed option.
-            MissingDependencyError: with the line that installs what it needs.
-            PrlError: whatever else the factory has to say, such as a model that is not there.
+            MissingDependencyError: a package is missing; the error gives the command that installs it.
+            PrlError: another error of the factory, such as a model that is not there.
         """
         entry = self.get(kind, name)
         validated = self.options(kind, name, options)
@@ -307,7 +307,7 @@ class Registry:
 
 @functools.cache
 def default_registry() -> Registry:
-    """The registry of this process: every installed plug-in, loaded once."""
+    """Return the registry of this process: every installed plug-in, loaded once."""
     return Registry(Plugins.load())
 
 

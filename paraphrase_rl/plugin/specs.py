@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 RewardRole = Literal["evasion", "meaning", "validity", "fluency", "fairness", "other"]
-"""What a reward is for. The core finds rewards by their role, never by name."""
+"""Role of a reward: the purpose it serves. The core finds rewards by their role, never by name."""
 MetricRole = Literal["meaning", "facts", "length", "fluency", "validity", "entailment", "judge", "other"]
-"""What a metric measures, in the order of the tables. The core finds metrics by their role, never by name."""
+"""Role of a metric: the property it measures. The core finds metrics by their role, never by name."""
 
 
 class Options(BaseModel):
@@ -56,10 +56,10 @@ class Context:
 
     Attributes:
         device: torch device for models, such as ``cpu`` or ``cuda``.
-        ensemble: the recipe's calibrated detectors, for rewards that rate by them; ``None`` where there are
-            none, and a reward or rewriter that needs them must say so.
-        run: directory of the run that is evaluated, for rewriters that are about a run unless told otherwise.
-        registry: where a component finds those it uses itself; set by the registry that builds it.
+        ensemble: the recipe's calibrated detectors, for rewards that rate by them; ``None`` if there are none: a
+            reward or rewriter that needs them must then raise an error.
+        run: directory of the run that is evaluated, for rewriters that use a run.
+        registry: registry in which a component finds other components that it uses; set by the registry that builds it.
     """
 
     device: str = "cpu"
@@ -68,7 +68,7 @@ class Context:
     registry: Components | None = field(default=None, repr=False)
 
     def components(self) -> Components:
-        """The registry that builds this component.
+        """Return the registry that builds this component.
 
         Raises:
             PluginError: the component is built without one.
@@ -83,7 +83,7 @@ class Context:
 
 @dataclass(frozen=True, kw_only=True)
 class ComponentSpec:
-    """Spec of a component: what all kinds of component state about themselves.
+    """Spec of a component: the fields that all kinds of component have.
 
     Attributes:
         name: kebab-case, unique among components of its kind in its distribution.
@@ -95,7 +95,7 @@ class ComponentSpec:
         modules: top-level modules that must be importable before the factory is called.
         models: model references it loads by default.
         paper: where the method was published.
-        licence: of the method's code or weights, where they differ from ours.
+        licence: licence of the method's code or weights, if it differs from ours.
         cost: per text, in words, such as ``one language-model pass (shared)``.
     """
 
@@ -141,13 +141,14 @@ class RewardSpec(ComponentSpec):
     """A reward term in [0, 1], higher is better.
 
     Attributes:
-        role: what it is for. ``validity`` is a gate, see :attr:`gate`. Acceptance, monitors, curves and summaries find
-            what they show by it. Details of a term of role ``evasion`` that are called ``p_DETECTOR`` are P(AI).
+        role: purpose of the reward. ``validity`` is a gate, see :attr:`gate`. Acceptance, monitors, curves and
+            summaries find the rewards they show by role. Details of a term of role ``evasion`` that are called
+            ``p_DETECTOR`` are P(AI).
         default_weight: weight in the total when the recipe gives none.
-        needs_groups: has nothing to say about texts without ``Document.group``: left out of the total where
-            no text has one.
-        metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); the name
-            with underscores when empty.
+        needs_groups: True if the reward does not apply to texts without ``Document.group``: it is left out of the
+            total if no text has a group.
+        metric: stem of its names in ``metrics.jsonl`` (``STEM_reward``, ``STEM_rate`` for a gate); if empty, the name
+            with underscores.
     """
 
     factory: Callable[[Any, Context], Reward]
@@ -158,17 +159,17 @@ class RewardSpec(ComponentSpec):
 
     @property
     def stem(self) -> str:
-        """The beginning of its names in ``metrics.jsonl``."""
+        """Beginning of the reward's names in ``metrics.jsonl``."""
         return self.metric or self.name.replace("-", "_")
 
     @property
     def metric_name(self) -> str:
-        """Its name in ``metrics.jsonl``: ``STEM_reward``, or ``STEM_rate`` for a gate."""
+        """Name of the reward in ``metrics.jsonl``: ``STEM_reward``, or ``STEM_rate`` for a gate."""
         return f"{self.stem}_{'rate' if self.gate else 'reward'}"
 
     @property
     def gate(self) -> bool:
-        """True where a value of 0 makes the total 0, whatever the other terms are."""
+        """True if a value of 0 makes the total 0, whatever the other terms are."""
         return self.role == "validity"
 
 
@@ -184,8 +185,8 @@ class MetricSpec(ComponentSpec):
     options are known. Options that change no value (a timeout) are declared with ``Field(exclude=True)``.
 
     Attributes:
-        role: what it measures; the core finds what it compares with a bound by it.
-        better: ``higher`` or ``lower``; ``None`` where neither is (a rewrite may be longer, and must differ).
+        role: property that the metric measures; the core finds the metric to compare with a bound by role.
+        better: ``higher`` or ``lower``; ``None`` if neither is (a rewrite may be longer, and must differ).
         range: smallest and largest value.
         needs: what it needs besides the texts, in words; empty = nothing.
     """
@@ -202,9 +203,10 @@ class RewriterSpec(ComponentSpec):
     """A rewriter: an attack, a baseline, or a defence.
 
     Attributes:
-        needs_run: it is the policy of a run: the run in the Context, unless its option ``run`` names another. Its
+        needs_run: True if the rewriter is the policy of a run: the run in the Context, unless its option ``run``
+            names another. Its
             option ``checkpoint`` chooses the step. Left out of an evaluation without a run.
-        baseline: it returns the texts as they are; every evaluation has these anyway.
+        baseline: True if the rewriter returns the texts as they are, which every evaluation includes anyway.
     """
 
     factory: Callable[[Any, Context], Rewriter]
@@ -224,14 +226,14 @@ class BackendSpec(ComponentSpec):
     """A training backend.
 
     Attributes:
-        ignores: recipe keys (dotted) that reach nothing on this backend, each with what happens instead;
+        ignores: recipe keys (dotted) without effect on this backend, each with what happens instead;
             preflight announces them.
-        check: ``check(recipe)`` raises a :class:`paraphrase_rl.errors.PrlError` where a recipe, or what is around
-            it, cannot run on this backend, and returns what it does with keys it understands less finely, for
-            preflight to announce: key -> one line.
-        remote: the policy's weights are elsewhere; here only its tokenizer is needed.
+        check: ``check(recipe)`` raises a :class:`paraphrase_rl.errors.PrlError` if the backend cannot run a recipe
+            here, and returns what the backend does with recipe keys that it supports only in part, for preflight to
+            announce: key -> one line.
+        remote: True if the policy's weights are on another machine, so that only its tokenizer is needed here.
         prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
-            ``None`` where nothing is charged.
+            ``None`` if nothing is charged.
     """
 
     factory: Callable[[Any, Context], Backend]

@@ -32,7 +32,7 @@ Level = Literal["ok", "note", "warning", "error"]
 MAX_COST = "max cost"
 """Name of the check on the cost limit."""
 LOGGED_SECONDS = (30, 250)
-"""Seconds per step, lowest and highest, in logs of published runs of the recipe; used where nothing was measured."""
+"""Seconds per step, lowest and highest, in logs of published runs of the recipe; used if nothing was measured."""
 
 
 @dataclass(frozen=True)
@@ -59,10 +59,11 @@ def preflight(
     Args:
         corpus: the recipe's data; without it, steps and texts are not checked.
         backend: the backend it will run on; without it, keys that a backend ignores are not checked.
-        model_info: of the policy; read from its ``config.json`` where that is on this machine.
-        seconds_per_step: as measured, for an estimate in hours.
-        prices: of the backend; without them, no cost in money is estimated.
-        max_cost: limit of the cost; an error where the run could cost more, or where its cost cannot be estimated.
+        model_info: facts about the policy's model; by default read from its ``config.json``, if that is on this
+            machine.
+        seconds_per_step: measured seconds per step, to estimate how long the run takes.
+        prices: price table of the backend; without it, no cost in money is estimated.
+        max_cost: limit of the cost; an error if the run could cost more, or if its cost cannot be estimated.
     """
     recipe = loaded.recipe
     remote = _is_remote(registry, backend)

@@ -1,4 +1,4 @@
-"""A recipe with its data, before it runs: what was found, and whether a run may start."""
+"""Inspection of a recipe with its data before it runs: the findings, and whether a run may start."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Findings(Table[Check]):
     """Findings about a recipe before it runs.
 
     Attributes:
-        recipe: what it is called.
-        backend: what it was checked for.
+        recipe: name of the recipe.
+        backend: name of the backend that the recipe was checked for.
     """
 
     recipe: str = ""
@@ -43,7 +43,7 @@ class Findings(Table[Check]):
 
     @property
     def ok(self) -> bool:
-        """True where the run can start: there is no error."""
+        """True if the run can start: no finding is an error."""
         return all(check.level != "error" for check in self.rows)
 
 
@@ -52,9 +52,9 @@ class Inspection:
     """Findings with the recipe, its data and its cost.
 
     Attributes:
-        checks: of the recipe.
-        corpus: its texts; ``None`` where they cannot be read.
-        unread: why they cannot.
+        checks: findings about the recipe.
+        corpus: texts of the recipe; ``None`` if they cannot be read.
+        unread: why the texts cannot be read.
     """
 
     checks: tuple[Check, ...]
@@ -62,21 +62,21 @@ class Inspection:
     unread: PrlError | None
 
     def findings(self, recipe: str, backend: str) -> Findings:
-        """The checks, before them the data that cannot be read as one more.
+        """Return the findings, the first of which says so if the data cannot be read.
 
         Args:
-            recipe: what it is called.
-            backend: what it was checked for.
+            recipe: name of the recipe.
+            backend: name of the backend that the recipe was checked for.
         """
         first = (Check("data", "error", self.unread.one_line),) if self.unread is not None else ()
         return Findings((*first, *self.checks), recipe=recipe, backend=backend)
 
     def texts(self) -> Corpus:
-        """The recipe's texts, where nothing keeps a run from starting.
+        """Return the recipe's texts if nothing keeps a run from starting.
 
         Raises:
-            CostError: it could cost more than it may, and nothing else is wrong.
-            RecipeError: something else is. Where several things are, each is a note of the error, one line each.
+            CostError: the run could cost more than its limit, and nothing else is wrong.
+            RecipeError: something else is wrong; if several things are, each is a note of the error, one line each.
             PrlError: the texts cannot be read, and nothing else is wrong.
         """
         if self.corpus is None:  # without texts a cost cannot be told either
@@ -131,7 +131,7 @@ def inspect(
 
 
 def prices_of(registry: Registry, backend: str, file: Path | None) -> Prices | None:
-    """The price table of a file, else the backend's own; ``None`` where nothing is charged.
+    """Return the price table of a file, else the backend's own; ``None`` if nothing is charged.
 
     Raises:
         RecipeError: see :func:`paraphrase_rl.recipe.cost.read_prices`.

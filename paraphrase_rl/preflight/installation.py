@@ -25,7 +25,7 @@ DISTRIBUTION = "paraphrase-rl"
 
 @dataclass(frozen=True, slots=True)
 class InstallationCheck:
-    """One line of the answer. ``missing`` is optional, ``broken`` is essential."""
+    """One check of the installation: ``missing`` = something optional is absent; ``broken`` = the package fails."""
 
     check: str
     status: Literal["ok", "missing", "broken"]
@@ -34,7 +34,7 @@ class InstallationCheck:
 
 
 def installation_checks(registry: Registry) -> Iterator[InstallationCheck]:
-    """The interpreter, packages, models, the cache folder, the device and the plug-ins, a check each."""
+    """Check the interpreter, packages, models, the cache folder, the device and the plug-ins."""
     yield InstallationCheck("python", "ok", f"{platform.python_version()} ({sys.executable})")
     yield from _packages()
     yield from _packaged_models(registry)
@@ -164,7 +164,7 @@ def _plugins(registry: Registry) -> Iterator[InstallationCheck]:
 def drift() -> Iterator[InstallationCheck]:
     """Compare the installed entry points with the files of the bundled plug-ins.
 
-    An editable installation learns its entry points when it is installed, not when a file is added.
+    An editable installation records its entry points when it is installed, not when a file is added.
     """
     spec = importlib.util.find_spec(BUNDLED_PACKAGE)
     if spec is None or not spec.submodule_search_locations:

@@ -1,1 +1,1 @@
-"""Recipes: the schema, loading with the provenance of every key, and preflight."""
+"""Recipes: the schema, loading with the origin of every key, costs and model facts."""

@@ -13,16 +13,16 @@ LORA_RATE_EXPONENTS = {"llama": 0.781, "qwen": 0.0775}
 
 
 def total_steps(n_prompts: int, training: Training) -> int:
-    """Steps of a run: each epoch drops its last incomplete batch; ``max_steps`` is the limit."""
+    """Compute the number of steps of a run: each epoch drops its last incomplete batch; ``max_steps`` is the limit."""
     steps = n_prompts // training.batch_size * training.epochs
     return steps if training.max_steps is None else min(steps, training.max_steps)
 
 
 def auto_learning_rate(hidden_size: int, model_type: str) -> float:
-    """Published learning rate for LoRA: 5e-5 * 10 * (2000 / hidden size) ** exponent of the family.
+    """Compute the published learning rate for LoRA: 5e-5 * 10 * (2000 / hidden size) ** exponent of the model family.
 
     Args:
-        hidden_size: of the language model.
+        hidden_size: hidden size of the language model.
         model_type: as in the model's ``config.json``, such as ``llama`` or ``qwen3``.
 
     Raises:
@@ -38,7 +38,7 @@ def auto_learning_rate(hidden_size: int, model_type: str) -> float:
 
 
 def largest_advantage(group_size: int, normalize: bool) -> float:
-    """Bound of |A| before clipping, for rewards in [0, 1] and groups of G rollouts.
+    """Compute the bound of the absolute advantage before clipping, for rewards in [0, 1] and groups of G rollouts.
 
     Normalised by the group's standard deviation (n - 1): (G - 1) / sqrt(G), reached when one rollout differs from all
     others. Not normalised: (G - 1) / G.
@@ -47,7 +47,7 @@ def largest_advantage(group_size: int, normalize: bool) -> float:
 
 
 def kept_checkpoints(steps: int, checkpoints: CheckpointSettings) -> list[int]:
-    """Steps of the periodic checkpoints on disk at the end; the final checkpoint is there too."""
+    """List the steps of the periodic checkpoints that are on disk at the end, in addition to the final checkpoint."""
     return list(range(checkpoints.every, steps + 1, checkpoints.every))[-checkpoints.keep :]
 
 
@@ -56,10 +56,10 @@ class Workload:
     """Work of a run.
 
     Attributes:
-        steps: updates.
-        rollouts: completions sampled for training.
-        evaluations: periodic ones, within the run; there is one more before it and one after it.
-        evaluation_rollouts: completions sampled in all evaluations.
+        steps: number of updates.
+        rollouts: number of completions sampled for training.
+        evaluations: number of periodic evaluations within the run; one more comes before it and one after it.
+        evaluation_rollouts: number of completions sampled in all evaluations.
     """
 
     steps: int

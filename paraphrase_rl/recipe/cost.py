@@ -15,9 +15,9 @@ from paraphrase_rl.recipe.schema import Recipe, Section
 from paraphrase_rl.types import Document
 
 TOKENS_PER_WORD = 1.4
-"""Tokens a word of English prose, with a vocabulary of 50,000 or more, rounded up."""
+"""Tokens for each word of English prose, with a vocabulary of 50,000 or more, rounded up."""
 TEMPLATE_TOKENS = 20
-"""Tokens of a chat template around two messages, rounded up."""
+"""Tokens that a chat template adds to two messages, rounded up."""
 
 
 class Price(Section):
@@ -32,7 +32,7 @@ class Price(Section):
 
 
 class Passes(Section):
-    """Number of passes over each rollout in addition to sampling it."""
+    """Number of times that a service reads each rollout in addition to sampling it."""
 
     prefill: float = Field(ge=0)
     train: float = Field(ge=0)
@@ -51,7 +51,7 @@ def read_prices(file: Path) -> Prices:
     """Read a price table.
 
     Raises:
-        RecipeError: it cannot be read, or a price lacks a figure, its date or its source.
+        RecipeError: the file cannot be read, or a price lacks its amount, its date or its source.
     """
     import yaml
 
@@ -77,14 +77,14 @@ class Tokens:
     train: float
 
     def cost(self, price: Price) -> float:
-        """Cost in the currency of the table."""
+        """Compute the cost in the currency of the price table."""
         charged = self.prefill * price.prefill + self.sample * price.sample + self.train * price.train
         return charged / 1e6
 
 
 @dataclass(frozen=True)
 class Bill:
-    """Tokens of a run: expected, where a rewrite is as long as its source; at most, where all reach the token limit."""
+    """Tokens of a run: expected, if a rewrite is as long as its source; at most, if all reach the token limit."""
 
     expected: Tokens
     most: Tokens

@@ -1,4 +1,4 @@
-"""Names of the components used where a recipe or a command names none, from the packaged ``defaults.yaml``."""
+"""Names of the components used if a recipe or a command names none, from the packaged ``defaults.yaml``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def config_files() -> dict[str, Path]:
-    """The packaged YAML files by name without ending: in the wheel, else in the checkout."""
+    """Find the packaged YAML files, by name without extension: in the wheel, else in the checkout."""
     for folder in (_PACKAGE / "_configs", _PACKAGE.parent / "configs"):
         if found := sorted(folder.glob("*.yaml")):
             return {path.stem: path for path in found}
@@ -23,7 +23,7 @@ def config_files() -> dict[str, Path]:
 
 
 def default(key: str) -> Any:
-    """The value of a key of ``defaults.yaml``.
+    """Return the value of a key of ``defaults.yaml``.
 
     Raises:
         PrlError: the file is not there.
@@ -32,7 +32,7 @@ def default(key: str) -> Any:
 
 
 def default_backend() -> str:
-    """The backend that a run is trained on where none is named."""
+    """Return the name of the backend that a run is trained on if none is named."""
     return str(default("backend"))
 
 

@@ -28,15 +28,15 @@ from paraphrase_rl.recipe.yaml_positions import Dumper, Keys, parse_value, read_
 DEFAULT = "default"
 GIVEN = "given"
 OVERRIDE = "--set"
-"""Of a change as typed on the command line."""
+"""Origin of a change typed on the command line."""
 SET = "set"
-"""Of a change given in Python."""
+"""Origin of a change given in Python."""
 _COMPONENT_HINT = "a component of a list is addressed by its name, such as rewards.fluency.weight"
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./-]*")
 
 
 Changes = Mapping[str, Any] | Sequence[str | tuple[str, Any]]
-"""Dotted keys with Python values, or ``section.key=value`` with a value typed as YAML, as on the command line."""
+"""Changes to a recipe: dotted keys with Python values, or strings ``section.key=value`` with a value as YAML."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,7 +57,7 @@ class LoadedRecipe:
 
 
 def packaged_recipes() -> dict[str, Path]:
-    """Recipes that come with the package, by name."""
+    """Find the recipes that come with the package, by name."""
     return {name: path for name, path in config_files().items() if path.name != FILE}
 
 
@@ -66,7 +66,7 @@ def load_recipe(source: str | Path | Recipe | LoadedRecipe | None, changes: Chan
 
     Args:
         source: a YAML file, the name of a packaged recipe, a recipe, or ``None`` for the defaults alone.
-        changes: to make to it.
+        changes: changes to make to the recipe.
 
     Raises:
         RecipeError: unreadable file, bad YAML, duplicate, unknown, ill-typed or contradictory key; the

@@ -31,10 +31,10 @@ class FoundModel:
 def find_model(reference: str, *, weights: bool = True) -> FoundModel:
     """Look for a model on this machine.
 
-    A hub id that is not here is a note, and an error where the hub is switched off.
+    A hub id whose model is not on this machine is a note, but an error if the hub is switched off.
 
     Args:
-        weights: ``False`` where the tokenizer is enough, because a service holds the weights.
+        weights: ``False`` if the tokenizer is enough, because a service holds the weights.
     """
     if not weights and is_hub_id(reference):
         return _find_tokenizer(reference)

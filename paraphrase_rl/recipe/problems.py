@@ -26,7 +26,7 @@ def dotted(keys: Keys, data: Any) -> str:
 
 
 def known_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> list[str]:
-    """All dotted keys of the schema, without sections and components of lists."""
+    """List all dotted keys of the schema, without sections and components of lists."""
     keys: list[str] = []
     for name, field in section.model_fields.items():
         inner = _section(field.annotation)

@@ -12,7 +12,7 @@ from paraphrase_rl.errors import RecipeError
 
 _COLLECTIONS = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 Keys = tuple[str | int, ...]
-"""Path to a value: keys of mappings and indices of lists, from the top."""
+"""Position of a value in the document: keys of mappings and indices of lists, from the top."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -20,7 +20,7 @@ class _Loader(yaml.SafeLoader):
 
 
 class Dumper(yaml.SafeDumper):
-    """Puts a string in quotes where :func:`read_yaml` would read a number."""
+    """YAML writer that puts a string in quotes if :func:`read_yaml` would read it as a number."""
 
 
 for _kind in (_Loader, Dumper):
@@ -43,7 +43,7 @@ def read_yaml(text: str, name: str) -> Positioned:
     """Parse one YAML document; ``name`` is its name in errors.
 
     Raises:
-        RecipeError: a syntax error, a key written twice, this alias contains itself, a tag.
+        RecipeError: the YAML has a syntax error, a key twice, an alias that contains itself, or a tag.
     """
     try:
         loader = _Loader(text)
@@ -67,7 +67,7 @@ def parse_value(text: str, override: str) -> Any:
     """Parse a value as typed after ``--set key=``.
 
     Raises:
-        RecipeError: it is not valid YAML.
+        RecipeError: the value is not valid YAML.
     """
     return read_yaml(text, f"--set {override}").value
 

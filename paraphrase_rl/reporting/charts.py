@@ -21,7 +21,7 @@ _BINS = 32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A drawing with its name and a note."""
+    """A chart as SVG, with its title and a note."""
 
     name: str
     drawing: Markup
@@ -105,7 +105,7 @@ def _bottom_axis(x: Scale, bottom: float, *, whole: bool = False, percent: bool 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strip:
-    """The scores of one set of texts; ``kind`` is a class of the style sheet: human, before or after."""
+    """The scores of one set of texts; ``kind`` is a CSS class: human, before or after."""
 
     label: str
     kind: str
@@ -176,7 +176,7 @@ def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names
     """Draw points with intervals in both directions; each has a label and its own shape.
 
     Args:
-        names: of the axes; x is a share from 0 to 1.
+        names: names of the axes; x is a share from 0 to 1.
     """
     width, height, left, right, top, bottom = 380, 350, 46, 14, 34, 52
     known = [spot for spot in spots if spot.x.value is not None and spot.y.value is not None]
@@ -241,7 +241,7 @@ def _free(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whisker:
-    """An estimate with its label; ``kind`` chooses the shape."""
+    """An estimate drawn as a point with its interval and a label; ``kind`` chooses the shape."""
 
     label: str
     estimate: Estimate
@@ -254,7 +254,7 @@ def whiskers(
     """Draw shares with their intervals, one below the other, and a dashed line at the target.
 
     Args:
-        name: what the reference line is called.
+        name: label of the reference line.
         most: right end of the axis, the same for charts that are compared.
     """
     row, top, bottom, left, right = 40, 22, 30, 10, 14

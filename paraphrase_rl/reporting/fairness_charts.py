@@ -15,7 +15,7 @@ from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
 def rates_by_group(results: Results) -> list[Chart]:
     """Draw the false positive rates of every group on the original texts at full length: a chart for each detector.
 
-    Where no groups are named, one chart with a row for each detector. All charts share one axis.
+    If there are no groups, one chart with a row for each detector. All charts have the same axis.
     """
     target = results.about.target_fpr
     rates = [r for r in at_target(results) if r.rewriter == ORIGINAL and r.words is None]
@@ -63,12 +63,12 @@ def rates_by_group(results: Results) -> list[Chart]:
 
 
 def gaps(results: Results) -> list[FairnessGap]:
-    """Gaps between groups at the threshold of the target rate, those of the ensemble first."""
+    """Return the gaps between groups at the threshold of the target rate, those of the ensemble first."""
     found = [g for g in results.fairness if math.isclose(g.target_fpr, results.about.target_fpr)]
     place = {detector.name: i for i, detector in enumerate(detectors_in_order(results))}
     return sorted(found, key=lambda g: place.get(g.detector, len(place)))
 
 
 def at_target(results: Results) -> list[FalsePositives]:
-    """False positive rates at the threshold of the target rate."""
+    """Return the false positive rates at the threshold of the target rate."""
     return [r for r in results.false_positives if math.isclose(r.target_fpr, results.about.target_fpr)]

@@ -1,4 +1,4 @@
-"""Figures as text: shares as percentages, estimates with their intervals, a missing figure as a dash."""
+"""Numbers as text: shares as percentages, estimates with their intervals, a missing number as a dash."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def share(value: float | None) -> str:
 
 
 def number(value: float | None) -> str:
-    """Write a figure with three decimals, fewer where it is large, two digits where it is tiny."""
+    """Write a number with three decimals; fewer if it is large, two significant digits if it is tiny."""
     if value is None or not math.isfinite(value):
         return NOTHING
     size = abs(value)
@@ -37,19 +37,19 @@ def number(value: float | None) -> str:
 
 
 def minus(text: str) -> str:
-    """Replace hyphens by the true minus sign, as wide as a plus."""
+    """Replace hyphens by the minus sign, which is as wide as a plus."""
     return text.replace("-", "−")
 
 
 def share_interval_text(estimate: Estimate) -> str:
-    """Write the interval of a share; empty where there is none."""
+    """Write the interval of a share; an empty string if there is none."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"{share(estimate.low).removesuffix('%')}–{share(estimate.high)}"
 
 
 def number_interval_text(estimate: Estimate) -> str:
-    """Write the interval of a figure; empty where there is none or it has no width."""
+    """Write the interval of a number; an empty string if there is none or it has no width."""
     if estimate.low is None or estimate.high is None or estimate.low == estimate.high:
         return ""
     return f"{number(estimate.low)} to {number(estimate.high)}"
@@ -61,7 +61,7 @@ def score_text(value: float | None) -> str:
 
 
 def criterion_value(line: VerdictLine) -> str:
-    """Write the value of a criterion; without decimals where it is a count."""
+    """Write the value of a criterion; without decimals if it is a count."""
     if line.value is not None and line.value.is_integer() and float(line.bound.split()[-1]).is_integer():
         return minus(f"{line.value:g}")
     return number(line.value)

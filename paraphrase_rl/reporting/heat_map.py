@@ -36,14 +36,14 @@ class HeatMap:
 
     @property
     def groups(self) -> list[tuple[str, int]]:
-        """Headings over the columns, each with the number of columns below it."""
+        """Return the headings over the columns, each with the number of columns below it."""
         seen = sum(d.trained_against for d in self.detectors)
         parts = [("trained against", seen), ("held out", len(self.detectors) - seen)]
         return [(name, count) for name, count in parts if count]
 
     @property
     def failures(self) -> list[str]:
-        """Failure messages, each once, with the rewriters and detectors concerned."""
+        """List the failure messages, each once, with the rewriters and detectors concerned."""
         found: dict[str, list[str]] = defaultdict(list)
         for rewriter, cells in self.rows:
             if rewriter.failure:
@@ -60,7 +60,7 @@ class HeatMap:
 
     @property
     def without_power(self) -> list[str]:
-        """Detectors not known to flag the original AI texts more often than the target false positive rate."""
+        """List the detectors not known to flag the original AI texts more often than the target false positive rate."""
         clean = next((cells for rewriter, cells in self.rows if rewriter.label == ORIGINAL), ())
         return [
             detector.name
@@ -72,12 +72,12 @@ class HeatMap:
 
 
 def detectors_in_order(results: Results) -> list[DetectorInfo]:
-    """Detectors of the results: the ensemble first, then those trained against, then the others."""
+    """Return the detectors of the results: the ensemble first, then those trained against, then the others."""
     return sorted(results.detectors, key=lambda d: (not d.trained_against, d.name != COMBINED))
 
 
 def family_name(detector: DetectorInfo) -> str:
-    """Family of a detector; "taken together" for the ensemble."""
+    """Return the family of a detector; "taken together" for the ensemble."""
     return "taken together" if detector.name == COMBINED else detector.family
 
 

@@ -1,4 +1,4 @@
-"""Inputs of a report, read from a run, an evaluation, or both. A file that is absent leaves its part empty."""
+"""Inputs of a report, read from a run, an evaluation, or both. If a file is absent, its part of the report is empty."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class ReportInputs:
     """Everything a report shows.
 
     Attributes:
-        name: of the run or evaluation, as the user gave it.
+        name: name of the run or evaluation, as the user gave it.
         run: directory of the run, ``None`` for an evaluation alone.
-        evaluation: its folder, ``None`` where there is none.
-        verdict: acceptance line by line; ``None`` without a run, or where none could be given.
+        evaluation: folder of the evaluation, ``None`` if there is none.
+        verdict: acceptance line by line; ``None`` without a run, or if no verdict could be given.
         verdict_problem: why there is no verdict on a run.
-        fairness: the evaluation that the verdict took its false positive gap from, where it is another one.
+        fairness: evaluation that the verdict took its false positive gap from, if that is another one.
         metrics, evaluations, events, samples: rows of the run's files.
         documents, rewrites, scores: rows of the evaluation's files.
     """
@@ -91,7 +91,7 @@ def read_inputs(folder: Path, evaluation: Path | None = None) -> ReportInputs:
 
     Args:
         folder: of a run, or of an evaluation.
-        evaluation: of the run; by default its own folder ``evaluation``, if it is there.
+        evaluation: folder of the run's evaluation; by default ``evaluation`` in the run, if there is one.
 
     Raises:
         RunError: the folder is neither, or one of its tables is damaged.

@@ -22,7 +22,7 @@ _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measu
 
 
 def markdown_summary(inputs: ReportInputs) -> str:
-    """Verdict, heat map, quality and fairness as tables; under 60 lines whatever was measured."""
+    """Write verdict, heat map, quality and fairness as tables; fewer than 60 lines whatever was measured."""
     name = "RUN" if inputs.run is None else quoted(inputs.run)
     lines = [f"## {_text(inputs.name)}", "", *_verdict(inputs, name)]
     if inputs.results is None:

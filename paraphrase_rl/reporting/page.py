@@ -36,12 +36,12 @@ from paraphrase_rl.reporting.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
 
 LONG_LIST = 12
-"""From so many lines on a list is written as one paragraph."""
+"""Number of lines from which a list is written as one paragraph."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyFigure:
-    """One of the few figures at the top of the page."""
+    """One of the few numbers at the top of the page."""
 
     name: str
     value: str
@@ -49,7 +49,7 @@ class KeyFigure:
 
 
 def render_page(inputs: ReportInputs) -> str:
-    """The page as HTML. It refers to nothing outside itself, and its security policy forbids it to."""
+    """Write the page as HTML. It refers to nothing outside itself; its content security policy forbids it."""
     style, script = _asset("report.css"), _asset("report.js")
     policy = (
         f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
@@ -181,7 +181,7 @@ def _verdict(inputs: ReportInputs) -> dict[str, str]:
 
 
 def key_figures(inputs: ReportInputs) -> list[KeyFigure]:
-    """Figures that say most; fewer where less was measured."""
+    """Choose the numbers that say most; fewer if less was measured."""
     checkpoint = inputs.verdict.checkpoint if inputs.verdict else None
     found = [] if inputs.results is None else _measured(inputs.results, checkpoint)
     rewards = [
@@ -197,7 +197,7 @@ def key_figures(inputs: ReportInputs) -> list[KeyFigure]:
 
 
 def headline_rewriter(results: Results, checkpoint: int | None) -> str | None:
-    """The trained policy, at the step of the verdict where that was evaluated; else the rewriter that evades most."""
+    """Choose the rewriter for the top of the page: the policy at the verdict's step, else that which evades most."""
     evading = {
         r.label: point.attack_success_rate.value
         for r in results.rewriters

@@ -9,14 +9,14 @@ from paraphrase_rl.evaluation.results import MetricInfo, Quality, Results
 
 
 def metrics_of(results: Results) -> list[MetricInfo]:
-    """Quality metrics that some rewriter has a figure of, in the order of the tables."""
+    """List the quality metrics that some rewriter has a value of, in the order of the tables."""
     there = {row.metric for row in results.quality}
     return [metric for metric in results.metrics if metric.name in there]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityRow:
-    """One metric over the rewriters."""
+    """One row of the table: a metric with its value for each rewriter."""
 
     metric: str
     summary: str
@@ -24,7 +24,7 @@ class QualityRow:
     found: Sequence[Quality | None]
 
     def fewer(self, texts: int) -> str:
-        """Number of texts the metric could be computed for, as text; empty where that is all of them."""
+        """Write the number of texts that the metric could be computed for; an empty string if that is all of them."""
         counts = sorted({q.estimate.n for q in self.found if q and q.estimate.value is not None})
         if not counts or counts == [texts]:
             return ""

@@ -16,12 +16,12 @@ from paraphrase_rl.runs.terms import first_of
 
 MOST_DOCUMENTS = 40
 MOST_CHARACTERS = 500_000
-"""Limit over all texts shown, so that long documents do not make a file nobody can open."""
+"""Largest number of characters of all texts shown, so that long documents do not make a file too large to open."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreChange:
-    """One detector's scores of a text before and after; ``None`` where it gave no score or has no threshold."""
+    """One detector's scores of a text before and after; ``None`` if it gave no score or has no threshold."""
 
     detector: str
     before: float | None
@@ -31,7 +31,7 @@ class ScoreChange:
 
     @property
     def change(self) -> str:
-        """One of evaded, caught (newly flagged), flagged, missed (never flagged) and unknown."""
+        """Change of the verdict: evaded, caught (newly flagged), flagged, missed (never flagged) or unknown."""
         if self.flagged_before is None or self.flagged_after is None:
             return "unknown"
         words = {
@@ -79,12 +79,12 @@ class SampleBrowser:
 
     @property
     def has_foreign(self) -> bool:
-        """True where a rewrite has letters of a script that its source lacks."""
+        """True if a rewrite has letters of a script that its source lacks."""
         return any('class="foreign"' in one.text for sample in self.samples for one in sample.rewrites)
 
 
 def sample_browser(inputs: ReportInputs) -> SampleBrowser | None:
-    """Samples of the evaluation, else of the run's held-out prompts; ``None`` where there are neither."""
+    """Choose samples of the evaluation, else of the run's held-out prompts; ``None`` if there are neither."""
     if inputs.results is not None and inputs.rewrites:
         return _evaluated(inputs, inputs.results)
     evasion = first_of(inputs.terms, "evasion")
@@ -92,7 +92,7 @@ def sample_browser(inputs: ReportInputs) -> SampleBrowser | None:
 
 
 def spread(total: int, most: int) -> list[int]:
-    """Positions of at most ``most`` of ``total`` items, evenly spaced: chosen by place, never by result."""
+    """Choose positions of at most ``most`` of ``total`` items, evenly spaced, so never by their results."""
     if total <= most:
         return list(range(total))
     return [i * total // most for i in range(most)]

@@ -13,7 +13,7 @@ from paraphrase_rl.reporting.inputs import Row
 
 
 def thresholds(results: Results) -> dict[str, float]:
-    """Threshold of each detector at the target false positive rate."""
+    """Return the threshold of each detector at the target false positive rate."""
     found = {}
     for cell in results.cells:
         if point := results.point(cell.rewriter, cell.detector, results.about.target_fpr):

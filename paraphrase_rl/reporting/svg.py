@@ -21,7 +21,7 @@ def element(name: str, *content: str, **attributes: Attribute) -> Markup:
     """Write an element with escaped text and attributes; Markup passes through.
 
     Args:
-        name: such as ``circle``.
+        name: name of the element, such as ``circle``.
         content: text, its invisible characters written out; or elements.
         attributes: ``stroke_width`` stands for ``stroke-width``, ``class_`` for ``class``; numbers are cut to two
             decimals, ``None`` is left out.
@@ -47,7 +47,7 @@ def drawing(
     """Write a whole picture, with its title and a description for those who cannot see it.
 
     Args:
-        key: unique in the page; starts the ids in it.
+        key: beginning of the HTML ids in the picture, unique in the page.
     """
     return element(
         "svg",
@@ -63,7 +63,7 @@ def drawing(
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Linear map of figures (``low`` to ``high``) to places (``start`` to ``end``); where low = high, the middle."""
+    """Linear map of numbers (``low`` to ``high``) to positions (``start`` to ``end``); the middle if low = high."""
 
     low: float
     high: float
@@ -77,7 +77,7 @@ class Scale:
 
 
 def span(values: Iterable[float], *, margin: float = 0.05) -> tuple[float, float]:
-    """Lowest and highest of the finite values, widened by a share on both sides; never of width zero."""
+    """Return the lowest and highest finite value, widened by a share on both sides, so that the width is never zero."""
     known = [value for value in values if math.isfinite(value)]
     if not known:
         return 0.0, 1.0
@@ -87,7 +87,7 @@ def span(values: Iterable[float], *, margin: float = 0.05) -> tuple[float, float
 
 
 def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> list[float]:
-    """Choose about ``count`` round figures between low and high: multiples of 1, 2 or 5 times a power of ten.
+    """Choose about ``count`` round numbers between low and high: multiples of 1, 2 or 5 times a power of ten.
 
     Args:
         whole: integers only.
@@ -105,7 +105,7 @@ def ticks(low: float, high: float, count: int = 4, *, whole: bool = False) -> li
 
 
 def path(points: Sequence[tuple[float, float]]) -> str:
-    """Attribute ``d`` of a polyline; a point with NaN breaks the line."""
+    """Write the attribute ``d`` of a polyline; a point with NaN interrupts the line."""
     parts, pen_down = [], False
     for x, y in points:
         if math.isfinite(x) and math.isfinite(y):
@@ -117,7 +117,7 @@ def path(points: Sequence[tuple[float, float]]) -> str:
 
 
 SHAPES = 6
-"""Number of marker shapes before they repeat."""
+"""Number of different marker shapes, after which they repeat."""
 
 
 def marker(kind: int, x: float, y: float, size: float, class_: str) -> Markup:

@@ -14,7 +14,7 @@ from paraphrase_rl.statistics.records import Estimate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeOff:
-    """The chart, and its figures as rows (label, attack success rate, similarity).
+    """The chart, and its numbers as rows (label, attack success rate, similarity).
 
     ``own``: the policy of the run is among them.
     """
@@ -25,7 +25,7 @@ class TradeOff:
 
 
 def trade_off(results: Results) -> TradeOff | None:
-    """Draw evasion against meaning; ``None`` where no rewriter has both figures."""
+    """Draw evasion against meaning; ``None`` if no rewriter has both numbers."""
     rows = []
     for rewriter in results.rewriters:
         point = results.point(rewriter.label, COMBINED, results.about.target_fpr)

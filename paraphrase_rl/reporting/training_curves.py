@@ -13,7 +13,7 @@ from paraphrase_rl.runs.terms import RewardTerm
 from paraphrase_rl.training.monitors import Rule, rules_for
 
 SHOWN_STEPS = 300
-"""In a longer run, each point drawn is the mean of several steps."""
+"""Largest number of points in a curve; in a longer run, each point is the mean of several steps."""
 TABLE_STEPS = 50
 MEANING: Mapping[str, str] = {
     "reward_mean": "total reward, 0 to 1",
@@ -27,11 +27,11 @@ MEANING: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCurves:
-    """Charts of the metrics, and the same figures as a table whose first column is the step.
+    """Charts of the metrics, and the same numbers as a table whose first column is the step.
 
     Attributes:
-        steps: of the run; the table may show fewer.
-        averaged: steps behind each point of a chart.
+        steps: number of steps of the run; the table may show fewer.
+        averaged: number of steps averaged in each point of a chart.
     """
 
     figures: Sequence[Chart]
@@ -44,12 +44,12 @@ class TrainingCurves:
 def training_curves(
     metrics: Sequence[Row], evaluations: Sequence[Row], terms: Sequence[RewardTerm] = ()
 ) -> TrainingCurves | None:
-    """Draw the metrics of a run; ``None`` where no step was recorded.
+    """Draw the metrics of a run; ``None`` if no step was recorded.
 
     Args:
         metrics: rows of ``metrics.jsonl``.
         evaluations: rows of ``evaluations.jsonl``; their metrics are drawn into the chart of the same name.
-        terms: of the reward: which metrics they are, and what each means.
+        terms: reward terms, which give the names of their metrics and what each means.
     """
     if not metrics:
         return None

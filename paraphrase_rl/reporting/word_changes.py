@@ -44,7 +44,7 @@ def word_changes(source: str, rewrite: str) -> list[WordChange]:
 
 
 def changed_share(found: Sequence[WordChange]) -> float:
-    """Characters removed or added, of all characters shown: 0 = the same text, 1 = nothing in common."""
+    """Compute the share of characters removed or added among all shown: 0 = the same text, 1 = nothing in common."""
     total = sum(len(change.text) for change in found)
     return sum(len(change.text) for change in found if change.kind != "same") / total if total else 0.0
 
@@ -53,7 +53,7 @@ _TAGS = {"removed": "del", "added": "ins"}
 
 
 def changes_as_html(found: Sequence[WordChange]) -> Markup:
-    """HTML with removed words in ``<del>``, added ones in ``<ins>``, and letters of scripts not in the source boxed.
+    """Write changes as HTML: removed words in ``<del>``, added ones in ``<ins>``, letters of new scripts in a box.
 
     A Cyrillic letter in an English word looks like the Latin one, so only a mark shows that it was changed.
     """

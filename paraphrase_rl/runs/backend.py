@@ -1,4 +1,4 @@
-"""Choice of the backend and its options: as given, or as a run recorded them."""
+"""Choice of the backend and its options: those given, or those that a run recorded."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ChosenBackend:
 
 
 def backend_of_run(run: Path, options: Mapping[str, Any]) -> ChosenBackend:
-    """Return the backend that a run was trained on, with its options; ``options`` replace those.
+    """Return the backend that a run was trained on, with its options, of which ``options`` replace some.
 
     Raises:
         RunError: there is no run, or its manifest is damaged.

@@ -2,7 +2,7 @@
 
 ``recipe.yaml``        the resolved recipe, with the origin of each key
 ``manifest.json``      versions, plug-ins, models with revisions, seeds, data digests, git state
-``calibration.json``   thresholds and P(AI) of the ensemble, as used by the rewards
+``calibration.json``   thresholds and P(AI) of the ensemble that the rewards use
 ``detectors/``         trained detectors of the ensemble, copied at the start
 ``metrics.jsonl``      one row per step
 ``evaluations.jsonl``  one row per evaluation
@@ -11,8 +11,8 @@
 ``checkpoints.jsonl``  checkpoints that exist
 ``checkpoints/``       training states; unfinished ones in its folder ``.unfinished``
 ``adapter/``           the final adapter, in PEFT's format
-``.lock``              held while a process works here
-``.start.jsonl``       what a start has written, until something is measured
+``.lock``              locked while a process works in the directory
+``.start.jsonl``       files that a start has written, until something is measured
 
 Files that no run wrote are never deleted or overwritten, and no path in a run's files may lead out of the run: a
 directory may hold files of the user, and may come from somebody else.
@@ -57,7 +57,7 @@ class RunDirectory:
 
     Attributes:
         folder: the directory.
-        writes: False in the helper processes of a distributed run, where every write is a no-op.
+        writes: False in the other processes of a distributed run, whose writes do nothing.
     """
 
     def __init__(self, folder: Path, *, writes: bool) -> None:
@@ -69,10 +69,10 @@ class RunDirectory:
 
     @classmethod
     def create(cls, folder: Path, *, writes: bool = True) -> Self:
-        """Claim a new or empty directory; :meth:`begin` makes a run of it.
+        """Claim a new or empty directory for a run; :meth:`begin` writes its first files.
 
         Raises:
-            RunError: the directory holds something already, cannot be written, or another run is in it.
+            RunError: the directory is not empty, cannot be written, or has another run.
         """
         run = cls(folder, writes=writes)
         if not writes:
@@ -99,7 +99,7 @@ class RunDirectory:
         return run
 
     def begin(self, recipe_yaml: str, manifest: Mapping[str, Any]) -> None:
-        """Write recipe and manifest; from then on the run can be resumed."""
+        """Write the recipe and the manifest; from then on the run can be resumed."""
         if self.writes:
             self.keep(self.folder / "manifest.json", json_text(manifest))
             self.keep(self.folder / "recipe.yaml", recipe_yaml)
@@ -108,13 +108,13 @@ class RunDirectory:
         """Write a file of the start; it is removed again if the start fails.
 
         Raises:
-            RunError: another file appeared there meanwhile, or it cannot be written.
+            RunError: another file has appeared at the path, or the file cannot be written.
         """
         self._claim(path, sha256_text(text))
         write_text(path, text)
 
     def keep_folder(self, source: Path, folder: Path) -> None:
-        """Copy a folder into the run, file by file, as :meth:`keep`."""
+        """Copy a folder into the run, file by file, as :meth:`keep` writes them."""
         for parent in reversed(folder.parents):
             if self._name(parent) not in {None, ".", *self._wrote}:
                 self._make(parent)
@@ -162,7 +162,7 @@ class RunDirectory:
         """Open a run to continue it.
 
         Raises:
-            RunError: there is no run, another process is working in it, or a link of it leads elsewhere.
+            RunError: there is no run, another process is working in it, or one of its links leads out of it.
         """
         if not (folder / "recipe.yaml").is_file():
             raise RunError(
@@ -251,7 +251,7 @@ class RunDirectory:
             self._forget_start()
 
     def rows(self, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
-        """Rows of one of the JSON-lines files, empty when there is none; see :func:`rows_of`."""
+        """Read the rows of one of the JSON-lines files; an empty list if there is no file; see :func:`rows_of`."""
         return ledger(self.folder) if name == LEDGER else rows_of(self.folder, name, keys)
 
     def event(self, kind: str, **details: object) -> None:
@@ -268,7 +268,7 @@ class RunDirectory:
 
     @property
     def finished(self) -> bool:
-        """True where the run is complete: its final adapter exists, here or at the service."""
+        """True if the run is complete: its final adapter exists, in the directory or at the service."""
         return any(row["kind"] == "final" and is_there(self.folder, row) for row in ledger(self.folder))
 
     def add_checkpoint(
@@ -276,16 +276,18 @@ class RunDirectory:
     ) -> None:
         """List a complete checkpoint, and delete those no longer needed.
 
-        Those that stay are the last ``keep`` of every ``every`` steps, the newest (an interrupt writes one between
-        two of them), and the final one. References all stay: the service deletes its own when they expire.
+        Not deleted are the last ``keep`` of the checkpoints at every ``every`` steps, the newest checkpoint (an
+        interrupt writes one at any step), and the final one. References to a service's checkpoints are never deleted:
+        the service deletes the checkpoints when they expire.
 
         Args:
-            where: its folder in this directory, or a service's reference to it. From :attr:`unfinished` it moves
-                to where it stays: ``adapter`` for the final one, else its own name in ``checkpoints``.
+            where: folder of the checkpoint in this directory, or a service's reference to it. A folder in
+                :attr:`unfinished` is moved: to ``adapter`` for the final checkpoint, else into ``checkpoints`` under
+                its own name.
             details: further fields of the row, such as ``expires`` (ISO 8601, ``None`` = never).
 
         Raises:
-            RunError: something is there already that the ledger does not list.
+            RunError: the place has something that the ledger does not list.
         """
         if not self.writes:
             return
@@ -342,12 +344,12 @@ class RunDirectory:
         return aside
 
     def last_checkpoint(self) -> tuple[int, Path | str] | None:
-        """Step of the newest checkpoint to continue from, and where it is: a folder that was written whole and is
-        still there, or a service's reference that has not expired.
+        """Find the newest checkpoint to continue from: its step, and its folder or a service's reference to it.
+
+        A checkpoint counts if its folder was written whole and still exists, or if its reference has not expired.
 
         Raises:
-            RunError: there were references, and all have expired; or checkpoints are there that the ledger does not
-                list.
+            RunError: all references have expired; or there are checkpoints that the ledger does not list.
         """
         rows = ledger(self.folder)
         self._refuse_unlisted(rows)
@@ -380,10 +382,10 @@ class RunDirectory:
                 raise _unlisted(self.folder, name)
 
     def rewind(self, step: int) -> None:
-        """Remove everything after ``step``: rows of later steps, and unfinished checkpoints of a kill.
+        """Remove everything after ``step``: rows of later steps, and checkpoints left unfinished by a kill.
 
         Args:
-            step: the last one to keep; -1 = not even the evaluation before the first.
+            step: the last step to keep; -1 = remove even the evaluation before the first step.
         """
         if not self.writes:
             return

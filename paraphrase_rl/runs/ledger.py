@@ -1,4 +1,4 @@
-"""Ledger of a run, ``checkpoints.jsonl``: its checkpoints on disk and at a service."""
+"""Ledger of a run, ``checkpoints.jsonl``: the list of its checkpoints, on disk and at a service."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ LEDGER = "checkpoints.jsonl"
 
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
-    """Read the checkpoints that a run lists, each inside the run or at a service.
+    """Read the rows of the ledger, one for each checkpoint, inside the run or at a service.
 
     Raises:
-        RunError: a row is not one of a run, or has a path outside of the run.
+        RunError: a row is not that of a checkpoint, or has a path outside of the run.
     """
     rows = read_jsonl(folder / LEDGER)
     for number, row in enumerate(rows, start=1):
@@ -43,10 +43,10 @@ def _check(folder: Path, row: Mapping[str, Any]) -> None:
 
 
 def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
-    """The folder of a checkpoint on disk, by its row of the ledger.
+    """Return the folder of a checkpoint on disk, given its row of the ledger.
 
     Raises:
-        RunError: it is not inside the run.
+        RunError: the folder is not inside the run.
     """
     try:
         return inside(folder, row["path"])
@@ -55,7 +55,7 @@ def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
 
 
 def has_expired(row: Mapping[str, Any]) -> bool:
-    """Return whether a row of the ledger has a reference that has expired at the service."""
+    """Return whether the reference in a row of the ledger has expired at the service."""
     expires = row.get("expires")
     if expires is None:
         return False
@@ -64,5 +64,5 @@ def has_expired(row: Mapping[str, Any]) -> bool:
 
 
 def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
-    """Return whether the checkpoint of a row of the ledger exists: its folder is there, or it has not expired."""
+    """Return whether the checkpoint of a row exists: its folder is there, or its reference has not expired."""
     return not has_expired(row) if "reference" in row else place_of(folder, row).is_dir()

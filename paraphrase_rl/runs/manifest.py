@@ -41,9 +41,9 @@ def manifest(
     device: str,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> dict[str, Any]:
-    """Versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data.
+    """Build the manifest: versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data.
 
-    The policy of a remote backend is not downloaded for its revision.
+    The policy of a remote backend is not downloaded to find its revision.
     """
     elsewhere = _elsewhere(recipe, registry) if registry.spec("backends", backend).remote else set()
     return {

@@ -10,7 +10,7 @@ from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import append_jsonl, read_jsonl
 
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
-"""Rows of steps after the checkpoint are dropped when a run resumes from it; rows without a step stay."""
+"""Files whose rows of later steps are removed when a run resumes from a checkpoint; rows without a step stay."""
 _SHAPES: Mapping[str, Mapping[str, type]] = {
     "metrics.jsonl": {"step": int, "metrics": dict},
     "evaluations.jsonl": {"step": int, "metrics": dict, "prompts": dict},
@@ -45,15 +45,15 @@ def append_row(folder: Path, name: str, row: Mapping[str, object]) -> None:
 
 
 def rows_of(folder: Path, name: str, keys: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Rows of one of a run's JSON-lines files, empty when there is none.
+    """Read the rows of one of a run's JSON-lines files; an empty list if there is no such file.
 
     Args:
-        folder: of the run.
-        name: of the file.
-        keys: that every row must have.
+        folder: the run directory.
+        name: name of the file.
+        keys: names of fields that every row must have.
 
     Raises:
-        RunError: a row lacks a key, or has a value that no run writes.
+        RunError: a row lacks one of these fields, or has a value that no run writes.
     """
     rows = read_jsonl(folder / name, keys)
     for number, row in enumerate(rows, start=1):

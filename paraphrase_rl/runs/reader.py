@@ -29,8 +29,8 @@ def manifest_of(run: Path, keys: Collection[str] = ()) -> dict[str, Any]:
     """Read the manifest of a run.
 
     Args:
-        run: its directory.
-        keys: that the manifest must have.
+        run: the run directory.
+        keys: names of fields that the manifest must have.
 
     Raises:
         RunError: there is no run, or its manifest is damaged.
@@ -71,14 +71,14 @@ def recipe_of_run(run: Path, changes: Changes = (), sections: Sequence[str] = ()
     """Load the recipe of a run.
 
     Args:
-        run: its directory.
+        run: the run directory.
         changes: as for :func:`paraphrase_rl.recipe.loading.load_recipe`.
         sections: sections that may be changed; the rest stays as trained.
 
     Raises:
         RunError: there is no run.
         UsageError: a change outside the sections.
-        RecipeError: its recipe cannot be read by this version, or a change is wrong.
+        RecipeError: this version cannot read the recipe, or a change is wrong.
     """
     loaded = load_recipe(recipe_file(run), changes)
     for key, origin in loaded.origins.items():
@@ -94,11 +94,10 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
     """Find a row of a run's ledger whose checkpoint still exists.
 
     Args:
-        wanted: a step; ``final`` = the final one of a completed run; ``last`` = the newest, the final one where
-            there is one.
+        wanted: a step; ``final`` = the final checkpoint of a completed run; ``last`` = the newest, or the final one.
 
     Raises:
-        RunError: there is none, or it is gone.
+        RunError: there is no such checkpoint, or it no longer exists.
     """
     rows = sorted(ledger(run), key=lambda row: (row["step"], row["kind"] == "final"))
     there = [row for row in rows if is_there(run, row)]
@@ -121,12 +120,12 @@ def adapter_of(run: Path, row: Mapping[str, Any]) -> Path | str:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A row of the ledger.
+    """A checkpoint, as a row of the ledger describes it.
 
     Attributes:
-        final: the one at the end of the run.
-        damage: why it cannot be used; ``None`` where it is complete.
-        expires: when the service deletes it; ``None`` = never, or it is on disk.
+        final: True for the checkpoint at the end of the run.
+        damage: why it cannot be used; ``None`` if it is complete.
+        expires: when the service deletes it; ``None`` = never, or it is on this disk.
     """
 
     step: int
@@ -140,12 +139,12 @@ class History:
     """Contents of a run directory.
 
     Attributes:
-        status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without an event.
-        steps: of the whole run; ``None`` where it never began.
-        ended: when the last process ended; ``None`` where it is not recorded.
-        metrics: step -> metrics of that step, in order; NaN where there was nothing to measure.
-        evaluations: step -> metrics of the evaluation there.
-        terms: of the reward, with their roles; empty where the manifest is gone.
+        status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed`` (no event records its end).
+        steps: number of steps of the whole run; ``None`` if it never began.
+        ended: time at which the last process ended; ``None`` if it is not recorded.
+        metrics: step -> metrics of that step, in order; NaN if there was nothing to measure.
+        evaluations: step -> metrics of the evaluation at that step.
+        terms: reward terms with their roles; empty if there is no manifest.
     """
 
     folder: Path
@@ -164,7 +163,7 @@ class History:
         return max(self.metrics, default=0)
 
     def series(self, metric: str, until: int) -> FloatArray:
-        """Shape (until,): a metric at the steps 1 to ``until``; NaN where it is not known."""
+        """Return a metric at the steps 1 to ``until``, shape (until,); NaN where it is not known."""
         return np.array(
             [self.metrics.get(step, {}).get(metric, math.nan) for step in range(1, until + 1)],
             dtype=np.float64,
@@ -176,7 +175,7 @@ def read_history(folder: Path) -> History:
 
     Raises:
         RunError: there is no run, or one of its files is damaged.
-        RecipeError: its recipe cannot be read.
+        RecipeError: the run's recipe cannot be read.
     """
     recipe = recipe_of_run(folder)
     events = [event for event in _rows(folder, "events.jsonl", _event) if event["event"] in ("start", "end")]
@@ -195,7 +194,7 @@ def read_history(folder: Path) -> History:
 
 
 def terms_of_run(folder: Path) -> tuple[RewardTerm, ...]:
-    """The reward terms of a run; none where its manifest is gone or damaged."""
+    """Return the reward terms of a run; an empty tuple if its manifest is missing or damaged."""
     try:
         return recorded_terms(manifest_of(folder))
     except RunError:
@@ -203,7 +202,7 @@ def terms_of_run(folder: Path) -> tuple[RewardTerm, ...]:
 
 
 def moment(text: object) -> datetime | None:
-    """Parse an ISO 8601 time, UTC by default; ``None`` where it is not one."""
+    """Parse an ISO 8601 time, UTC by default; ``None`` if the text is not a time."""
     try:
         time = datetime.fromisoformat(str(text))
     except ValueError:

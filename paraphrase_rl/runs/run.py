@@ -19,7 +19,7 @@ from paraphrase_rl.tables import Table
 
 @dataclass(frozen=True, repr=False)
 class StepMetrics(Table[Mapping[str, float]]):
-    """Metrics by step: each row maps ``step`` and the names of metrics to numbers, NaN = nothing to measure.
+    """Metrics by step: each row maps ``step`` and the names of metrics to numbers; NaN = there was nothing to measure.
 
     The names are the same on every backend; docs/training.md explains them.
     """
@@ -35,17 +35,17 @@ class StepMetrics(Table[Mapping[str, float]]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A rewrite that was rated in a run.
+    """A rewrite that the reward rated in a run.
 
     Attributes:
-        step: after which it was sampled; 0 = by the model before training.
+        step: step after which it was sampled; 0 = before training.
         kind: ``training``, or ``evaluation`` on a held-out prompt.
-        id: of the document it was made from.
+        id: id of the document it was made from.
         source: that document's text.
-        rewrite: the text sampled.
-        finished: whether the policy ended it by itself, not cut at the token limit.
-        total: its reward, in [0, 1] before penalties; ``None`` where it could not be rated.
-        terms: reward term -> value in [0, 1]; ``None`` where it could not be rated.
+        rewrite: the rewritten text.
+        finished: True if the policy ended the text itself, False if the text was cut at the token limit.
+        total: its reward, in [0, 1] before penalties; ``None`` if it could not be rated.
+        terms: reward term -> value in [0, 1]; ``None`` if the term could not be computed.
         details: further numbers, such as P(AI) by detector.
     """
 
@@ -76,7 +76,7 @@ class Checkpoints(Table[Checkpoint]):
 class Run:
     """A training run. It stores only its directory, and reads the files at each access.
 
-    Two runs are equal where their folders are. Every verb that takes a run takes this or its path.
+    Two runs are equal if their folders are. Every function that takes a run takes this object or the path of the run.
     Reading a directory that is not a run, or a damaged one, raises :class:`paraphrase_rl.errors.RunError`.
 
     Attributes:
@@ -94,15 +94,15 @@ class Run:
 
     @property
     def status(self) -> str:
-        """``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``: it ended without an event."""
+        """``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``, if no event records its end."""
         return self.history.status
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe, complete.
+        """The complete recipe of the run.
 
         Raises:
-            RecipeError: it cannot be read by this version.
+            RecipeError: this version cannot read the recipe.
         """
         return recipe_of_run(self.folder)
 
@@ -118,7 +118,7 @@ class Run:
 
     @property
     def samples(self) -> Samples:
-        """All rewrites that were rated, in order of their steps."""
+        """All rewrites that the reward rated, in the order of their steps."""
         recipe_file(self.folder)  # there is a run
         keys = [field.name for field in fields(Sample)]
         rows = read_jsonl(self.folder / "samples.jsonl", keys)
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def summary(self) -> Summary:
-        """Reward terms of the held-out prompts, before and after, with three rewrites.
+        """Reward terms on the held-out prompts before and after training, with three rewrites.
 
         Raises:
             RunError: nothing was evaluated yet.

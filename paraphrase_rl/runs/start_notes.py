@@ -1,4 +1,4 @@
-"""Notes of a start: which files it has written into a folder, so that files of a user are never deleted."""
+"""Notes of a starting run on the files it has written into its folder, so that files of a user are never deleted."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILES_OF_A_START = frozenset({"calibration.json", "manifest.json", "recipe.yaml"
 
 
 def noted_in(folder: Path) -> dict[str, str | None] | None:
-    """Read what a start wrote into a folder: name -> SHA-256, ``None`` = a folder; ``None`` where it is not ours."""
+    """Read the notes in a folder: name -> SHA-256 (``None`` for a folder); ``None`` if there are no such notes."""
     notes = folder / START
     if not os.path.lexists(notes):
         return {}
@@ -35,7 +35,7 @@ def is_empty(path: Path) -> bool:
 
 
 def entries(folder: Path) -> Iterator[str]:
-    """Names of everything in a folder, a folder before its contents; links are not followed."""
+    """List the names of everything in a folder, a folder before its contents; links are not followed."""
 
     def fail(error: OSError) -> None:
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
@@ -49,7 +49,7 @@ def entries(folder: Path) -> Iterator[str]:
 
 
 def is_as_noted(folder: Path, name: str, noted: Mapping[str, str | None]) -> bool:
-    """Return whether an entry of a folder is as recorded, or a part of it that a kill left."""
+    """Return whether an entry of a folder is what the notes record, or a part of it left by a killed process."""
     path = folder / name
     if path.is_symlink():
         return False

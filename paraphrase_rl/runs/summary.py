@@ -21,7 +21,7 @@ SHOWN = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TermChange:
-    """One reward term on the held-out prompts; ``after`` and ``change`` are ``None`` after one evaluation alone."""
+    """One reward term on the held-out prompts; ``after`` and ``change`` are ``None`` if there is one evaluation."""
 
     term: str
     before: float | None
@@ -31,14 +31,15 @@ class TermChange:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class Summary(Table[TermChange]):
-    """Reward terms before and after, read from a run directory; nothing is computed again.
+    """Reward terms before and after training, read from a run directory; nothing is computed again.
 
     Attributes:
-        gain: mean over prompts of the change of the total reward.
+        gain: change of the total reward, mean over prompts.
         gain_se: standard error of that mean: prompts are paired, samples of a prompt averaged first.
         first_step, last_step: steps of the two evaluations.
         samples: rewrites of the last evaluation.
-        p_prefix: the beginning of the names of P(AI) by detector among the details of a sample; empty = there are none.
+        p_prefix: the beginning of the names of P(AI) by detector among the details of a sample; an empty string if
+            there are none.
     """
 
     gain: float
@@ -60,7 +61,7 @@ class Summary(Table[TermChange]):
         return f"Mean total reward {self.gain:+.3f} (standard error of the change {self.gain_se:.3f})."
 
     def meta(self, folder: Path) -> dict[str, Any]:
-        """Fields of the JSON output besides the rows."""
+        """Return the fields of the JSON output other than the rows."""
         return {
             "run": str(folder),
             "gain": self.gain,
@@ -71,7 +72,7 @@ class Summary(Table[TermChange]):
         }
 
     def text(self, folder: Path) -> str:
-        """Summary as text for a terminal."""
+        """Write the summary as text for a terminal."""
         import tabulate
 
         columns = {"term": "reward term", "before": f"before (step {self.first_step})"}
@@ -100,10 +101,10 @@ class Summary(Table[TermChange]):
 
 
 def summarise(folder: Path) -> Summary:
-    """Summary of the run in a directory, from its first and last evaluation.
+    """Summarise the run in a directory, from its first and last evaluation.
 
     Raises:
-        RunError: nothing was evaluated there.
+        RunError: the run has no evaluation.
     """
     evaluations = rows_of(folder, "evaluations.jsonl", ("step", "metrics", "prompts"))
     if not evaluations:

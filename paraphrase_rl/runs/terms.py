@@ -1,4 +1,4 @@
-"""Reward terms of a run with their roles, as its manifest records them: who reads a run needs no plug-in for it."""
+"""Reward terms of a run with their roles, as its manifest records them, so that reading a run needs no plug-in."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class RewardTerm:
 
     Attributes:
         name: as in the recipe.
-        role: what it is for.
-        metric: its name in ``metrics.jsonl``: ``STEM_reward``, or ``STEM_rate`` for a gate.
+        role: role of the reward, such as ``evasion`` or ``meaning``.
+        metric: name of the term in ``metrics.jsonl``: ``STEM_reward``, or ``STEM_rate`` for a gate.
         summary: one line.
     """
 
@@ -29,31 +29,31 @@ class RewardTerm:
 
     @property
     def stem(self) -> str:
-        """The beginning of the names of its details."""
+        """Beginning of the names of the term's details."""
         return self.metric.rpartition("_")[0]
 
     @property
     def probability_prefix(self) -> str:
-        """The beginning of the names of P(AI) by detector, among the details of a term of role ``evasion``."""
+        """Beginning of the names of each detector's P(AI) in the details of a term of role ``evasion``."""
         return f"{self.stem}_p_"
 
     @classmethod
     def of(cls, name: str, spec: RewardSpec) -> RewardTerm:
-        """The term of a reward that the recipe calls ``name``."""
+        """Build the term of a reward that the recipe calls ``name``."""
         return cls(name=name, role=spec.role, metric=spec.metric_name, summary=spec.summary)
 
 
 def recipe_terms(recipe: Recipe, registry: Registry) -> list[RewardTerm]:
-    """The terms of a recipe.
+    """List the reward terms of a recipe.
 
     Raises:
-        PluginError: an unknown reward.
+        PluginError: the recipe names an unknown reward.
     """
     return [RewardTerm.of(entry.name, registry.spec("rewards", entry.name)) for entry in recipe.rewards]
 
 
 def recorded_terms(manifest: Mapping[str, Any]) -> tuple[RewardTerm, ...]:
-    """The terms that a manifest records; none where it records none, or something else."""
+    """Read the terms that a manifest records; an empty tuple if it records none that can be read."""
     rows = manifest.get("rewards")
     try:
         return tuple(RewardTerm(**row) for row in rows or ())
@@ -62,5 +62,5 @@ def recorded_terms(manifest: Mapping[str, Any]) -> tuple[RewardTerm, ...]:
 
 
 def first_of(terms: Iterable[RewardTerm], role: RewardRole) -> RewardTerm | None:
-    """The term that stands for a role: the first of it in the recipe."""
+    """Return the first term of a role in the recipe, which represents that role; ``None`` if no term has it."""
     return next((term for term in terms if term.role == role), None)

@@ -20,15 +20,15 @@ TAIL = 2.5
 FEWEST_UNITS = 2
 """With fewer documents there is no interval."""
 Indices = NDArray[np.int64]
-"""Which text each row is of."""
+"""Position of the text of each row."""
 
 
 def resample(units: Sequence[str], resamples: int, seed: int) -> FloatArray:
-    """Weights of shape (B, N): how often each row is drawn when its unit is drawn with replacement.
+    """Draw weights of shape (B, N): how often each row is drawn when units are drawn with replacement.
 
     Args:
         units: shape (N,): the document (or pair of documents) of each row; rows of one unit always go together.
-        resamples: B.
+        resamples: number B of resamples.
         seed: the same seed and units give the same weights.
     """
     names, inverse = np.unique(np.asarray(units, dtype=object).astype(str), return_inverse=True)
@@ -47,7 +47,7 @@ class Design:
     Attributes:
         ai: weights of shape (B, N) of the AI test texts.
         human: weights of shape (B, H) of the human test texts, of the same draws.
-        calibration: weights of shape (B, M) of the calibration humans, of draws of their own.
+        calibration: weights of shape (B, M) of the human calibration texts, drawn independently.
     """
 
     ai: FloatArray
@@ -63,7 +63,7 @@ class Design:
         resamples: int,
         seed: int,
     ) -> Design:
-        """Draws of documents, or of pairs where they have one."""
+        """Draw documents, or whole pairs of documents that belong to a pair."""
         tested = resample(units_of([*ai, *human]), resamples, seed)
         return cls(
             ai=tested[:, : len(ai)],
@@ -73,15 +73,15 @@ class Design:
 
 
 def units_of(documents: Sequence[Document]) -> list[str]:
-    """Units that are resampled together: the pair of a document, or the document."""
+    """Return the unit of each document, which is resampled as a whole: its pair, or else the document itself."""
     return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
 
 
 def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Mean of each resample, shape (B,), leaving out NaN; NaN where a resample holds nothing known.
+    """Compute the mean in each resample, shape (B,), leaving out NaN; NaN for a resample without known values.
 
     Args:
-        values: shape (N,), or (B, N) where the values themselves depend on the resample.
+        values: shape (N,), or (B, N) if the values themselves depend on the resample.
         weights: shape (B, N).
     """
     known = np.isfinite(values)
@@ -92,10 +92,11 @@ def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def weighted_thresholds(scores: FloatArray, target_fpr: float, weights: FloatArray) -> FloatArray:
-    """The threshold that each resample of the calibration humans would have set, shape (B,).
+    """Compute the threshold in each resample of the human calibration texts, shape (B,).
 
-    That of :func:`paraphrase_rl.detection.threshold.operating_point` on the scores, each repeated by its weight: the
-    (k + 1)-th largest, where k = floor(target_fpr * n) humans may lie above. NaN where a resample holds no score.
+    It is that of :func:`paraphrase_rl.detection.threshold.operating_point` on the scores, each repeated by its
+    weight: the (k + 1)-th largest score, where k = floor(target_fpr * n) may lie above. NaN for a resample without a
+    score.
 
     Args:
         scores: shape (M,); NaN is left out.
@@ -114,7 +115,7 @@ def weighted_thresholds(scores: FloatArray, target_fpr: float, weights: FloatArr
 
 
 def flagged(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
-    """1 where a score lies strictly above the threshold, 0 elsewhere, NaN where either is missing; shape (B, N).
+    """Compare scores with thresholds, shape (B, N): 1 if strictly above, 0 if not, NaN if either is missing.
 
     Args:
         scores: shape (N,).
@@ -125,9 +126,9 @@ def flagged(scores: FloatArray, thresholds: FloatArray) -> FloatArray:
 
 
 def evaded(before: FloatArray, after: FloatArray) -> FloatArray:
-    """Attack success: 1 where a text flagged before is not flagged after, 0 where it still is, NaN elsewhere.
+    """Mark attack success: 1 if a text flagged before is not flagged after, 0 if it still is, else NaN.
 
-    The mean of it is the attack success rate: texts that were not flagged before cannot be evaded with.
+    The mean is the attack success rate, in which texts that were not flagged before do not count.
 
     Args:
         before: shape (B, N), from :func:`flagged`.
@@ -139,10 +140,10 @@ def evaded(before: FloatArray, after: FloatArray) -> FloatArray:
 def weighted_auroc(
     humans: FloatArray, ais: FloatArray, human_weights: FloatArray, ai_weights: FloatArray
 ) -> FloatArray:
-    """AUROC of each resample, shape (B,): P(AI above human) + P(tie) / 2 among the texts drawn.
+    """Compute the AUROC in each resample, shape (B,): P(AI above human) + P(tie) / 2 among the texts drawn.
 
-    :func:`paraphrase_rl.detection.roc.auroc` of the scores, each repeated by its weight. NaN where a resample lacks
-    one of the two.
+    It is :func:`paraphrase_rl.detection.roc.auroc` of the scores, each repeated by its weight. NaN for a resample
+    without human or without AI texts.
 
     Args:
         humans: shape (H,), finite.
@@ -161,12 +162,12 @@ def weighted_auroc(
 
 
 def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
-    """A figure with the percentile interval of its resamples.
+    """Combine a value with the percentile interval of its resamples.
 
     Args:
-        value: the figure on the data; NaN where there is none.
-        resampled: shape (B,): the figure in each resample; NaN is left out.
-        n: documents it rests on.
+        value: the value on the data; NaN if there is none.
+        resampled: shape (B,): the value in each resample; NaN is left out.
+        n: number of documents that the value rests on.
     """
     if not np.isfinite(value):
         return Estimate(value=None, n=n)
@@ -178,7 +179,7 @@ def interval(value: float, resampled: FloatArray, n: int) -> Estimate:
 
 
 def share_interval(value: float, resampled: FloatArray, n: int) -> Estimate:
-    """:func:`interval` of a share of ``n`` documents, never narrower than the exact one where none or all count.
+    """Combine a share of ``n`` documents with its interval: that of :func:`interval`, widened if the share is 0 or 1.
 
     A share of 0 or 1 is the same in most resamples, so the percentile interval would have no width; it is then
     widened to that of Clopper and Pearson (1934).
@@ -191,23 +192,23 @@ def share_interval(value: float, resampled: FloatArray, n: int) -> Estimate:
 
 
 def known_mean(values: FloatArray) -> float:
-    """Mean of those that are not NaN; NaN where there is none."""
+    """Compute the mean of the values that are not NaN; NaN if there are none."""
     known = values[np.isfinite(values)]
     return float(known.mean()) if known.size else float("nan")
 
 
 def estimate_share(values: FloatArray, resampled: FloatArray) -> Estimate:
-    """The share of texts that count, with :func:`share_interval`; each text is a document of its own.
+    """Compute the share of texts that count, with :func:`share_interval`; each text is a document of its own.
 
     Args:
-        values: shape (N,): 1 where a text counts, 0 where not, NaN where that is not known.
+        values: shape (N,): 1 if a text counts, 0 if not, NaN if that is not known.
         resampled: shape (B,): the share in each resample.
     """
     return share_interval(known_mean(values), resampled, int(np.isfinite(values).sum()))
 
 
 def estimate_mean(values: FloatArray, units: Sequence[str], weights: FloatArray) -> Estimate:
-    """The mean over rows with its interval by document; NaN rows are left out.
+    """Compute the mean over rows with its interval, resampling documents; NaN rows are left out.
 
     Args:
         values: shape (N,).

@@ -1,7 +1,7 @@
 """False positive rates by group of writers, at one threshold for all groups, and the gaps between them.
 
-The threshold is that of the calibration humans. Intervals resample the humans tested and the calibration humans
-together, and set the threshold again in each resample: a rate is only as certain as the threshold it is taken at.
+The threshold is set on human calibration texts. Intervals resample the human test texts and the calibration texts
+together, and set the threshold again in each resample: a rate is only as certain as its threshold.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositiv
 from paraphrase_rl.types import Document, FloatArray
 
 EVERYBODY = "all"
-"""What the tables call the human texts of every group and of none."""
+"""Name in the tables for all human texts, with or without a group."""
 FEWEST_WORDS = 50
-"""Detectors are unreliable on shorter texts, so groups are not compared at less without need."""
+"""Number of words below which detectors are unreliable; groups are compared at this length or more if possible."""
 
 
 def groups_of(humans: Sequence[Document]) -> list[str]:
-    """The groups of writers, sorted.
+    """Return the groups of writers, sorted.
 
     Raises:
-        DataError: a group has the name the tables use for everybody.
+        DataError: a group is called "all".
     """
     groups = sorted({d.group for d in humans if d.group is not None})
     if EVERYBODY in groups:
@@ -45,11 +45,12 @@ def groups_of(humans: Sequence[Document]) -> list[str]:
 
 
 def equal_length_words(humans: Sequence[Document]) -> int | None:
-    """The length in words at which the groups are compared, or ``None`` where cutting texts would change nothing.
+    """Choose the length in words at which groups are compared; ``None`` if cutting texts would change nothing.
 
-    A score depends on length, and groups may write at different lengths: a gap between them may be one of length
-    alone. Three quarters of the texts of every group have so many words: it is the smallest lower quartile of a
-    group. Where that lies under :data:`FEWEST_WORDS`, it is raised to them, but not above that group's median.
+    A score depends on length, and groups may write at different lengths, so that a gap between groups may be due to
+    length alone. The length chosen is the smallest of the groups' lower quartiles: three quarters of the texts of
+    every group are as long. If that is below :data:`FEWEST_WORDS`, it is raised to that number, but not above the
+    group's median.
     """
     lengths = [
         np.array([len(d.text.split()) for d in humans if d.group == group]) for group in groups_of(humans)
@@ -73,24 +74,24 @@ def fairness_tables(
     weights: FloatArray,
     calibration_weights: FloatArray,
 ) -> tuple[list[FalsePositives], list[FairnessGap]]:
-    """False positive rates of everybody and of each group, and each group's gap to the reference group.
+    """Compute false positive rates of all human texts and of each group, and gaps to the reference group.
 
     Texts without a score (NaN) are left out, and ``n`` is the number of those that remain (of both groups for a
-    gap). Where the reference group has no texts there are rates and no gaps.
+    gap). If the reference group has no texts, there are rates and no gaps.
 
     A group of which none or all are flagged is the same in most resamples, so the percentile interval says too
     little: the rate's interval is then widened to the exact one (Clopper-Pearson), and that of a gap it takes part
     in is put together from the intervals of the two rates, see :func:`share_difference`.
 
     Args:
-        humans: N texts by humans.
+        humans: N human texts.
         scores: shape (N,): of these texts, as rewritten by ``rewriter`` and cut to ``words``; higher = more likely
             AI.
-        calibration: shape (M,): of the calibration humans, never rewritten, cut to ``words`` likewise.
+        calibration: shape (M,): scores of human calibration texts, never rewritten, cut to ``words`` likewise.
         detector: name of the detector.
-        rewriter: what was done to the texts.
+        rewriter: name of the rewriter that rewrote the texts.
         target_fprs: false positive rates that thresholds aim at.
-        words: as above; ``None`` = whole texts.
+        words: number of words that texts are cut to; ``None`` = whole texts.
         reference: the group that the others are compared with.
         weights: shape (B, N), from :func:`~paraphrase_rl.statistics.bootstrap.resample`.
         calibration_weights: shape (B, M), likewise.
@@ -135,10 +136,11 @@ def fairness_tables(
 
 
 def share_difference(share: Estimate, reference: Estimate, resampled: FloatArray, n: int) -> Estimate:
-    """Difference of two shares, ``share - reference``, with its interval.
+    """Compute the difference of two shares, ``share - reference``, with its interval.
 
-    That is the percentile interval of the resampled differences; where one of the shares is 0 or 1, and they say too
-    little, :func:`square_and_add`, which is too wide rather than too narrow where both shares are of the same texts.
+    That is the percentile interval of the resampled differences. If one of the shares is 0 or 1, resamples show too
+    little variation, and the interval is that of :func:`square_and_add`, which is too wide rather than too narrow if
+    both shares are of the same texts.
 
     Args:
         share: from :func:`~paraphrase_rl.statistics.bootstrap.share_interval`.
@@ -158,10 +160,11 @@ def share_difference(share: Estimate, reference: Estimate, resampled: FloatArray
 
 
 def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:
-    """Interval of a difference of two proportions, ``rate - reference``, from the interval of each.
+    """Compute the interval of a difference of two proportions, ``rate - reference``, from the interval of each.
 
     Newcombe 1998 (Statistics in Medicine 17, 873), method 10: the distances from each proportion to its limits are
-    squared and added. He takes Wilson's limits; the rule holds for others as well (Zou & Donner 2008, Statistics in
+    squared and added. He uses Wilson's limits; the rule holds for other limits as well (Zou & Donner 2008, Statistics
+    in
     Medicine 27, 1693), and here they are those of the table of rates, so that the two tables agree.
     """
     p, low, high = _known(rate)

@@ -1,4 +1,4 @@
-"""Records that results consist of, as saved in files: figures with their intervals, rates by group of writers."""
+"""Records that results consist of, as saved in files: numbers with their intervals, rates by group of writers."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ class Record(BaseModel):
 
 
 class SavedRecord(Record):
-    """Base of the records that are a file in a folder."""
+    """Base of records that are saved as a file in a folder."""
 
     FILE: ClassVar[str]
     """Name of the file."""
     MISSING: ClassVar[str]
-    """What the folder lacks where there is no file, such as "holds no evaluation"."""
+    """Words for a folder without the file, such as "holds no evaluation", for error messages."""
     COMMAND: ClassVar[str]
-    """What makes it, ``{folder}`` standing for the folder."""
+    """Command that makes the file, with ``{folder}`` for the folder, for hints."""
 
     def write(self, folder: Path) -> None:
-        """Save it in a folder, whole or not at all."""
+        """Save the record in a folder, whole or not at all."""
         write_text(folder / self.FILE, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what :meth:`write` wrote.
+        """Read the record that :meth:`write` saved in a folder.
 
         Raises:
-            EvaluationError: there is none, or it is damaged.
+            EvaluationError: there is no such file, or it is damaged.
         """
         path, command = folder / cls.FILE, cls.COMMAND.format(folder=shlex.quote(str(folder)))
         try:
@@ -63,15 +63,15 @@ _Row = TypeVar("_Row", bound=_HasRate)
 
 
 def at_rate(rows: Iterable[_Row], target_fpr: float) -> list[_Row]:
-    """The rows of one operating point; rates that only rounding tells apart are the same."""
+    """Return the rows of one operating point; rates that differ only by rounding count as equal."""
     return [row for row in rows if math.isclose(row.target_fpr, target_fpr)]
 
 
 class Estimate(Record):
-    """A figure with its 95 % interval.
+    """A number with its 95 % interval.
 
-    ``value`` is ``None`` where there was nothing to measure, and then so are the bounds. Bounds are ``None`` with a
-    value where too few documents leave no interval.
+    ``value`` and the bounds are ``None`` if there was nothing to measure. Only the bounds are ``None`` if there are
+    too few documents for an interval.
     """
 
     value: float | None
@@ -85,11 +85,11 @@ class Estimate(Record):
         return self.low, self.high
 
     def flat(self, name: str) -> dict[str, float | int | None]:
-        """The figure under ``name``, and its bounds and n under names that begin with it."""
+        """Return the value under ``name``, and its bounds and n under names that begin with ``name``."""
         return {name: self.value, f"{name}_low": self.low, f"{name}_high": self.high, f"{name}_n": self.n}
 
     def in_short(self) -> str:
-        """The figure alone, to two digits; ``-`` where there is none."""
+        """Write the value alone, to two digits; ``-`` if there is none."""
         return "-" if self.value is None else f"{self.value:.2f}"
 
     def __str__(self) -> str:
@@ -98,7 +98,7 @@ class Estimate(Record):
 
 
 class FalsePositives(Record):
-    """False positive rate of a detector on the human texts of one group, at the threshold of everybody."""
+    """False positive rate of a detector on the human texts of one group, at the threshold used for all groups."""
 
     rewriter: str = Field(description="rewriter of the human texts; none = the original texts")
     detector: str

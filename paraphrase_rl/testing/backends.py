@@ -38,7 +38,7 @@ def share_of_vowels(batch: RewardBatch) -> Terms:
 
 @dataclass
 class Trained:
-    """A run that a backend has trained: how that ended, and what the session was told on the way."""
+    """A run that a backend has trained: its result, and the reports that the session got."""
 
     result: TrainingResult
     folder: Path
@@ -49,14 +49,15 @@ class Trained:
 
 
 class BackendContract(Contract):
-    """Inherit, and give :meth:`make` and :attr:`model`.
+    """Base of the tests of a backend: inherit, and define :meth:`make` and :attr:`model`.
 
     It trains runs of four steps of 2 prompts x 3 rollouts, which a small model on a CPU does in seconds.
 
     Attributes:
         model: a reference of the policy that the backend can load; the smaller, the faster.
-        settings: sections of the recipe that the backend needs otherwise, such as ``{"lora": {"rank": 4}}``.
-        repeats: a resumed run has the numbers of an unbroken one; False for a service that cannot promise it.
+        settings: sections of the recipe that the backend needs changed, such as ``{"lora": {"rank": 4}}``.
+        repeats: whether a resumed run has the same numbers as an uninterrupted one; False for a service that cannot
+            promise it.
     """
 
     model: ClassVar[str] = ""
@@ -93,7 +94,7 @@ class BackendContract(Contract):
         )
 
     def session(self, folder: Path, *, stop_after: int | None = None) -> TrainingSession:
-        """A run in a new folder, or the rest of the one that is there."""
+        """Open the session of a new run, or of the rest of the run that is in the folder."""
         from paraphrase_rl.progress import reporter
         from paraphrase_rl.runs.directory import RunDirectory
         from paraphrase_rl.training.reward import ComposedReward, WeightedReward
@@ -121,7 +122,7 @@ class BackendContract(Contract):
         )
 
     def trained(self, folder: Path, *, stop_after: int | None = None) -> Trained:
-        """Train a run, or its rest, to the end or until a stop is asked for."""
+        """Train a run, or the rest of it, to its end or until a stop is asked for."""
         session = self.session(folder, stop_after=stop_after)
         try:
             result = self.backend().train(session)
@@ -141,12 +142,12 @@ class BackendContract(Contract):
 
     @pytest.fixture
     def unbroken(self, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-        """A run to its end, trained once a class."""
+        """A run trained to its end, once per test class."""
         return self._once("unbroken", tmp_path_factory, None)
 
     @pytest.fixture
     def stopped(self, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-        """A run in which a stop is asked for during its first step, trained once a class."""
+        """A run that is asked to stop during its first step, trained once per test class."""
         return self._once("stopped", tmp_path_factory, 1)
 
     def _once(self, name: str, folders: pytest.TempPathFactory, stop_after: int | None) -> Trained:
@@ -164,7 +165,7 @@ class BackendContract(Contract):
     def sample(
         self, policy: Policy, texts: Sequence[str], *, n: int = 2, **changes: Any
     ) -> list[list[Rollout]]:
-        """Rollouts for texts, the key of each made of its text."""
+        """Sample rollouts for texts; the noise key of each is made from its text."""
         sampling: Sampling = self.recipe().sampling.model_copy(update=changes)
         conversations = [[{"role": "user", "content": text}] for text in texts]
         keys = [(7, len(text)) for text in texts]

@@ -25,7 +25,7 @@ ODD_TEXTS: Sequence[str] = (
 
 
 class Contract:
-    """Builds the component once a class.
+    """Base of all contract classes; builds the component once per class.
 
     Attributes:
         tolerance: how far a value may move with its batch, relative to ``max(1, |value|)``.
@@ -38,7 +38,7 @@ class Contract:
         raise NotImplementedError(f"{type(self).__name__} must define make()")
 
     def component(self) -> Any:
-        """The component under test, built once: a contract says that it keeps no state."""
+        """The component under test, built once: by its contract it keeps no state."""
         kind = type(self)
         if "_built" not in vars(kind):
             kind._built = self.make()  # type: ignore[attr-defined]
@@ -56,7 +56,7 @@ class Contract:
 
 
 def check_failures(failures: Sequence[Failure], n: int) -> None:
-    """Assert that failures point into the batch and can be read by a person."""
+    """Assert that each failure has an index within the batch and a readable message."""
     for failure in failures:
         assert 0 <= failure.index < n, f"a Failure points at item {failure.index} of {n}"
         assert failure.owner, "a Failure names its owner"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class DatasetContract(Contract):
-    """Inherit, and give :meth:`make`."""
+    """Base of the tests of a data set: inherit, and define :meth:`make`."""
 
     def source(self) -> DatasetSource:
         """The data set under test."""

@@ -30,11 +30,11 @@ TEXTS: Sequence[str] = (
 
 
 class DetectorContract(Contract):
-    """Inherit, and give :meth:`make` and :attr:`pairs`.
+    """Base of the tests of a detector: inherit, and define :meth:`make` and :attr:`pairs`.
 
     Attributes:
         pairs: ``(more AI-like, less AI-like)`` texts; the mean score of the first must be higher.
-        texts: on which invariance is tested; the detector scores each of them.
+        texts: texts that invariance is tested on; the detector must be able to score each of them.
     """
 
     pairs: ClassVar[Sequence[tuple[str, str]]] = ()

@@ -1,4 +1,4 @@
-"""Components for tests that need one and not its meaning."""
+"""Components for tests that need some component, whichever it is."""
 
 from __future__ import annotations
 

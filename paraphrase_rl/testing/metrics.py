@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class MetricContract(Contract):
-    """Inherit, and give :meth:`make`, :attr:`spec` and :attr:`rewrites`.
+    """Base of the tests of a metric: inherit, and define :meth:`make`, :attr:`spec` and :attr:`rewrites`.
 
     Attributes:
-        spec: of the metric under test.
-        rewrites: at least two rewrites of :attr:`source` that have different values, the better first where the spec
+        spec: spec of the metric under test.
+        rewrites: at least two rewrites of :attr:`source` that have different values, the better one first if the spec
             says which is better.
-        source: what was rewritten.
+        source: document that was rewritten.
     """
 
     spec: ClassVar[MetricSpec]
@@ -60,7 +60,7 @@ class MetricContract(Contract):
         return found
 
     def values(self, batch: RewardBatch) -> FloatArray:
-        """The metric's own values."""
+        """Return the values of the metric under test, without those computed together with it."""
         return self.measure(batch).values[self.spec.name]
 
     def everything(self) -> RewardBatch:

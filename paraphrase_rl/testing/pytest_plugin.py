@@ -1,4 +1,4 @@
-"""Loaded by pytest wherever paraphrase-rl is installed: imports next to nothing until a fixture is used."""
+"""Pytest plug-in, loaded wherever paraphrase-rl is installed; imports next to nothing until a fixture is used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def prl_registry() -> Callable[..., Registry]:
-    """A registry of the plug-ins it is given and no others: ``prl_registry(vowels=module)``.
+    """Function that builds a registry of the given plug-ins and no others: ``prl_registry(vowels=module)``.
 
     A plug-in that breaks a rule raises PluginError at once.
     """

@@ -21,11 +21,11 @@ SOURCE = (
 
 
 class RewardContract(Contract):
-    """Inherit, and give :meth:`make` and :attr:`pairs`.
+    """Base of the tests of a reward: inherit, and define :meth:`make` and :attr:`pairs`.
 
     Attributes:
-        pairs: ``(better, worse)`` rewrites of :attr:`source`; each first must be paid more than its second.
-        source: what was rewritten.
+        pairs: ``(better, worse)`` rewrites of :attr:`source`; the first of each pair must get the higher reward.
+        source: document that was rewritten.
     """
 
     pairs: ClassVar[Sequence[tuple[str, str]]] = ()

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class RewriterContract(Contract):
-    """Inherit, and give :meth:`make`.
+    """Base of the tests of a rewriter: inherit, and define :meth:`make`.
 
     Attributes:
-        texts: what is rewritten; no text may fail, and one at least must change.
-        n: rewrites asked of a text.
-        seed: of the calls.
+        texts: texts to rewrite; no text may fail, and at least one must change.
+        n: number of rewrites of each text.
+        seed: seed of the calls.
     """
 
     texts: ClassVar[Sequence[str]] = TEXTS

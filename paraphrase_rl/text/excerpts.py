@@ -14,7 +14,7 @@ _WORD = re.compile(r"\S+")
 
 
 def excerpt(text: str, words: int) -> str:
-    """The first whole sentences of a text, at most ``words`` white-space separated words.
+    """Return the first whole sentences of a text, at most ``words`` white-space separated words.
 
     At least one sentence is kept; a first sentence longer than ``words`` is cut behind its ``words``-th word.
     The result is a prefix of the text (leading space aside), so nothing in it is reworded or respaced.

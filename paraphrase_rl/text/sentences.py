@@ -27,12 +27,12 @@ _ABBREVIATIONS = re.compile(
 
 
 def sentence_ends(text: str) -> list[int]:
-    """Offsets just behind each sentence, ascending; the last is where the text ends, trailing space aside."""
+    """Find the offsets just behind each sentence, ascending; the last is the end of the text without trailing space."""
     return list(each_sentence_end(text))
 
 
 def each_sentence_end(text: str) -> Iterator[int]:
-    """Offsets of :func:`sentence_ends` one by one; nothing behind the paragraph of the last one asked for is looked at.
+    """Yield the offsets of :func:`sentence_ends` one by one, reading no paragraph before it is needed.
 
     The work grows with the length of what is read, however long a paragraph or a word is.
     """

@@ -16,7 +16,7 @@ def terminal_safe(text: str) -> str:
     """Escape control characters (C0, DEL, C1) and those that reorder text, as ``\\x1b`` or ``\\u202e``.
 
     Newlines and tabs stay. Texts, ids, groups and names of components come from files and plug-ins of others, and a
-    terminal obeys what it is shown.
+    terminal executes control characters that it is shown.
     """
     return "".join(_escaped(character) for character in text) if _is_unsafe(text) else text
 

@@ -24,7 +24,7 @@ from paraphrase_rl.plugin.rated import TokenAdvantages
 from paraphrase_rl.types import FloatArray
 
 STD_EPSILON = 1e-4
-"""Added to the group's standard deviation."""
+"""Number added to a group's standard deviation, so that the division is safe."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class GroupAdvantages:
 
     Attributes:
         values: shape (P, G); 0 in a constant group and for a rollout without a total.
-        constant: shape (P,): groups whose known totals are all equal (or fewer than two are known).
-        used: shape (P, G): rollouts that take part in the update.
+        constant: shape (P,): True for groups whose known totals are all equal (or fewer than two are known).
+        used: shape (P, G): True for rollouts that take part in the update.
     """
 
     values: FloatArray
@@ -43,11 +43,11 @@ class GroupAdvantages:
 
 
 def group_advantages(totals: FloatArray, *, normalize: bool, clip: float) -> GroupAdvantages:
-    """Advantages of rollouts within their groups.
+    """Compute the advantages of rollouts within their groups.
 
     Args:
-        totals: rewards of shape (P, G); NaN where a rollout has none. It then takes no part: neither in its group's
-            mean and standard deviation nor in the update.
+        totals: total rewards of shape (P, G); NaN for a rollout without a total, which then counts neither in its
+            group's mean and standard deviation nor in the update.
         normalize: divide by the group's standard deviation (n - 1) plus 1e-4.
         clip: bound of the absolute advantage. With the group's own deviation it is at most (G - 1) / sqrt(G), 2.47
             at G = 8, so the recipe's 10 has no effect there.
@@ -83,10 +83,10 @@ def token_advantages(
     clip: float,
     kl_coef: float,
 ) -> TokenAdvantages:
-    """Per-token advantages of one batch, KL penalty included.
+    """Compute the per-token advantages of one batch, including the KL penalty.
 
     Args:
-        totals: shape (P, G).
+        totals: total rewards of shape (P, G).
         sampler_logprobs: P * G arrays of shape (T_i,): the sampler's own log-probabilities, groups one after the
             other.
         base_logprobs: the same tokens under the frozen base model, same shapes.
@@ -117,7 +117,7 @@ def token_advantages(
 
 
 def mean_over_tokens(differences: Sequence[FloatArray]) -> float:
-    """Mean over all tokens of a ragged batch, 0 for a batch without tokens.
+    """Compute the mean over all tokens of a batch of sequences of different length; 0 for a batch without tokens.
 
     With differences logp_sampler - logp_other it is the k1 estimate of KL(sampler || other) in nats per token: the
     trainer before the update gives ``kl_sample_train`` (health of the numerics), the trainer after it

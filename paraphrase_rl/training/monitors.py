@@ -15,7 +15,7 @@ from paraphrase_rl.runs.terms import RewardTerm
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Alarm when the mean of a metric over the last ``window`` steps leaves its band.
+    """Rule of a monitor: alarm if the mean of a metric over the last ``window`` steps is outside its bounds.
 
     ``metric`` is a name in ``metrics.jsonl``, or ``role:ROLE`` for the reward terms of a role; then ``{name}`` and
     ``{stem}`` in the advice are those of the term.
@@ -47,7 +47,7 @@ RULES = (
 
 
 def rules_for(terms: Iterable[RewardTerm]) -> list[Rule]:
-    """The rules of a run with these reward terms; where several have one role, each has a rule of its own."""
+    """Return the rules of a run with these reward terms; if several terms have the same role, each has its own rule."""
     by_role: dict[str, list[RewardTerm]] = {}
     for term in terms:
         by_role.setdefault(f"role:{term.role}", []).append(term)
@@ -66,8 +66,8 @@ def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule]) -> dict[s
     """Find the rules that are violated now, by name, each with one line that says what was measured and what to do.
 
     Args:
-        rows: metrics of the steps so far, oldest first; NaN, or None in a saved run, where there was nothing to
-            measure. A rule is silent until its window is full, and while a value in it is missing.
+        rows: metrics of the steps so far, oldest first; NaN (None in a saved run) if there was nothing to measure. A
+            rule is silent until its window is full, and while a value in it is missing.
     """
     found = {}
     for rule in rules:

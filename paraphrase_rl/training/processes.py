@@ -17,7 +17,7 @@ def are_several() -> bool:
 
 
 def first_accelerator() -> str:
-    """Choose the torch device to train on: the process's own CUDA device where there is one, else ``cpu``."""
+    """Choose the torch device to train on: the process's own CUDA device if there is one, else ``cpu``."""
     if find_spec("torch") is None:
         return "cpu"  # what needs torch says so
     import torch

@@ -21,13 +21,13 @@ def messages(prompt: Prompt, text: str) -> list[dict[str, str]]:
 
 
 def prompt_ids(tokenizer: Any, conversation: Sequence[Mapping[str, str]]) -> list[int]:
-    """Token ids of a conversation, ready for the answer.
+    """Encode a conversation as token ids, at whose end the model's answer begins.
 
-    A text that contains the markup of the chat itself (``<|im_end|>``) must not close its own turn: such pieces
-    are encoded as ordinary text.
+    A text that contains the markup of the chat itself (``<|im_end|>``) must not end its message: such pieces are
+    encoded as ordinary text.
 
     Args:
-        tokenizer: of transformers, with a chat template.
+        tokenizer: tokenizer of transformers, with a chat template.
     """
     markup = re.compile(
         "|".join(re.escape(token) for token in sorted(_special_tokens(tokenizer), key=len)[::-1])

@@ -28,11 +28,11 @@ class WeightedReward:
     """One term of the total.
 
     Attributes:
-        name: as in the recipe; name of its failures and values.
+        name: name of the reward in the recipe, in failures and in values.
         reward: the component.
-        weight: in the mean; 0 = only recorded.
-        role: what it is for; ``validity`` = a gate.
-        stem: of its names in the metrics.
+        weight: weight in the mean; 0 = only recorded.
+        role: role of the reward, such as ``meaning``; ``validity`` = a gate.
+        stem: beginning of its names in the metrics.
     """
 
     name: str
@@ -43,22 +43,22 @@ class WeightedReward:
 
     @property
     def gate(self) -> bool:
-        """True where a value of 0 makes the total 0."""
+        """True if a value of 0 makes the total 0."""
         return self.role == "validity"
 
     @property
     def term(self) -> RewardTerm:
-        """Name in the records of a run."""
+        """The term as the records of a run describe it."""
         return RewardTerm(name=self.name, role=self.role, metric=self.metric)
 
     @property
     def metric(self) -> str:
-        """``STEM_reward``, or ``STEM_rate`` for a gate."""
+        """Name in the metrics: ``STEM_reward``, or ``STEM_rate`` for a gate."""
         return f"{self.prefix}_{'rate' if self.gate else 'reward'}"
 
     @property
     def prefix(self) -> str:
-        """Prefix of the names of its details."""
+        """Beginning of the names of the term's details."""
         return self.stem or self.name.rpartition("/")[2].replace("-", "_")
 
 
@@ -153,11 +153,10 @@ def _spread(values: FloatArray, where: NDArray[np.intp], length: int) -> FloatAr
 def build_reward(
     recipe: Recipe, registry: Registry, context: Context, corpus_has_groups: bool
 ) -> ComposedReward:
-    """The reward of a recipe. Terms about groups of writers are left out, with a note, where no text has a
-    group.
+    """Build the total reward of a recipe, leaving out terms about groups of writers if no text has a group.
 
     Raises:
-        PluginError: an unknown or broken reward, or one that needs detectors where there are none.
+        PluginError: a reward is unknown or broken, or needs detectors and there are none.
         RecipeError: a wrong option, or no positive weight.
         MissingDependencyError: a term needs a package that is not installed.
     """

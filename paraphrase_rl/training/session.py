@@ -27,25 +27,25 @@ from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.types import Document, RewardBatch, Rollout, StepRecord
 
 EVALUATION_KEY = 1
-"""Distinguishes the noise of evaluations from that of training steps; the same at every evaluation."""
+"""Integer in noise keys that makes the noise of evaluations differ from that of training steps."""
 
 
 class Observer(Protocol):
-    """Called after every step; the hook ``on_step_end`` of the plug-ins."""
+    """Function called after every step: the hook ``on_step_end`` of the plug-ins."""
 
     def __call__(self, folder: Path, record: StepRecord) -> None: ...
 
 
 @dataclass(kw_only=True)
 class TrainingSession:
-    """One training, from the backend's side.
+    """One training, as its backend sees it.
 
     Attributes:
-        train: documents whose rewrites are trained, AI texts of the train split.
+        train: documents that the policy is trained to rewrite: AI texts of the train split.
         test: held-out documents for evaluation.
-        report: shows a line, with the steps done where one ended.
-        observe: called after every step.
-        stop_requested: whether the user asked to stop after the current step.
+        report: function that shows one line of progress, with the number of steps done after each step.
+        observe: function called after every step.
+        stop_requested: function that returns True if the user asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
     """
 
@@ -85,7 +85,7 @@ class TrainingSession:
 
     @property
     def is_complete(self) -> bool:
-        """True where the final checkpoint is listed."""
+        """True if the final checkpoint is listed."""
         return any(row["kind"] == "final" for row in self.directory.rows("checkpoints.jsonl"))
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
@@ -93,13 +93,13 @@ class TrainingSession:
         return messages(self.recipe.prompt, document.text)
 
     def noise_key(self, step: int, index: int) -> tuple[int, int, int]:
-        """Integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
+        """Return integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
         return (self.recipe.training.seed, step, index)
 
     # ---- one step
 
     def rate(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> RatedRollouts:
-        """Rewards of rollouts; ``indices`` says which training document each was made from."""
+        """Compute the rewards of rollouts; ``indices`` gives the position in ``train`` of each rollout's document."""
         return self._rate([self.train[index] for index in indices], rollouts)
 
     def _rate(self, documents: list[Document], rollouts: Sequence[Rollout]) -> RatedRollouts:
@@ -118,7 +118,7 @@ class TrainingSession:
         )
 
     def advantages(self, rated: RatedRollouts) -> TokenAdvantages:
-        """Per-token advantages of a whole batch, as RECIPE section 5 defines them."""
+        """Compute per-token advantages of a whole batch, as RECIPE section 5 defines them."""
         if rated.advantages is None:
             grpo = self.recipe.grpo
             rated.advantages = token_advantages(
@@ -137,8 +137,8 @@ class TrainingSession:
         """Record a step. Call it once per step, on every process.
 
         Args:
-            measured: the backend's own: ``kl_sample_train``, ``kl_post_train``, ``learning_rate`` …
-            seconds: wall seconds by part of the step, ``total`` among them.
+            measured: metrics that the backend measured: ``kl_sample_train``, ``kl_post_train``, ``learning_rate`` …
+            seconds: wall seconds by part of the step, including ``total``.
         """
         tokens = sum(len(rollout.completion_ids) for rollout in rated.rollouts)
         metrics = {

@@ -1,4 +1,4 @@
-"""A training from its recipe to its end, or the rest of one: check, calibrate, prepare, carry out."""
+"""A training from its recipe to its end, or the rest of a resumed one: check, calibrate, prepare, train."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, kw_only=True)
 class Start:
-    """Inputs of the start of a training.
+    """Inputs for starting or resuming a training.
 
     Attributes:
-        loaded: the recipe; that of the run where one is resumed.
+        loaded: the recipe; for a resumed run, the run's own.
         folder: the run directory.
         resume: whether the directory holds a run to continue.
-        backend: where to train.
+        backend: backend to train on.
         device: torch device of the detectors, the rewards, and a local backend.
         max_cost: the most that the run may cost, in the currency of the prices; ``None`` = any sum.
         prices: a price table to use instead of the backend's own.
-        report: passes on what happens, with the steps done after each.
-        stop_requested: asked after each step; where it says True, the run stops there with a checkpoint.
+        report: function that shows one line of progress, with the number of steps done after each step.
+        stop_requested: called after each step; if it returns True, the run stops with a checkpoint.
     """
 
     loaded: LoadedRecipe
@@ -83,13 +83,13 @@ def train(start: Start, registry: Registry) -> str:
     """Check, calibrate and train. Of several processes the first one writes and reports.
 
     Returns:
-        How it ended: ``completed`` or ``interrupted``.
+        Status of the run: ``completed`` or ``interrupted``.
 
     Raises:
         RunError: the directory cannot be used, or the data or a model changed since the run began.
-        CostError: the run could cost more than it may.
-        RecipeError: something else keeps the run from starting; several things are notes of the error.
-        PrlError: what a component, a model or the data has to say.
+        CostError: the run could cost more than ``max_cost``.
+        RecipeError: something else keeps the run from starting; several reasons are notes of the error.
+        PrlError: a component, a model or the data is at fault.
     """
     if not is_first():
         start = replace(start, report=reporter(None))

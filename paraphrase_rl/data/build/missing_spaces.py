@@ -18,12 +18,12 @@ _RARER = 20
 def missing_spaces(texts: Sequence[str]) -> list[bool]:
     """Find texts in which a space between two words is missing: ``end.Then``, ``ofthe``, ``withmethods``.
 
-    One of the two words is among the commonest in English, which every other line of prose begins or ends with; the
-    other occurs elsewhere in the texts, so that a small sample finds fewer. Meant for comparing shares: single hits
-    can be wrong, and most texts with the fault show it more than once.
+    One of the two words must be among the commonest in English, with which every other line of prose begins or ends;
+    the other must occur elsewhere in the texts, so that fewer are found in a small sample. Meant for comparing
+    shares: a single find can be wrong, and most texts with the fault show it more than once.
 
     Returns:
-        One flag a text, in order.
+        One bool for each text, in order.
     """
     words = [set(_WORD.findall(text.lower())) for text in texts]
     seen = Counter(word for found in words for word in found)

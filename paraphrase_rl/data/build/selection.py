@@ -1,6 +1,6 @@
 """Selection of texts from several published sets for one training set, with the reasons for leaving texts out.
 
-A row is an AI text, with its human counterpart where its set says which that is. The choice depends on the
+A row is an AI text, with its human counterpart if the set says which text that is. The choice depends on the
 texts and the seed alone, not on the order of rows or files.
 """
 
@@ -18,16 +18,16 @@ from paraphrase_rl.files import sha256_text
 from paraphrase_rl.types import Document
 
 SHORTEST = 50
-"""Words; shorter texts say little about who wrote them."""
+"""Least number of words of a text; shorter texts say little about who wrote them."""
 LONGEST = 360
-"""Words of an AI text: at 1.4 tokens a word its rewrite fits the recipe's 512 tokens."""
+"""Largest number of words of an AI text: at 1.4 tokens a word its rewrite fits the recipe's 512 tokens."""
 _ALIKE = "same text or opening as another one"
 _SURPLUS = "more than needed"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRow:
-    """One AI text of a set, and its human counterpart where that is known."""
+    """One AI text of a set, and its human counterpart if that is known."""
 
     source: str
     rank: str
@@ -44,10 +44,10 @@ class Offer:
     """Texts of one set that can be drawn.
 
     Attributes:
-        rows: one a pair, paired ones first, then in the order of their ranks.
+        rows: AI texts, first those with a human counterpart, in the order of their ranks.
         humans: human texts without an AI counterpart, in the order of their ranks.
-        read: documents read, by label.
-        left_out: documents not taken, by reason.
+        read: number of documents read, by label.
+        left_out: number of documents left out, by reason.
     """
 
     rows: list[TrainingRow]
@@ -57,15 +57,15 @@ class Offer:
 
 
 def rank(text: str, seed: int) -> str:
-    """Place of a text in the draw: a hash of the seed and the text."""
+    """Compute the place of a text in the draw: a hash of the seed and the text."""
     return hashlib.sha256(f"{seed}:{sha256_text(normalised(text))}".encode()).hexdigest()
 
 
 def read_offer(source: str, documents: Iterable[Document], seed: int, at_most: int) -> Offer:
-    """Read a set once and keep the texts that can be drawn from it.
+    """Read a set once and collect the texts that can be drawn from it.
 
-    Of a pair, the AI text and the human text of the lowest rank are kept; of texts without a pair, the
-    ``at_most`` lowest of each label, so that a set of any size fits into memory.
+    Of a pair, the AI text and the human text with the lowest ranks are taken; of texts without a pair, the
+    ``at_most`` texts of each label with the lowest ranks, so that a set of any size fits into memory.
     """
     offer = Offer([], [])
     pairs: dict[str, dict[str, tuple[str, Document]]] = {}
@@ -104,7 +104,7 @@ def read_offer(source: str, documents: Iterable[Document], seed: int, at_most: i
 
 @dataclass(frozen=True)
 class Selection:
-    """Texts drawn: rows in the order of the draw, and human texts without an AI counterpart, by set."""
+    """Texts that were drawn: rows in the order of the draw, and human texts without an AI counterpart, by set."""
 
     rows: list[TrainingRow]
     humans: dict[str, list[Document]]
@@ -113,8 +113,8 @@ class Selection:
 def select(offers: Mapping[str, Offer], wanted: int) -> Selection:
     """Draw rows: first those whose group is known, then from each set in turn, so that all contribute equally.
 
-    No two rows share a text or an opening: otherwise continuations of one human text would be in two
-    splits. Human texts without an AI counterpart are added: all whose group is known, and from each set as many as
+    No two rows share a text or its first words: otherwise continuations of one human text could be in two splits.
+        Human texts without an AI counterpart are added: all whose group is known, and from each set as many as
     it has rows without a human counterpart.
     """
     seen: set[str] = set()

@@ -31,7 +31,7 @@ class Built:
 
     Attributes:
         file: the data.
-        manifest: of the data, as saved next to the file.
+        manifest: manifest of the data, as saved next to the file.
         warnings: faults and gaps of the data, one line each.
     """
 
@@ -42,7 +42,7 @@ class Built:
 
 @dataclass(frozen=True)
 class RowCounts:
-    """Rows (AI texts) wanted in each split."""
+    """Number of rows (AI texts) wanted in each split."""
 
     train: int = TRAIN
     test: int = TEST
@@ -62,15 +62,15 @@ def build(
     partial: bool = False,
     plan: RowCounts = RowCounts(),
 ) -> Built:
-    """Draw the rows, deal them to the splits and write ``out`` and its manifest, ``OUT.manifest.json``.
+    """Draw the rows, divide them among the splits and write ``out`` and its manifest, ``OUT.manifest.json``.
 
     Args:
         paths: data set plug-ins, each with the folder or file of its set; ``None`` = the plug-in's own default.
         partial: go on without sets that cannot be read and with fewer rows; the splits keep their proportions.
 
     Raises:
-        DataError: a set cannot be read or there are too few rows, and not ``partial``; nothing to build from;
-            ``out`` is there already and holds something else.
+        DataError: a set cannot be read or there are too few rows, and ``partial`` is False; there is no set to build
+            from; ``out`` exists and has other contents.
     """
     offers: dict[str, Offer] = {}
     about: dict[str, dict[str, object]] = {}

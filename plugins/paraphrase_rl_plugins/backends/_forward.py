@@ -18,7 +18,7 @@ def completion_logprobs(
     group_size: int,
     temperature: float,
 ) -> torch.Tensor:
-    """Log-probability of every completion token under the full softmax at this temperature, differentiable.
+    """Compute the log-probability of every completion token under the full softmax at a temperature, differentiably.
 
     Args:
         model: any causal language model of transformers, wrapped by peft or DistributedDataParallel or not.
@@ -26,7 +26,7 @@ def completion_logprobs(
         completion_ids: shape (B, T), padded on the right.
 
     Returns:
-        shape (B, T), 0 at padding.
+        Log-probabilities of shape (B, T), 0 at padding.
     """
     width = int(completion_mask.sum(1).max())
     ids, mask = completion_ids[:, :width], completion_mask[:, :width]

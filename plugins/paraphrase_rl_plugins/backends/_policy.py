@@ -11,7 +11,7 @@ from paraphrase_rl.plugin import Rollout, Sampling, prompt_ids
 from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
 
 ROWS_AT_ONCE = 32
-"""A decoding step of 32 rows costs 1.7 times one of 8 on CPU."""
+"""Number of rows decoded at once; a step of 32 rows takes 1.7 times as long as one of 8 on a CPU."""
 
 
 class TrlPolicy:
@@ -31,7 +31,7 @@ class TrlPolicy:
         keys: Sequence[Sequence[int]],
         sampling: Sampling,
     ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.plugin.protocols.Policy` says."""
+        """Sample ``n`` rollouts for each conversation, see :class:`paraphrase_rl.plugin.protocols.Policy`."""
         prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
         at_once = max(1, ROWS_AT_ONCE // n)
         groups: list[list[Rollout]] = []

@@ -19,18 +19,19 @@ from transformers.cache_utils import StaticLayer
 from paraphrase_rl.plugin import Sampling
 
 ATTEMPTS = 6
-"""Draws from the full softmax before the nucleus is sorted out; at top_p 0.95 one in 10^8 gets that far."""
+"""Number of draws from the full softmax before the vocabulary is sorted; at top_p 0.95 one token in 10^8 needs that."""
 
 DROP_FINISHED_AT = 0.25
-"""Share of finished rows at which they leave the batch; less often would waste compute, more often copies."""
+"""Share of finished rows at which they are removed from the batch: a higher share wastes compute, a lower one copies.
+"""
 
 GRAPH_FROM = 8
-"""Tokens from which recording a decoding step on a GPU, for the price of two, pays."""
+"""Least number of tokens for which a decoding step is recorded on a GPU; recording takes as long as two steps."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sampled:
-    """One completion: token ids (the end token included), their log-probabilities, whether it ended by itself."""
+    """One completion: token ids (including the end token), their log-probabilities, and whether it was not cut."""
 
     ids: list[int]
     logprobs: list[float]
@@ -39,12 +40,12 @@ class Sampled:
 
 @contextmanager
 def ready_to_sample(model: Any) -> Iterator[None]:
-    """Evaluation mode, and an fp32 adapter folded into its weights, for a while.
+    """Put a model into evaluation mode and merge an fp32 adapter into its weights, inside a ``with`` block.
 
     In training mode with checkpointed activations transformers silently drops the cache, and every token would be
     drawn without its prompt. Merging and subtracting again, as peft does, would change the base weights by rounding
-    at every step: here the very same weights are put back. In half precision the adapter stays apart, because a
-    merge would round a step's whole change away.
+    at every step: here exactly the same weights are restored. In half precision the adapter is not merged, because
+        rounding would remove the whole change of a step.
     """
     from peft.tuners.lora import LoraLayer
 
@@ -74,9 +75,9 @@ def ready_to_sample(model: Any) -> Iterator[None]:
 
 
 def uniform_noise(keys: Sequence[Sequence[int]], group_size: int, max_tokens: int) -> torch.Tensor:
-    """Shape (P * G, max_tokens, ATTEMPTS + 1) in [0, 1), from each prompt's key and the row alone.
+    """Draw noise of shape (P * G, max_tokens, ATTEMPTS + 1) in [0, 1) from each prompt's noise key and the row alone.
 
-    So a rollout does not depend on the other prompts of the batch, on the number of processes, or on what was
+    Therefore a rollout does not depend on the other prompts of the batch, on the number of processes, or on what was
     sampled before a resume.
     """
     shape = (max_tokens, ATTEMPTS + 1)
@@ -89,10 +90,10 @@ def uniform_noise(keys: Sequence[Sequence[int]], group_size: int, max_tokens: in
 
 
 def draw(logits: torch.Tensor, noise: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Draw one token a row from the nucleus.
+    """Draw one token for each row from the nucleus.
 
     A token drawn from the full softmax is kept when it lies in the nucleus, which is the same distribution and
-    needs no sorted vocabulary; rows that never hit it are sorted.
+    needs no sorted vocabulary; only rows of which no draw lies in the nucleus are sorted.
 
     Args:
         logits: shape (B, V), fp32, already divided by the temperature.
@@ -101,7 +102,7 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, top_p: float) -> tuple[torch
             that crosses it included, as in transformers).
 
     Returns:
-        tokens of shape (B,), and their log-probabilities under the full softmax, not the nucleus.
+        Tokens of shape (B,), and their log-probabilities under the full softmax, not the nucleus.
     """
     logprobs = logits - torch.logsumexp(logits, -1, keepdim=True)
     probabilities = logprobs.exp()
@@ -152,7 +153,7 @@ def sample_groups(
 
     Args:
         prompts: token ids of P prompts.
-        keys: for each prompt the integers its noise is drawn from.
+        keys: noise keys: for each prompt the integers that its noise is drawn from.
 
     Returns:
         P * G completions, groups one after the other; log-probabilities are those of the full softmax at this
@@ -224,14 +225,14 @@ def sample_groups(
 class DecodingGraph:
     """A decoding step recorded as one CUDA graph.
 
-    A step is thousands of small kernels; Python takes many times longer to launch them than the card to run them.
+    A step is thousands of small kernels, which Python takes many times longer to launch than the GPU to run.
     On a CPU the same step runs unrecorded.
 
     Args:
-        model: in evaluation mode, with the adapter it samples with, which must stay as it is.
+        model: model in evaluation mode, with the adapter it samples with, which must not change.
         cache: keys and values of the prompts, one row for each completion; copied.
         attention: shape (B, P), the mask of the prompts.
-        room: how many tokens follow.
+        room: number of tokens that follow.
     """
 
     def __init__(self, model: Any, cache: Any, attention: torch.Tensor, room: int) -> None:
@@ -260,7 +261,7 @@ class DecodingGraph:
         )
 
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """fp32 logits of shape (B, V) after one more token a row; the next call overwrites them."""
+        """Compute fp32 logits of shape (B, V) after one more token in each row; the next call overwrites them."""
         self._tokens.copy_(tokens[:, None])
         self._positions.copy_(positions[:, None])
         self._mask[:, :, :, self._length] = True
@@ -300,7 +301,7 @@ class DecodingGraph:
 def left_pad(
     sequences: Sequence[Sequence[int]], pad_id: int, device: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask of shape (N, longest), padded on the left."""
+    """Pad token ids on the left; return them and the attention mask, each of shape (N, longest)."""
     width = max(map(len, sequences))
     ids = torch.full((len(sequences), width), pad_id, dtype=torch.long)
     mask = torch.zeros_like(ids)
@@ -313,7 +314,7 @@ def left_pad(
 def right_pad(
     sequences: Sequence[Sequence[float]], fill: float, dtype: torch.dtype, device: Any
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Values and mask of shape (N, longest), padded on the right."""
+    """Pad values on the right; return them and the mask, each of shape (N, longest)."""
     width = max(map(len, sequences))
     values = torch.full((len(sequences), width), fill, dtype=dtype)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)

@@ -1,4 +1,4 @@
-"""The adapter of a checkpoint, from the service to a folder."""
+"""Download of the adapter of a checkpoint from the service to a folder."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import RunError
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 KEPT_SECONDS = 3600
-"""The copy that is made for the download; an hour is the least the service takes."""
+"""Seconds for which the service saves the copy made for the download; an hour is the least that it accepts."""
 
 
 def download(service: Service, state: str, folder: Path) -> None:

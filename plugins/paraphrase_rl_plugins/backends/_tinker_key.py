@@ -1,4 +1,4 @@
-"""The API key: whether there is one, and how it stays out of messages. Needs no SDK."""
+"""API key of the service: check that it is set, and mask it in messages. Needs no SDK."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from paraphrase_rl.plugin import RecipeError
 
 
 def require_key() -> None:
-    """See that there is a key, without showing it.
+    """Check that the API key is set, without showing it.
 
     Raises:
-        RecipeError: there is none, or it is none of the service's.
+        RecipeError: the API key is not set, or is not a key of this service.
     """
     key = os.environ.get("TINKER_API_KEY", "")
     stored = Path("~/.tinker/credentials.json").expanduser().exists()
@@ -26,6 +26,6 @@ def require_key() -> None:
 
 
 def without_key(text: str) -> str:
-    """Text in which the key, should a message hold it, is blacked out."""
+    """Mask the API key if a text contains it."""
     key = os.environ.get("TINKER_API_KEY")
     return text.replace(key, "tml-***") if key else text

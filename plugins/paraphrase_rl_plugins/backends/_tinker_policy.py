@@ -28,11 +28,11 @@ class Chat:
         self.ends = sorted({int(self.tokenizer.eos_token_id), *_end_ids(model)})
 
     def prompt(self, conversation: Sequence[Mapping[str, str]]) -> list[int]:
-        """Token ids that ask for an answer."""
+        """Encode a conversation as token ids, at whose end the model's answer begins."""
         return prompt_ids(self.tokenizer, conversation)
 
     def rollouts(self, group: int, prompt: list[int], answer: Any) -> list[Rollout]:
-        """The samples of one prompt."""
+        """Convert the service's answer to the rollouts of one prompt."""
         return [
             Rollout(
                 group=group,
@@ -59,15 +59,16 @@ def _end_ids(model: str) -> list[int]:
 
 
 def seed_of(key: Sequence[int]) -> int:
-    """The service's seed for the integers that fix one prompt's randomness.
+    """Derive the seed for the service from the integers that fix one prompt's randomness.
 
-    Hashed, not added up: a server that seeds its i-th sample with seed + i must not share noise between prompts.
+    The integers are hashed, not added: a server that seeds its i-th sample with seed + i must not share noise between
+        prompts.
     """
     return int(np.random.SeedSequence(list(key)).generate_state(1)[0] >> 1)
 
 
 class TinkerPolicy:
-    """A model at the service that rewrites.
+    """Policy whose model is at the service.
 
     Args:
         sampler: the SDK's ``SamplingClient``.
@@ -83,7 +84,7 @@ class TinkerPolicy:
         n: int,
         sampling: Sampling,
     ) -> Any:
-        """Ask for ``n`` samples of one prompt; returns the SDK's future."""
+        """Ask for ``n`` samples of one prompt; return the SDK's future."""
         settings = types.SamplingParams(
             max_tokens=sampling.max_tokens,
             seed=seed_of(key),
@@ -106,7 +107,7 @@ class TinkerPolicy:
         keys: Sequence[Sequence[int]],
         sampling: Sampling,
     ) -> list[list[Rollout]]:
-        """``n`` rollouts for each conversation, as :class:`paraphrase_rl.plugin.protocols.Policy` says."""
+        """Sample ``n`` rollouts for each conversation, see :class:`paraphrase_rl.plugin.protocols.Policy`."""
         prompts = [self.chat.prompt(conversation) for conversation in conversations]
         asked = [self.ask(prompt, key, n, sampling) for prompt, key in zip(prompts, keys, strict=True)]
         answers = [self.service.wait(future, "sampling") for future in asked]
@@ -117,9 +118,9 @@ class TinkerPolicy:
 
 
 def scores(rollout: Rollout, answer: Sequence[float | None]) -> FloatArray:
-    """Log-probabilities of the completion, shape (T,), from those of the whole sequence.
+    """Return the log-probabilities of the completion, shape (T,), given those of the whole sequence.
 
-    Counted from the end: some servers leave out the first token, which has no log-probability.
+    They are taken from the end: some servers leave out the first token, which has no log-probability.
     """
     completion = answer[len(answer) - len(rollout.completion_ids) :]
     return np.array(completion, dtype=np.float64)

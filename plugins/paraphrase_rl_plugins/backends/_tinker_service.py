@@ -1,4 +1,4 @@
-"""The connection to the service: key, time limits, errors in one line, and how long the service waits for us.
+"""Connection to the service: API key, time limits, errors on one line, and the time for which the service is idle.
 
 Imported by the backend only when it talks to the service; see ``_sampler``.
 """
@@ -20,19 +20,19 @@ from paraphrase_rl.plugin import PrlError, RunError
 from paraphrase_rl_plugins.backends._tinker_key import require_key, without_key
 
 CLOSING_SECONDS = 3.0
-"""Word that the session has ended is a courtesy; a service that is gone must not keep us."""
+"""Seconds to wait while telling the service that the session has ended, which is not essential."""
 
 
 class Service:
-    """A session at the service. As a context manager it ends the session, and says how.
+    """A session at the service. As a context manager it ends the session, and tells the service whether it failed.
 
     Args:
         base_url: ``None`` = ``TINKER_BASE_URL``, else the hosted service.
-        timeout: seconds any one wait may take.
-        remedy: what to do when the service fails, one line.
+        timeout: seconds that any single wait may take.
+        remedy: what to do if the service fails, one line.
 
     Raises:
-        RecipeError: there is no key.
+        RecipeError: the API key is not set.
     """
 
     def __init__(self, base_url: str | None, timeout: float, remedy: str) -> None:
@@ -62,7 +62,7 @@ class Service:
 
     @property
     def connected(self) -> Any:
-        """The SDK's ``ServiceClient``, its session begun.
+        """The SDK's ``ServiceClient``, with an open session.
 
         Raises:
             RunError: the service cannot be reached.
@@ -77,7 +77,7 @@ class Service:
         return self.within(lambda: tinker.RestClient(base_url=self.base_url), "connecting")
 
     def within(self, call: Callable[[], Any], what: str) -> Any:
-        """The result of a call of the SDK that blocks, under the same time limit as every wait."""
+        """Return the result of a call of the SDK that blocks, under the same time limit as every wait."""
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
 
         def work() -> None:
@@ -90,15 +90,15 @@ class Service:
         return self.wait(future, what)
 
     def submit(self, future: Any) -> Any:
-        """Count a request that was just sent as in flight; returns it."""
+        """Count a request that was just sent as in flight, and return it."""
         self._idle.add(future.future())
         return future
 
     def wait(self, future: Any, what: str) -> Any:
-        """The result of a request.
+        """Wait for a request and return its result.
 
         Raises:
-            RunError: it failed, or took longer than the time limit.
+            RunError: the request failed, or took longer than the time limit.
         """
         try:
             return future.result(self.timeout)
@@ -108,14 +108,14 @@ class Service:
             raise self._explained(error, what) from error
 
     def ask(self, future: Any, what: str) -> Any:
-        """Submit and wait."""
+        """Count a request as in flight, wait for it, and return its result."""
         return self.wait(self.submit(future), what)
 
     def first_of(self, futures: Iterable[Any], what: str) -> list[Any]:
-        """Those of some requests that are done, at least one, in the order given.
+        """Wait until at least one of some requests is done; return all that are done, in the order given.
 
         Raises:
-            RunError: none was done within the time limit.
+            RunError: no request was done within the time limit.
         """
         waiting = {future.future(): future for future in futures}
         done, _ = concurrent.futures.wait(
@@ -126,7 +126,7 @@ class Service:
         return [future for inner, future in waiting.items() if inner in done]
 
     def take_idle(self) -> float:
-        """Wall seconds since the last call in which no request was in flight: the service waited for us."""
+        """Return the wall seconds since the last call in which the service was idle: no request was in flight."""
         return self._idle.take()
 
     def _explained(self, error: Exception, what: str) -> RunError:

@@ -1,8 +1,8 @@
-"""The recipe's loop on the service, as few waits as staying on-policy allows.
+"""Training loop of the recipe on the service, with as few waits as on-policy training allows.
 
 One step, from the service's side: all groups sample at once; a group that is done is scored by the base model, and
 rated here, while others still sample; gradient, optimizer step, next sampler, log-probabilities after the step and
-checkpoint are sent together; the next batch samples while this one is written down and evaluated.
+checkpoint are sent together; the next batch samples while this one is recorded and evaluated.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Asked:
     """A batch that is being sampled.
 
     Attributes:
-        version: steps the sampling policy had been trained.
+        version: number of steps that the sampling policy had been trained for.
     """
 
     indices: list[int]
@@ -52,9 +52,9 @@ class TinkerTrainer:
     Args:
         training: the SDK's ``TrainingClient``.
         base: the frozen base model.
-        rate: learning rate, applied as it is.
-        ttl: seconds that periodic checkpoints are kept, ``None`` = for ever.
-        ahead: batches that may be sampled before the update they would have waited for; 0 = always on-policy.
+        rate: learning rate, used without change.
+        ttl: seconds for which the service saves periodic checkpoints, ``None`` = for ever.
+        ahead: number of batches that may be sampled before earlier updates are done; 0 = always on-policy.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class TinkerTrainer:
             self.pending.append(self.ask(coming, policy, step))
 
     def ask(self, step: int, policy: TinkerPolicy, version: int) -> Asked:
-        """Send all groups of a step for sampling; the policy has been trained ``version`` steps."""
+        """Send all groups of a step for sampling; the policy has been trained for ``version`` steps."""
         indices = self.session.order[step - 1]
         prompts = [
             self.chat.prompt(self.session.conversation(self.session.train[index])) for index in indices
@@ -152,7 +152,7 @@ class TinkerTrainer:
         return Asked(indices, prompts, futures, version)
 
     def collect(self, asked: Asked) -> tuple[RatedRollouts, dict[str, float]]:
-        """Rollouts with rewards and the base model's log-probabilities, and what took how long."""
+        """Collect rollouts with rewards and the base model's log-probabilities, and the seconds that each part took."""
         started, rating = time.perf_counter(), 0.0
         waiting = {id(future): group for group, future in enumerate(asked.futures)}
         rated: dict[int, RatedRollouts] = {}
@@ -191,17 +191,17 @@ class TinkerTrainer:
         return rollouts
 
     def data(self, rated: RatedRollouts) -> list[Any]:
-        """The batch as the service wants it: targets shifted by one, zero advantages at prompts."""
+        """Convert the batch to the service's format: targets shifted by one, zero advantages at prompts."""
         advantages = self.session.advantages(rated).values
         return [datum(r, a) for r, a in zip(rated.rollouts, advantages, strict=True)]
 
     def update(self, data: list[Any]) -> tuple[Any, Any]:
-        """Send gradient and optimizer step together; returns both futures."""
+        """Send gradient and optimizer step together; return both futures."""
         gradient = self.service.submit(self.training.forward_backward(data, LOSS))
         return gradient, self.service.submit(self.training.optim_step(self.adam))
 
     def measured(self, rated: RatedRollouts, gradient: Any, optimizer: Any, after: Any) -> dict[str, float]:
-        """The backend's own metrics of a step, under the names of every backend."""
+        """Return the metrics of a step that the backend measures, under the names of every backend."""
         before = self._differences(rated, self.service.wait(gradient, "gradient"))
         extra = self.service.wait(optimizer, "optimizer step").metrics or {}
         return {
@@ -250,7 +250,7 @@ class TinkerTrainer:
 
 
 def datum(rollout: Rollout, advantages: FloatArray) -> Any:
-    """One rollout for the loss: every array has the length of the sequence less one."""
+    """Convert one rollout to the service's input of the loss; every array is one shorter than the sequence."""
     ids = [*rollout.prompt_ids, *rollout.completion_ids]
     prompt = np.zeros(len(rollout.prompt_ids) - 1)
     return types.Datum(
@@ -264,13 +264,13 @@ def datum(rollout: Rollout, advantages: FloatArray) -> Any:
 
 
 def trained_logprobs(rollout: Rollout, outputs: Any) -> FloatArray:
-    """The trainer's log-probabilities of a rollout's tokens, shape (T,)."""
+    """Return the trainer's log-probabilities of a rollout's tokens, shape (T,)."""
     values = np.asarray(outputs["logprobs"].to_numpy(), dtype=np.float64)
     return values[len(rollout.prompt_ids) - 1 :]
 
 
 def grad_norm(reported: Mapping[str, float]) -> dict[str, float]:
-    """The norm of the gradient under its name on every backend, where the service reports one.
+    """Return the norm of the gradient, under its name on every backend, if the service reports it.
 
     A name may carry a prefix of the server's and the way it was reduced: ``skyrl.ai/grad_norm``, ``grad_norm:mean``.
     """

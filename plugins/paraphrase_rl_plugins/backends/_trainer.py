@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer with the recipe's update; what is overridden, and why, stands at each method."""
+"""TRL's GRPOTrainer with the recipe's update; each overriding method says why it overrides."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ Batch = dict[str, Any]
 
 
 class StepSampler(Sampler[int]):
-    """The core's prompt order, each prompt once a rollout and each batch once a micro-step, as TRL expects.
+    """Prompts in the core's order, as TRL expects: each prompt once per rollout, each batch once per micro-step.
 
-    All epochs are one: a resumed Trainer skips whole batches, while TRL's own sampler restarts its permutation
+    All epochs count as one: a resumed Trainer skips whole batches, while TRL's own sampler restarts its permutation
     and replays the first epoch's order in every later one.
     """
 
@@ -60,11 +60,12 @@ class StepSampler(Sampler[int]):
 
 
 class RecipeTrainer(GRPOTrainer):
-    """One importance-sampling update a batch, per-token advantages from the core.
+    """Trainer with one importance-sampling update for each batch and per-token advantages from the core.
 
     Args:
-        run: what the core hands a backend; rates rollouts and turns totals into advantages.
-        own_sampler: sample with ``_sampler`` (any single device, DistributedDataParallel); False leaves sampling
+        run: session of the core, which rates rollouts and computes advantages.
+        own_sampler: True to sample with ``_sampler`` (any single device, DistributedDataParallel); False to leave
+            sampling
             to TRL, for weights that are served by vLLM.
     """
 
@@ -81,7 +82,7 @@ class RecipeTrainer(GRPOTrainer):
         return StepSampler(self.session.order, self.num_generations, self.args.steps_per_generation)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
-        """No card: a run describes itself in its own files."""
+        """Write no model card: a run is described by its own files."""
 
     def _save_checkpoint(self, *arguments: Any, **named: Any) -> None:
         try:
@@ -253,7 +254,7 @@ class RecipeTrainer(GRPOTrainer):
 
     @torch.no_grad()
     def step_metrics(self) -> dict[str, float]:
-        """Metrics of the step that ended, over all processes; call it on every process."""
+        """Return the metrics of the step that ended, over all processes; call it on every process."""
         after: list[FloatArray] = []
         for inputs in self._buffered_inputs:
             new = self._logprobs(self.model, inputs)
@@ -265,7 +266,7 @@ class RecipeTrainer(GRPOTrainer):
         }
 
     def take_seconds(self) -> dict[str, float]:
-        """Wall seconds by part since the last call."""
+        """Return the wall seconds since the last call, by part of the step."""
         seconds, self.seconds = dict(self.seconds), defaultdict(float)
         return seconds
 

@@ -30,7 +30,7 @@ PARTS = {
     "train_mlp": frozenset({"gate_proj", "up_proj", "down_proj"}),
     "train_unembed": frozenset({"lm_head"}),
 }
-"""The service's three switches, and the layers each stands for."""
+"""The service's three switches, and the layers that each switches on."""
 
 
 class TinkerOptions(Options):
@@ -54,10 +54,10 @@ class TinkerOptions(Options):
 
 
 def check(recipe: Recipe) -> dict[str, str]:
-    """Describe what the service does with a recipe's keys, by key.
+    """Describe how the service treats recipe keys that it supports only in part, by recipe key.
 
     Raises:
-        RecipeError: a key it cannot honour, or there is no API key.
+        RecipeError: the service cannot do what a recipe key asks for, or the API key is not set.
     """
     from paraphrase_rl_plugins.backends._tinker_key import require_key
 
@@ -73,7 +73,7 @@ def check(recipe: Recipe) -> dict[str, str]:
 
 
 def adapted_parts(lora: Lora) -> dict[str, bool]:
-    """The service's switches for a recipe's layers.
+    """Return the service's switches for a recipe's layers.
 
     Raises:
         RecipeError: the layers are not whole parts of the model.
@@ -94,7 +94,7 @@ def adapted_parts(lora: Lora) -> dict[str, bool]:
 
 @hookimpl
 def register_backends() -> Iterable[BackendSpec]:
-    """The ``tinker`` backend."""
+    """Return the spec of the ``tinker`` backend."""
     return [
         BackendSpec(
             name="tinker",
@@ -128,8 +128,8 @@ class TinkerBackend:
         """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``.
 
         Raises:
-            RecipeError: no key, or a recipe that the service cannot run.
-            RunError: the service failed or fell silent; the checkpoints in the ledger are whole.
+            RecipeError: the API key is not set, or the service cannot run the recipe.
+            RunError: the service failed or did not answer; the checkpoints in the ledger are complete.
         """
         from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
         from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
@@ -153,7 +153,7 @@ class TinkerBackend:
             return trainer.train()
 
     def policy(self, model: str, adapter: Path | str | None) -> Policy:
-        """The model at the service, with the sampler weights of a ``tinker://`` reference or without.
+        """Load the model at the service, with the sampler weights of a ``tinker://`` reference or without.
 
         The session ends with the process.
         """
@@ -173,7 +173,7 @@ class TinkerBackend:
         """Download the adapter of a checkpoint to a new folder, whole or not at all.
 
         Raises:
-            RunError: the service no longer has it, or the download fails.
+            RunError: the service no longer has the checkpoint, or the download fails.
         """
         from paraphrase_rl_plugins.backends._tinker_export import download
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @hookimpl
 def register_backends() -> Iterable[BackendSpec]:
-    """The ``trl`` backend."""
+    """Return the spec of the ``trl`` backend."""
     return [
         BackendSpec(
             name="trl",
@@ -59,7 +59,7 @@ class TrlBackend:
         self.device = context.device
 
     def policy(self, model: str, adapter: Path | str | None) -> Policy:
-        """The model of a reference, with a trained adapter merged in or without."""
+        """Load the model of a reference, with a trained adapter merged into it or without."""
         from paraphrase_rl_plugins.backends._policy import TrlPolicy
 
         loaded: Any = load_causal_lm(model, self.device)
@@ -71,7 +71,7 @@ class TrlBackend:
         return TrlPolicy(loaded, load_tokenizer(model))
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
-        """Copy the adapter of a checkpoint, without what only a resumed training needs."""
+        """Copy the adapter of a checkpoint, without the files that only a resumed training needs."""
         from paraphrase_rl.plugin import place_of
 
         held = place_of(run, checkpoint)
@@ -82,7 +82,8 @@ class TrlBackend:
         """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``.
 
         Raises:
-            RecipeError: the batch does not divide over the processes, or names layers the model lacks.
+            RecipeError: the batch cannot be divided among the processes, or the recipe names layers that the model
+                lacks.
             RunError: a checkpoint cannot be written or read.
         """
         with _explained(session.folder), _without_deprecations():
@@ -99,7 +100,7 @@ class TrlBackend:
         )
 
     def trainer(self, session: Session) -> Any:
-        """The trainer of a run, a :class:`trl.GRPOTrainer`, ready to start."""
+        """Build the trainer of a run, a :class:`trl.GRPOTrainer`, ready to start."""
         from datasets import Dataset
         from transformers import PrinterCallback, set_seed
         from transformers.utils import logging

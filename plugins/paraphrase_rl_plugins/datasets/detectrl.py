@@ -1,4 +1,4 @@
-"""DetectRL (Wu et al. 2024): abstracts, news, stories and reviews, each also by four language models."""
+"""DetectRL (Wu et al. 2024): abstracts, news, stories and reviews by people and by four language models."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class DetectRl:
-    """Arrays of ``text``, ``label`` (``human``, ``llm``), ``data_type``, ``llm_type``."""
+    """Reader of files that are arrays of ``text``, ``label`` (``human``, ``llm``), ``data_type``, ``llm_type``."""
 
     def __init__(self, options: FilesOptions, context: Context) -> None:  # noqa: ARG002
         self._files = PublishedFiles(

@@ -33,7 +33,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class FastDetectGpt:
-    """Files ``DOMAIN_MODEL.raw_data.json``: ``original`` and ``sampled``, paired by position.
+    """Reader of files ``DOMAIN_MODEL.raw_data.json`` with ``original`` and ``sampled``, paired by position.
 
     The same human documents recur in the file of every model, cut to other lengths: a pair is therefore named
     by the opening of its human text, not by its position.

@@ -34,9 +34,9 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class Hc3:
-    """Each row has a question with lists of answers; answers to one question are a pair.
+    """Reader of rows that have a question with lists of answers; answers to one question are a pair.
 
-    ``all.jsonl`` holds the other files' rows: where it is there, it is read alone.
+    ``all.jsonl`` has the rows of all other files: if there is such a file, only this one is read.
     """
 
     def __init__(self, options: HubOptions, context: Context) -> None:  # noqa: ARG002

@@ -91,7 +91,7 @@ class HuggingFace:
 
 
 def commit(info: Any) -> str | None:
-    """Hub commit that a data set was read from; ``None`` where `datasets` did not record it."""
+    """Return the hub commit that a data set was read from; ``None`` if `datasets` did not record it."""
     for url in info.download_checksums or {}:
         if found := re.search(r"@([0-9a-f]{40})/", url):
             return found[1]

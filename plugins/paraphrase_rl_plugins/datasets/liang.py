@@ -60,7 +60,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class Liang:
-    """``Human_Data`` and ``GPT_Data``, one folder a part, each with ``data.json``: an array of ``document``."""
+    """Reader of ``Human_Data`` and ``GPT_Data``: folders with a ``data.json`` each, an array of ``document``."""
 
     def __init__(self, options: FilesOptions, context: Context) -> None:  # noqa: ARG002
         self._files = PublishedFiles(

@@ -1,6 +1,6 @@
 """MAGE (Li et al. 2024): human texts of ten domains and those of 27 language models.
 
-In its files the label 0 is the machine and 1 the human, the other way round than most sets have it.
+In its files label 0 means machine and label 1 human, the opposite of most data sets.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class Mage:
-    """Columns ``text``, ``label``, ``src``; ``src`` names the domain and ``human`` or the machine."""
+    """Reader of columns ``text``, ``label`` and ``src``, which has the domain and ``human`` or the language model."""
 
     def __init__(self, options: HubOptions, context: Context) -> None:  # noqa: ARG002
         self._files = PublishedFiles(

@@ -1,4 +1,4 @@
-"""RAID (Dugan et al. 2024): human texts and, texts that eleven language models wrote from their titles.
+"""RAID (Dugan et al. 2024): human texts, and texts that eleven language models wrote from their titles.
 
 Human rows are those whose model is ``human``; rows that an attack has changed are left out, human ones too.
 """
@@ -36,7 +36,7 @@ def register_datasets() -> Iterable[DatasetSpec]:
 
 
 class Raid:
-    """An AI text and the human text whose title it was written from share ``source_id``: a pair."""
+    """Reader that pairs each AI text with the human text of the same ``source_id``, from whose title it was written."""
 
     def __init__(self, options: HubOptions, context: Context) -> None:  # noqa: ARG002
         self._files = PublishedFiles(

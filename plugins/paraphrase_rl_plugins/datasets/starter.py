@@ -52,7 +52,7 @@ class Starter:
         pass
 
     def documents(self) -> list[Document]:
-        """Documents, in which AI stories share a pair with their human counterparts; splits are fixed."""
+        """Return the documents, in which AI stories share a pair with their human counterparts; splits are fixed."""
         background = _stories("lee_background.cor")
         more = _stories("lee.cor")
         ai = [json.loads(line) for line in _AI_STORIES.read_text(encoding="ascii").splitlines()]

@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_s
 
 
 def entropy(statistics: TokenStatistics) -> float:
-    """-mean entropy of p(. | x_<t), in nats, at most 0; higher = more likely AI.
+    """Compute minus the mean entropy of p(. | x_<t), in nats, at most 0; higher = more likely AI.
 
     Gehrmann et al. 2019 (GLTR): a model is more certain of the next token in AI text, which holds for text of chat
     models. DetectGPT and its descendants use the opposite sign (high entropy = AI), which holds only for plain

@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, Undefined, hooki
 
 
 def fast_detectgpt(statistics: TokenStatistics) -> float:
-    """(sum of log p - sum of E_p[log p]) / sqrt(sum of Var_p[log p]); higher = more likely AI.
+    """Compute (sum of log p - sum of E_p[log p]) / sqrt(sum of Var_p[log p]); higher = more likely AI.
 
     Bao et al. 2024, the analytic form, where E_p[log p] is minus the entropy. Deviation: one model both
     samples and scores, so that one pass is enough; the paper's black-box setting uses two. The published

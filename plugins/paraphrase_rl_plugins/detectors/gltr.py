@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_s
 
 
 def gltr(statistics: TokenStatistics) -> float:
-    """Share of tokens of rank 1 to 10, in [0, 1]; higher = more likely AI.
+    """Compute the share of tokens of rank 1 to 10, in [0, 1]; higher = more likely AI.
 
     Gehrmann et al. 2019: the first of GLTR's four buckets (top 10, 100, 1,000, rest). RAID's detector of this
     name counts eleven ranks and puts a start token before the text; we keep the published bucket.

@@ -21,7 +21,7 @@ _windows = np.lib.stride_tricks.sliding_window_view
 
 
 class LastdeOptions(ZeroShotOptions):
-    """The defaults are the paper's for text of closed models; for open ones it has eps_factor 10, tau 5."""
+    """Options of ``lastde``, by default the paper's for closed models; for open models it has eps_factor 10, tau 5."""
 
     s: int = Field(3, ge=2, description="tokens per window")
     eps_factor: float = Field(
@@ -31,13 +31,13 @@ class LastdeOptions(ZeroShotOptions):
 
 
 def lastde(statistics: TokenStatistics, s: int = 3, eps_factor: float = 1.0, tau: int = 15) -> float:
-    """mean log p / std of DE(1) ... DE(tau), at most 0; higher = more likely AI.
+    """Compute mean log p / std of DE(1) ... DE(tau), at most 0; higher = more likely AI.
 
     Xu et al. 2025. DE(k) takes the sliding means of log p over k tokens, the cosine of each window of ``s``
     means with the next, the histogram of these in n * eps_factor bins on [-1, 1], and its entropy divided by
     that of as many equal bins. The std is the sample one (tau - 1), as in the authors' code.
 
-    A step function of its input where a cosine crosses a bin's edge: rounding then moves it by up to 0.5 %.
+    The score jumps if a cosine crosses the edge of a bin: rounding can then change it by up to 0.5 %.
 
     Raises:
         Undefined: fewer than s + tau tokens or two bins, or the same diversity at all scales.

@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_s
 
 
 def log_likelihood(statistics: TokenStatistics) -> float:
-    """mean of log p(x_t | x_<t) over t >= 2, in nats, at most 0; higher = more likely AI.
+    """Compute the mean of log p(x_t | x_<t) over t >= 2, in nats, at most 0; higher = more likely AI.
 
     Solaiman et al. 2019, as the baseline of Mitchell et al. 2023. As there, nothing stands before the first
     token, so it has no score.

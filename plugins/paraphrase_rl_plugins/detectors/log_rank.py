@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_s
 
 
 def log_rank(statistics: TokenStatistics) -> float:
-    """-mean of ln(rank), rank 1 = the likeliest token; at most 0, higher = more likely AI.
+    """Compute minus the mean of ln(rank), rank 1 = the likeliest token; at most 0, higher = more likely AI.
 
     Mitchell et al. 2023 (DetectGPT), section 5. Tokens of equal logit share the smallest rank; a sort, as in
     the paper's code, would order them at random.

@@ -10,7 +10,7 @@ from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, Undefined, hooki
 
 
 def lrr(statistics: TokenStatistics) -> float:
-    """-(sum of log p) / (sum of ln rank), at least 0; higher = more likely AI.
+    """Compute -(sum of log p) / (sum of ln rank), at least 0; higher = more likely AI.
 
     Su et al. 2023 (DetectLLM), equation 1.
 

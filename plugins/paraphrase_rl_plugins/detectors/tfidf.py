@@ -37,7 +37,7 @@ from paraphrase_rl.plugin import (
 NAME = "tfidf"
 SCHEMA = "paraphrase-rl/tfidf/1"
 FIRST_WORDS = 200
-"""Words of a text that are read, in training and in scoring, so that length has little influence."""
+"""Number of words of a text that are read, in training and in scoring, so that length has little influence."""
 _ANALYZERS: Mapping[str, Mapping[str, Any]] = {
     "word": {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True},
     "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True},
@@ -74,7 +74,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
 
 
 class Tfidf:
-    """Scores are logits of P(AI) at the share of AI texts in training; higher = more likely AI."""
+    """Detector whose scores are logits of P(AI) at the share of AI texts in training; higher = more likely AI."""
 
     def __init__(self, options: TfidfOptions, context: Context) -> None:  # noqa: ARG002
         folder = _folder(options)
@@ -90,7 +90,7 @@ class Tfidf:
         self._parts = [(_vectorizer(kind, model[kind]), np.array(model[kind]["coef"])) for kind in _ANALYZERS]
 
     def score(self, texts: Sequence[str]) -> Scores:
-        """Scores of shape (N,)."""
+        """Compute scores of shape (N,)."""
         heads = [_head(text) for text in texts]
         values = np.full(len(texts), self._intercept)
         seen = np.zeros(len(texts), dtype=np.int64)
@@ -104,7 +104,7 @@ class Tfidf:
         return Scores(values, failures)
 
     def provenance(self) -> Mapping[str, str]:
-        """Digest of the fitted model."""
+        """Return the digest of the trained model."""
         return {NAME: self._digest}
 
 

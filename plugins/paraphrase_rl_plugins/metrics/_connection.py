@@ -1,4 +1,4 @@
-"""Questions to a service over HTTP: bounded waits, retries where they help, and never the key in a message."""
+"""Requests to a service over HTTP: time limits, retries if they can help, and no API key in messages."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
 FIRST_WAIT, LONGEST_WAIT = 0.5, 60.0
 """Seconds between attempts: doubled each time, shortened at random by up to half, lengthened by ``Retry-After``."""
 PASSING = frozenset({408, 409, 425, 429})
-"""Statuses below 500 that another attempt may overcome."""
+"""HTTP statuses below 500 after which another attempt may succeed."""
 HOPELESS = frozenset({401, 403, 404})
-"""Statuses that every further question would meet as well."""
+"""HTTP statuses that every further request would get too."""
 UNANSWERED = 5
-"""Questions in a row without any answer, all attempts included, after which no more are asked."""
+"""Number of requests in a row without an answer, after all attempts, after which no more are sent."""
 MOST_BYTES = 2**20
-"""Of an answer."""
+"""Largest size of an answer, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """Reason why a question has no answer.
+    """Reason why a request has no answer.
 
     Attributes:
         kind: ``refused``, ``busy``, ``timeout`` or ``unreachable``.
-        message: one line; never holds the key.
+        message: one line; never contains the API key.
     """
 
     kind: str
@@ -38,13 +38,13 @@ class NoAnswer:
 
 
 class Connection:
-    """One service, asked from several threads.
+    """Connection to one service, used by several threads.
 
     Args:
-        url: where to post to.
-        key: sent as a bearer token; empty = none.
-        timeout: seconds that the service may be silent, or take over an answer.
-        retries: further attempts after one that met a busy, slow or unreachable service.
+        url: address that requests are posted to.
+        key: API key, sent as a bearer token; an empty string = no key.
+        timeout: seconds that the service may send nothing, or take for an answer.
+        retries: number of further attempts if the service is busy, slow or unreachable.
     """
 
     def __init__(self, url: str, key: str, timeout: float, retries: int) -> None:
@@ -60,9 +60,9 @@ class Connection:
         self._stopped = threading.Event()
 
     def post(self, question: Mapping[str, object]) -> str | NoAnswer:
-        """The body of the answer to a JSON object, or why there is none after all attempts.
+        """Post a JSON object; return the body of the answer, or why there is none after all attempts.
 
-        Nothing is asked any more once the service refused the key, or was silent for long.
+        No more requests are sent once the service has refused the API key or has not answered for long.
         """
         if self._given_up is not None:
             return self._given_up
@@ -80,7 +80,7 @@ class Connection:
         return outcome
 
     def stop(self) -> None:
-        """No further attempts: the user has had enough."""
+        """Stop further attempts, because the user interrupted."""
         self._stopped.set()
         self._given_up = NoAnswer("unreachable", "interrupted")
 

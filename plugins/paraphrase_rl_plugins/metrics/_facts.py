@@ -1,6 +1,7 @@
-"""Names and negations in English text, found by rule, and what a rewrite preserves of such facts and adds to them.
+"""Names and negations in English text, found by rule, and the share of such facts that a rewrite preserves or adds.
 
-An item is demanded only where it is certain, and found wherever it may be, so that a doubt never counts as damage:
+The rewrite must have only the source's certain items, but any possible item of the rewrite counts, so that a doubt
+never counts as damage:
 "one" in the rewrite keeps the source's "1", a name at the start of a sentence keeps the source's name.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Hashable, Iterator
 from paraphrase_rl.plugin import sentence_ends
 
 Found = tuple[frozenset[Hashable], frozenset[Hashable]]
-"""Items that are certain, and all that may be; the first is part of the second."""
+"""Pair of sets: items that are certain, and all possible items, which include the certain ones."""
 
 _WORD = re.compile(r"[^\W\d_]\w*(?:[-'’]\w+)*")
 _POSSESSIVE = re.compile(r"['’]s$")
@@ -34,7 +35,7 @@ _NEGATION = re.compile(
 
 
 def names(text: str) -> Found:
-    """Names, word by word, in lower case and without a possessive ending.
+    """Find names, word by word, in lower case and without a possessive ending.
 
     Certain are words with a capital inside a sentence, and words with a capital behind their first letter ("NASA",
     "McDonald") anywhere. No name is: the first word of a sentence, line or quotation, or after a colon; a word
@@ -49,13 +50,13 @@ def names(text: str) -> Found:
 def negations(text: str) -> int:
     """Count negations: not, n't, no, cannot, never, none, nobody, nothing, nowhere, neither, without.
 
-    "nor" is left out, since it goes with another one, and so is "No." before a number.
+    "nor" is left out, since it follows another negation, and so is "No." before a number.
     """
     return sum(1 for _ in _NEGATION.finditer(text))
 
 
 def kept(find: Callable[[str], Found]) -> Callable[[str, str], float]:
-    """Share of the source's certain items that the rewrite has too, in [0, 1]; NaN where it has none."""
+    """Build the measure of the share of the source's items that the rewrite has, in [0, 1]; NaN without items."""
 
     def measure(source: str, rewrite: str) -> float:
         wanted, found = find(source)[0], find(rewrite)[1]
@@ -65,7 +66,7 @@ def kept(find: Callable[[str], Found]) -> Callable[[str, str], float]:
 
 
 def added(find: Callable[[str], Found]) -> Callable[[str, str], float]:
-    """Count the certain items of the rewrite that the source does not have."""
+    """Build the measure that counts the certain items of the rewrite that the source does not have."""
 
     def measure(source: str, rewrite: str) -> float:
         return float(len(find(rewrite)[0] - find(source)[1]))

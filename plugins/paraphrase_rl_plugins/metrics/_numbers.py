@@ -5,8 +5,9 @@ Read are digits with separators for thousands and a decimal point, also before a
 Signs, units, percent and currency are not read, nor are fractions and decimals in words. Digits that a letter stands
 before belong to a name ("B12") and are no number.
 
-"one", "single", "once", "twice", "pair", "couple", "both" and ordinals in words ("first") are loose: they show that a
-number survived, but are never demanded. "00", as in "10:00", is no number of its own.
+"one", "single", "once", "twice", "pair", "couple", "both" and ordinals in words ("first") are loose: in a rewrite
+they count as a number of the source, but in a source they need not be preserved. "00", as in "10:00", is no number of
+its own.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ _WORDS: dict[str, tuple[str, int]] = (
 
 
 def numbers(text: str) -> tuple[frozenset[Decimal], frozenset[Decimal]]:
-    """Values that are surely numbers, and all values that may be; the first is part of the second."""
+    """Find the values that are certainly numbers, and all possible values, which include the certain ones."""
     read = list(_numbers(text))
     return frozenset(n.value for n in read if n.sure), frozenset(n.value for n in read)
 

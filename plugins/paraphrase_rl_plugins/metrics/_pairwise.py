@@ -13,14 +13,14 @@ Measure = Callable[[str, str], float]
 
 
 class NoText(ValueError):  # noqa: N818 - a statement about one pair, not an error
-    """There is nothing to measure in one of the texts; the message says which."""
+    """Raised by a measure if one of the texts has nothing to measure; the message says which."""
 
 
 class Pairwise:
-    """Measures pair by pair. Kind of failure: ``no-text``.
+    """Metric that measures pair by pair. Kind of failure: ``no-text``.
 
     Args:
-        measures: by metric.
+        measures: functions by name of the metric.
     """
 
     def __init__(self, **measures: Measure) -> None:
@@ -39,10 +39,10 @@ class Pairwise:
 
 
 def word_count(source: str) -> int:
-    """Words of a source; a word is what white space separates.
+    """Count the words of a source; white space separates words.
 
     Raises:
-        NoText: it has none.
+        NoText: the source has no words.
     """
     if not (words := len(source.split())):
         raise NoText("the source has no words")

@@ -30,12 +30,12 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metric."""
     return Pairwise(chrf=chrf())
 
 
 def chrf() -> Measure:
-    """chrF2 of the rewrite against the source, in [0, 1]: sacreBLEU's sentence score over 100.
+    """Build the measure chrF2 of the rewrite against the source, in [0, 1]: sacreBLEU's sentence score divided by 100.
 
     Its defaults: character n-grams of 1 to 6, white space ignored, recall twice as important as precision.
     """

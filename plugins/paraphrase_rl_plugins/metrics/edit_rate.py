@@ -25,12 +25,12 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metric."""
     return Pairwise(edit_rate=edit_rate)
 
 
 def edit_rate(source: str, rewrite: str) -> float:
-    """Levenshtein distance in words over the words of the source: 0 = unchanged; over 1 where much was added.
+    """Compute the Levenshtein distance in words over the words of the source: 0 = unchanged; above 1 if much was added.
 
     A substitution, an insertion and a deletion cost 1 each. Case and punctuation count, spacing does not.
     """

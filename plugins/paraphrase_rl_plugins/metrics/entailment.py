@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 MOST_TOKENS = 512
-"""Of a pair; models with fewer positions read fewer, those with more were trained on no more."""
+"""Largest number of tokens of a pair; models with fewer positions read fewer, others were trained on no more."""
 BATCH_TOKENS = 4096
 FORWARD, BACKWARD = "nli-forward", "nli-backward"
 
@@ -73,19 +73,19 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: EntailmentOptions, context: Context) -> Entailment:
-    """The factory; loads the model."""
+    """Build the metrics; loads the model."""
     return Entailment(options.model, context.device)
 
 
 class Entailment:
-    """``nli-forward``: the source entails the rewrite; ``nli-backward``: the rewrite entails the source. In [0, 1].
+    """Metrics in [0, 1]: source entails rewrite (``nli-forward``), rewrite entails source (``nli-backward``).
 
     Args:
         reference: model reference of a classifier of text pairs with a label called "entailment".
         device: torch device.
 
     Raises:
-        ModelError: it cannot be loaded, or none of its labels is called "entailment".
+        ModelError: the model cannot be loaded, or none of its labels is called "entailment".
     """
 
     names = (FORWARD, BACKWARD)
@@ -121,14 +121,14 @@ class Entailment:
         return Measurements(values, tuple(failures))
 
     def questions(self, premise: str, hypothesis: str) -> Iterator[list[Pair]]:
-        """Pairs for each sentence of the hypothesis, one per part of the premise; the best one counts."""
+        """Yield for each sentence of the hypothesis its pairs, one per part of the premise; the best pair counts."""
         special = self._tokenizer.num_special_tokens_to_add(pair=True)
         for sentence in _sentences(hypothesis):
             room = self.max_tokens - special - min(self._length(sentence), self.max_tokens // 2)
             yield [(part, sentence) for part in self._parts(premise, room)]
 
     def probabilities(self, pairs: Sequence[Pair]) -> dict[Pair, float]:
-        """P(entailment) of each different pair. It does not depend on the other pairs of the call (to 1e-5)."""
+        """Compute P(entailment) of each different pair. It does not depend on the other pairs of the call (to 1e-5)."""
         import torch
 
         waiting = sorted(dict.fromkeys(pairs), key=lambda pair: len(pair[0]) + len(pair[1]))
@@ -176,10 +176,10 @@ class Entailment:
 
 
 def entailment_label(model: PreTrainedModel, reference: str) -> int:
-    """Index of the label called "entailment", in any case; models order their labels differently.
+    """Find the index of the label called "entailment", in any case; models order their labels differently.
 
     Raises:
-        ModelError: there is none.
+        ModelError: there is no such label.
     """
     labels = {int(index): str(label) for index, label in model.config.id2label.items()}
     found = [index for index, label in labels.items() if label.strip().casefold() == "entailment"]

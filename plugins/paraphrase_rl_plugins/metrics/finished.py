@@ -25,5 +25,5 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def finished(batch: RewardBatch) -> Measurements:
-    """1 where the rewriter ended the text by itself, else 0."""
+    """Measure whether the rewriter ended the text itself: 1 if so, 0 if the text was cut."""
     return Measurements({NAME: np.array(batch.finished, dtype=np.float64)})

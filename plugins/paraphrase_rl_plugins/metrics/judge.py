@@ -89,10 +89,10 @@ class JudgeOptions(Options):
         return url
 
     def key(self) -> str:
-        """The key; empty where none is needed.
+        """API key; an empty string if none is needed.
 
         Raises:
-            UsageError: its variable is not set, or what it holds cannot be a key.
+            UsageError: the environment variable is not set, or its value cannot be an API key.
         """
         if self.key_env is None:
             return ""
@@ -133,7 +133,7 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: JudgeOptions, context: Context) -> Judge:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metrics."""
     return Judge(options)
 
 
@@ -147,10 +147,10 @@ class Marks(BaseModel):
 
 
 class Judge:
-    """Two marks, integers from 1 to 5, by one question for each different pair of texts.
+    """Two marks of a judge, integers from 1 to 5, asked for in one request for each different pair of texts.
 
     Raises:
-        UsageError: the key is not set.
+        UsageError: the API key is not set.
     """
 
     names = (MEANING, QUALITY)
@@ -210,7 +210,7 @@ class Judge:
 
 
 def parse(body: str) -> Marks | NoAnswer:
-    """The marks in the body of a chat completion: one JSON object, alone or alone in a code fence."""
+    """Read the marks from the body of a chat completion: one JSON object, possibly in a code fence."""
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError):

@@ -23,10 +23,10 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metric."""
     return Pairwise(length_ratio=length_ratio)
 
 
 def length_ratio(source: str, rewrite: str) -> float:
-    """Words of the rewrite over words of the source; a word is what white space separates."""
+    """Compute the words of the rewrite over those of the source; white space separates words."""
     return len(rewrite.split()) / word_count(source)

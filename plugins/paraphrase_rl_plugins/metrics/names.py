@@ -1,4 +1,4 @@
-"""Metrics: the names of the source that the rewrite has, and those it has beyond them. English text."""
+"""Metrics: the share of the source's names that the rewrite has, and how many it adds. English text."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metrics."""
     return Pairwise(names_kept=names_kept, names_added=names_added)

@@ -1,4 +1,4 @@
-"""Metrics: the negations of the source that the rewrite has, and those it has beyond them. English text."""
+"""Metrics: the share of the source's negations that the rewrite has, and how many more it has. English text."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metrics."""
     return Pairwise(negations_kept=negations_kept, negations_added=negations_added)
 
 
 def negations_kept(source: str, rewrite: str) -> float:
-    """The rewrite's negations over the source's, at most 1; NaN where the source has none."""
+    """Compute the rewrite's negations over the source's, at most 1; NaN if the source has none."""
     wanted = negations(source)
     return min(negations(rewrite), wanted) / wanted if wanted else math.nan
 

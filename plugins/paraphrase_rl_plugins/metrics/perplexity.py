@@ -27,7 +27,7 @@ NAME = "perplexity-ratio"
 
 
 class PerplexityOptions(Options):
-    """Options of ``perplexity-ratio``. With the fluency reward's own, what it computed before is used again."""
+    """Options of ``perplexity-ratio``. With the same options as the fluency reward, its results are used again."""
 
     model: str = Field(DEFAULT_LANGUAGE_MODEL, description="model reference of the language model")
     max_tokens: int = Field(512, ge=2, description="tokens of a text that are read")
@@ -58,14 +58,14 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: PerplexityOptions, context: Context) -> PerplexityRatio:
-    """The factory; loads the language model, shared with the detectors and rewards that use the same one."""
+    """Build the metric; loads the language model, shared with the detectors and rewards that use the same one."""
     from paraphrase_rl.plugin import shared_language_model
 
     return PerplexityRatio(shared_language_model(options.model, context.device, options.max_tokens))
 
 
 class PerplexityRatio:
-    """exp of the mean log-probability of the source minus that of the rewrite, a token.
+    """Perplexity of the rewrite over that of the source: exp of the difference of their mean log-probabilities a token.
 
     A text that the model cannot score leaves its pair without a ratio.
     """

@@ -8,7 +8,7 @@ from paraphrase_rl.plugin import Context, MetricSpec, NoOptions, hookimpl
 from paraphrase_rl_plugins.metrics._pairwise import Pairwise
 
 GRAM = 4
-"""Words of the n-grams whose repetition counts."""
+"""Number of words of the n-grams whose repetition counts."""
 
 
 @hookimpl
@@ -26,12 +26,12 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: NoOptions, context: Context) -> Pairwise:  # noqa: ARG001 - the factory's signature
-    """The factory."""
+    """Build the metric."""
     return Pairwise(repetition=repetition)
 
 
 def repetition(source: str, rewrite: str) -> float:  # noqa: ARG001 - about the rewrite alone
-    """Share of the rewrite's word 4-grams that occurred before in it, in [0, 1); 0 with fewer than four words."""
+    """Compute the share of word 4-grams that occur in the rewrite before, in [0, 1); 0 with fewer than four words."""
     words = rewrite.casefold().split()
     grams = list(zip(*(words[i:] for i in range(GRAM)), strict=False))
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0

@@ -54,7 +54,7 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: SimilarityOptions, context: Context) -> Similarity:
-    """The factory; loads the encoder."""
+    """Build the metric; loads the encoder."""
     from paraphrase_rl.plugin import load_encoder
 
     return Similarity(load_encoder(options.model, context.device))
@@ -63,8 +63,8 @@ def build(options: SimilarityOptions, context: Context) -> Similarity:
 class Similarity:
     """Plain cosine of :func:`paraphrase_rl.models.embeddings.embed`, in [-1, 1].
 
-    The same number as the bundled similarity reward, which clips at 0. A rewrite without a letter or digit has nothing
-    of the meaning: 0. A source without one cannot be compared with: Failure ``no-text``.
+    The same number as the bundled similarity reward, which clips at 0. A rewrite without a letter or digit gets 0.
+    With a source without a letter or digit there is a Failure ``no-text``.
     """
 
     def __init__(self, encoder: SentenceEncoder) -> None:

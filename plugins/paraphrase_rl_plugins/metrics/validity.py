@@ -44,13 +44,13 @@ def register_metrics() -> Iterable[MetricSpec]:
 
 
 def build(options: ValidityOptions, context: Context) -> Gates:
-    """The factory; builds the gates."""
+    """Build the metric and its gates."""
     components = context.components()
     return Gates([components.build("rewards", g.name, g.options, context) for g in options.rewards])
 
 
 class Gates:
-    """1 where every gate says more than 0, else 0; NaN with the failure of a gate that has one.
+    """Metric that is 1 if every gate is above 0, else 0; NaN with the Failure of the gate if a gate fails.
 
     Args:
         gates: rewards, at least one.

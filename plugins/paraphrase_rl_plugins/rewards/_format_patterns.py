@@ -1,6 +1,6 @@
 """Patterns that the reward `format` looks for.
 
-Each is a clear case: a missed one costs little, a false one costs good rewrites.
+Each is a clear case: to miss a fault costs little, but a false match costs good rewrites.
 
 Patterns for prose are matched against casefolded text with straight apostrophes. Every repetition is bounded,
 so that matching stays linear.
@@ -18,7 +18,7 @@ _HIDDEN = "\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff"
 INVISIBLE = re.compile(f"[{_HIDDEN}]+")
 SENTENCE_END = re.compile(r"[.!?…。！？؟\n]+")
 STUTTER = re.compile(r"(\S{1,8}?)\1{11}", re.DOTALL)
-"""The same one to eight characters twelve times in a row."""
+"""Pattern of the same one to eight characters twelve times in a row."""
 DECORATION = " \t\r\n*_#>\"'“”‘«»`([{~-–—"
 """Characters allowed before a preamble."""
 

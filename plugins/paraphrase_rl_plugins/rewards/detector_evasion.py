@@ -46,7 +46,7 @@ def required_ensemble(context: Context, reward: str) -> ProbabilityModel:
     """Return the ensemble of the context.
 
     Raises:
-        PluginError: there is none.
+        PluginError: the context has no ensemble.
     """
     if context.ensemble is None:
         raise PluginError(
@@ -59,11 +59,11 @@ def required_ensemble(context: Context, reward: str) -> ProbabilityModel:
 class DetectorEvasion:
     """1 - P(AI) of each rewrite, in [0, 1], higher = less likely AI.
 
-    P(AI) comes from each detector's own calibration; how several become one (weighted mean, or the largest)
-    is the recipe's ``ensemble.combine``. A rewrite for which the ensemble has no probability gets its
+    P(AI) comes from each detector's own calibration; the recipe's ``ensemble.combine`` says how they are combined
+    (weighted mean, or the largest). A rewrite for which the ensemble has no probability gets its
     Failure.
 
-    ``details`` hold P(AI) by detector, ``p_DETECTOR``, NaN where that detector failed.
+    ``details`` have the P(AI) of each detector as ``p_DETECTOR``, NaN if the detector failed.
     """
 
     def __init__(self, ensemble: ProbabilityModel) -> None:

@@ -48,9 +48,9 @@ def build(options: FairnessOptions, context: Context) -> Fairness:
 
 
 class Fairness:
-    """1 - P(AI) where the writer of the source belongs to one of ``groups``, 1 elsewhere; in [0, 1].
+    """Reward in [0, 1]: 1 - P(AI) if the writer of the source belongs to one of ``groups``, else 1.
 
-    Only the texts of those groups are scored. ``details['protected']`` is 1 for them, 0 elsewhere.
+    Only the texts of those groups are scored. ``details['protected']`` is 1 for these texts, else 0.
     """
 
     def __init__(self, evasion: Reward, groups: Iterable[str]) -> None:

@@ -91,8 +91,7 @@ def build(options: FluencyOptions, context: Context) -> Fluency:
 
 
 class Fluency:
-    """1 for a perplexity in [low, high], else exp(-(d / softness)^2 / 2) with d = the distance in
-    log-perplexity.
+    """Reward of 1 for a perplexity in [low, high], else exp(-(d / softness)^2 / 2) with d = distance in log-perplexity.
 
     Perplexity is exp(-mean log p) over the rewrite's tokens. Both sides count: a loop or a stock phrase is
     too predictable, gibberish and stuffed keywords are not predictable enough. A text that the model cannot

@@ -1,7 +1,7 @@
 """Reward and gate: the output is a complete rewrite of the source and nothing else.
 
-Every check is against a behaviour that other rewards would reward: copying (a copy has similarity 1), chatting,
-stopping half-way, repeating. A check compares with the source: what the source contains, the rewrite may contain.
+Every check detects a behaviour that other rewards would reward: copying (a copy has similarity 1), chatting,
+stopping half-way, repeating. Checks compare with the source: the rewrite may contain anything that the source contains.
 All checks take time linear in the length of the texts.
 """
 
@@ -24,9 +24,9 @@ COPY_WORDS = 3
 LOOP_WORDS = 4
 """Length of the word n-grams, and of the shortest sentence, whose repetition counts."""
 ECHO_WORDS = 5
-"""Words of the instruction in a row that may not appear; a shorter sentence of it may not appear whole."""
+"""Number of words of the instruction in a row that may not appear; a shorter sentence of it may not appear whole."""
 HEAD, TAIL = 400, 600
-"""Characters in which a preamble and a closing note are looked for."""
+"""Number of characters at the beginning and end in which a preamble and a closing note are looked for."""
 
 Words = list[str]
 
@@ -74,7 +74,7 @@ def build(options: FormatOptions, context: Context) -> OutputFormat:  # noqa: AR
 
 
 class OutputFormat:
-    """1 when every check of :meth:`checks` holds, else 0.
+    """Reward of 1 if every check of :meth:`checks` passes, else 0.
 
     ``details`` hold one array of 0 and 1 for each check, so that logs show why outputs fail.
     """
@@ -95,7 +95,7 @@ class OutputFormat:
     def checks(self, source: str, rewrite: str, finished: bool, instruction: str) -> Mapping[str, bool]:
         """Apply all checks to one rewrite; ``True`` = passed.
 
-        - ``not_empty``: there is a word in it.
+        - ``not_empty``: the rewrite has a word.
         - ``finished``: the policy ended it by itself.
         - ``length``: 0.5 to 2 times the source's words.
         - ``no_preamble``, ``no_note``: it does not address the reader before or after the text.
@@ -134,15 +134,15 @@ class OutputFormat:
 
 
 def words(text: str) -> Words:
-    """Words to compare by: case, punctuation and invisible characters do not count.
+    """Split a text into words for comparison: case, punctuation and invisible characters do not count.
 
-    Scripts written without spaces give a word a character.
+    In scripts written without spaces each character is a word.
     """
     return patterns.WORD.findall(patterns.INVISIBLE.sub("", text).casefold().replace("’", "'"))
 
 
 def copied_share(ours: Words, theirs: Words) -> float:
-    """Share of one text that is in the other word by word, in [0, 1]; the larger of both directions.
+    """Compute the share of one text that is in the other word by word, in [0, 1]; the larger of both directions.
 
     The share of words that lie in a run of three or more which the other text has too, in any order.
     Substituting k of n words leaves at least 1 - (3 k + 2) / n, so editing 5 % of 50 words leaves a copy
@@ -166,7 +166,7 @@ def _covered(grams: Sequence[tuple[str, ...]], known: set[tuple[str, ...]], size
 
 
 def repetition(sequence: Words) -> float:
-    """Share of word 4-grams that occurred before in the text, in [0, 1)."""
+    """Compute the share of word 4-grams that occur before in the text, in [0, 1)."""
     grams = _ngrams(sequence, LOOP_WORDS)
     return 1.0 - len(set(grams)) / len(grams) if grams else 0.0
 

@@ -61,7 +61,8 @@ def build(options: SimilarityOptions, context: Context) -> SemanticSimilarity:
 class SemanticSimilarity:
     """Plain cosine of the embeddings of source and rewrite, negative values clipped to 0.
 
-    Plain: no rescaling to (cos + 1) / 2, which would call cosine 0.80 "0.90". A rewrite without a letter or
+    The cosine is not rescaled to (cos + 1) / 2, which would make 0.90 of a cosine of 0.80. A rewrite without a letter
+    or
     digit gets 0. For a source without one there is no similarity: Failure ``no-text``.
     Embeddings: :mod:`paraphrase_rl.models.embeddings`.
     """

@@ -22,7 +22,7 @@ RAID = "Dugan et al. 2024 (RAID), arXiv 2405.07940"
 REDRAWS = 32
 """Number of draws before a rewrite may equal an earlier one of its text."""
 LOWER_WORD = re.compile(r"(?<![\w@./\\'’])[a-z]{2,}(?![\w@/'’]|\.\w)")
-"""Word in lower case: no name, no acronym, no part of an address, a path or a contraction."""
+"""Pattern of a word in lower case that is no part of an address, a path or a contraction."""
 
 
 class Span(NamedTuple):
@@ -44,13 +44,13 @@ class RateOptions(Options):
 
 
 class Edits(ABC):
-    """Changes a share of a text's eligible places, chosen at random: round(rate x places), halves up.
+    """Rewriter that changes a share of a text's eligible places, chosen at random: round(rate x places), halves up.
 
-    A text without eligible places is returned as it is. The ``n`` rewrites of a text differ where there is room,
-    and the first of them do not depend on ``n``.
+    A text without eligible places is returned as it is. The ``n`` rewrites of a text differ if there are enough
+    places, and the first of them do not depend on ``n``.
 
     Attributes:
-        name: of the rewriter, owner of its failures.
+        name: name of the rewriter, owner of its failures.
         random_changes: whether :meth:`change` has several answers for a place.
     """
 
@@ -66,7 +66,7 @@ class Edits(ABC):
 
     @abstractmethod
     def change(self, text: str, place: Span, rng: random.Random) -> str:
-        """Replacement of a place; always differs from what it replaces."""
+        """Return the replacement of a place, which always differs from the text it replaces."""
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """Rewrite each text ``n`` times; a text without rewrites has a Failure."""

@@ -12,7 +12,7 @@ WHICH = "inner rewriter: name and options; null = the run's policy, prompted whe
 
 
 class Nested:
-    """The rewriter a component names, contained; by default the run's policy, else ``prompted``."""
+    """Rewriter named by the option of another rewriter; by default the run's policy, else ``prompted``."""
 
     def __init__(self, component: Component | None, context: Context) -> None:
 
@@ -36,7 +36,7 @@ def by_text(samples: Sequence[Sequence[Rewrite | Failure]]) -> list[Rewrites]:
     """Regroup rewrites by text; a text of which one sample failed has none.
 
     Args:
-        samples: shape (n, N).
+        samples: rewrites of shape (n, N).
     """
     found: list[Rewrites] = []
     for i, of_text in enumerate(zip(*samples, strict=True)):

@@ -27,7 +27,7 @@ OF_RUN = "null = the run's, else the recipe's default"
 
 @dataclass(frozen=True, kw_only=True)
 class Defaults:
-    """Values for options that are null: those of a run's recipe and backend, else those of a new run."""
+    """Default values of options that are null: those of a run's recipe and backend, else those of a new run."""
 
     model: str = DEFAULT_LANGUAGE_MODEL
     prompt: Prompt = field(default_factory=Prompt)

@@ -17,7 +17,7 @@ class Seq2Seq:
     Args:
         model: model reference.
         tokenizer: reference of the tokenizer; ``None`` = that of the model.
-        settings: of the generation, as transformers names them; they replace the model's own.
+        settings: settings of the generation, as transformers names them, in place of the model's own.
     """
 
     def __init__(self, model: str, device: str, tokenizer: str | None = None, **settings: Any) -> None:
@@ -32,11 +32,11 @@ class Seq2Seq:
 
     @property
     def max_input(self) -> int:
-        """Length of the longest input in tokens, as the model's positions allow."""
+        """Length in tokens of the longest input that the model's positions allow."""
         return int(getattr(self.model.config, "max_position_embeddings", None) or 2**30)
 
     def length(self, text: str) -> int:
-        """Number of tokens of a text."""
+        """Count the tokens of a text."""
         return len(self.tokenizer(text, verbose=False)["input_ids"])
 
     def generate(self, texts: Sequence[str]) -> list[Rewrite]:

@@ -44,7 +44,7 @@ class OneByOne:
 
 
 def noise_key(seed: int, text: str) -> tuple[int, int]:
-    """Integers that fix the randomness of a text's rewrites, whatever its position in a call."""
+    """Return the integers that fix the randomness of a text's rewrites, whatever its position in a call."""
     return seed, int(sha256_text(text), 16)
 
 

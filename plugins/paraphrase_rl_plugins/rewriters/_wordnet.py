@@ -43,16 +43,16 @@ class WordNet:
                     self._lemmas[pos, offset][lemma] = int(tagged)
 
     def tagged(self, lemma: str, pos: Pos) -> int:
-        """Number of times the lemma was tagged as this part of speech."""
+        """Return the number of times that the lemma was tagged as this part of speech."""
         return sum(sense.tagged for sense in self._senses.get((lemma, pos), {}).values())
 
     def first_sense(self, lemma: str, pos: Pos) -> Sense | None:
-        """Sense that WordNet ranks first, the most frequent one."""
+        """Return the sense that WordNet ranks first, which is the most frequent one."""
         senses = self._senses.get((lemma, pos))
         return senses[min(senses)] if senses else None
 
     def synonyms(self, sense: Sense) -> dict[str, int]:
-        """Lemmas of the synset, each with the number of times it was tagged with it."""
+        """Return the lemmas of the synset of a sense, each with the number of times it was tagged with this synset."""
         return self._lemmas[sense.synset]
 
 

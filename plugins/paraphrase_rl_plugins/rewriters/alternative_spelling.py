@@ -52,11 +52,11 @@ def build(options: AlternativeSpellingOptions, context: Context) -> AlternativeS
 
 
 class AlternativeSpelling(Edits):
-    """Places: words spelt differently in the other variety, in lower case, capitalised or in capitals.
+    """Rewriter of places: words spelt differently in the other variety, in lower case, capitalised or in capitals.
 
     Args:
         options: of the rewriter.
-        pairs: spelling in lower case -> the one wanted.
+        pairs: spelling in lower case -> spelling that replaces it.
     """
 
     name = "alternative-spelling"

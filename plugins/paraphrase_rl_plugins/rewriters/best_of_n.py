@@ -86,8 +86,8 @@ def build(options: BestOfNOptions, context: Context) -> BestOfN:
 class BestOfN:
     """Chooses each rewrite as the best of ``candidates`` new ones.
 
-    Candidates at or above ``min_similarity`` come first, then the lowest combined P(AI); of equals the first.
-    A candidate that failed, or that no detector can score, is never chosen; where that holds for all candidates, the
+    Candidates at or above ``min_similarity`` are preferred, then the lowest combined P(AI); among equals the first.
+    A candidate that failed, or that no detector can score, is never chosen; if that is so for all candidates, the
     text fails, with the last reason.
 
     Args:

@@ -100,14 +100,14 @@ class Dipper:
 
 
 def control(options: DipperOptions, context: str, window: str) -> str:
-    """Input of the model. Its control codes are similarities: 100 minus the diversity."""
+    """Write the input of the model. Its control codes are similarities: 100 minus the diversity."""
     lexical, order = 100 - options.lexical_diversity, 100 - options.order_diversity
     before = f" {context}" if context else ""
     return f"lexical = {lexical}, order = {order}{before} <sent> {window} </sent>"
 
 
 def windows(text: str, sentences: int) -> list[str]:
-    """Windows of so many sentences each, on one line: the model was trained on text without line breaks."""
+    """Split a text into windows of ``sentences`` sentences, on one line: the model was trained without line breaks."""
     from paraphrase_rl.plugin import sentence_ends
 
     line = " ".join(text.split())

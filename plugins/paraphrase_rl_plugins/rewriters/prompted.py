@@ -22,7 +22,7 @@ NAME = "prompted"
 
 
 class PromptedOptions(Options):
-    """Options of ``prompted``. Null = the evaluated run's value, else the default given."""
+    """Options of ``prompted``. Null = the evaluated run's value, else the stated default."""
 
     backend: str | None = Field(None, description="backend that samples; null = the run's, else trl")
     backend_options: dict[str, Any] = Field(

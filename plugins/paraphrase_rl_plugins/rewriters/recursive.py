@@ -37,7 +37,7 @@ def register_rewriters() -> Iterable[RewriterSpec]:
 
 
 class Recursive:
-    """Chains of rewrites. A text fails where one rewrite of its chain fails; the failure names the round.
+    """Rewriter of rewrites, in a chain. A text fails if a rewrite of its chain fails; the failure names the round.
 
     A rewrite counts as finished only if every rewrite of its chain was finished.
     """

@@ -101,7 +101,7 @@ def build(options: SanitiseOptions, context: Context) -> Sanitise:
 
 
 class Sanitise:
-    """Texts, or the rewrites of another rewriter, as a detector behind this defence sees them.
+    """Rewriter that returns texts, or another rewriter's rewrites, as a detector behind this defence sees them.
 
     The original texts have one sanitised form, the same for all ``n`` rewrites and every seed.
     """

@@ -40,7 +40,7 @@ from paraphrase_rl_plugins.rewriters._edits import (
 from paraphrase_rl_plugins.rewriters._wordnet import Pos, WordNet
 
 SAME_POS, SAME_SENSE = 0.75, 0.5
-"""Least shares of tagged occurrences that make a part of speech and a sense sure enough."""
+"""Least shares of tagged occurrences for which a part of speech and a sense are certain enough."""
 TAGS: Mapping[Pos, tuple[str, ...]] = {
     "NOUN": ("NN", "NNS"),
     "VERB": ("VB", "VBD", "VBG", "VBN", "VBP", "VBZ"),
