@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and read tolerantly where a kill may have torn the last line."""
+"""Files written whole or not at all, and read even if a killed process left the last line incomplete."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import IO, Any
 from paraphrase_rl.errors import PrlError, RunError, UsageError
 
 LOCK = ".lock"
-"""File of a folder that is locked while a process works in the folder; empty."""
+"""Empty file in a folder, locked while a process works in the folder."""
 _DAMAGED = "the file was edited or damaged: restore it"
 _TEMPORARY = re.compile(r"\.(?P<name>.+)\.(?P<process>[1-9][0-9]{0,8})")
 
@@ -37,7 +37,7 @@ def expanded(path: str | Path) -> Path:
     """Return the path with ``~`` as the home directory.
 
     Raises:
-        UsageError: it begins with ``~``, and no home directory is known.
+        UsageError: the path begins with ``~``, and no home directory is known.
     """
     try:
         return Path(path).expanduser()
@@ -49,7 +49,7 @@ def expanded(path: str | Path) -> Path:
 
 
 def is_file_or_folder(path: str | Path) -> bool:
-    """Tell whether there is something at a path; nothing is where the name is too long or has a NUL."""
+    """Return whether a file or folder exists at a path; False if the path is too long or has a NUL character."""
     try:
         return Path(path).exists()
     except (OSError, ValueError):
@@ -57,28 +57,28 @@ def is_file_or_folder(path: str | Path) -> bool:
 
 
 def fitted_folder(detector: str, configured: str | None = None) -> Path:
-    """Return the folder that ``prl fit DETECTOR`` writes and a trained detector is loaded from.
+    """Return the folder that ``prl fit DETECTOR`` saves a detector in and the detector is loaded from.
 
     Args:
-        detector: its name.
-        configured: its option ``folder``; ``None`` = a folder in the cache.
+        detector: name of the detector.
+        configured: the detector's option ``folder``; ``None`` = a folder in the cache.
     """
     return expanded(configured) if configured else home() / "detectors" / detector
 
 
 def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
-    """Make a folder where there is none, and claim it for this process.
+    """Create a folder if there is none, and claim it for this process.
 
     Args:
-        folder: the folder; its file :data:`LOCK` is what is locked.
-        error: what to raise.
-        taken: what another process does in it, for the message.
+        folder: the folder; its file :data:`LOCK` is locked.
+        error: class of the error to raise.
+        taken: what another process does in the folder, for the error message.
 
     Returns:
         A file descriptor; closing it releases the folder.
 
     Raises:
-        PrlError: of the kind given: the folder cannot be written, or another process has it.
+        PrlError: an ``error``: the folder cannot be written, or another process has claimed it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -97,7 +97,7 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
 
 
 def is_locked(folder: Path) -> bool:
-    """Return whether a living process has claimed a folder; nothing in it is changed."""
+    """Return whether a living process has claimed a folder; nothing in the folder is changed."""
     try:
         lock = os.open(folder / LOCK, os.O_RDONLY)
     except OSError:
@@ -122,10 +122,10 @@ def _locks(descriptor: int) -> bool:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """The path that a file of a folder names, relative to that folder; links are followed to where they lead.
+    """Return the path ``name`` inside a folder, with links resolved.
 
     Raises:
-        ValueError: it leads out of the folder, or is the folder itself, or holds a link that leads out.
+        ValueError: the path leads out of the folder, is the folder itself, or contains a link that leads out.
     """
     home, path = folder.resolve(), folder / name
     try:
@@ -151,12 +151,12 @@ def remove(path: Path) -> None:
 
 
 def sha256_text(text: str) -> str:
-    """Hex digest of the UTF-8 form; lone surrogates are kept apart rather than refused."""
+    """Return the SHA-256 of a text in UTF-8, as hex digits; lone surrogates count and are not refused."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def sha256_texts(texts: Iterable[str]) -> str:
-    """Hex digest of a sequence of texts; order and boundaries count."""
+    """Return the SHA-256 of a sequence of texts, as hex digits; order and boundaries count."""
     total = hashlib.sha256()
     for text in texts:
         total.update(bytes.fromhex(sha256_text(text)))
@@ -164,13 +164,13 @@ def sha256_texts(texts: Iterable[str]) -> str:
 
 
 def sha256_file(path: Path) -> str:
-    """Hex digest of a file's bytes."""
+    """Return the SHA-256 of a file's bytes, as hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def dumps(value: object) -> str:
-    """JSON on one line, UTF-8 kept readable. NaN and infinities become ``null``: they are not JSON."""
+    """Write a value as JSON on one line, in readable Unicode. NaN and infinities, which JSON lacks, become ``null``."""
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
 
 
@@ -215,8 +215,9 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
 
 
 def left_behind(path: Path) -> str | None:
-    """Name of the file that a process was writing here when it was killed; ``None`` = this is no such thing, or the
-    process is still at it."""
+    """Return the name of the file that a killed process was writing, given the temporary file it left.
+
+    ``None`` if ``path`` is no such temporary file, or if the process is still writing it."""
     found = _TEMPORARY.fullmatch(path.name)
     if found is None or path.is_symlink() or not path.is_file():
         return None
@@ -231,7 +232,7 @@ def write_text(path: Path, text: str) -> None:
     """Write a file whole or not at all (temporary file next to it, then rename).
 
     Raises:
-        RunError: the disk is full or the folder not writable; an earlier version of the file is unchanged.
+        RunError: the disk is full or the folder is not writable; an earlier version of the file is unchanged.
     """
     with _whole(path) as stream:
         stream.write(text.encode())
@@ -241,7 +242,7 @@ def copy_file(source: Path, path: Path) -> None:
     """Copy a file whole or not at all.
 
     Raises:
-        RunError: as :func:`write_text`, or the source cannot be read.
+        RunError: see :func:`write_text`; or the source cannot be read.
     """
     with _whole(path) as stream, source.open("rb") as held:
         shutil.copyfileobj(held, stream)
@@ -251,7 +252,7 @@ def copy_folder(source: Path, folder: Path) -> None:
     """Copy a folder to a new place.
 
     Raises:
-        RunError: something is there already, or it cannot be copied.
+        RunError: the new place is not free, or the folder cannot be copied.
     """
     with new_folder(folder) as unfinished:
         shutil.copytree(source, unfinished)
@@ -259,10 +260,10 @@ def copy_folder(source: Path, folder: Path) -> None:
 
 @contextmanager
 def new_folder(folder: Path) -> Iterator[Path]:
-    """A place, not there yet, for a folder that is to appear whole or not at all: at the end it gets its name.
+    """Give a temporary path for a folder that must appear whole or not at all; at the end it is renamed to ``folder``.
 
     Raises:
-        RunError: something of that name is there already, or it cannot be written.
+        RunError: ``folder`` exists already, or it cannot be written.
     """
     taken = RunError(f"{folder} already exists", "choose another folder; nothing in it was changed")
     if os.path.lexists(folder):
@@ -279,7 +280,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
 
 
 def json_text(value: object) -> str:
-    """Indented JSON."""
+    """Write a value as indented JSON."""
     return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False, indent=2) + "\n"
 
 
@@ -294,7 +295,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 
 def append_jsonl(path: Path, *rows: Mapping[str, object]) -> None:
-    """Append rows in a single write, so that a kill tears at most the last line."""
+    """Append rows in a single write, so that a kill leaves at most the last line incomplete."""
     with _explained(path), path.open("ab") as stream:
         stream.write("".join(dumps(row) + "\n" for row in rows).encode())
         stream.flush()
@@ -302,13 +303,13 @@ def append_jsonl(path: Path, *rows: Mapping[str, object]) -> None:
 
 
 def read_jsonl(path: Path, keys: Collection[str] = ()) -> list[dict[str, Any]]:
-    """Rows of a file we appended to; a torn last line is dropped, a torn line elsewhere is an error.
+    """Read the rows of a JSON-lines file; an incomplete last line is dropped, an incomplete line elsewhere is an error.
 
     Args:
-        keys: that every row must have.
+        keys: names of fields that every row must have.
 
     Raises:
-        RunError: a line before the last is not JSON, or a row is no object or lacks a key.
+        RunError: a line before the last is not JSON, or a row is not an object or lacks one of these fields.
     """
     if not path.exists():
         return []
