@@ -48,7 +48,7 @@ def test_markdown_is_printed_and_nothing_written(run: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--markdown", "--out", "x.html"], "choose one"),
+        (["--markdown", "--out", "x.html"], "leave out --out"),
         (["--evaluation", "nowhere"], "holds no evaluation"),
     ],
 )
