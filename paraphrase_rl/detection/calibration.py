@@ -81,6 +81,9 @@ class Calibration(_Record):
     n_ai: int = Field(ge=0)
     failed_human: int = Field(0, ge=0, description="human texts the detector could not score; not in n_human")
     failed_ai: int = Field(0, ge=0)
+    flagged_ai: int | None = Field(
+        None, ge=0, description="AI texts above the threshold of the target rate; None = not counted"
+    )
     points: tuple[OperatingPoint, ...] = Field(min_length=1)
     probability: ProbabilityMap | None = None
     fitted: str | None = Field(

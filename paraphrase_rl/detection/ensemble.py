@@ -16,7 +16,7 @@ from paraphrase_rl.detection.calibration import (
 )
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import write_text
-from paraphrase_rl.plugin.protocols import Components, Detector
+from paraphrase_rl.plugin.protocols import Components, Detector, Judgement
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.types import Failure, FloatArray, Scores
 
@@ -92,6 +92,32 @@ class CalibratedEnsemble:
         """
         self.require_probability()
         return self.probabilities_of(self.scores(texts))
+
+    def judge(self, texts: Sequence[str]) -> Judgement:
+        """Compute P(AI), and how each member with a vote arrives at its verdict.
+
+        Raises:
+            CalibrationError: there is no P(AI); see :meth:`require_probability`.
+        """
+        self.require_probability()
+        scores = self.scores(texts)
+        probabilities, combined = self.probabilities_of(scores)
+        below, powers = {}, {}
+        for member in self.voting:
+            curve = member.calibration.probability
+            assert curve is not None  # a member without one has no vote
+            below[member.name] = (
+                member.calibration.target.threshold - scores[member.name].values
+            ) / curve.scale
+            powers[member.name] = 2.0 * curve.auroc - 1.0
+        return Judgement(
+            probabilities=probabilities,
+            combined=combined,
+            below=below,
+            weights={m.name: m.weight for m in self.voting},
+            powers=powers,
+            combine=self.combine,
+        )
 
     def probabilities_of(self, scores: Mapping[str, Scores]) -> tuple[Mapping[str, Scores], Scores]:
         """Compute P(AI) from raw scores, see :meth:`probabilities`; detectors without a P(AI) curve are left out."""

@@ -246,6 +246,7 @@ def fit_calibration(
             f"{detector}: only {counted} human calibration texts have a score{first}",
             "calibrate on data with more human texts in its calibration split",
         )
+    points = operating_points(human_scores, target_fprs)
     return Calibration(
         detector=detector,
         options=dict(options or {}),
@@ -255,7 +256,8 @@ def fit_calibration(
         n_ai=int(ai_scores.size),
         failed_human=len(human.failures),
         failed_ai=len(ai.failures) if ai is not None else 0,
-        points=operating_points(human_scores, target_fprs),
+        flagged_ai=int(np.count_nonzero(ai_scores > points[0].threshold)) if ai_scores.size else None,
+        points=points,
         probability=fit_probability(human_scores, ai_scores) if ai_scores.size else None,
     )
 

@@ -30,6 +30,7 @@ _PUBLIC = {
         "Backend",
         "DatasetSource",
         "Detector",
+        "Judgement",
         "Metric",
         "Policy",
         "ProbabilityModel",

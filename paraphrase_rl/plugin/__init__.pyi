@@ -52,6 +52,7 @@ from paraphrase_rl.plugin.hookspecs import hookimpl as hookimpl
 from paraphrase_rl.plugin.protocols import Backend as Backend
 from paraphrase_rl.plugin.protocols import DatasetSource as DatasetSource
 from paraphrase_rl.plugin.protocols import Detector as Detector
+from paraphrase_rl.plugin.protocols import Judgement as Judgement
 from paraphrase_rl.plugin.protocols import Metric as Metric
 from paraphrase_rl.plugin.protocols import Policy as Policy
 from paraphrase_rl.plugin.protocols import ProbabilityModel as ProbabilityModel

@@ -57,6 +57,28 @@ class Detector(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """Verdicts of the calibrated detectors of an ensemble on N texts. Members without a vote have only their P(AI).
+
+    Attributes:
+        probabilities: P(AI) by detector name, each of shape (N,).
+        combined: P(AI) combined over the members with a vote.
+        below: member with a vote -> how far its score lies below its threshold, in standard deviations of its scores of
+            the calibration texts; shape (N,), positive = not flagged, NaN if it failed.
+        weights: member with a vote -> its weight in the mean.
+        powers: member with a vote -> 2 AUROC - 1 on the calibration texts, in (0, 1].
+        combine: ``mean`` or ``worst-case``.
+    """
+
+    probabilities: Mapping[str, Scores]
+    combined: Scores
+    below: Mapping[str, FloatArray]
+    weights: Mapping[str, float]
+    powers: Mapping[str, float]
+    combine: str
+
+
 class ProbabilityModel(Protocol):
     """The calibrated ensemble of a recipe."""
 
@@ -69,6 +91,10 @@ class ProbabilityModel(Protocol):
 
     def probabilities(self, texts: Sequence[str]) -> tuple[Mapping[str, Scores], Scores]:
         """Return P(AI) in [0, 1] by detector name, and combined over the ensemble; each of shape (N,)."""
+        ...
+
+    def judge(self, texts: Sequence[str]) -> Judgement:
+        """Return P(AI), and how each member with a vote arrives at its verdict."""
         ...
 
 
@@ -251,6 +277,7 @@ __all__ = [
     "DatasetSource",
     "Detector",
     "FloatArray",
+    "Judgement",
     "Metric",
     "Policy",
     "ProbabilityModel",

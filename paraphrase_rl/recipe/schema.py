@@ -34,6 +34,23 @@ class Weighted(Component):
     weight: float | None = Field(None, ge=0, description="weight in the mean; null = the component's default")
 
 
+class RewardTermSettings(Weighted):
+    """A reward with its weight, and the range of its values that counts."""
+
+    floor: float = Field(
+        0.0, ge=-1, lt=1, description="value from which on the reward counts; below it, it counts 0"
+    )
+    saturation: float = Field(
+        1.0, gt=0, le=1, description="value at which the reward counts 1; more of it pays nothing more"
+    )
+
+    @model_validator(mode="after")
+    def _some_range(self) -> Self:
+        if self.floor >= self.saturation:
+            raise ValueError(f"floor {self.floor:g} must be below saturation {self.saturation:g}")
+        return self
+
+
 class Lora(Section):
     """LoRA adapter of the policy."""
 
@@ -220,10 +237,14 @@ class Recipe(Section):
     sampling: Sampling = Sampling()
     kl: Kl = Kl()
     grpo: Grpo = Grpo()
-    rewards: list[Weighted] = Field(
-        default_factory=lambda: [Weighted(**reward) for reward in default("rewards")],
+    rewards: list[RewardTermSettings] = Field(
+        default_factory=lambda: [RewardTermSettings(**reward) for reward in default("rewards")],
         min_length=1,
-        description="terms of the total reward",
+        description="terms of the total reward; `floor` and `saturation` of a term bound the values that count",
+    )
+    rewards_combine: Literal["mean", "conditional"] = Field(
+        "mean",
+        description="weighted mean; or conditional: validity x (meaning, and evasion in proportion to meaning)",
     )
     detectors: list[Weighted] = Field(
         default_factory=lambda: [Weighted(**detector) for detector in default("detectors")],

@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.ensemble import load_ensemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate
+from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
 from paraphrase_rl.errors import PluginError, RunError
@@ -154,7 +155,9 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
     train = corpus.select(split="train", label="ai")
     context = Context(device=start.device, ensemble=ensemble)
     reward = build_reward(recipe, registry, context, any(d.group for d in train))
-    for note in (*ensemble.warnings(), *reward.notes):
+    signal = signals(ensemble)
+    told = [carries_the_signal(signal), nothing_to_evade(signal)]
+    for note in (*ensemble.warnings(), *filter(None, told), *reward.notes):
         start.report(f"note: {note}")
     if start.resume:
         directory.rewind(checkpoint[0] if checkpoint else -1)

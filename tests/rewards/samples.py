@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from paraphrase_rl.plugin.protocols import Judgement
 from paraphrase_rl.types import Document, Failure, RewardBatch, Scores
 
 INSTRUCTION = "Paraphrase the following text. Keep its meaning, and make it read naturally."
@@ -44,7 +45,10 @@ def make_batch(
 
 
 class TableEnsemble:
-    """P(AI) of each text from a table; a text that is not there fails. Two detectors, the second half of the first."""
+    """P(AI) of each text from a table; a text that is not there fails.
+
+    Two detectors, the second half of the first and without a vote.
+    """
 
     names: Sequence[str] = ("first", "second-one")
 
@@ -61,3 +65,14 @@ class TableEnsemble:
         )
         combined = Scores(values, failures)
         return {"first": combined, "second-one": Scores(values / 2, failures)}, combined
+
+    def judge(self, texts: Sequence[str]) -> Judgement:
+        probabilities, combined = self.probabilities(texts)
+        return Judgement(
+            probabilities=probabilities,
+            combined=combined,
+            below={"first": 0.5 - combined.values},
+            weights={"first": 1.0},
+            powers={"first": 0.5},
+            combine="mean",
+        )

@@ -27,9 +27,9 @@ def row(name: str) -> str:
 
 def test_every_bundled_reward_has_its_row() -> None:
     bundled = [e.spec.name for e in default_registry().entries("rewards") if e.plugin.bundled]
-    assert sorted(bundled) == sorted(entry.name for entry in Recipe().rewards)
+    default = [entry.name for entry in Recipe().rewards]
     rows = [line for line in PAGE.splitlines() if line.startswith("| `") and line.count("|") == 6]
-    assert rows == [row(entry.name) for entry in Recipe().rewards]
+    assert rows == [row(name) for name in (*default, *sorted(set(bundled) - set(default)))]
 
 
 def test_every_check_has_its_row_with_the_thresholds_in_force() -> None:

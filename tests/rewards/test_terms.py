@@ -8,11 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from paraphrase_rl_plugins.rewards.detector_evasion import DetectorEvasion
+from hypothesis import given
+from hypothesis import strategies as st
+from paraphrase_rl_plugins.rewards.detector_evasion import DetectorEvasion, EvasionOptions
+from paraphrase_rl_plugins.rewards.facts import Facts
 from paraphrase_rl_plugins.rewards.fairness import Fairness
 from paraphrase_rl_plugins.rewards.fluency import Fluency
 from paraphrase_rl_plugins.rewards.semantic_similarity import SemanticSimilarity
 
+from paraphrase_rl.detection.calibration import CalibrationTexts
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+from paraphrase_rl.detection.fitting import BuiltDetector, calibrate_detector
 from paraphrase_rl.errors import PluginError, RecipeError
 from paraphrase_rl.models.embeddings import chunked
 from paraphrase_rl.models.token_statistics import TokenStatistics
@@ -21,7 +27,7 @@ from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.testing import RewardContract
 from paraphrase_rl.training.reward import build_reward
-from paraphrase_rl.types import Document, Failure, FloatArray
+from paraphrase_rl.types import Document, Failure, FloatArray, Scores
 from tests.rewards.samples import PARAPHRASE, SOURCE, UNRELATED, TableEnsemble, make_batch
 
 
@@ -107,6 +113,134 @@ def test_a_text_without_p_is_a_failure_not_a_half() -> None:
     terms = DetectorEvasion(TableEnsemble({"a": 0.25}))(make_batch(["a", "?", "a"]))
     assert np.isnan(terms.values[1])
     assert [(f.index, f.kind) for f in terms.failures] == [(1, "too-short")]
+
+
+class Scored:
+    """A detector whose score is the number that the text is; another text fails."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        values = np.array([float(t) if t.lstrip("-").replace(".", "").isdigit() else np.nan for t in texts])
+        failures = tuple(
+            Failure(index=i, owner="scored", kind="too-short", message="no number")
+            for i in np.flatnonzero(np.isnan(values)).tolist()
+        )
+        return Scores(values, failures)
+
+    def provenance(self) -> dict[str, str]:
+        return {}
+
+
+class Halved(Scored):
+    """The same at half the score; a text with a point fails."""
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        return super().score([text if "." in text else "none" for text in texts])
+
+
+def two_detectors(combine: str = "mean") -> CalibratedEnsemble:
+    """The second reads only numbers with a point, and tells human from AI less well."""
+    human, ai = np.arange(0.0, 40.0), np.arange(20.0, 60.0)
+    texts = CalibrationTexts.of([], source="numbers")
+    scores = {"strong": (human, ai + 10), "weak": (human, ai)}
+    members = [
+        calibrate_detector(
+            BuiltDetector(name=name, detector=Scored() if name == "strong" else Halved()),
+            Scores(h),
+            Scores(a),
+            (0.05,),
+            texts,
+        )
+        for name, (h, a) in scores.items()
+    ]
+    return CalibratedEnsemble(members, combine)
+
+
+@pytest.mark.parametrize("shape", ["probability", "threshold"])
+@pytest.mark.parametrize("combine", ["mean", "worst-case"])
+@given(score=st.floats(-50, 100, allow_nan=False).map(lambda x: round(x, 3)))
+def test_a_detector_that_fails_is_never_a_gain(shape: str, combine: str, score: float) -> None:
+    reward = DetectorEvasion(two_detectors(combine), EvasionOptions(shape=shape))
+    both, only_one = f"{score:.3f}", f"{round(score)}"
+    same = f"{round(score)}.0"
+    values = reward(make_batch([both, only_one, same])).values
+    assert values[1] <= values[2] + 1e-12
+    assert ((values >= 0) & (values <= 1)).all()
+
+
+@given(scores=st.lists(st.floats(-50, 100).map(lambda x: round(x, 2)), min_size=2, max_size=2))
+def test_threshold_shape_never_rises_with_the_score_and_is_full_below_the_margin(scores: list[float]) -> None:
+    ensemble = two_detectors()
+    low, high = sorted(scores)
+    reward = DetectorEvasion(ensemble, EvasionOptions(shape="threshold", margin=0.5, width=2.0))
+    better, worse = reward(make_batch([f"{low:.2f}", f"{high:.2f}"])).values
+    assert better >= worse
+    full = min(
+        m.calibration.target.threshold - 0.5 * m.calibration.probability.scale for m in ensemble.members
+    )
+    deep = reward(make_batch([f"{full - 0.01:.2f}", f"{full - 30:.2f}"])).values
+    assert deep.tolist() == [1.0, 1.0]
+
+
+def test_threshold_shape_by_hand() -> None:
+    ensemble = two_detectors()
+    strong, weak = ensemble.members
+    reward = DetectorEvasion(ensemble, EvasionOptions(shape="threshold", margin=0.0, width=2.0))
+    at = strong.calibration.target.threshold + strong.calibration.probability.scale
+    below_weak = (weak.calibration.target.threshold - round(at, 2)) / weak.calibration.probability.scale
+    expected = (0.5 + min(1.0, max(0.0, 1 + below_weak / 2))) / 2
+    assert reward(make_batch([f"{at:.2f}"])).values[0] == pytest.approx(expected, abs=1e-3)
+
+
+def test_weights_by_power_follow_auroc() -> None:
+    ensemble = two_detectors()
+    judged = ensemble.judge(["40.0"])
+    powers = {m.name: 2 * m.calibration.probability.auroc - 1 for m in ensemble.members}
+    assert judged.powers == powers
+    assert powers["strong"] > powers["weak"] > 0
+    p = [judged.probabilities[name].values[0] for name in powers]
+    expected = 1 - np.average(p, weights=list(powers.values()))
+    found = DetectorEvasion(ensemble, EvasionOptions(weights="power"))(make_batch(["40.0"])).values[0]
+    assert found == pytest.approx(expected)
+    plain = DetectorEvasion(ensemble)(make_batch(["40.0"])).values[0]
+    assert plain == pytest.approx(1 - np.mean(p))
+
+
+class TestFactsContract(RewardContract):
+    pairs = (
+        ("The office counted 214 boats in June, nine more than before.", "The office counted boats."),
+        ("In June 214 boats, nine more.", "In June 214 boats, nine more, not 30 of them in Leeds."),
+    )
+
+    def make(self) -> Any:
+        return Facts()
+
+
+def test_facts_by_hand() -> None:
+    source = "In 2019 Anna Berg met 12 men. She did not see Leeds."
+    rewrites = [
+        "She did not visit Leeds, but in 2019 Anna Berg met twelve men.",
+        "In 2019 Anna met 12 men.",  # Berg and Leeds lost, and the negation
+        "In 2019 Anna Berg met 12 of 30 men. She never saw Leeds or Hull.",
+        "",
+    ]
+    terms = Facts()(make_batch(rewrites, source=source))
+    np.testing.assert_allclose(terms.details["numbers"], [1, 1, 2 / 3, 0])
+    np.testing.assert_allclose(terms.details["names"], [1, 1 / 3, 3 / 4, 0])
+    np.testing.assert_allclose(terms.details["negations"], [1, 0, 1, 0])
+    np.testing.assert_allclose(terms.values, [1, 4 / 9, (2 / 3 + 3 / 4 + 1) / 3, 0])
+    plain = Facts()(make_batch(["A cat sat.", "A cat sat in Rome."], source="A cat was sitting."))
+    assert plain.values.tolist() == [1.0, 0.0]
+    assert np.isnan(plain.details["numbers"]).all()
+
+
+texts = st.text(st.sampled_from("Anna Berg 12 thirty not never. Leeds,x"), max_size=60)
+
+
+@given(texts, texts)
+def test_facts_of_any_text_lie_in_0_to_1_and_a_copy_has_all(source: str, rewrite: str) -> None:
+    values = Facts()(make_batch([rewrite, source], source=source)).values
+    assert 0.0 <= values[0] <= 1.0
+    assert values[1] == 1.0
 
 
 @pytest.mark.parametrize("name", ["detector-evasion", "fairness"])

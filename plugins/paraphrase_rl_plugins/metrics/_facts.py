@@ -74,6 +74,27 @@ def added(find: Callable[[str], Found]) -> Callable[[str, str], float]:
     return measure
 
 
+def agreement(find: Callable[[str], Found]) -> Callable[[str, str], float]:
+    """Build the measure of items kept over items kept, lost and added, in [0, 1]; NaN where neither text has any.
+
+    Lost are certain items of the source that the rewrite does not have; added, certain items of the rewrite that the
+    source does not have.
+    """
+
+    def measure(source: str, rewrite: str) -> float:
+        (wanted, had), (new, found) = find(source), find(rewrite)
+        named = len(wanted) + len(new - had)
+        return len(wanted & found) / named if named else math.nan
+
+    return measure
+
+
+def negations_agreement(source: str, rewrite: str) -> float:
+    """Compute the smaller number of negations over the larger, in [0, 1]; NaN where neither text has any."""
+    counts = negations(source), negations(rewrite)
+    return min(counts) / max(counts) if max(counts) else math.nan
+
+
 _Words = list[tuple[re.Match[str], str]]
 
 
