@@ -85,6 +85,7 @@ _PUBLIC = {
         "scoring_dtype",
         "shared_causal_lm",
     ),
+    "paraphrase_rl.models.adapters": ("load_adapted_lm", "make_portable"),
     "paraphrase_rl.models.language_model": ("shared_language_model",),
     "paraphrase_rl.models.encoder": ("SentenceEncoder",),
     "paraphrase_rl.models.defaults": ("DEFAULT_ENCODER", "DEFAULT_LANGUAGE_MODEL"),

@@ -24,7 +24,7 @@ _SIGNS = {"pass": "✅ pass", "fail": "❌ fail", "not measured": "➖ not measu
 def markdown_summary(inputs: ReportInputs) -> str:
     """Write verdict, heat map, quality and fairness as tables; fewer than 60 lines whatever was measured."""
     name = "RUN" if inputs.run is None else quoted(inputs.run)
-    lines = [f"## {_text(inputs.name)}", "", *_verdict(inputs, name)]
+    lines = [f"## {escaped(inputs.name)}", "", *verdict_lines(inputs, name)]
     if inputs.results is None:
         lines += ["", f"Not evaluated: `prl evaluate {name}`"]
     else:
@@ -36,10 +36,10 @@ def markdown_summary(inputs: ReportInputs) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _verdict(inputs: ReportInputs, name: str) -> list[str]:
+def verdict_lines(inputs: ReportInputs, name: str) -> list[str]:
     verdict = inputs.verdict
     if verdict is None:
-        return [_text(inputs.verdict_problem) or f"No verdict: an evaluation alone. `prl validate {name}`"]
+        return [escaped(inputs.verdict_problem) or f"No verdict: an evaluation alone. `prl validate {name}`"]
     rows = [
         (
             line.criterion.replace("_", " "),
@@ -54,7 +54,7 @@ def _verdict(inputs: ReportInputs, name: str) -> list[str]:
     return [
         f"{said} at step {verdict.checkpoint}. In brackets: 95% intervals.",
         "",
-        *_table(("criterion", "verdict", "value", "bound"), rows, words=2),
+        *table(("criterion", "verdict", "value", "bound"), rows, words=2),
     ]
 
 
@@ -72,7 +72,7 @@ def _cells(results: Results) -> list[str]:
     about = results.about
     title = (
         f"AI texts flagged after rewriting, at a target false positive rate of {target} "
-        f"({ORIGINAL}: the original texts; {about.ai_texts} texts of {_text(about.source)})"
+        f"({ORIGINAL}: the original texts; {about.ai_texts} texts of {escaped(about.source)})"
     )
     heads = ["rewriter", *(d.name if d.trained_against else f"{d.name} (held out)" for d in detectors)]
     lines = _titled(title, heads, rows, len(heat.rows) - len(rows), len(heat.detectors) - len(detectors))
@@ -80,7 +80,7 @@ def _cells(results: Results) -> list[str]:
         more = (
             f" And {len(heat.failures) - MOST_FAILURES} more." if len(heat.failures) > MOST_FAILURES else ""
         )
-        lines += ["", f"Failed: {_text(' · '.join(heat.failures[:MOST_FAILURES]))}.{more}"]
+        lines += ["", f"Failed: {escaped(' · '.join(heat.failures[:MOST_FAILURES]))}.{more}"]
     return lines
 
 
@@ -108,14 +108,14 @@ def _fairness(results: Results) -> list[str]:
     rates.sort(key=lambda row: row[0] != EVERYBODY)
     rows = rates[:MOST_GROUPS]
     lines = _titled(
-        f"Human texts of {_text(results.about.source)} flagged by the ensemble",
+        f"Human texts of {escaped(results.about.source)} flagged by the ensemble",
         ["group", "texts", "flagged", "95% interval"],
         rows,
         len(rates) - len(rows),
         0,
     )
     gaps = [
-        f"{_text(g.group)} − {_text(g.reference)}{'' if g.words is None else f' at {g.words} words'}: "
+        f"{escaped(g.group)} − {escaped(g.reference)}{'' if g.words is None else f' at {g.words} words'}: "
         f"{formatting.points(g.gap)}"
         for g in results.fairness
         if (g.detector, g.rewriter) == (COMBINED, ORIGINAL)
@@ -135,13 +135,13 @@ def _titled(
         if count > 0
     ]
     note = ["", f"And {' and '.join(left)} in the full report."] if left else []
-    return ["", f"**{title}**", "", *_table(heads, rows), *note]
+    return ["", f"**{title}**", "", *table(heads, rows), *note]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> list[str]:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1) -> list[str]:
     """Align the first ``words`` columns to the left, the others, which hold figures, to the right."""
     align = "|" + " --- |" * words + " --: |" * (len(heads) - words)
-    head, *body = ("| " + " | ".join(map(_text, line)) + " |" for line in (heads, *rows))
+    head, *body = ("| " + " | ".join(map(escaped, line)) + " |" for line in (heads, *rows))
     return [head, align, *body]
 
 
@@ -155,6 +155,6 @@ _SPECIAL = str.maketrans(
 )
 
 
-def _text(text: str) -> str:
+def escaped(text: str) -> str:
     """Escape a text for Markdown and HTML, on one line."""
     return " ".join(printable(text).translate(_SPECIAL).split())

@@ -52,7 +52,7 @@ def manifest(
         "backend_options": dict(options),
         "device": device,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
-        "command": sys.argv,
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": _versions(),

@@ -21,6 +21,7 @@ def export(*arguments: object) -> Result:
 
 def manifest(folder: Path, name: str, **options: object) -> None:
     folder.mkdir(exist_ok=True)
+    (folder / "recipe.yaml").write_text("model: Qwen/Qwen3-4B-Instruct-2507\n")
     (folder / "manifest.json").write_text(json.dumps({"backend": name, "backend_options": options}))
 
 
@@ -33,7 +34,13 @@ def test_a_run_at_the_service_is_downloaded(qwen: Path, server: Any, tmp_path: P
     assert result.exit_code == 0, result.output
     written = tmp_path / "run" / "adapter-2"
     assert result.stdout == f"{written}\n"
-    assert {file.name for file in written.iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    assert {file.name for file in written.iterdir()} == {
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    }
+    config = json.loads((written / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == "Qwen/Qwen3-4B-Instruct-2507", "as the recipe names it"
     weights = load_file(written / "adapter_model.safetensors")
     assert len(weights) == 2 * 7 * 2, "A and B of seven layers in two blocks"
     assert any(w.abs().max() > 0 for name, w in weights.items() if "lora_B" in name)
@@ -45,7 +52,7 @@ def test_a_run_on_this_machine_is_copied_without_its_training_state(tmp_path: Pa
     folder = tmp_path / "run" / "checkpoints" / "checkpoint-4"
     folder.mkdir(parents=True)
     for name in ("adapter_config.json", "adapter_model.safetensors", "optimizer.pt", "trainer_state.json"):
-        (folder / name).write_text(name)
+        (folder / name).write_text("{}")
     manifest(tmp_path / "run", "trl")
     rows = [
         {"step": 2, "kind": "periodic", "path": "checkpoints/gone"},
@@ -55,7 +62,7 @@ def test_a_run_on_this_machine_is_copied_without_its_training_state(tmp_path: Pa
     result = export(tmp_path / "run", "--out", tmp_path / "out" / "adapter")
     assert result.exit_code == 0, result.output
     copied = {file.name for file in (tmp_path / "out" / "adapter").iterdir()}
-    assert copied == {"adapter_config.json", "adapter_model.safetensors"}
+    assert copied == {"README.md", "adapter_config.json", "adapter_model.safetensors"}
     missing = export(tmp_path / "run", "--step", 2)
     assert missing.exit_code == 2
     assert missing.stderr == f"error: {tmp_path / 'run'} has no checkpoint of step 2\nhint: available: 4\n"

@@ -458,6 +458,7 @@ def test_a_folder_in_a_checkpoints_place_is_not_replaced(tmp_path: Path, name: s
 def test_an_export_takes_no_place_that_is_taken(tmp_path: Path, outside: Path) -> None:
     run = trained(tmp_path / "run", 2)
     put(run.folder / "manifest.json", '{"backend": "trl"}')
+    put(run.folder / "checkpoints" / "checkpoint-2" / "adapter_config.json", "{}")
     put(tmp_path / ".out.unfinished" / "thesis.tex")
     (tmp_path / "link").symlink_to("nowhere")
     before = state(tmp_path)

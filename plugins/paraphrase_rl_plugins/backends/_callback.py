@@ -11,6 +11,7 @@ from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
 from paraphrase_rl.plugin import Session
+from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
@@ -68,6 +69,10 @@ def save_adapter(session: Session, trainer: RecipeTrainer) -> None:
     if not trainer.accelerator.is_main_process:
         return
     unfinished = session.unfinished / "adapter"
-    trainer.accelerator.unwrap_model(trainer.model).save_pretrained(unfinished)
-    trainer.processing_class.save_pretrained(unfinished)
+    write_adapter(
+        trainer.accelerator.unwrap_model(trainer.model),
+        trainer.processing_class,
+        unfinished,
+        session.recipe.model,
+    )
     session.add_checkpoint(trainer.state.global_step, unfinished, "final")

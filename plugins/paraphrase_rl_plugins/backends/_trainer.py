@@ -28,6 +28,7 @@ from paraphrase_rl.plugin import (
     one_line,
     prompt_ids,
 )
+from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._forward import completion_logprobs
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
@@ -83,6 +84,13 @@ class RecipeTrainer(GRPOTrainer):
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no model card: a run is described by its own files."""
+
+    def _save(self, output_dir: str | None = None, state_dict: Batch | None = None) -> None:
+        # The Trainer's own writes paths of this machine: the model's, in the adapter, and a pickle of its arguments.
+        if self.args.should_save:
+            model = self.accelerator.unwrap_model(self.model)
+            folder = Path(output_dir or self.args.output_dir)
+            write_adapter(model, self.processing_class, folder, self.session.recipe.model, state_dict)
 
     def _save_checkpoint(self, *arguments: Any, **named: Any) -> None:
         try:

@@ -22,11 +22,11 @@ from paraphrase_rl.plugin import (
     RunError,
     TrainingResult,
     hookimpl,
+    load_adapted_lm,
     load_causal_lm,
     load_tokenizer,
     new_folder,
     scoring_dtype,
-    suggestion,
 )
 
 if TYPE_CHECKING:
@@ -62,12 +62,9 @@ class TrlBackend:
         """Load the model of a reference, with a trained adapter merged into it or without."""
         from paraphrase_rl_plugins.backends._policy import TrlPolicy
 
-        loaded: Any = load_causal_lm(model, self.device)
-        if adapter is not None:
-            from peft import PeftModel
-
-            with _without_deprecations():
-                loaded = PeftModel.from_pretrained(loaded, str(adapter)).merge_and_unload()
+        if adapter is None:
+            return TrlPolicy(load_causal_lm(model, self.device), load_tokenizer(model))
+        loaded = load_adapted_lm(model, adapter, self.device)
         return TrlPolicy(loaded, load_tokenizer(model))
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
@@ -105,6 +102,7 @@ class TrlBackend:
         from transformers import PrinterCallback, set_seed
         from transformers.utils import logging
 
+        from paraphrase_rl_plugins.backends._adapter import lora_config
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
         recipe = session.recipe
@@ -127,7 +125,7 @@ class TrlBackend:
                 [{"prompt": session.conversation(d), "index": i} for i, d in enumerate(session.train)]
             ),
             processing_class=tokenizer,
-            peft_config=_lora(session, model),
+            peft_config=lora_config(recipe, model),
         )
         trainer.remove_callback(PrinterCallback)
         return trainer
@@ -199,27 +197,6 @@ class TrlBackend:
             disable_tqdm=True,
             remove_unused_columns=False,
         )
-
-
-def _lora(session: Session, model: Any) -> Any:
-    from peft import LoraConfig
-
-    lora = session.recipe.lora
-    layers = {name.rpartition(".")[2]: layer for name, layer in model.named_modules()}
-    for target in lora.target_modules or ():
-        # peft passes over a name that fits nothing as long as another one fits
-        if layers.get(target.rpartition(".")[2]) in (None, model.get_output_embeddings()):
-            raise RecipeError(
-                f"lora.target_modules: {session.recipe.model} has no layer {target} that can be adapted",
-                suggestion(target, sorted(layers)) or "null adapts every linear layer but the unembedding",
-            )
-    return LoraConfig(
-        r=lora.rank,
-        lora_alpha=lora.alpha,
-        lora_dropout=0.0,
-        target_modules=lora.target_modules or "all-linear",
-        task_type="CAUSAL_LM",
-    )
 
 
 def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:

@@ -1,0 +1,84 @@
+"""Adapters of the local backend: which layers they change, and how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig
+from transformers.pytorch_utils import Conv1D
+
+from paraphrase_rl.plugin import Recipe, RecipeError, make_portable, suggestion
+
+
+def lora_config(recipe: Recipe, model: Any) -> LoraConfig:
+    """Build peft's configuration from the recipe's.
+
+    Raises:
+        RecipeError: the recipe names layers that the model lacks, or that cannot be adapted.
+    """
+    lora = recipe.lora
+    for target in lora.target_modules or ():
+        _check(target, recipe.model, model)
+    return LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=0.0,
+        target_modules=lora.target_modules or "all-linear",
+        task_type="CAUSAL_LM",
+    )
+
+
+def _check(target: str, reference: str, model: Any) -> None:
+    """Refuse a layer that peft would pass over, fail on, or adapt in another sense than the rest of the product."""
+    modules = dict(model.named_modules())
+    named = [
+        part for name, part in modules.items() if name and (name == target or name.endswith(f".{target}"))
+    ]
+    linear = sorted({name.rpartition(".")[2] for name, part in modules.items() if _is_linear(part, model)})
+    choice = f"choose from: {', '.join(linear)}; or null, which adapts all of them"
+    if not named:
+        raise RecipeError(
+            f"lora.target_modules: {reference} has no layer {target}", suggestion(target, linear) or choice
+        )
+    if any(part is model.get_output_embeddings() for part in named):
+        raise RecipeError(
+            f"lora.target_modules: {target} is the unembedding of {reference}, which the trl backend does not adapt",
+            choice,
+        )
+    embedding = model.get_input_embeddings()
+    if any(part is embedding for part in named):
+        if embedding.weight is model.get_output_embeddings().weight:
+            raise RecipeError(
+                f"lora.target_modules: {target} is the embedding of {reference} and by the same weights its"
+                " unembedding, so that merged the adapter would be another policy",
+                choice,
+            )
+        return
+    if not all(_is_linear(part, model) for part in named):
+        raise RecipeError(
+            f"lora.target_modules: {target} of {reference} is not a linear layer and cannot be adapted",
+            choice,
+        )
+
+
+def _is_linear(part: Any, model: Any) -> bool:
+    return isinstance(part, (torch.nn.Linear, Conv1D)) and part is not model.get_output_embeddings()
+
+
+def write_adapter(
+    model: Any, tokenizer: Any, folder: Path, base: str, state: Mapping[str, Any] | None = None
+) -> None:
+    """Write an adapter with its tokenizer to a folder; nothing in it tells of this machine.
+
+    Args:
+        model: peft's model.
+        base: reference of the model that the adapter is for.
+        state: weights to write; ``None`` = those of the model.
+    """
+    # Left to itself, peft asks the hub whether the vocabulary has grown, at every checkpoint.
+    model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
+    tokenizer.save_pretrained(folder)
+    make_portable(folder, base)
