@@ -22,8 +22,8 @@ WIDTH = 80
 SHOWN_ROWS = 20
 SPREAD: Mapping[str, object] = {"spread": True}
 """Metadata of a dataclass field that holds further columns of the row."""
-_WIDEST_CELL = 80
-_NARROWEST_CELL = 10
+_WIDEST_CELL = 120
+_NARROWEST_CELL = 28
 _GAP = 2
 
 
@@ -185,25 +185,31 @@ def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], wid
     Args:
         rows: mappings of column names to values; a column that a row lacks is empty in this row.
         columns: names of the columns to show, in order.
-        width: width of the terminal in characters; ``None`` = no limit. To fit, headers are folded, then long texts
-            cut,
-            then the last columns left out and named below.
+        width: width of the terminal in characters; ``None`` = no limit. To fit, headers are folded, then long cells
+            continued on further lines, then columns left out and named below: first those without a value, then the
+            last.
 
     Returns:
         Lines that each end in a line end.
     """
-    cells = {key: [cell(row.get(key)) for row in rows] for key in columns}
+    cells = {key: [[cell(row.get(key))] for row in rows] for key in columns}
     headers = {key: [key] for key in columns}
     left_out = _fit(headers, cells, width) if width is not None else []
     shown = [key for key in columns if key not in left_out]
     tallest = max((len(headers[key]) for key in shown), default=0)
+    heights = [max((len(cells[key][i]) for key in shown), default=0) for i in range(len(rows))]
     drawn = []
     for key in shown:
         wide = _width(headers[key], cells[key])
         above = [""] * (tallest - len(headers[key])) + headers[key]
+        below = [
+            line
+            for value, height in zip(cells[key], heights, strict=True)
+            for line in value + [""] * (height - len(value))
+        ]
         right = _numeric(rows, key)
         drawn.append(
-            [line.rjust(wide) if right else line.ljust(wide) for line in (*above, "-" * wide, *cells[key])]
+            [line.rjust(wide) if right else line.ljust(wide) for line in (*above, "-" * wide, *below)]
         )
     lines = [(" " * _GAP).join(parts).rstrip() for parts in zip(*drawn, strict=True)]
     if left_out:
@@ -239,27 +245,35 @@ def _wrapped(line: str) -> str:
     return textwrap.fill(line, WIDTH, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _fit(headers: dict[str, list[str]], cells: dict[str, list[str]], width: int) -> list[str]:
-    """Fold headers and cut cells in place until the table fits; returns the columns that must be left out."""
-    kept = list(headers)
+def _fit(headers: dict[str, list[str]], cells: dict[str, list[list[str]]], width: int) -> list[str]:
+    """Fold headers and cells in place until the table fits; returns the columns that must be left out."""
+    shown = list(headers)
+    whole = {key: [value for (value,) in cells[key]] for key in shown}
+    widths = {key: max(map(len, whole[key]), default=0) for key in shown}
+    narrowest = min(_NARROWEST_CELL, width)
 
-    def excess() -> int:
-        return sum(_width(headers[key], cells[key]) for key in kept) + _GAP * (len(kept) - 1) - width
+    def excess(widest_cell: int | None = None) -> int:
+        cell_widths = [widths[key] if widest_cell is None else min(widest_cell, widths[key]) for key in shown]
+        drawn = [max(wide, _width(headers[key])) for key, wide in zip(shown, cell_widths, strict=True)]
+        return sum(drawn) + _GAP * (len(shown) - 1) - width
 
-    for key in sorted(kept, key=len, reverse=True):
+    for key in sorted(shown, key=len, reverse=True):
         if excess() > 0:
             headers[key] = _folded(key)
+    while len(shown) > 1 and excess(narrowest) > 0:
+        empty = [key for key in shown if all(value == "-" for value in whole[key])]
+        shown.remove((empty or shown)[-1])
     while excess() > 0:
-        longest = max(kept, key=lambda key: max(map(len, cells[key]), default=0))
-        now = max(map(len, cells[longest]), default=0)
-        if now > _NARROWEST_CELL:
-            target = max(_NARROWEST_CELL, now - max(1, min(excess(), now // 4)))
-            cells[longest] = [_cut(value, target) for value in cells[longest]]
-        elif len(kept) > 1:
-            kept.pop()
-        else:
+        widest = max(shown, key=lambda key: widths[key])
+        if widths[widest] <= narrowest:
             break
-    return [key for key in headers if key not in kept]
+        widths[widest] = max(narrowest, widths[widest] - max(1, min(excess(), widths[widest] // 4)))
+        cells[widest] = [_continued(value, widths[widest]) for value in whole[widest]]
+    return [key for key in headers if key not in shown]
+
+
+def _continued(text: str, width: int) -> list[str]:
+    return textwrap.wrap(text, width, break_on_hyphens=False) or [text]
 
 
 def _folded(header: str) -> list[str]:
@@ -275,8 +289,8 @@ def _folded(header: str) -> list[str]:
     return lines
 
 
-def _width(header: Sequence[str], cells: Sequence[str]) -> int:
-    return max(map(len, (*header, *cells)), default=0)
+def _width(header: Sequence[str], cells: Sequence[Sequence[str]] = ()) -> int:
+    return max((len(line) for lines in (header, *cells) for line in lines), default=0)
 
 
 def _cut(text: str, widest: int | None) -> str:

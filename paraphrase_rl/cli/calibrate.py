@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, recipe_of, recipe_options
 from paraphrase_rl.cli.output import emit, format_option, say, show_progress
 from paraphrase_rl.cli.settings import device_option
@@ -15,7 +16,13 @@ from paraphrase_rl.tables import record
 
 @click.command("calibrate")
 @recipe_options
-@click.option("--detector", "detectors", multiple=True, metavar="NAME", help="Detector; may be repeated.")
+@click.option(
+    "--detector",
+    "detectors",
+    type=ComponentName("detectors"),
+    multiple=True,
+    help="Detector; may be repeated.",
+)
 @click.option("--target-fpr", type=float, help="Target false positive rate.  [default: the recipe's, 0.05]")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="File to write.")
 @device_option

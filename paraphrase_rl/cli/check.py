@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say, show
+from paraphrase_rl.cli.completion import ComponentName, RecipeName
+from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show
 from paraphrase_rl.cli.settings import cost_options, set_option
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.recipe.defaults import default_backend
@@ -24,9 +25,15 @@ _INDENT = 26
 @click.command("check", context_settings={"show_default": True})
 @click.option(
     "--config",
+    type=RecipeName(),
     help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe where the backend charges]",
 )
-@click.option("--backend", default=default_backend(), help="Backend the recipe will run on.")
+@click.option(
+    "--backend",
+    type=ComponentName("backends"),
+    default=default_backend(),
+    help="Backend the recipe will run on.",
+)
 @set_option
 @click.option(
     "--seconds-per-step",
@@ -67,7 +74,7 @@ def command(
         max_cost=max_cost,
         prices=price_file,
     )
-    if format_ == "table":
+    if format_ in TABLES:
         show("".join(map(_block, findings)), nl=False)
     else:
         meta = {"recipe": findings.recipe, "backend": findings.backend}

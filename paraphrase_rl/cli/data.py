@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, data_changes, data_options
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.cli.settings import set_option
@@ -27,7 +28,7 @@ class _OrBuild(click.Command):
 
 
 @click.command("data", cls=_OrBuild, context_settings={"show_default": True})
-@click.argument("source", required=False)
+@click.argument("source", type=ComponentName("datasets", or_file=True), required=False)
 @data_options
 @set_option
 @click.option(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName, RecipeName
 from paraphrase_rl.cli.settings import component_option, option_values, options_model, set_option
 from paraphrase_rl.cli.texts import bad_rows_option
 
@@ -101,10 +102,11 @@ def recipe_options(function: _Function) -> _Function:
     for option in (
         click.option(
             "--data",
+            type=ComponentName("datasets", or_file=True),
             metavar="NAME|FILE",
             help="Data set, or a table of labelled texts.  [default: the recipe's]",
         ),
-        click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file."),
+        click.option("--config", type=RecipeName(), help="Recipe: packaged name or YAML file."),
     ):
         function = option(function)
     return function

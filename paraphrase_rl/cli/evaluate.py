@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName, RecipeName
 from paraphrase_rl.cli.evaluate_tables import show_results
 from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
 from paraphrase_rl.cli.settings import device_option, set_option
@@ -14,28 +15,28 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
 
 @click.command("evaluate")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--config", metavar="NAME|FILE", help="Without RUN: a recipe, by packaged name or YAML file.")
+@click.option("--config", type=RecipeName(), help="Without RUN: a recipe, by packaged name or YAML file.")
 @click.option(
     "--rewriter",
     "-r",
     "rewriters",
+    type=ComponentName("rewriters"),
     multiple=True,
-    metavar="NAME",
     help="Only this rewriter; may be repeated.  [default: the recipe's rewriters]",
 )
 @click.option(
     "--detector",
     "-d",
     "detectors",
+    type=ComponentName("detectors"),
     multiple=True,
-    metavar="NAME",
     help="Only this detector besides the recipe's ensemble; may be repeated.  [default: the recipe's held_out]",
 )
 @set_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the results.  [default: RUN/evaluation]",
+    help="Folder to write.  [default: RUN/evaluation]",
 )
 @click.option(
     "--texts",

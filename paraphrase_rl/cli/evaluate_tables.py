@@ -8,7 +8,7 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.cli.output import emit, say, show
+from paraphrase_rl.cli.output import TABLES, emit, say, show
 from paraphrase_rl.tables import cell as table_cell
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ _WIDEST = 110
 
 def show_results(results: Results, format_: str, folder: Path) -> None:
     """Print the results on stdout, and their folder on stderr."""
-    if format_ == "table":
-        _tables(results)
+    if format_ in TABLES:
+        _tables(results, format_)
     else:
         emit(
             results.flat_rows(),
@@ -35,7 +35,7 @@ def show_results(results: Results, format_: str, folder: Path) -> None:
     say(f"wrote {folder}; next: prl report {shlex.quote(str(run if is_default else folder))}")
 
 
-def _tables(results: Results) -> None:
+def _tables(results: Results, format_: str) -> None:
     from paraphrase_rl.evaluation.shown import failures, fairness_rows, quality_rows, transfer_rows
 
     about = results.about
@@ -51,7 +51,7 @@ def _tables(results: Results) -> None:
             "TPR and ASR are at these thresholds; before -> after, [95 % interval];\n"
             "ASR = share no longer flagged, of the n texts flagged before.\n"
         )
-        emit([cell.shown_at(at) for cell in results.cells], format_="table", schema="")
+        emit([cell.shown_at(at) for cell in results.cells], format_=format_, schema="")
     for title, rows in (
         ("Quality (mean)", list(quality_rows(results))),
         ("Transfer (mean over detectors)", list(transfer_rows(results))),
@@ -59,7 +59,7 @@ def _tables(results: Results) -> None:
     ):
         if rows:
             show(f"\n{title}\n")
-            emit(rows, format_="table", schema="")
+            emit(rows, format_=format_, schema="")
     reasons = dict.fromkeys(failures(results))
     if reasons:
         show("\nFailed\n")

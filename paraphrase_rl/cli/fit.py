@@ -7,13 +7,14 @@ from typing import Any
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, recipe_of, recipe_options
 from paraphrase_rl.cli.output import emit, format_option, say, show_progress
 from paraphrase_rl.tables import record
 
 
 @click.command("fit")
-@click.argument("detector")
+@click.argument("detector", type=ComponentName("detectors"))
 @recipe_options
 @click.option(
     "--out",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, data_changes, recipe_options
 from paraphrase_rl.cli.output import emit, format_option, say, show_progress, this_command
 from paraphrase_rl.cli.settings import device_option
@@ -17,16 +18,19 @@ if TYPE_CHECKING:
 
 
 @click.command("harden")
-@click.argument("detector")
+@click.argument("detector", type=ComponentName("detectors"))
 @click.argument("run", required=False, type=click.Path(path_type=Path))
 @recipe_options
 @click.option(
-    "--on", multiple=True, metavar="REWRITER", help="Train on rewrites of this rewriter; may be repeated."
+    "--on",
+    type=ComponentName("rewriters"),
+    multiple=True,
+    help="Train on rewrites of this rewriter; may be repeated.",
 )
 @click.option(
     "--against",
+    type=ComponentName("rewriters"),
     multiple=True,
-    metavar="REWRITER",
     help="Compare on rewrites of this rewriter, unseen in training; may be repeated.  [default: the recipe's others]",
 )
 @click.option(

@@ -1,10 +1,11 @@
-"""Output of commands: results on stdout in one of four formats, messages on stderr."""
+"""Output of commands: results on stdout in one of five formats, messages on stderr."""
 
 from __future__ import annotations
 
 import csv
 import math
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,8 @@ from paraphrase_rl.text.terminal import terminal_safe
 if TYPE_CHECKING:
     from paraphrase_rl.progress import Progress
 
-FORMATS = ("table", "json", "jsonl", "csv")
+FORMATS = ("table", "wide", "json", "jsonl", "csv")
+TABLES = ("table", "wide")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Row = Mapping[str, object]
@@ -30,7 +32,7 @@ def format_option(function: _Function) -> _Function:
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
-        help="How to print the result on stdout.",
+        help="How to print the result on stdout; wide: a table that may be wider than the terminal.",
     )
     return option(function)
 
@@ -67,8 +69,9 @@ def emit(
 
     Args:
         rows: mappings of column names to values; a column that a row lacks is empty in this row.
-        format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, a missing value as ``-``, long cells
-            cut. JSON and JSONL: NaN and infinities as null. CSV: a missing value as an empty field, lists as JSON.
+        format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, a missing value as ``-``, fitted to
+            the terminal (80 characters where there is none). Wide: the same, as wide as it is. JSON and JSONL: NaN and
+            infinities as null. CSV: a missing value as an empty field, lists as JSON.
         schema: name of the kind of result, in the JSON.
         columns: columns that the table shows, in order; the other formats have all.
         meta: fields about all rows together; in the JSON only.
@@ -76,8 +79,9 @@ def emit(
     from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
     from paraphrase_rl.tables import keys, text_table
 
-    if format_ == "table":
-        show(text_table(rows, keys(rows) if columns is None else columns), nl=False)
+    if format_ in TABLES:
+        width = None if format_ == "wide" else shutil.get_terminal_size().columns
+        show(text_table(rows, keys(rows) if columns is None else columns, width), nl=False)
         return
     if format_ == "csv":
         text = _csv(rows, keys(rows) or columns or [])
@@ -119,7 +123,7 @@ def _field(value: object) -> object:
 
 def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | None = None) -> None:
     """Print few rows with many or long values as :func:`emit` does, but with one block per row and nothing cut."""
-    if format_ != "table":
+    if format_ not in TABLES:
         emit(rows, format_=format_, schema=schema, meta=meta)
         return
     from paraphrase_rl.tables import text_blocks

@@ -6,6 +6,7 @@ from typing import get_args
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.names import suggestion
@@ -21,7 +22,7 @@ _SPECIAL = (
     "ignores",
 )
 """Fields that only some kinds of component have."""
-_COLUMNS = ("kind", "name", "plugin", "distribution", "version", "status", "summary")
+_COLUMNS = ("kind", "name", "status", "summary", "plugin", "distribution", "version")
 
 
 class _ListByDefault(click.Group):
@@ -55,13 +56,13 @@ def list_(kind: Kind | None, format_: str) -> None:
     rows = [_row(entry, registry) for entry in registry.entries(kind)]
     if kind is None:
         rows += [_plugin_row(plugin) for plugin in registry.plugins.found if plugin.status != "loaded"]
-    emit(rows, format_=format_, schema="prl.plugins", columns=_COLUMNS)
+    emit(rows, format_=format_, schema="prl.plugins", columns=_COLUMNS if kind is None else _COLUMNS[1:])
     if failed := len({(failure.distribution, failure.plugin) for failure in registry.failures}):
         say(f"{failed} failed; see: prl plugins failures")
 
 
 @command.command()
-@click.argument("name")
+@click.argument("name", type=ComponentName())
 @format_option
 def show(name: str, format_: str) -> None:
     """Show everything about the component or plug-in NAME."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import emit, emit_records, format_option, say, show_progress
+from paraphrase_rl.cli.completion import ComponentName
+from paraphrase_rl.cli.output import TABLES, emit, emit_records, format_option, say, show_progress
 from paraphrase_rl.cli.settings import component_option, device_option, option_values, options_model
 from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command("rewrite")
-@click.argument("name", metavar="NAME")
+@click.argument("name", type=ComponentName("rewriters"), metavar="NAME")
 @text_options
 @component_option("the rewriter, such as candidates=8; values are YAML")
 @click.option("-n", "n", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites per text.")
@@ -90,7 +91,7 @@ def command(
         progress=show_progress,
     )
     rows = [record(row) for row in found]
-    if format_ == "table":
+    if format_ in TABLES:
         emit_records(rows, format_=format_, schema="")
     else:
         about = {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.output import emit, format_option, say
 from paraphrase_rl.cli.settings import device_option
 from paraphrase_rl.cli.texts import read_items, text_options
@@ -27,7 +28,11 @@ if TYPE_CHECKING:
     help="File that `prl calibrate` wrote.  [default: its default file, if it exists]",
 )
 @click.option(
-    "--detector", "names", multiple=True, metavar="NAME", help="Only this detector; may be repeated."
+    "--detector",
+    "names",
+    type=ComponentName("detectors"),
+    multiple=True,
+    help="Only this detector; may be repeated.",
 )
 @click.option(
     "--fpr", type=float, help="False positive rate of the verdicts; it must be a rate that was calibrated."

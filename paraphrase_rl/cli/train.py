@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, show
+from paraphrase_rl.cli.completion import ComponentName, RecipeName
+from paraphrase_rl.cli.output import TABLES, emit, format_option, show
 from paraphrase_rl.cli.progress import shown_progress
 from paraphrase_rl.cli.settings import (
     component_option,
@@ -31,9 +32,15 @@ if TYPE_CHECKING:
 
 
 @click.command(name="train")
-@click.option("--config", metavar="NAME|FILE", help="Recipe: packaged name or YAML file.  [default: recipe]")
 @click.option(
-    "--backend", help=f"Backend to train on.  [default: {default_backend()}; the run's own with --resume]"
+    "--config",
+    type=RecipeName(),
+    help="Recipe: packaged name or YAML file.  [default: recipe]",
+)
+@click.option(
+    "--backend",
+    type=ComponentName("backends"),
+    help=f"Backend to train on.  [default: {default_backend()}; the run's own with --resume]",
 )
 @component_option("the backend: timeout_s=120")
 @click.option("--out", type=click.Path(path_type=Path), help="Run directory.  [default: runs/CONFIG-TIME]")
@@ -115,7 +122,7 @@ def _interruptible(progress: OnProgress) -> Iterator[Callable[[], bool]]:
 
 def _show(run: Run, format_: str) -> None:
     summary, folder = run.summary, run.folder
-    if format_ == "table":
+    if format_ in TABLES:
         show(summary.text(folder))
     else:
         rows = [record(row) for row in summary]

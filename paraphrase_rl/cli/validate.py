@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import emit, format_option, say, show
+from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show
 from paraphrase_rl.cli.settings import set_option
 from paraphrase_rl.errors import EXIT_NO
 
@@ -73,19 +73,19 @@ def command(
 
 
 def _show(verdict: Verdict, format_: str) -> None:
-    if format_ != "table":
+    if format_ not in TABLES:
         about = verdict.model_dump(exclude={"lines", "format"})
         emit(verdict.flat_rows(), format_=format_, schema="prl.validate", meta=about)
         return
     if verdict.candidates:
         emit(
             [candidate.model_dump() for candidate in verdict.candidates],
-            format_="table",
+            format_=format_,
             schema="",
             columns=_CANDIDATES,
         )
         show()
-    emit(verdict.shown_rows(), format_="table", schema="")
+    emit(verdict.shown_rows(), format_=format_, schema="")
     width = max(60, shutil.get_terminal_size((110, 24)).columns)
     indent = 2 + max(len(line.criterion) for line in verdict.lines)
     show()

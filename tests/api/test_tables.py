@@ -109,4 +109,22 @@ def test_a_table_fits_its_width_and_names_what_it_leaves_out(rows: list[dict[str
 def test_a_wide_table_is_not_cut_without_a_width() -> None:
     row = {f"k{i}": "x" * 60 for i in range(6)}
     assert "x" * 60 in text_table([row], list(row))
-    assert cell("x" * 81) == "x" * 79 + "…"
+    assert cell("x" * 121) == "x" * 119 + "…"
+
+
+def test_a_long_cell_goes_on_in_the_next_line_and_nothing_of_it_is_lost() -> None:
+    words = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen"
+    table = text_table(
+        [{"n": 1, "text": words, "path": "%" * 40}, {"n": 2, "text": "b"}], ["n", "text", "path"], 64
+    )
+    assert max(map(len, table.splitlines())) <= 64
+    assert "also" not in table
+    assert all(word in table for word in words.split())
+    assert table.count("%") == 40
+
+
+def test_a_column_without_a_value_is_left_out_before_others() -> None:
+    row: dict[str, object] = {"first_number": 1.5, "empty_column": None, "last_number": 2.5}
+    table = text_table([row], list(row), 20)
+    assert "2.5" in table
+    assert table.endswith("also: empty_column\n")

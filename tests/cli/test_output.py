@@ -85,8 +85,8 @@ def test_no_rows(format_: str, capsys: pytest.CaptureFixture[str]) -> None:
         (True, "yes"),
         ([], "-"),
         ("a\x1b[31m\x00b\u009bc", "a\\x1b[31m\\x00b\\x9bc"),
-        ("x" * 81, "x" * 79 + "…"),
-        ("x" * 80, "x" * 80),
+        ("x" * 121, "x" * 119 + "…"),
+        ("x" * 120, "x" * 120),
     ],
 )
 def test_cells(value: object, shown: str) -> None:
