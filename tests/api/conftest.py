@@ -10,7 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from paraphrase_rl_plugins.datasets import jsonl
+from paraphrase_rl_plugins.datasets import files
 
 import paraphrase_rl as prl
 from paraphrase_rl.plugin import hookimpl
@@ -62,7 +62,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Registry:
     hooks = ("register_detectors", "register_datasets")
     known = type("Toys", (), {name: staticmethod(getattr(toys, name)) for name in hooks})
     mine = type("Mine", (), {"register_rewriters": staticmethod(register_rewriters)})
-    return Registry(Plugins.of(toys=known, mine=mine, jsonl=jsonl))
+    return Registry(Plugins.of(toys=known, mine=mine, files=files))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from paraphrase_rl_plugins.backends import trl_backend
-from paraphrase_rl_plugins.datasets import jsonl
+from paraphrase_rl_plugins.datasets import files
 from paraphrase_rl_plugins.detectors import tfidf
 from paraphrase_rl_plugins.rewards import detector_evasion
 from paraphrase_rl_plugins.rewriters import homoglyph, policy, whitespace
@@ -42,7 +42,7 @@ STEPS: Mapping[str, Any] = {"training.max_steps": 3, "evaluation.every": 1000, "
 
 @pytest.fixture(scope="module")
 def registry() -> Registry:
-    modules = (trl_backend, jsonl, tfidf, detector_evasion, homoglyph, policy, whitespace)
+    modules = (trl_backend, files, tfidf, detector_evasion, homoglyph, policy, whitespace)
     named = {module.__name__.rpartition(".")[2]: module for module in modules}
     return Registry(Plugins.of(acme=acme_training, **named))
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from paraphrase_rl_plugins.datasets import jsonl
+from paraphrase_rl_plugins.datasets import files
 
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.errors import ModelError
@@ -117,10 +117,10 @@ Prl = Callable[..., Result]
 
 @pytest.fixture
 def prl(monkeypatch, tmp_path) -> Prl:
-    """Runs `prl ARGUMENTS` with the toy plug-ins and jsonl, in an empty cache and folder."""
+    """Runs `prl ARGUMENTS` with the toy plug-ins and files, in an empty cache and folder."""
     toys = SimpleNamespace(register_detectors=register_detectors, register_datasets=register_datasets)
     toys = type("Toys", (), {k: staticmethod(v) for k, v in vars(toys).items()})
-    registry = Registry(Plugins.of(toys=toys, jsonl=jsonl))
+    registry = Registry(Plugins.of(toys=toys, files=files))
     monkeypatch.setattr("paraphrase_rl.plugin.registry.default_registry", lambda: registry)
     monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)

@@ -89,7 +89,7 @@ def test_human_texts_alone_give_thresholds(prl, payload, tmp_path):
             for i in range(20)
         )
     )
-    (row,) = payload("calibrate", "--data", "jsonl", "-o", "path=h.jsonl", "--detector", "shout")["rows"]
+    (row,) = payload("calibrate", "--data", "files", "-o", "path=h.jsonl", "--detector", "shout")["rows"]
     assert (row["n_ai"], row["tpr_in_sample"], row["auroc_test"]) == (0, None, None)
     (scored,) = payload("score", "--text", "A" * 30)["rows"]
     assert (scored["p_ai"], scored["verdict"]) == (None, "flagged")

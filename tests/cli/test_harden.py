@@ -90,7 +90,7 @@ def essays(tmp_path_factory):
 def harden(essays, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
 
-    def run(*arguments, code=0, data=("--data", "jsonl", "-o", f"path={essays}")):
+    def run(*arguments, code=0, data=("--data", "files", "-o", f"path={essays}")):
         result = CliRunner().invoke(cli, ["harden", *arguments, *data, "--set", "calibration.target_fpr=0.1"])
         assert result.exit_code == code, result.stderr
         assert "Traceback" not in result.output

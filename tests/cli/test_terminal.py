@@ -65,7 +65,7 @@ def test_a_data_set_of_somebody_else(tmp_path: Path) -> None:
     file = tmp_path / "mine.jsonl"
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     for arguments in (
-        ["data", "jsonl", "-o", f"path={file}", "--sample", "1"],
+        ["data", "files", "-o", f"path={file}", "--sample", "1"],
         ["data", NASTY],
         ["score", "--text", NASTY, "--detector", NASTY],
         ["rewrite", NASTY, "--text", "a"],

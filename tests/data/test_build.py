@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, hc3, jsonl, liang, mage, raid
+from paraphrase_rl_plugins.datasets import detectrl, fast_detect_gpt, files, hc3, liang, mage, raid
 
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.data.build.selection import LONGEST, SHORTEST
@@ -29,7 +29,7 @@ from tests.data import published_sets as made
 
 REGISTRY = Registry(
     Plugins.of(
-        mage=mage, raid=raid, detectrl=detectrl, hc3=hc3, liang=liang, fdg=fast_detect_gpt, jsonl=jsonl
+        mage=mage, raid=raid, detectrl=detectrl, hc3=hc3, liang=liang, fdg=fast_detect_gpt, files=files
     )
 )
 PLAN = RowCounts(train=16, test=4, calibration=4)

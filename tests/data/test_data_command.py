@@ -18,7 +18,7 @@ def prl(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
 
 
 def test_the_starter_data_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = prl(capsys)
+    code, out, err = prl(capsys, "--format", "wide")
     assert code == 0
     assert len(out.splitlines()) == 2 + 6
     assert "179" in out
@@ -40,7 +40,7 @@ def test_options_and_settings_reach_the_data(capsys: pytest.CaptureFixture[str],
     (tmp_path / "a.csv").write_text(
         "essay\nOne two. Three four five six seven eight nine ten eleven twelve.\n"
     )
-    args = ["jsonl", "-o", f"path={tmp_path}/a.csv", "-o", "columns={text: essay}", "--sample", "2"]
+    args = ["files", "-o", f"path={tmp_path}/a.csv", "-o", "columns={text: essay}", "--sample", "2"]
     code, out, _ = prl(capsys, *args, "--set", "data.excerpt_words=10", "--format", "jsonl")
     assert code == 0
     assert [json.loads(line)["text"] for line in out.splitlines()] == ["One two."]
@@ -50,8 +50,8 @@ def test_options_and_settings_reach_the_data(capsys: pytest.CaptureFixture[str],
     ("args", "said"),
     [
         (["startr"], "did you mean starter"),
-        (["jsonl"], "path"),
-        (["jsonl", "-o", "path=/nowhere.jsonl"], "no file at /nowhere.jsonl"),
+        (["files"], "path"),
+        (["files", "-o", "path=/nowhere.jsonl"], "no file at /nowhere.jsonl"),
         (["starter", "--set", "data.excerp_words=9"], "data.excerpt_words"),
     ],
 )

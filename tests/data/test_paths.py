@@ -87,14 +87,14 @@ def test_a_path_in_python(tmp_path: Path) -> None:
 def test_a_file_name_is_a_file_name(tmp_path: Path, name: str, road: str) -> None:
     line = '{"text": "a text"}\n' if name.endswith("jsonl") else "text\na text\n"
     (tmp_path / name.replace("*", "star")).write_text(line)
-    arguments = [name] if road == "path" else ["jsonl", "-o", f"path={name}"]
+    arguments = [name] if road == "path" else ["files", "-o", f"path={name}"]
     assert payload("data", *arguments)["rows"][0]["documents"] == 1
 
 
 def test_several_files_are_still_a_list(tmp_path: Path) -> None:
     for name in ("a.csv", "b.csv"):
         (tmp_path / name).write_text(f"text\n{name}\n")
-    assert payload("data", "jsonl", "-o", "path=[a.csv, b.csv]")["rows"][0]["documents"] == 2
+    assert payload("data", "files", "-o", "path=[a.csv, b.csv]")["rows"][0]["documents"] == 2
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
 def test_a_recipe_may_name_columns_by_number_but_not_by_yes(tmp_path: Path) -> None:
     assert TableOptions.model_validate({"columns": {"text": 1}}).column("text") == "1"
     with pytest.raises(Exception, match="quotes"):
-        default_registry().options("datasets", "jsonl", {"path": "a", "columns": {"label": True}})
+        default_registry().options("datasets", "files", {"path": "a", "columns": {"label": True}})
 
 
 def test_text_that_is_no_table_is_refused(tmp_path: Path) -> None:

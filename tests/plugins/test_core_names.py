@@ -24,10 +24,10 @@ CORE = Path(__file__).resolve().parents[2] / "paraphrase_rl"
 WORDS = {
     "entropy": "a statistic of a token",
     "fairness": "the part of an evaluation about groups of writers; a role",
+    "files": "files on disk",
     "finished": "a rewrite that was not cut",
     "fluency": "a role",
     "format": "of a file or of printed output",
-    "jsonl": "a file format",
     "none": "absence; the label of the original texts",
     "policy": "the model that is trained",
     "recursive": "into folders",

@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 from paraphrase_rl_plugins.backends import trl_backend
-from paraphrase_rl_plugins.datasets import jsonl, starter
+from paraphrase_rl_plugins.datasets import files, starter
 from paraphrase_rl_plugins.detectors import log_likelihood
 from paraphrase_rl_plugins.rewards import (
     detector_evasion,
@@ -84,7 +84,7 @@ def registry() -> Registry:
         Plugins.of(
             service=Service,
             trl=trl_backend,
-            jsonl=jsonl,
+            files=files,
             starter=starter,
             a=log_likelihood,
             b=detector_evasion,
@@ -243,7 +243,7 @@ def prl(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registry: Registry) -> 
     monkeypatch.chdir(tmp_path)
     rows = [{n: getattr(d, n) for n in ("id", "text", "label", "split")} for d in CORPUS.documents]
     write_jsonl(tmp_path / "texts.jsonl", rows)
-    data = "data.source={name: jsonl, options: {path: texts.jsonl}}"
+    data = "data.source={name: files, options: {path: texts.jsonl}}"
     settings = [f"--set={override}" for override in [*SHORT, data]]
     return lambda *args: CliRunner().invoke(cli, [*map(str, args), *settings])
 

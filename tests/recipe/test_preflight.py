@@ -303,7 +303,7 @@ def test_the_quickstart_can_run(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_recipe_that_cannot_run_exits_with_one(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = prl(
-        capsys, "--set", "data.source={name: jsonl, options: {path: nowhere.jsonl}}", "--format", "json"
+        capsys, "--set", "data.source={name: files, options: {path: nowhere.jsonl}}", "--format", "json"
     )
     assert code == 1
     rows = json.loads(out)["rows"]

@@ -80,7 +80,7 @@ def write_recipe(folder: Path, model: Path, data: Path, **changes: Any) -> Path:
         "sampling": {"max_tokens": 12},
         "rewards": [{"name": "consonants"}, {"name": "detector-evasion"}],
         "detectors": [{"name": "vowels"}],
-        "data": {"source": {"name": "jsonl", "options": {"path": str(data)}}},
+        "data": {"source": {"name": "files", "options": {"path": str(data)}}},
         "evaluation": {"every": 3, "prompts": 3},
         "checkpoints": {"every": 2, "keep": 2},
         "prompt": {"system": "s", "instruction": "i"},

@@ -10,8 +10,8 @@ from pydantic import Field
 from paraphrase_rl.plugin import Context, DatasetSpec, TableFiles, TableOptions, hookimpl
 
 
-class JsonlOptions(TableOptions):
-    """Options of ``jsonl``."""
+class FilesOptions(TableOptions):
+    """Options of ``files``."""
 
     path: str | list[str] = Field(description="a file, a pattern such as essays/*.jsonl, or a list of them")
     input_format: Literal["csv", "jsonl", "json", "parquet", "arrow"] | None = Field(
@@ -23,14 +23,14 @@ class JsonlOptions(TableOptions):
 def register_datasets() -> Iterable[DatasetSpec]:
     return [
         DatasetSpec(
-            name="jsonl",
+            name="files",
             summary="Tables in files: CSV, TSV, JSON, JSONL, Parquet, Arrow",
             factory=_build,
-            options=JsonlOptions,
+            options=FilesOptions,
         )
     ]
 
 
-def _build(options: JsonlOptions, context: Context) -> TableFiles:  # noqa: ARG001
+def _build(options: FilesOptions, context: Context) -> TableFiles:  # noqa: ARG001
     paths = [options.path] if isinstance(options.path, str) else options.path
     return TableFiles(paths, options, options.input_format)

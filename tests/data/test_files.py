@@ -15,7 +15,7 @@ from paraphrase_rl.types import Document
 
 def read(path: Path | list[Path], **options: Any) -> list[Document]:
     given = [str(p) for p in path] if isinstance(path, list) else str(path)
-    return list(default_registry().build("datasets", "jsonl", {"path": given, **options}).documents())
+    return list(default_registry().build("datasets", "files", {"path": given, **options}).documents())
 
 
 def error(path: Path, **options: Any) -> DataError:
