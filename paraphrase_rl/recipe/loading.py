@@ -161,10 +161,25 @@ def _read_change(change: str | tuple[str, Any]) -> tuple[str, Any, str, str]:
             raise RecipeError(
                 f"--set {change}: expected section.key=value", "for example --set training.max_steps=20"
             )
-        return name.strip(), parse_value(text, change), OVERRIDE, f"--set {change}"
+        return name.strip(), _parse(name, text, change), OVERRIDE, f"--set {change}"
     name, value = change
     shown = f"set {name}={value!r:.60}"
     return name, _plain_value(value, shown), SET, shown
+
+
+def _parse(name: str, text: str, change: str) -> Any:
+    """Value after ``--set``; an option of a component that is no YAML, such as ``*.csv`` or ``#1.csv``, is text.
+
+    The component checks its options itself, so that a mistake in YAML is not lost.
+    """
+    try:
+        value = parse_value(text, change)
+    except RecipeError:
+        if ".options." not in name:
+            raise
+        return text.strip()
+    is_comment = value is None and text.strip().startswith("#") and ".options." in name
+    return text.strip() if is_comment else value
 
 
 def _plain_value(value: Any, shown: str) -> Any:

@@ -69,6 +69,16 @@ def test_a_component_is_completed_not_replaced() -> None:
     assert (source.name, source.options) == ("starter", {"path": "x.jsonl"})
 
 
+@pytest.mark.parametrize("path", ["*.jsonl", "[draft].jsonl", "#1.jsonl", "@home.csv", "%done.csv", "a: b: c.csv"])
+def test_an_option_that_is_no_yaml_is_text(path: str) -> None:
+    source = load_recipe(None, [f"data.source.options.path={path}"]).recipe.data.source
+    assert source.options == {"path": path}
+
+
+def test_a_key_of_the_recipe_that_is_no_yaml_is_refused() -> None:
+    assert "--set training.max_steps=*x" in str(refused("training.max_steps=*x"))
+
+
 def test_setting_a_whole_list_replaces_what_the_file_had(tmp_path: Path) -> None:
     file = write(tmp_path / "r.yaml", "rewards:\n- name: fluency\n  weight: 2\n")
     loaded = load_recipe(file, ["rewards=[{name: format}]"])
