@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
-from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show
+from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show, wrapped
 from paraphrase_rl.cli.settings import cost_options, set_option
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.recipe.defaults import default_backend
@@ -86,9 +84,4 @@ def command(
 
 def _block(check: Check) -> str:
     """A finding, wrapped rather than cut, so that the message is complete."""
-    width = max(60, shutil.get_terminal_size((110, 24)).columns)
-    lines = textwrap.wrap(check.message, width - _INDENT, break_long_words=False, break_on_hyphens=False)
-    first, *more = lines or [""]
-    return f"{check.level:<8}  {check.name:<15} {first}\n" + "".join(
-        f"{'':{_INDENT}}{line}\n" for line in more
-    )
+    return wrapped(check.message, f"{check.level:<8}  {check.name:<15} ", " " * _INDENT) + "\n"

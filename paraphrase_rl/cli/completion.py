@@ -11,7 +11,7 @@ from click.shell_completion import CompletionItem
 from paraphrase_rl.types import Kind
 
 
-class ComponentName(click.ParamType):
+class ComponentName(click.ParamType[str]):
     """Name of an installed component; any string is accepted, and checked where it is used."""
 
     name = "name"
@@ -41,7 +41,7 @@ class ComponentName(click.ParamType):
         )
 
 
-class RecipeName(click.ParamType):
+class RecipeName(click.ParamType[str]):
     """Name of a packaged recipe, or a file; any string is accepted, and checked where it is used."""
 
     name = "name|file"

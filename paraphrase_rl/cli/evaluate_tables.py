@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 import shlex
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.cli.output import TABLES, emit, say, show
+from paraphrase_rl.cli.output import TABLES, emit, say, show, wrapped
 from paraphrase_rl.tables import cell as table_cell
 
 if TYPE_CHECKING:
     from paraphrase_rl.evaluation.results import Results
-
-_WIDEST = 110
 
 
 def show_results(results: Results, format_: str, folder: Path) -> None:
@@ -41,10 +38,16 @@ def _tables(results: Results, format_: str) -> None:
     about = results.about
     at = about.target_fpr
     show(
-        f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
-        f"rewrite{'s' if about.samples > 1 else ''} per text.\n"
-        f"Thresholds: {about.calibration_texts} calibration texts of humans, of which "
-        f"{math.floor(at * about.calibration_texts + 1e-9)} may be flagged (a false positive rate of {at:.3g})."
+        wrapped(
+            f"{about.ai_texts} AI and {about.human_texts} human test texts of {about.source}, {about.samples} "
+            f"rewrite{'s' if about.samples > 1 else ''} per text."
+        )
+    )
+    show(
+        wrapped(
+            f"Thresholds: {about.calibration_texts} calibration texts of humans, of which "
+            f"{math.floor(at * about.calibration_texts + 1e-9)} may be flagged (a false positive rate of {at:.3g})."
+        )
     )
     if results.cells:
         show(
@@ -64,13 +67,4 @@ def _tables(results: Results, format_: str) -> None:
     if reasons:
         show("\nFailed\n")
         for reason in reasons:
-            show(
-                textwrap.fill(
-                    table_cell(reason, None),
-                    _WIDEST,
-                    initial_indent="  ",
-                    subsequent_indent="    ",
-                    break_long_words=False,
-                    break_on_hyphens=False,
-                )
-            )
+            show(wrapped(table_cell(reason, None), "  ", "    "))

@@ -7,6 +7,7 @@ import math
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -45,6 +46,18 @@ def say(message: str = "") -> None:
 def show(text: object = "", *, nl: bool = True) -> None:
     """Print a result for the user on stdout."""
     click.echo(terminal_safe(str(text)), nl=nl)
+
+
+def wrapped(text: str, first: str = "", rest: str = "") -> str:
+    """Break a text into lines that fit the terminal, at spaces only; ``first`` and ``rest`` begin the lines."""
+    return textwrap.fill(
+        text,
+        max(60, shutil.get_terminal_size().columns),
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def show_progress(progress: Progress) -> None:

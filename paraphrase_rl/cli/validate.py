@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show
+from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show, wrapped
 from paraphrase_rl.cli.settings import set_option
 from paraphrase_rl.errors import EXIT_NO
 
@@ -86,18 +84,7 @@ def _show(verdict: Verdict, format_: str) -> None:
         )
         show()
     emit(verdict.shown_rows(), format_=format_, schema="")
-    width = max(60, shutil.get_terminal_size((110, 24)).columns)
     indent = 2 + max(len(line.criterion) for line in verdict.lines)
     show()
     for line in verdict.lines:
-        head = f"{line.criterion:<{indent}}"
-        show(
-            textwrap.fill(
-                line.note,
-                width,
-                initial_indent=head,
-                subsequent_indent=" " * indent,
-                break_long_words=False,
-                break_on_hyphens=False,
-            )
-        )
+        show(wrapped(line.note, f"{line.criterion:<{indent}}", " " * indent))

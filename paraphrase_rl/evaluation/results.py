@@ -121,10 +121,10 @@ class Cell(Record):
             return row | {"failed": f"{self.failed}/{self.texts}"}
         return row | {
             "TPR": f"{point.tpr_before.in_short()} -> {point.tpr_after}",
-            "AUROC": f"{self.auroc_before.in_short()} -> {self.auroc_after.in_short()}",
             "ASR": str(point.attack_success_rate),
             "n": point.attack_success_rate.n,
             "failed": f"{self.failed}/{self.texts}" if self.failed else None,
+            "AUROC": f"{self.auroc_before.in_short()} -> {self.auroc_after.in_short()}",
         }
 
 

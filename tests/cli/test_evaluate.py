@@ -79,11 +79,11 @@ def run(prl, tmp_path):
     return folder
 
 
-def test_the_table_is_readable_in_110_columns_and_says_before_and_after(prl):
+def test_the_table_is_readable_in_80_columns_and_says_before_and_after(prl):
     result = prl("evaluate", "--config", "toy.yaml", "--out", "out")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
-    assert max(map(len, lines)) <= 110
+    assert max(map(len, lines)) <= 80
     # test humans and calibration humans have 0..19 capitals: 19 would be the highest, 1 of 20 may lie above 18;
     # AI texts have 15..34, so 16 of 20 are flagged
     lower = next(line for line in lines if line.startswith("lower") and "shout" in line)
@@ -185,7 +185,7 @@ def test_wrong_use_is_one_line_with_a_hint(prl, arguments, message):
         assert result.exit_code == 1
         assert "no detector is called 'whispr'" in result.stdout
         assert "did you mean whisper?" in " ".join(result.stdout.split()), "a reason is shown whole"
-        assert max(map(len, result.stdout.splitlines())) <= 110
+        assert max(map(len, result.stdout.splitlines())) <= 80
         return
     assert result.exit_code == 2
     assert message in result.stderr

@@ -69,7 +69,9 @@ def test_a_component_is_completed_not_replaced() -> None:
     assert (source.name, source.options) == ("starter", {"path": "x.jsonl"})
 
 
-@pytest.mark.parametrize("path", ["*.jsonl", "[draft].jsonl", "#1.jsonl", "@home.csv", "%done.csv", "a: b: c.csv"])
+@pytest.mark.parametrize(
+    "path", ["*.jsonl", "[draft].jsonl", "#1.jsonl", "@home.csv", "%done.csv", "a: b: c.csv"]
+)
 def test_an_option_that_is_no_yaml_is_text(path: str) -> None:
     source = load_recipe(None, [f"data.source.options.path={path}"]).recipe.data.source
     assert source.options == {"path": path}
