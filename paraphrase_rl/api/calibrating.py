@@ -19,7 +19,7 @@ from paraphrase_rl.api.common import (
 from paraphrase_rl.api.data import corpus_of
 from paraphrase_rl.api.text_results import CalibrationResult, FitResult, FitRow
 from paraphrase_rl.detection.calibration import CalibrationSet, default_path
-from paraphrase_rl.errors import DataError, UsageError
+from paraphrase_rl.errors import UsageError
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
@@ -44,7 +44,8 @@ def calibrate(
     """Fit thresholds and P(AI) of detectors on the calibration split of labelled texts.
 
     Thresholds for 1 % and 5 % are fitted in addition to the target rate.
-    Human texts alone give thresholds and no P(AI).
+    Human texts alone give thresholds and no P(AI). Texts that a detector was trained on are left out, with their near
+    duplicates.
 
     Args:
         detectors: names, or names with options; ``None`` = those of the default recipe.
@@ -62,7 +63,7 @@ def calibrate(
         One row for each detector, and one for their ensemble if two or more have a P(AI).
 
     Raises:
-        CalibrationError: too few human texts, or a rate outside (0, 1).
+        CalibrationError: too few human texts, also because a detector was trained on them; or a rate outside (0, 1).
         UsageError, DataError: ``data`` cannot be read, its labels look swapped, or a weight is for an unknown detector.
         PluginError, RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
         RunError: the file cannot be written.
@@ -75,8 +76,9 @@ def calibrate(
         'not flagged'
     """
     from paraphrase_rl.detection import fitting
-    from paraphrase_rl.detection.calibration_rows import SWAPPED_HINT, measured_rows, swapped_labels
+    from paraphrase_rl.detection.calibration_rows import measured_rows
     from paraphrase_rl.detection.threshold import usual_rates
+    from paraphrase_rl.detection.unseen import leave_out_seen
     from paraphrase_rl.plugin.specs import Context
 
     registry = registry_or_default(registry)
@@ -100,12 +102,11 @@ def calibrate(
         combine=combine,
         needs_probability=False,
     )
-    if swapped := swapped_labels(fitted.calibrations):
-        raise DataError(swapped, SWAPPED_HINT)
     path = path_of(out, "out") if out is not None else None
     if path is not None:
         fitted.to_file(path)
-    rows = measured_rows(fitted, corpus.documents)
+    unseen, _ = leave_out_seen(corpus.documents, [m.training for m in fitted.members])
+    rows = measured_rows(fitted, unseen)
     notes = (*fitted.warnings(), *corpus.notes)
     return CalibrationResult(tuple(rows), notes, records=fitted.calibrations, path=path)
 
@@ -171,12 +172,12 @@ def fit(
         >>> fitted.rows[0].n_human, fitted.rows[0].n_ai, str(fitted.folder)
         (50, 50, 'models/tfidf')
     """
-    from paraphrase_rl.detection.trainable import trainer_of
+    from paraphrase_rl.detection.trainable import train_detector, trainer_of
     from paraphrase_rl.files import fitted_folder
 
     registry = registry_or_default(registry)
     check_name(detector, "detector")
-    train = trainer_of(registry, detector)
+    trainer_of(registry, detector)
     chosen = registry.options("detectors", detector, mapping_of(options, "options"))
     folder = (
         path_of(out, "out") if out is not None else fitted_folder(detector, getattr(chosen, "folder", None))
@@ -187,7 +188,7 @@ def fit(
     reporter(progress)(
         f"training {detector} on the train split of {corpus.source}: {human} human and {ai} AI texts"
     )
-    train(chosen, corpus.select(split="train"), folder)
+    train_detector(registry, detector, chosen, corpus.select(split="train"), folder)
     row = FitRow(detector=detector, folder=str(folder), n_human=human, n_ai=ai)
     return FitResult((row,), corpus.notes, source=corpus.source, digest=corpus.digest)
 

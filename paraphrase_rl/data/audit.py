@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
-from paraphrase_rl.data.splits import normalised
 from paraphrase_rl.files import sha256_text
+from paraphrase_rl.text.duplicates import COMMON, NEAR, normalised, shingles
 from paraphrase_rl.text.length import count_words
 from paraphrase_rl.types import Document
 
 T = TypeVar("T")
-SHINGLE_WORDS = 8
-NEAR = 0.5
-"""Two texts are near duplicates when the shorter shares at least half of its word 8-grams with the other."""
-_WORD = re.compile(r"\w+")
-_COMMON = 50
-"""An 8-gram in more texts than this is boilerplate: it does not propose a pair, but counts as shared."""
 
 
 @dataclass(frozen=True)
@@ -100,29 +93,24 @@ def _exact_duplicates(documents: Sequence[Document]) -> list[list[Document]]:
     return [group for group in same.values() if len(group) > 1]
 
 
-def _shingles(text: str) -> frozenset[int]:
-    words = _WORD.findall(text.lower())
-    return frozenset(hash(tuple(words[i : i + SHINGLE_WORDS])) for i in range(len(words) - SHINGLE_WORDS + 1))
-
-
 def _near_duplicates(documents: Sequence[Document]) -> list[tuple[Document, Document]]:
     """Pairs found through shared 8-grams, exact duplicates left out; a text under 8 words has no 8-gram."""
-    shingles = [_shingles(d.text) for d in documents]
+    grams = [shingles(d.text) for d in documents]
     holders: defaultdict[int, list[int]] = defaultdict(list)
-    for i, found in enumerate(shingles):
+    for i, found in enumerate(grams):
         for shingle in found:
             holders[shingle].append(i)
     candidates = {
         (a, b)
         for group in holders.values()
-        if 2 <= len(group) <= _COMMON
+        if 2 <= len(group) <= COMMON
         for k, b in enumerate(group)
         for a in group[:k]
     }
     return [
         (documents[a], documents[b])
         for a, b in sorted(candidates)
-        if len(shingles[a] & shingles[b]) >= NEAR * min(len(shingles[a]), len(shingles[b]))
+        if len(grams[a] & grams[b]) >= NEAR * min(len(grams[a]), len(grams[b]))
         and normalised(documents[a].text) != normalised(documents[b].text)
     ]
 

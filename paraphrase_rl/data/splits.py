@@ -9,15 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from paraphrase_rl.files import sha256_text
+from paraphrase_rl.text.duplicates import normalised
 from paraphrase_rl.types import Document, Split
 
 _DRAWN: tuple[Split, ...] = ("test", "calibration")
 _MOST_HELD_OUT: tuple[Split, ...] = ("test", "calibration", "train")
-
-
-def normalised(text: str) -> str:
-    """Replace every run of white space by one space; two texts equal after this are duplicates."""
-    return " ".join(text.split())
 
 
 OPENING_WORDS = 12

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 import paraphrase_rl
 from paraphrase_rl import files
 from paraphrase_rl.detection.probability import ProbabilityMap
+from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import sha256_texts
@@ -44,10 +45,18 @@ class CalibrationTexts(_Record):
     digest: str = Field(description="SHA-256 of the texts with their labels, in order")
     median_words: int = Field(ge=0, description="median length of the human texts")
     excerpt_words: int | None = Field(None, description="every text is an excerpt of at most so many words")
+    left_out: int = Field(
+        0, ge=0, description="texts of the split that were not used, because a detector was trained on them"
+    )
 
     @classmethod
     def of(
-        cls, documents: Sequence[Document], *, source: str, excerpt_words: int | None = None
+        cls,
+        documents: Sequence[Document],
+        *,
+        source: str,
+        excerpt_words: int | None = None,
+        left_out: int = 0,
     ) -> CalibrationTexts:
         """Describe the documents of a calibration, in their order."""
         lengths = [count_words(d.text) for d in documents if d.label == "human"]
@@ -56,6 +65,7 @@ class CalibrationTexts(_Record):
             digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),
             median_words=round(median(lengths)) if lengths else 0,
             excerpt_words=excerpt_words,
+            left_out=left_out,
         )
 
     def describe(self) -> str:
@@ -90,6 +100,11 @@ class Calibration(_Record):
         None,
         description="folder of a trained detector saved with this calibration; None = the one in its options",
     )
+
+    @property
+    def built_with(self) -> dict[str, Any]:
+        """Options that the detector is built with, the folder of a trained one among them."""
+        return self.options if self.fitted is None else {**self.options, "folder": self.fitted}
 
     @property
     def target(self) -> OperatingPoint:
@@ -178,6 +193,7 @@ class CalibrationSet(_Record):
         weights: weight of each detector's P(AI) in the mean, in the order of ``calibrations``.
         combined: thresholds on the combined P(AI); ``None`` if a detector has no P(AI).
         canonical_text: version of :mod:`paraphrase_rl.text.canonical` that its texts were scored with.
+        seen: texts that all of these were fitted on; ``None`` in files of earlier versions.
     """
 
     schema_: Literal["paraphrase-rl/calibration/1"] = Field(SCHEMA, alias="schema")
@@ -193,6 +209,7 @@ class CalibrationSet(_Record):
     weights: tuple[float, ...]
     combine: Literal["mean", "worst-case"] = "mean"
     combined: Calibration | None = None
+    seen: SeenTexts | None = None
 
     @property
     def records(self) -> tuple[Calibration, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
+from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.types import Document, Label, Scores, Split
@@ -46,26 +46,6 @@ class CalibrationRow:
     auroc_test: float | None = None
 
 
-SWAPPED_HINT = (
-    "check which label means what (label_values); nothing was written. A detector that truly scores AI texts "
-    "lower on such texts is of no use for them: leave it out"
-)
-_FAR_BELOW_HALF, _ENOUGH = 0.2, 10
-
-
-def swapped_labels(saved: CalibrationSet) -> str:
-    """Say that the labels look swapped: no detector scores AI texts higher, and one far lower; else empty."""
-    areas = {
-        record.detector: record.probability.auroc
-        for record in saved.calibrations
-        if record.probability is not None and min(record.n_human, record.n_ai) >= _ENOUGH
-    }
-    if not areas or max(areas.values()) >= 0.5 or min(areas.values()) > _FAR_BELOW_HALF:
-        return ""
-    shown = ", ".join(f"{area:.3f} of {name}" for name, area in areas.items())
-    return f"the labels look swapped: texts labelled AI score below those labelled human (AUROC {shown})"
-
-
 def saved_row(record: Calibration) -> CalibrationRow:
     """Build the row of a saved calibration, without scoring a text."""
     point = record.target
@@ -89,7 +69,7 @@ def measured_rows(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -
 
     Args:
         ensemble: ensemble that is calibrated on the documents.
-        documents: documents with splits and labels.
+        documents: documents with splits and labels, without those that a detector was trained on.
     """
 
     def scores(split: Split, label: Label) -> Mapping[str, Scores]:

@@ -14,6 +14,8 @@ from paraphrase_rl.detection.calibration import (
     CalibrationSet,
     check_provenance,
 )
+from paraphrase_rl.detection.seen import SeenTexts
+from paraphrase_rl.detection.training_record import Training, training_of
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import write_text
 from paraphrase_rl.plugin.protocols import Components, Detector, Judgement
@@ -23,16 +25,21 @@ from paraphrase_rl.types import Failure, FloatArray, Scores
 Combine = Literal["mean", "worst-case"]
 
 COMBINED = "ensemble"
+_LEFT_OUT = "{} calibration texts are left out: a detector was trained on them or on near duplicates of them"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Member:
-    """One detector of the ensemble; its ``weight`` is used only if P(AI) are combined by the mean."""
+    """One detector of the ensemble; its ``weight`` is used only if P(AI) are combined by the mean.
+
+    ``training`` is what is known of its training; ``None`` if it is not trained.
+    """
 
     name: str
     detector: Detector
     calibration: Calibration
     weight: float = 1.0
+    training: Training | None = None
 
 
 class CalibratedEnsemble:
@@ -47,6 +54,7 @@ class CalibratedEnsemble:
         members: the calibrated detectors, names unique.
         combine: ``mean`` weighted by the members' weights, or ``worst-case``: the largest P(AI).
         combined: thresholds on the combined P(AI).
+        seen: texts that the calibrations were fitted on; ``None`` if there is no record of them.
     """
 
     def __init__(
@@ -54,10 +62,12 @@ class CalibratedEnsemble:
         members: Sequence[Member],
         combine: Combine = "mean",
         combined: Calibration | None = None,
+        seen: SeenTexts | None = None,
     ) -> None:
         self.members = tuple(members)
         self.combine = combine
         self.combined = combined
+        self.seen = seen
         self.names: Sequence[str] = tuple(member.name for member in members)
         self.voting = tuple(m for m in members if m.weight > 0 and _has_power(m.calibration))
 
@@ -136,7 +146,12 @@ class CalibratedEnsemble:
     def warnings(self) -> list[str]:
         """List the limits of the calibrations, one line each."""
         records = [m.calibration for m in self.members] + ([self.combined] if self.combined else [])
-        return [line for record in records for line in record.warnings()]
+        left_out = max((m.calibration.texts.left_out for m in self.members), default=0)
+        return [
+            *(note for m in self.members if m.training is not None for note in m.training.notes),
+            *([_LEFT_OUT.format(left_out)] if left_out else []),
+            *(line for record in records for line in record.warnings()),
+        ]
 
     @property
     def calibrations(self) -> CalibrationSet:
@@ -146,6 +161,7 @@ class CalibratedEnsemble:
             weights=tuple(m.weight for m in self.members),
             combine=self.combine,
             combined=self.combined,
+            seen=self.seen,
         )
 
     def to_file(self, path: Path, write: Callable[[Path, str], None] = write_text) -> None:
@@ -203,12 +219,13 @@ def build_ensemble(
             detector=build_calibrated(calibration, registry, context),
             calibration=calibration,
             weight=weight,
+            training=training_of(registry, calibration.detector, calibration.built_with),
         )
         for calibration, weight in zip(saved.calibrations, saved.weights, strict=True)
         if names is None or calibration.detector in names
     ]
     whole = len(members) == len(saved.calibrations)
-    return CalibratedEnsemble(members, saved.combine, saved.combined if whole else None)
+    return CalibratedEnsemble(members, saved.combine, saved.combined if whole else None, saved.seen)
 
 
 def build_calibrated(calibration: Calibration, registry: Components, context: Context) -> Detector:
@@ -218,10 +235,7 @@ def build_calibrated(calibration: Calibration, registry: Components, context: Co
         CalibrationError: the detector's model has changed since.
         PrlError: the detector cannot be built.
     """
-    options = dict(calibration.options)
-    if calibration.fitted is not None:
-        options["folder"] = calibration.fitted
-    detector: Detector = registry.build("detectors", calibration.detector, options, context)
+    detector: Detector = registry.build("detectors", calibration.detector, calibration.built_with, context)
     check_provenance(calibration, detector.provenance())
     return detector
 

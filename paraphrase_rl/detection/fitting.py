@@ -10,8 +10,12 @@ import numpy as np
 
 from paraphrase_rl.detection.calibration import Calibration, CalibrationSet, CalibrationTexts
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble, Combine, Member
+from paraphrase_rl.detection.labels import check_labels
 from paraphrase_rl.detection.probability import fit_probability
+from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import operating_point, operating_points
+from paraphrase_rl.detection.training_record import Training, training_of
+from paraphrase_rl.detection.unseen import leave_out_seen, require_unseen
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
@@ -23,12 +27,13 @@ AGREEMENT = 1e-3
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltDetector:
-    """A detector to calibrate: its name, options and models, and its weight in the mean."""
+    """A detector to calibrate: its name, options and models, its weight in the mean, and its training if it has one."""
 
     name: str
     detector: Detector
     options: Mapping[str, Any] = field(default_factory=dict)
     weight: float = 1.0
+    training: Training | None = None
 
 
 def build_detector(
@@ -46,7 +51,11 @@ def build_detector(
     """
     detector = registry.build("detectors", name, options, context)
     return BuiltDetector(
-        name=name, detector=detector, options=options, weight=1.0 if weight is None else weight
+        name=name,
+        detector=detector,
+        options=options,
+        weight=1.0 if weight is None else weight,
+        training=training_of(registry, name, options),
     )
 
 
@@ -62,6 +71,8 @@ def calibrate(
 ) -> CalibratedEnsemble:
     """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
 
+    Texts that a detector was trained on, and near duplicates of these, are left out for all detectors.
+
     Args:
         detectors: at least one, names unique.
         documents: held-out texts; those without a label count in the digest alone.
@@ -73,20 +84,27 @@ def calibrate(
         needs_probability: refuse an ensemble without a combined P(AI); False if thresholds are enough.
 
     Raises:
-        CalibrationError: too few human texts, a rate outside (0, 1), or no P(AI) where it is needed.
+        CalibrationError: too few human texts, also because a detector was trained on them; a rate outside (0, 1), or
+            no P(AI) where it is needed.
+        DataError: the labels look swapped.
     """
-    human, ai = ([d.text for d in documents if d.label == label] for label in ("human", "ai"))
+    unseen, trained_on = leave_out_seen(documents, [built.training for built in detectors])
+    require_unseen(unseen, documents, trained_on, rates[0], source)
+    human, ai = ([d.text for d in unseen if d.label == label] for label in ("human", "ai"))
     if needs_probability and not ai:
         raise CalibrationError(
             f"{source} has no AI texts in its calibration split: P(AI) cannot be fitted",
             "use data with texts of both labels",
         )
-    texts = CalibrationTexts.of(documents, source=source, excerpt_words=excerpt_words)
+    texts = CalibrationTexts.of(
+        unseen, source=source, excerpt_words=excerpt_words, left_out=len(documents) - len(unseen)
+    )
     members, human_scores = [], {}
     for built in detectors:
         scores = human_scores[built.name] = built.detector.score(human)
         members.append(calibrate_detector(built, scores, built.detector.score(ai), rates, texts))
-    ensemble = calibrate_combined(members, human_scores, combine)
+    check_labels(members)
+    ensemble = calibrate_combined(members, human_scores, combine, SeenTexts.of([*human, *ai]))
     if needs_probability:
         ensemble.require_probability()
     return ensemble
@@ -116,7 +134,13 @@ def calibrate_detector(
         options=built.options,
         provenance=built.detector.provenance(),
     )
-    return Member(name=built.name, detector=built.detector, calibration=calibration, weight=built.weight)
+    return Member(
+        name=built.name,
+        detector=built.detector,
+        calibration=calibration,
+        weight=built.weight,
+        training=built.training,
+    )
 
 
 def calibrate_each(
@@ -146,7 +170,11 @@ def calibrate_each(
         name = built.name
         if name in saved:
             members[name] = Member(
-                name=name, detector=built.detector, calibration=saved[name], weight=built.weight
+                name=name,
+                detector=built.detector,
+                calibration=saved[name],
+                weight=built.weight,
+                training=built.training,
             )
             continue
         try:
@@ -161,24 +189,24 @@ def combine_members(
     human_scores: Mapping[str, Scores],
     combine: Combine,
     saved: CalibrationSet | None,
+    seen: SeenTexts,
 ) -> CalibratedEnsemble:
     """Combine calibrated detectors into an ensemble that has a P(AI) and thresholds on it.
 
     Args:
         members: detectors calibrated on the same texts, for the same rates.
-
         human_scores: scores of the human texts among them, by detector.
-
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
         saved: an earlier calibration of the same detectors, whose combination is used unchanged.
+        seen: record of the texts.
 
     Raises:
         CalibrationError: no member has power, or there are no thresholds.
     """
     if saved is None:
-        ensemble = calibrate_combined(members, human_scores, combine)
+        ensemble = calibrate_combined(members, human_scores, combine, seen)
     else:
-        ensemble = CalibratedEnsemble(members, saved.combine, saved.combined)
+        ensemble = CalibratedEnsemble(members, saved.combine, saved.combined, seen)
     ensemble.require_probability()
     if ensemble.combined is None:
         raise CalibrationError("the calibration has no thresholds on the combined P(AI)")
@@ -186,7 +214,10 @@ def combine_members(
 
 
 def calibrate_combined(
-    members: Sequence[Member], human_scores: Mapping[str, Scores], combine: Combine = "mean"
+    members: Sequence[Member],
+    human_scores: Mapping[str, Scores],
+    combine: Combine = "mean",
+    seen: SeenTexts | None = None,
 ) -> CalibratedEnsemble:
     """Combine calibrated detectors, with thresholds on their combined P(AI) if any of them has power.
 
@@ -197,18 +228,19 @@ def calibrate_combined(
         members: calibrated on the same texts, for the same rates.
         human_scores: of those texts' humans, by detector, each of shape (n,).
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
+        seen: record of the texts.
 
     Raises:
         CalibrationError: fewer than two human texts have a combined P(AI).
     """
-    ensemble = CalibratedEnsemble(members, combine)
+    ensemble = CalibratedEnsemble(members, combine, seen=seen)
     if not ensemble.voting:
         return ensemble
     _, human = ensemble.probabilities_of(human_scores)
     first = members[0].calibration
     rates = [point.target_fpr for point in first.points]
     combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
-    return CalibratedEnsemble(members, combine, combined)
+    return CalibratedEnsemble(members, combine, combined, seen)
 
 
 def fit_calibration(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
+from paraphrase_rl.detection.training_record import check_place, write_training_record
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.files import copy_folder, fitted_folder
 from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.types import Document
 
 Fit = Callable[[Any, Any, Path], None]
 """``fit(options, documents, folder)``, see :class:`paraphrase_rl.plugin.specs.DetectorSpec`."""
@@ -32,6 +34,28 @@ def trainer_of(registry: Registry, detector: str) -> Fit:
         )
     registry.require("detectors", detector)
     return fit
+
+
+def train_detector(
+    registry: Registry, detector: str, options: Any, documents: Sequence[Document], folder: Path
+) -> None:
+    """Train a detector, and record in its folder which texts it was trained on.
+
+    Args:
+        registry: where the detector comes from.
+        detector: its name.
+        options: its options, validated.
+        documents: texts to train on; those without a label are not used.
+        folder: folder to save the detector in.
+
+    Raises:
+        UsageError, PluginError, MissingDependencyError: see :func:`trainer_of`.
+        DataError: the texts cannot be trained on, or the folder holds a file of somebody else.
+    """
+    train = trainer_of(registry, detector)
+    check_place(folder)
+    train(options, documents, folder)
+    write_training_record(folder, [d.text for d in documents if d.label is not None])
 
 
 def keep_fitted(
@@ -63,4 +87,5 @@ def keep_fitted(
         copy_folder(source, copy)
         return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
 
-    return CalibratedEnsemble([saved(m) for m in ensemble.members], ensemble.combine, ensemble.combined)
+    members = [saved(member) for member in ensemble.members]
+    return CalibratedEnsemble(members, ensemble.combine, ensemble.combined, ensemble.seen)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,11 +19,15 @@ from paraphrase_rl.detection.fitting import (
     combine_members,
     disagreement,
 )
+from paraphrase_rl.detection.labels import check_labels
+from paraphrase_rl.detection.seen import SeenTexts
+from paraphrase_rl.detection.training_record import Training, training_of
 from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError, one_line
 from paraphrase_rl.evaluation.cache import Cache
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import DetectorInfo
 from paraphrase_rl.evaluation.score_table import ScoreTable
+from paraphrase_rl.evaluation.seen import mark_seen
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Component, Weighted
@@ -60,6 +64,9 @@ class Panel:
             why.
         combined: description of the ensemble in the tables.
         notes: what a reader of the results must know.
+        trainings: what is known of the training of those other detectors that are trained; a text that one of them was
+            trained on has no score by it. Texts that the ensemble's detectors were trained on are left out before.
+        seen: record of the calibration texts.
     """
 
     columns: tuple[Column, ...]
@@ -67,6 +74,8 @@ class Panel:
     ensemble: CalibratedEnsemble | None
     combined: DetectorInfo
     notes: tuple[str, ...]
+    trainings: Mapping[str, Training]
+    seen: SeenTexts
 
     @property
     def infos(self) -> list[DetectorInfo]:
@@ -110,6 +119,7 @@ class Panel:
                 ),
                 combine=self.ensemble.combine if self.ensemble is not None else "mean",
                 combined=self.ensemble.combined if self.ensemble is not None else None,
+                seen=self.seen,
             ).write(path)
 
 
@@ -136,8 +146,18 @@ def assemble(
 
     documents = [d for d in documents if d.label is not None]
     built = [column.built for column in columns if column.built]
-    scores = ScoreTable(built, cache, report).score(
-        [d.text for d in documents], f"calibrate ({', '.join(b.name for b in built)})"
+    held_out_trainings = {
+        column.info.name: column.built.training
+        for column in columns
+        if column.built and column.built.training and not column.info.trained_against
+    }
+    scores = mark_seen(
+        ScoreTable(built, cache, report).score(
+            [d.text for d in documents], f"calibrate ({', '.join(b.name for b in built)})"
+        ),
+        range(len(documents)),
+        documents,
+        held_out_trainings,
     )
     human, ai = (
         {
@@ -148,6 +168,7 @@ def assemble(
     )
     of_run = {column.info.name: column.of_run for column in columns if column.of_run}
     members, failures = calibrate_each(built, human, ai, plan.target_fprs, described, of_run)
+    check_labels(members.values())
     columns = [
         replace(
             column,
@@ -159,12 +180,17 @@ def assemble(
         for column in columns
     ]
     against = [column for column in columns if column.info.trained_against]
+    seen = SeenTexts.of(d.text for d in documents)
     ensemble, failure = None, next((c.info for c in against if c.info.failure), None)
     why = f"its member {failure.name} failed: {failure.failure}" if failure else None
     if failure is None:
         try:
             ensemble = combine_members(
-                [c.member for c in against if c.member], human, plan.recipe.ensemble.combine, saved
+                [c.member for c in against if c.member],
+                human,
+                plan.recipe.ensemble.combine,
+                saved,
+                seen,
             )
         except CalibrationError as error:
             why = error.one_line
@@ -175,7 +201,11 @@ def assemble(
         ),
         ensemble=ensemble,
         combined=DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=why),
+        trainings=held_out_trainings,
+        seen=seen,
         notes=(
+            *_seen_notes(scores),
+            *(note for training in held_out_trainings.values() for note in training.notes),
             *(
                 note
                 for c in of_run.values()
@@ -184,6 +214,17 @@ def assemble(
             *(ensemble.warnings() if ensemble is not None else ()),
         ),
     )
+
+
+def _seen_notes(scores: Mapping[str, Scores]) -> list[str]:
+    """Say of how many calibration texts a detector has no score because it was trained on them."""
+    counts = {name: sum(f.kind == "seen" for f in found.failures) for name, found in scores.items()}
+    return [
+        f"{name} was trained on {count} of {scores[name].values.size} calibration texts or on near duplicates of them: "
+        "they count as failed for it"
+        for name, count in counts.items()
+        if count
+    ]
 
 
 def _calibration_of(run: Path | None, texts: CalibrationTexts) -> CalibrationSet | None:
@@ -223,6 +264,7 @@ def _build(
                 detector=detector,
                 options=entry.options,
                 weight=1.0 if weight is None else weight,
+                training=training_of(context.components(), entry.name, calibration.built_with),
             )
     except PrlError as error:
         of_run = saved is not None and isinstance(error, CalibrationError)

@@ -9,6 +9,7 @@ import numpy as np
 
 from paraphrase_rl.evaluation.panel import Panel
 from paraphrase_rl.evaluation.results import ORIGINAL
+from paraphrase_rl.evaluation.seen import mark_seen
 from paraphrase_rl.statistics.bootstrap import Indices
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Document, Failure, Rewrite, Rewrites, Scores
@@ -71,7 +72,7 @@ def score_rewrites(
     panel: Panel,
     what: str,
 ) -> Scored:
-    """Score the rewrites of some documents with every detector.
+    """Score the rewrites of some documents with every detector, but not of documents that it was trained on.
 
     Args:
         rewriter: its label.
@@ -93,14 +94,15 @@ def score_rewrites(
         for i, row in enumerate(rows)
         if isinstance(row.rewrite, Failure)
     ]
+    expanded = {
+        name: _expanded(scores, made, missing, len(rows))
+        for name, scores in panel.score(texts, f"score: {what}").items()
+    }
     return Scored(
         rewriter=rewriter,
         documents=documents,
         rows=rows,
-        scores={
-            name: _expanded(scores, made, missing, len(rows))
-            for name, scores in panel.score(texts, f"score: {what}").items()
-        },
+        scores=mark_seen(expanded, [row.document for row in rows], documents, panel.trainings),
     )
 
 

@@ -67,7 +67,7 @@ class TrainedOn(Record):
     ai: int
     rewrites: dict[str, int] = Field(description="rewrites of those AI texts, by rewriter")
     failed: dict[str, int] = Field(description="texts without one")
-    left_out: int = Field(0, description="train texts that belong to a pair with texts of another split")
+    left_out: int = Field(0, description="train texts with a pair or near duplicate in another split")
 
 
 class Hardening(Tabular, SavedRecord):
@@ -103,7 +103,8 @@ class Hardening(Tabular, SavedRecord):
         taught, found = self.trained_on, []
         if taught.left_out:
             found.append(
-                f"{taught.left_out} train texts belong to pairs with texts of other splits and are left out"
+                f"{taught.left_out} train texts are left out: a text of another split is of the same pair, or a near "
+                "duplicate"
             )
         found += [
             f"{n} train texts could not be rewritten with {label}" for label, n in taught.failed.items() if n

@@ -17,7 +17,9 @@ from paraphrase_rl.data.splits import units
 from paraphrase_rl.detection.calibration import CalibrationTexts
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate_combined, calibrate_detector
-from paraphrase_rl.detection.trainable import trainer_of
+from paraphrase_rl.detection.labels import check_labels
+from paraphrase_rl.detection.seen import SeenTexts
+from paraphrase_rl.detection.trainable import train_detector, trainer_of
 from paraphrase_rl.errors import EvaluationError
 from paraphrase_rl.evaluation.cache import FOLDER, Cache, claimed
 from paraphrase_rl.evaluation.plan import Plan, label_of, rewriter_info, versions
@@ -109,8 +111,8 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
 def training_texts(documents: Sequence[Document]) -> tuple[list[Document], int]:
     """Return the labelled texts of the train split, and the number of its texts that are left out.
 
-    A text is left out if a text of another split is in the same pair or a duplicate of it: splits given by the data
-        may divide such texts, and the detector would be tested on texts it was trained on.
+    A text is left out if a text of another split is in the same pair, or a duplicate or near duplicate of it: splits
+    given by the data may divide such texts, and the detector would be tested on texts it was trained on.
     """
     mixed = {
         i
@@ -119,8 +121,11 @@ def training_texts(documents: Sequence[Document]) -> tuple[list[Document], int]:
         for i in unit
         if documents[i].split == "train"
     }
-    texts = [d for i, d in enumerate(documents) if d.split == "train" and d.label and i not in mixed]
-    return texts, len(mixed)
+    others = SeenTexts.of(d.text for d in documents if d.split != "train")
+    train = [i for i, d in enumerate(documents) if d.split == "train"]
+    near = others.holds([documents[i].text for i in train])
+    mixed |= {i for i, held in zip(train, near, strict=True) if held}
+    return [documents[i] for i in train if documents[i].label and i not in mixed], len(mixed)
 
 
 def with_rewrites(
@@ -237,7 +242,9 @@ def _trained(
     """The detector trained on ``texts`` and calibrated on the calibration split."""
     placed = {**_options(plan, detector), "folder": str((plan.out / folder).resolve())}
     report(f"training {detector} on {len(texts)} texts: {plan.out / folder}")
-    trainer_of(registry, detector)(registry.options("detectors", detector, placed), texts, plan.out / folder)
+    train_detector(
+        registry, detector, registry.options("detectors", detector, placed), texts, plan.out / folder
+    )
     built = build_detector(registry, Context(device=plan.device), detector, placed)
     label = "after" if folder == AFTER else "before"
     table = ScoreTable([built], cache, report)
@@ -250,7 +257,10 @@ def _trained(
         documents, source=plan.corpus.source, excerpt_words=plan.recipe.data.excerpt_words
     )
     member = calibrate_detector(built, human, ai, plan.target_fprs, described)
-    return Side(label=label, ensemble=calibrate_combined([member], {detector: human}), table=table)
+    check_labels([member])
+    seen = SeenTexts.of(d.text for d in documents if d.label is not None)
+    ensemble = calibrate_combined([member], {detector: human}, seen=seen)
+    return Side(label=label, ensemble=ensemble, table=table)
 
 
 def _options(plan: Plan, detector: str) -> dict[str, Any]:

@@ -31,7 +31,11 @@ def registry(numbers):
         "down": numbers(-1.0),
         "words": SimpleNamespace(score=numbers().score, provenance=dict),
     }
-    return SimpleNamespace(build=lambda kind, name, options, context: built[name], built=built)
+    return SimpleNamespace(
+        build=lambda kind, name, options, context: built[name],
+        spec=lambda kind, name: SimpleNamespace(fit=None),
+        built=built,
+    )
 
 
 def calibrated(registry, *detectors, texts=None, target_fpr=0.1, **more):
@@ -100,8 +104,8 @@ def test_a_member_without_power_has_no_vote_and_says_so(registry):
 
 
 def test_no_power_at_all_is_an_error_with_the_aurocs(registry):
-    with pytest.raises(CalibrationError, match=r"down AUROC 0\.0"):
-        calibrated(registry, ("down", None))
+    with pytest.raises(CalibrationError, match=r"down AUROC 0\.4"):
+        calibrated(registry, ("down", None), texts=documents(range(20), range(1, 21)))
 
 
 def test_without_ai_texts_training_is_refused_and_thresholds_are_not(registry):

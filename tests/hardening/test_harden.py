@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.ensemble import load_ensemble
-from paraphrase_rl.errors import EvaluationError, ModelError, UsageError
+from paraphrase_rl.detection.training_record import training_of
+from paraphrase_rl.errors import DataError, EvaluationError, ModelError, UsageError
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.hardening.attacks import Attacks
 from paraphrase_rl.hardening.records import Hardening
@@ -288,6 +289,29 @@ def test_test_texts_are_never_rewritten_for_training(tmp_path, limit):
     assert found.trained_on.left_out == 2
     assert found.trained_on.rewrites == {"shout": limit or 8}
     assert sum("train" in text for text in shout.given) == (limit or 8)
+
+
+def test_near_duplicates_of_other_splits_are_not_trained_on(tmp_path):
+    tale = "the moreover house by the river was sold to a man who never came to see it again"
+    near = [
+        Document(id="near", text=f"{tale} after all", label="ai", split="train"),
+        Document(id="tale", text=tale, label="ai", split="test"),
+    ]
+    found = run(tmp_path / "out", texts=[*documents(), *near])
+    assert not {row["id"] for row in taught(tmp_path / "out", "before")} & {"near", "tale"}
+    assert found.trained_on.left_out == 1
+    assert any("1 train texts are left out" in note for note in found.notes)
+    record = training_of(registry(), "words", {"folder": str(tmp_path / "out" / "detector")})
+    assert record.texts.holds(["THE MOREOVER TRAIN0 HOUSE", "the test0 house", tale]) == [True, False, False]
+
+
+def test_labels_that_disagree_with_the_train_split_write_no_calibration(tmp_path):
+    other = {"human": "ai", "ai": "human"}
+    swapped = [replace(d, label=other[d.label]) if d.split == "calibration" else d for d in documents(12)]
+    with pytest.raises(DataError, match="the labels look swapped"):
+        run(tmp_path / "out", texts=swapped)
+    assert not (tmp_path / "out" / "calibration.json").exists()
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 def test_a_rewriter_consults_the_detector_before_hardening(tmp_path):

@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from paraphrase_rl.data.splits import normalised, opening
+from paraphrase_rl.data.splits import opening
 from paraphrase_rl.files import sha256_text
+from paraphrase_rl.text.duplicates import normalised
 from paraphrase_rl.types import Document
 
 SHORTEST = 50

@@ -1,0 +1,116 @@
+"""Texts that a detector, a calibration or an ensemble was fitted on, recorded so that none of them tests it.
+
+A record holds two things for each text: a digest, equal for texts that differ only in white space, and hashes of
+its word 8-grams, which find near duplicates by the measure of :mod:`paraphrase_rl.text.duplicates`. The texts
+themselves cannot be read from it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from paraphrase_rl.files import sha256_text
+from paraphrase_rl.text.duplicates import COMMON, NEAR, normalised, shingles
+
+_Hashes = NDArray[np.uint32]
+_TYPE = np.dtype("<u4")
+_AT_ONCE = 1024
+"""Number of texts looked up at once."""
+
+
+def _check_hashes(value: str) -> str:
+    try:
+        size = len(base64.b64decode(value, validate=True))
+    except binascii.Error as error:
+        raise ValueError(f"not base64: {error}") from error
+    if size % _TYPE.itemsize:
+        raise ValueError("not whole numbers of 32 bits")
+    return value
+
+
+class SeenTexts(BaseModel):
+    """Digests of texts, and hashes of their word 8-grams."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digests: tuple[str, ...] = Field(
+        description="first 16 hex digits of the SHA-256 of each text, white space single"
+    )
+    grams: tuple[Annotated[str, AfterValidator(_check_hashes)], ...] = Field(
+        description="of each text, hashes of 32 bits of its word 8-grams, ascending, little-endian, base64"
+    )
+
+    @model_validator(mode="after")
+    def _aligned(self) -> SeenTexts:
+        if len(self.digests) != len(self.grams):
+            raise ValueError("digests and grams differ in number")
+        return self
+
+    @classmethod
+    def of(cls, texts: Iterable[str]) -> SeenTexts:
+        """Record texts; duplicates count once."""
+        found = {_digest(text): text for text in texts}
+        grams = (base64.b64encode(_hashes(text).astype(_TYPE).tobytes()).decode() for text in found.values())
+        return cls(digests=tuple(found), grams=tuple(grams))
+
+    def __len__(self) -> int:
+        return len(self.digests)
+
+    def holds(self, texts: Sequence[str]) -> list[bool]:
+        """Return for each text whether it, or a near duplicate of it, is recorded."""
+        found = [_digest(text) in self._known for text in texts]
+        for start in range(0, len(texts), _AT_ONCE):
+            for i in self._sharing(texts[start : start + _AT_ONCE]):
+                found[start + i] = found[start + i] or self._near(_hashes(texts[start + i]))
+        return found
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.digests)
+
+    @cached_property
+    def _index(self) -> tuple[_Hashes, NDArray[np.int64], NDArray[np.int64]]:
+        """All hashes in ascending order, the text that each is of, and the number of hashes of each text."""
+        each = [np.frombuffer(base64.b64decode(grams), dtype=_TYPE) for grams in self.grams]
+        sizes = np.array([found.size for found in each], dtype=np.int64)
+        hashes = np.concatenate([*each, np.empty(0, dtype=_TYPE)])
+        order = np.argsort(hashes, kind="stable")
+        return hashes[order], np.repeat(np.arange(sizes.size), sizes)[order], sizes
+
+    def _sharing(self, texts: Sequence[str]) -> list[int]:
+        """Positions of the texts that share an 8-gram with a recorded text."""
+        grams = [shingles(text) for text in texts]
+        owners = np.repeat(np.arange(len(texts)), [len(found) for found in grams])
+        wanted = np.array([gram for found in grams for gram in found], dtype=np.uint32)
+        hashes = self._index[0]
+        at = np.searchsorted(hashes, wanted)
+        inside = at < hashes.size
+        shared = owners[inside][hashes[at[inside]] == wanted[inside]]
+        return [int(i) for i in np.unique(shared)]
+
+    def _near(self, grams: _Hashes) -> bool:
+        hashes, owners, sizes = self._index
+        first = np.searchsorted(hashes, grams, side="left")
+        counts = np.searchsorted(hashes, grams, side="right") - first
+        if not ((counts > 0) & (counts <= COMMON)).any():
+            return False
+        shared = np.zeros(sizes.size, dtype=np.int64)
+        for start, count in zip(first[counts > 0], counts[counts > 0], strict=True):
+            shared[owners[start : start + count]] += 1
+        return bool(((shared > 0) & (shared >= NEAR * np.minimum(sizes, grams.size))).any())
+
+
+def _digest(text: str) -> str:
+    return sha256_text(normalised(text))[:16]
+
+
+def _hashes(text: str) -> _Hashes:
+    return np.unique(np.array(list(shingles(text)), dtype=np.uint32))
