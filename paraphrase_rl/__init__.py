@@ -22,7 +22,7 @@ _PUBLIC = {
     "paraphrase_rl.errors": ("PrlError",),
     "paraphrase_rl.evaluation.results": ("Results",),
     "paraphrase_rl.hardening.records": ("Hardening",),
-    "paraphrase_rl.preflight.inspection": ("Findings",),
+    "paraphrase_rl.preflight.findings": ("Finding", "Findings"),
     "paraphrase_rl.progress": ("Progress",),
     "paraphrase_rl.runs.run": ("Run",),
     "paraphrase_rl.tables": ("Table",),

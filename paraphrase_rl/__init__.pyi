@@ -23,7 +23,8 @@ from paraphrase_rl.data.documents import Corpus as Corpus
 from paraphrase_rl.errors import PrlError as PrlError
 from paraphrase_rl.evaluation.results import Results as Results
 from paraphrase_rl.hardening.records import Hardening as Hardening
-from paraphrase_rl.preflight.inspection import Findings as Findings
+from paraphrase_rl.preflight.findings import Finding as Finding
+from paraphrase_rl.preflight.findings import Findings as Findings
 from paraphrase_rl.progress import Progress as Progress
 from paraphrase_rl.runs.run import Run as Run
 from paraphrase_rl.tables import Table as Table

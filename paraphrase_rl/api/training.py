@@ -1,4 +1,4 @@
-"""The verbs about training: check, train."""
+"""The verbs about training: check (with the rules of its findings), train."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from paraphrase_rl.errors import UsageError
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import AnyPath, RecipeSource, RunOrPath
     from paraphrase_rl.plugin.registry import Registry
-    from paraphrase_rl.preflight.inspection import Findings
+    from paraphrase_rl.preflight.findings import Findings, Rule
     from paraphrase_rl.progress import OnProgress
     from paraphrase_rl.recipe.loading import Changes
     from paraphrase_rl.runs.run import Run
@@ -42,15 +42,15 @@ def check(
         registry: where components come from.
 
     Returns:
-        A row for each finding with its level: ``ok``, ``note``, ``warning`` or ``error``. ``findings.ok`` says
-        whether the run can start.
+        A row for each finding: code, severity (``ok``, ``note``, ``warning`` or ``error``), recipe key, evidence,
+        meaning and remedy. ``findings.ok`` says whether the run can start.
 
     Raises:
         RecipeError: the recipe or the price table cannot be read.
 
     Example:
         >>> findings = prl.check("quickstart", set={"training.max_steps": 2})
-        >>> findings.ok, [row.message for row in findings if row.level == "error"]
+        >>> findings.ok, [row.evidence for row in findings if row.severity == "error"]
         (True, [])
     """
     from paraphrase_rl.preflight.inspection import inspect, prices_of
@@ -70,6 +70,17 @@ def check(
         max_cost=max_cost,
     )
     return found.findings(_name_of(source), backend)
+
+
+def finding_rule(code: str) -> Rule:
+    """Return the rule of a finding by its code, such as ``PRL012``: name, usual severity, meaning and remedy.
+
+    Raises:
+        UsageError: there is no such code.
+    """
+    from paraphrase_rl.preflight.checks import rule_of
+
+    return rule_of(code)
 
 
 def train(

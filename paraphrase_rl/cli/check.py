@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
-from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show, wrapped
+from paraphrase_rl.cli.output import TABLES, emit, emit_records, format_option, say, show, wrapped
 from paraphrase_rl.cli.settings import cost_options, set_option
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.tables import record
 
 if TYPE_CHECKING:
-    from paraphrase_rl.preflight.checks import Check
+    from paraphrase_rl.preflight.findings import Finding
 
-_INDENT = 26
+_INDENT = 34
 
 
 @click.command("check", context_settings={"show_default": True})
@@ -39,6 +39,9 @@ _INDENT = 26
     help="Measured seconds per training step, for an estimate in hours.",
 )
 @cost_options
+@click.option(
+    "--explain", metavar="CODE", help="Explain a finding by its code, such as PRL012, and check nothing."
+)
 @format_option
 @click.pass_context
 def command(
@@ -49,6 +52,7 @@ def command(
     seconds_per_step: float | None,
     max_cost: float | None,
     price_file: Path | None,
+    explain: str | None,
     format_: str,
 ) -> None:
     """Check a recipe before it runs: what it does, needs and costs.
@@ -61,9 +65,13 @@ def command(
       prl check
       prl check --config configs/recipe.yaml --seconds-per-step 30
       prl check --config recipe --backend tinker --max-cost 50
+      prl check --explain PRL012
     """
-    from paraphrase_rl.api.training import check
+    from paraphrase_rl.api.training import check, finding_rule
 
+    if explain is not None:
+        emit_records([record(finding_rule(explain))], format_=format_, schema="prl.check.rule")
+        return
     findings = check(
         config,
         backend=backend,
@@ -82,6 +90,10 @@ def command(
         ctx.exit(EXIT_NO)
 
 
-def _block(check: Check) -> str:
-    """A finding, wrapped rather than cut, so that the message is complete."""
-    return wrapped(check.message, f"{check.level:<8}  {check.name:<15} ", " " * _INDENT) + "\n"
+def _block(finding: Finding) -> str:
+    """A finding with its remedy, wrapped rather than cut, so that both are complete."""
+    head, indent = f"{finding.severity:<8}  {finding.code}  {finding.name:<15} ", " " * _INDENT
+    lines = [wrapped(finding.evidence, head, indent)]
+    if finding.remedy and finding.severity in ("warning", "error"):
+        lines.append(wrapped(f"-> {finding.remedy}", indent, indent))
+    return "".join(f"{line}\n" for line in lines)

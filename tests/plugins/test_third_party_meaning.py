@@ -23,7 +23,7 @@ from tests.tiny_model import save_tiny_model
 from tests.training.cases import write_recipe, write_texts
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
-BUNDLED = "semantic-similarity,similarity"
+BUNDLED = "semantic-similarity,similarity,facts"
 
 
 @pytest.fixture(scope="module")
@@ -82,11 +82,11 @@ def test_training_logs_it_and_its_monitor_watches_it(run: prl.Run) -> None:
 
 def test_a_check_does_not_miss_a_reward_for_meaning(recipe: Path, registry: Registry) -> None:
     def messages(rewards: list[dict[str, object]]) -> str:
-        return "\n".join(f.message for f in prl.check(recipe, set={"rewards": rewards}, registry=registry))
+        return "\n".join(f.one_line for f in prl.check(recipe, set={"rewards": rewards}, registry=registry))
 
     evasion: dict[str, object] = {"name": "detector-evasion"}
     assert "nothing keeps the meaning" not in messages([{"name": "gist"}, evasion])
-    assert "nothing keeps the meaning (add gist)" in messages([evasion])
+    assert "nothing keeps the meaning; add gist" in messages([evasion])
 
 
 def test_the_summary_has_its_change(run: prl.Run) -> None:

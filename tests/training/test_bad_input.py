@@ -16,7 +16,7 @@ RECIPES = {
     "batch larger than the data": (
         ["--set", "training.batch_size=7"],
         "6 AI texts in the train split, fewer than training.batch_size 7",
-        "prl check",
+        "lower training.batch_size",
     ),
     "model is no folder": (["--set", "model=/nowhere"], "/nowhere", ""),
     "model folder is not one": (["--set", "model=."], "error: ", ""),

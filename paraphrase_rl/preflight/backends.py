@@ -1,0 +1,50 @@
+"""Backend: what the chosen backend refuses, ignores, or does only in part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.findings import Finding, Rule
+
+IGNORED = Rule(
+    "PRL075",
+    "note",
+    "dead key",
+    "The backend ignores this key; a warning if the recipe sets it.",
+    "remove the key, or choose another backend",
+)
+IN_PART = Rule(
+    "PRL076",
+    "note",
+    "backend",
+    "The backend does something of its own with this key.",
+)
+REFUSED = Rule(
+    "PRL077",
+    "error",
+    "backend",
+    "The backend cannot run this recipe here.",
+    "change what it names, or choose another backend",
+)
+
+
+def check(case: Case) -> Iterator[Finding]:
+    """Ask the spec of the backend; nothing if none is chosen."""
+    spec, name = case.backend_spec, case.backend
+    if spec is None:
+        return
+    for key, instead in spec.ignores.items():
+        yield IGNORED.found(
+            f"has no effect on {name}: {instead}",
+            key=key,
+            severity="warning" if case.is_chosen(key) else None,
+        )
+    try:
+        notes = spec.check(case.recipe) if spec.check is not None else {}
+    except PrlError as error:
+        yield REFUSED.found(error.message, key="backend", remedy=error.hint)
+        return
+    for key, does in notes.items():
+        yield IN_PART.found(f"on {name}: {does}", key=key)

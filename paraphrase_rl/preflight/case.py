@@ -1,0 +1,87 @@
+"""Everything that the checks of a recipe look at."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.recipe.arithmetic import Workload, total_steps
+from paraphrase_rl.recipe.cost import Prices
+from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
+from paraphrase_rl.recipe.model_info import ModelInfo, find_model
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.types import Document, Split
+
+if TYPE_CHECKING:
+    from paraphrase_rl.data.documents import Corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """A recipe with what is known about it.
+
+    Attributes:
+        loaded: the recipe, with the origin of each key.
+        registry: where components come from.
+        corpus: the recipe's texts; ``None`` if they are not known.
+        backend: the backend it will run on; ``None`` if none is chosen.
+        model_info: facts about the policy's model, if they are not to be read from its ``config.json``.
+        seconds_per_step: measured seconds per step; ``None`` if nothing was measured.
+        prices: price table of the backend; ``None`` if nothing is charged.
+        max_cost: the most that the run may cost, in the currency of the prices; ``None`` = any sum.
+    """
+
+    loaded: LoadedRecipe
+    registry: Registry
+    corpus: Corpus | None = None
+    backend: str | None = None
+    model_info: ModelInfo | None = None
+    seconds_per_step: float | None = None
+    prices: Prices | None = None
+    max_cost: float | None = None
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe itself."""
+        return self.loaded.recipe
+
+    @cached_property
+    def model(self) -> ModelInfo | None:
+        """Facts about the policy's model; ``None`` if its ``config.json`` is not on this machine."""
+        return self.model_info or find_model(self.recipe.model).info
+
+    @cached_property
+    def backend_spec(self) -> BackendSpec | None:
+        """Spec of the backend; ``None`` if none is chosen or there is no such backend."""
+        try:
+            return None if self.backend is None else self.registry.spec("backends", self.backend)
+        except PrlError:
+            return None  # reported by the check of the components
+
+    @property
+    def remote(self) -> bool:
+        """True if the policy's weights are on another machine."""
+        return self.backend_spec is not None and self.backend_spec.remote
+
+    def prompts(self, split: Split) -> list[Document]:
+        """Return the AI texts of a split, which are what is rewritten; none if the texts are not known."""
+        return self.corpus.select(split=split, label="ai") if self.corpus is not None else []
+
+    @cached_property
+    def work(self) -> Workload:
+        """Steps, rollouts and evaluations of the run."""
+        recipe = self.recipe
+        steps = total_steps(len(self.prompts("train")), recipe.training)
+        return Workload.of(steps, recipe.training, recipe.evaluation, len(self.prompts("test")))
+
+    def is_chosen(self, key: str) -> bool:
+        """Return whether somebody wrote a key, or a part of it, and did not leave it to the default."""
+        return any(
+            origin != DEFAULT
+            for known, origin in self.loaded.origins.items()
+            if f"{known}.".startswith(f"{key}.")
+        )
