@@ -23,7 +23,7 @@ from tests.tiny_model import save_tiny_model
 from tests.training.cases import write_recipe, write_texts
 
 THIRD_PARTY = Path(__file__).parent / "third_party"
-BUNDLED = "semantic-similarity,similarity,facts"
+BUNDLED = "semantic-similarity,similarity,facts-kept"
 
 
 @pytest.fixture(scope="module")
