@@ -100,7 +100,7 @@ def test_a_recorded_step_gives_the_same_rollouts(tmp_path: Path, monkeypatch: py
             pad_id=2,
         )
 
-    assert _sampler.DecodingGraph.fits(model)
+    assert _sampler.attends_to_everything(model)
     recorded = sample()
     monkeypatch.setattr(_sampler, "GRAPH_FROM", 1000)
     for one, other in zip(recorded, sample(), strict=True):

@@ -10,6 +10,7 @@ import torch
 from paraphrase_rl_plugins.backends._sampler import (
     ATTEMPTS,
     DecodingGraph,
+    attends_to_everything,
     draw,
     left_pad,
     ready_to_sample,
@@ -74,7 +75,7 @@ def test_the_step_a_gpu_records_is_the_usual_one(model) -> None:
     ids, attention = left_pad(PROMPTS, 0, "cpu")
     positions = (attention.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
-    assert DecodingGraph.fits(model)
+    assert attends_to_everything(model)
     with torch.no_grad():
         model(input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=cache)
         step = DecodingGraph(model, cache, attention, 3)

@@ -1,7 +1,12 @@
-"""Log-probabilities of grouped completions: each prompt is read once, the unembedding sees completions only."""
+"""Log-probabilities of grouped completions: each prompt is read once, the unembedding sees completions only.
+
+With a cache (:func:`completion_logprobs`), or, where checkpointed activations forbid one, with the whole group as one
+packed sequence (:class:`PackedGroup`).
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -59,3 +64,57 @@ def completion_logprobs(
     logprobs = logits.gather(2, ids[:, :, None])[:, :, 0] - torch.logsumexp(logits, -1)
     logprobs = logprobs * mask
     return torch.nn.functional.pad(logprobs, (0, completion_ids.shape[1] - width))
+
+
+@dataclass(frozen=True, slots=True)
+class PackedGroup:
+    """The completions of one prompt as a single sequence: the prompt without its last token, then a block each.
+
+    A block is the last token of the prompt, and the completion without its last token. It attends to the prompt and to
+    itself, and its positions go on from the prompt's.
+
+    Attributes:
+        ids, positions: shape (1, L).
+        labels: shape (1, L): the token that each position predicts, -100 at the prompt.
+        attention: shape (1, 1, L, L), True where a row attends to a column.
+        lengths: tokens of each completion, in the order of the blocks.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    labels: torch.Tensor
+    attention: torch.Tensor
+    lengths: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls,
+        prompt_ids: torch.Tensor,
+        prompt_mask: torch.Tensor,
+        completion_ids: torch.Tensor,
+        completion_mask: torch.Tensor,
+    ) -> PackedGroup:
+        """Pack a group; the arguments have one row a completion, as for :func:`completion_logprobs`."""
+        prompt = prompt_ids[0][prompt_mask[0].bool()]
+        completions = [row[mask.bool()] for row, mask in zip(completion_ids, completion_mask, strict=True)]
+        head, last = prompt[:-1], prompt[-1:]
+        places = torch.arange(len(head) + max(map(len, completions)), device=prompt.device)
+        block = torch.cat(
+            [torch.full((len(part),), i, device=prompt.device) for i, part in enumerate([head, *completions])]
+        )
+        index = torch.arange(len(block), device=prompt.device)
+        seen = (block[None] == 0) | (block[None] == block[:, None])
+        return cls(
+            ids=torch.cat([head, *(torch.cat([last, one[:-1]]) for one in completions)])[None],
+            positions=torch.cat(
+                [places[: len(head)], *(places[len(head) : len(head) + len(one)] for one in completions)]
+            )[None],
+            labels=torch.cat([torch.full_like(head, -100), *completions])[None],
+            attention=(seen & (index[None] <= index[:, None]))[None, None],
+            lengths=tuple(map(len, completions)),
+        )
+
+    def unpacked(self, values: torch.Tensor, width: int) -> torch.Tensor:
+        """Lay out values of shape (1, L) as one row a completion, of shape (B, width), 0 at padding."""
+        rows = values[0, -sum(self.lengths) :].split(self.lengths)
+        return torch.stack([torch.nn.functional.pad(row, (0, width - len(row))) for row in rows])

@@ -179,7 +179,7 @@ def sample_groups(
     noise = uniform_noise(keys, group_size, sampling.max_tokens).to(device)
     ends = torch.tensor(sorted(end_ids), device=device)
     graph = None
-    if device.type == "cuda" and sampling.max_tokens >= GRAPH_FROM and DecodingGraph.fits(model):
+    if device.type == "cuda" and sampling.max_tokens >= GRAPH_FROM and attends_to_everything(model):
         graph = DecodingGraph(model, cache, attention, sampling.max_tokens)
         cache = out = None
 
@@ -251,15 +251,6 @@ class DecodingGraph:
         self._rewind()
         self._graph = self._recorded() if attention.is_cuda else None
 
-    @staticmethod
-    def fits(model: Any) -> bool:
-        """Return whether every layer stores all keys and values, and uses a mask as it is."""
-        config = model.config.get_text_config()
-        layers = StaticCache(config=config, max_cache_len=8).layers
-        return config._attn_implementation == "sdpa" and all(
-            type(layer) is StaticLayer and hasattr(layer, "cumulative_length") for layer in layers
-        )
-
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """Compute fp32 logits of shape (B, V) after one more token in each row; the next call overwrites them."""
         self._tokens.copy_(tokens[:, None])
@@ -296,6 +287,15 @@ class DecodingGraph:
             use_cache=True,
         )
         return out.logits[:, -1].float()
+
+
+def attends_to_everything(model: Any) -> bool:
+    """Return whether every layer stores all keys and values, and uses a mask as it is."""
+    config = model.config.get_text_config()
+    layers = StaticCache(config=config, max_cache_len=8).layers
+    return config._attn_implementation == "sdpa" and all(
+        type(layer) is StaticLayer and hasattr(layer, "cumulative_length") for layer in layers
+    )
 
 
 def left_pad(

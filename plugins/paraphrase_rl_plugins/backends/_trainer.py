@@ -29,9 +29,10 @@ from paraphrase_rl.plugin import (
     prompt_ids,
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
-from paraphrase_rl_plugins.backends._forward import completion_logprobs
+from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
+    attends_to_everything,
     left_pad,
     ready_to_sample,
     right_pad,
@@ -212,12 +213,24 @@ class RecipeTrainer(GRPOTrainer):
             for at in range(0, len(batch["prompt_ids"]), size):
                 group = [batch[key][at : at + size] for key in _TOKEN_KEYS]
                 if self.args.gradient_checkpointing:  # it forbids the cache that shares the prompt
-                    parts.append(self._checkpointed(model, *group))
+                    packs = attends_to_everything(self.accelerator.unwrap_model(model))
+                    parts.append((self._packed if packs else self._checkpointed)(model, *group))
                 else:
                     parts.append(
                         completion_logprobs(model, *group, group_size=size, temperature=self.temperature)
                     )
         return torch.cat(parts)
+
+    def _packed(self, model: Any, *group: torch.Tensor) -> torch.Tensor:
+        pack = PackedGroup.of(*group)
+        scored = model(
+            input_ids=pack.ids,
+            attention_mask=pack.attention,
+            position_ids=pack.positions,
+            shift_labels=pack.labels,
+            fused_lm_head=True,
+        )
+        return pack.unpacked(scored.log_probs, group[2].shape[1])
 
     def _checkpointed(
         self,
