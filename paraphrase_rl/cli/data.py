@@ -71,7 +71,8 @@ def command(source: str | None, overrides: tuple[str, ...], sample: int, format_
         [{**record(row)} | {"domains": _listed(row.domains)} for row in corpus.audit.rows],
         format_=format_,
         schema="prl.data",
-        meta=meta | {key: getattr(corpus.audit, key) for key in ("shares", "warnings", "notes")},
+        meta=meta
+        | {key: getattr(corpus.audit, key) for key in ("shares", "shared_prefixes", "warnings", "notes")},
     )
     say(f"\n{corpus.description}")
     for level, lines in (("warning", corpus.audit.warnings), ("note", (*corpus.notes, *corpus.audit.notes))):

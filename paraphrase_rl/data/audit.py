@@ -1,10 +1,11 @@
-"""Audit of a data set: counts, duplicates, leakage between splits, incomplete pairs, groups."""
+"""Audit of a data set: counts, duplicates, leakage between splits, incomplete pairs, shared beginnings, groups."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from statistics import median
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ from paraphrase_rl.text.length import count_words
 from paraphrase_rl.types import Document
 
 T = TypeVar("T")
+_PREFIX, _SHARING = 0.05, 0.1
+"""Share of an AI text's characters, and share of the AI texts, from which on a shared beginning is no chance."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ class Audit:
         shares: share of the documents by group; empty if no document has a group.
         exact_duplicates: groups of ids whose texts are equal except for white space.
         near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
+        shared_prefixes: for each AI text with a human text in its pair, the share of its characters, in [0, 1], up to
+            which the two are the same.
         warnings: faults that make results wrong, one line each, the worst first.
         notes: properties to keep in mind, one line each.
     """
@@ -45,6 +50,7 @@ class Audit:
     shares: Mapping[str, float]
     exact_duplicates: tuple[tuple[str, ...], ...]
     near_duplicates: tuple[tuple[str, str], ...]
+    shared_prefixes: Mapping[str, float]
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
 
@@ -54,12 +60,14 @@ def audit(documents: Sequence[Document]) -> Audit:
     exact = _exact_duplicates(documents)
     near = _near_duplicates(documents)
     shares = _shares(documents)
+    prefixes = _shared_prefixes(documents)
     return Audit(
         rows=_rows(documents),
         shares=shares,
         exact_duplicates=tuple(tuple(d.id for d in same) for same in exact),
         near_duplicates=tuple((a.id, b.id) for a, b in near),
-        warnings=tuple(_warnings(documents, exact, near)),
+        shared_prefixes=prefixes,
+        warnings=(*_warnings(documents, exact, near), *_prefix_warning(prefixes)),
         notes=tuple(_notes(documents, exact, near, shares)),
     )
 
@@ -113,6 +121,34 @@ def _near_duplicates(documents: Sequence[Document]) -> list[tuple[Document, Docu
         if len(grams[a] & grams[b]) >= NEAR * min(len(grams[a]), len(grams[b]))
         and normalised(documents[a].text) != normalised(documents[b].text)
     ]
+
+
+def _shared_prefixes(documents: Sequence[Document]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for members in _by_pair(documents).values():
+        human = [normalised(d.text) for d in members if d.label == "human"]
+        for document in members:
+            if human and document.label == "ai":
+                text = normalised(document.text)
+                found[document.id] = max(_in_common(text, other) for other in human) / len(text)
+    return found
+
+
+def _in_common(text: str, other: str) -> int:
+    """Number of characters up to which two texts are the same."""
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(text, other, strict=False)))
+
+
+def _prefix_warning(prefixes: Mapping[str, float]) -> Iterable[str]:
+    """Say that AI texts continue human ones; a few equal words at the beginning are chance."""
+    sharing = {id: share for id, share in prefixes.items() if share >= _PREFIX}
+    if sharing and len(sharing) >= _SHARING * len(prefixes):
+        mean = sum(sharing.values()) / len(sharing)
+        what = f"of {len(prefixes)} AI texts begin with the text of their human counterpart"
+        yield (
+            f"{_found(list(sharing), what, str)} ({mean:.0%} of their characters on average): a person wrote those, "
+            "so detectors look worse than they are; cut it off both texts of each pair, or measure on longer texts"
+        )
 
 
 def _warnings(

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.text.duplicates import normalised
@@ -57,7 +58,8 @@ def split_documents(
     """Give every document a split.
 
     A split given by the data is preserved; a document without one follows the others of its unit. The remaining
-    units are divided into test, calibration and train by the fractions, stratified by their labels.
+    units are divided into test, calibration and train by the fractions, stratified by their labels, within these by
+    group, and within these by domain.
     Where the data gives train but not test or calibration, the missing one is drawn from train in the same way.
 
     The result depends on the texts and the seed, never on the order of the rows.
@@ -84,24 +86,80 @@ def split_documents(
 def _deal(
     documents: Sequence[Document], free: Sequence[list[int]], fractions: Mapping[Split, float], seed: int
 ) -> dict[int, Split]:
-    """Shuffle each stratum by hash and assign its first units; quotas are rounded over all strata together."""
-    strata: defaultdict[tuple[str, ...], list[tuple[str, list[int]]]] = defaultdict(list)
-    for unit in free:
-        labels = tuple(sorted({str(documents[i].label) for i in unit}))
-        content = min(sha256_text(normalised(documents[i].text)) for i in unit)
-        strata[labels].append((hashlib.sha256(f"{seed}:{content}".encode()).hexdigest(), unit))
+    """Deal the units of each set of labels; their quotas are rounded over all sets together."""
+    strata: defaultdict[tuple[str, ...], list[_Unit]] = defaultdict(list)
+    for positions in free:
+        texts = [documents[i] for i in positions]
+        content = min(sha256_text(normalised(d.text)) for d in texts)
+        unit = _Unit(
+            order=hashlib.sha256(f"{seed}:{content}".encode()).hexdigest(),
+            strata=(_values(d.group for d in texts), _values(d.domain for d in texts)),
+            positions=positions,
+        )
+        strata[_values(d.label for d in texts)].append(unit)
     dealt: dict[int, Split] = {}
     seen = 0
     for labels in sorted(strata):
-        shuffled = [unit for _, unit in sorted(strata[labels])]
-        after = seen + len(shuffled)
-        start = 0
-        for name, fraction in fractions.items():
-            stop = start + round(fraction * after) - round(fraction * seen)
-            for unit in shuffled[start:stop]:
-                dealt.update(dict.fromkeys(unit, name))
-            start = stop
-        for unit in shuffled[start:]:
-            dealt.update(dict.fromkeys(unit, "train"))
+        after = seen + len(strata[labels])
+        quotas = {
+            name: round(fraction * after) - round(fraction * seen) for name, fraction in fractions.items()
+        }
+        for name, unit in _dealt(strata[labels], quotas, 0):
+            dealt.update(dict.fromkeys(unit.positions, name))
         seen = after
     return dealt
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """Texts that stay together: their order by hash, their groups and domains, and their positions."""
+
+    order: str
+    strata: tuple[tuple[str, ...], ...]
+    positions: list[int]
+
+
+def _values(found: Iterable[str | None]) -> tuple[str, ...]:
+    return tuple(sorted({str(value) for value in found}))
+
+
+def _dealt(units: Sequence[_Unit], quotas: Mapping[Split, int], level: int) -> Iterator[tuple[Split, _Unit]]:
+    """Give units a split: the quotas are shared out by group, those of a group by domain, then the first by hash."""
+    if level == 2:
+        waiting = iter(sorted(units, key=lambda unit: unit.order))
+        for name, quota in quotas.items():
+            yield from ((name, unit) for unit in islice(waiting, quota))
+        yield from (("train", unit) for unit in waiting)
+        return
+    cells: defaultdict[tuple[str, ...], list[_Unit]] = defaultdict(list)
+    for unit in units:
+        cells[unit.strata[level]].append(unit)
+    free = {key: len(cell) for key, cell in cells.items()}
+    shares: dict[tuple[str, ...], dict[Split, int]] = {key: {} for key in cells}
+    for name, quota in quotas.items():
+        for key, share in _shares(quota, cells, free).items():
+            shares[key][name] = share
+            free[key] -= share
+    for key in sorted(cells):
+        yield from _dealt(cells[key], shares[key], level + 1)
+
+
+def _shares(
+    quota: int, cells: Mapping[tuple[str, ...], Sequence[_Unit]], free: Mapping[tuple[str, ...], int]
+) -> dict[tuple[str, ...], int]:
+    """Share a quota out in proportion to the cells' sizes, by largest remainders; no cell gives more than is free.
+
+    Equal remainders go by hash, so that it is not always the same cells that give.
+    """
+    total = sum(len(cell) for cell in cells.values())
+    quota = min(quota, sum(free.values()))
+    shares = {key: min(quota * len(cell) // total, free[key]) for key, cell in cells.items()}
+    claims = {
+        key: (shares[key] - quota * len(cell) / total, min(unit.order for unit in cell))
+        for key, cell in cells.items()
+    }
+    while (left := quota - sum(shares.values())) > 0:
+        open_ = sorted((key for key in cells if shares[key] < free[key]), key=claims.__getitem__)
+        for key in open_[:left]:
+            shares[key] += 1
+    return shares

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from paraphrase_rl.data.audit import audit
+from paraphrase_rl.data.documents import load_documents
+from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.types import Document, Split
 
 STORY = "The river rose above its banks on Monday night and three bridges had to be closed to traffic"
@@ -108,3 +114,57 @@ def test_empty_splits_and_missing_labels_are_told() -> None:
 def test_lengths_that_give_the_label_away_are_told() -> None:
     short = [Document(id=f"s{d.id}", text=d.text.split()[0], label="ai", split=d.split) for d in clean()]
     assert "lengths differ by label: median 20 words human, 1 ai" in warnings([*clean(), *short])
+
+
+def pair(i: int, shared: int, words: int = 20) -> list[Document]:
+    """A human and an AI text that have their first words in common."""
+    opening = other(i).split()[:shared]
+    texts = {
+        label: [*opening, *(f"{label}{i}x{k}" for k in range(words - shared))] for label in ("human", "ai")
+    }
+    return [doc(f"{label}{i}", " ".join(words), label=label, pair=f"q{i}") for label, words in texts.items()]
+
+
+def test_ai_texts_that_continue_their_human_text_are_told_with_the_share_of_characters() -> None:
+    continued = [d for i in range(20) for d in pair(i, shared=8 if i % 2 else 0)]
+    found = audit([*clean(), *continued])
+    ai = next(d.text for d in continued if d.id == "ai1")
+    shared = " ".join(ai.split()[:8]) + " "
+    assert found.shared_prefixes["ai1"] == len(shared) / len(ai)
+    assert found.shared_prefixes["ai0"] == 0
+    assert len(found.shared_prefixes) == 23
+    (told,) = found.warnings
+    assert told.startswith(
+        "10 of 23 AI texts begin with the text of their human counterpart: ai1, ai3, ai5, … (4"
+    )
+    assert "cut it off both texts of each pair" in told
+
+
+def test_white_space_does_not_hide_a_shared_beginning_and_the_closest_human_text_counts() -> None:
+    human, ai = pair(1, shared=10)
+    further = doc("h2", "quite another text", label="human", pair="q1")
+    spaced = doc("ai1", ai.text.replace(" ", "\n\n"), label="ai", pair="q1")
+    found = audit([*clean(), human, further, spaced])
+    assert found.shared_prefixes["ai1"] == audit([human, ai]).shared_prefixes["ai1"] > 0.4
+
+
+def test_chance_and_unpaired_texts_are_no_shared_beginnings() -> None:
+    chance = [d for i in range(20) for d in pair(i, shared=3 if i == 4 else 0)]
+    assert audit([*clean(), *chance]).warnings == ()
+    same = doc("h", STORY, label="human"), doc("a", f"{STORY} and more", label="ai")
+    assert audit([*clean(), *same]).shared_prefixes.keys() == audit(clean()).shared_prefixes.keys()
+
+
+def test_published_continuations_are_told(shared_data: Path) -> None:
+    """Pairs of Fast-DetectGPT share 30 tokens: half of a text of 48 words."""
+    settings = load_recipe(None, {"data.excerpt_words": 48}).recipe.data
+    source = Component(name="fast-detect-gpt", options={"path": str(shared_data / "fast-detect-gpt")})
+    found = load_documents(source, settings, default_registry()).audit
+    means = [share for id, share in found.shared_prefixes.items() if id.startswith("xsum")]
+    assert 0.4 < sum(means) / len(means) < 0.7
+    assert any("AI texts begin with the text of their human counterpart" in line for line in found.warnings)
+    whole = load_recipe(None, {}).recipe.data
+    liang = Component(name="liang", options={"path": str(shared_data / "liang")})
+    assert not any(
+        "begin with" in line for line in load_documents(liang, whole, default_registry()).audit.warnings
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -110,3 +111,54 @@ def test_a_missing_calibration_split_is_drawn_from_train() -> None:
 @pytest.mark.parametrize("n", [1, 2])
 def test_too_few_units_still_get_a_split(n: int) -> None:
     assert set(split(pairs(n)).values()) <= {"train", "calibration", "test"}
+
+
+WRITERS = st.lists(
+    st.tuples(st.sampled_from(["native", "native", "non-native", None]), st.integers(0, 3)),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(WRITERS, st.integers(0, 5))
+def test_groups_and_domains_have_their_share_of_every_split(
+    writers: list[tuple[str | None, int]], seed: int
+) -> None:
+    """A17: with labels alone, 11 of 48 test texts were by second-language writers."""
+    documents = [
+        Document(id=str(i), text=f"text {i}", label="human", group=group, domain=f"d{domain}")
+        for i, (group, domain) in enumerate(writers)
+    ]
+    where = split(documents, seed)
+    totals = Counter(where.values())
+    assert totals["test"] == round(0.2 * len(documents))
+    for named in (lambda d: d.group, lambda d: (d.group, d.domain)):
+        sizes = Counter(named(d) for d in documents)
+        got = Counter((named(d), where[d.id]) for d in documents)
+        for key, size in sizes.items():
+            for name in ("test", "calibration"):
+                # rounded once by group and once by domain
+                assert abs(got[key, name] - totals[name] * size / len(documents)) < 2  # type: ignore[index]
+
+
+def test_a_domain_of_its_own_for_every_text_changes_no_fraction() -> None:
+    documents = [Document(id=f"{i}", text=f"text {i}", domain=f"https://site/{i}") for i in range(50)]
+    assert Counter(split(documents).values()) == {"train": 25, "calibration": 15, "test": 10}
+    assert split(documents, seed=1) != split(documents, seed=2)
+
+
+@pytest.mark.parametrize("known", [{}, {"group": "native"}, {"group": "native", "domain": "news"}])
+def test_without_groups_the_split_is_that_of_earlier_versions(known: dict[str, str]) -> None:
+    """The first units of a label by SHA-256 of seed and text are for test, the next for calibration."""
+    documents = [Document(id=f"{i}", text=f"text {i}", label="ai", **known) for i in range(40)]  # type: ignore[arg-type]
+
+    def order(d: Document) -> str:
+        content = hashlib.sha256(d.text.encode()).hexdigest()
+        return hashlib.sha256(f"7:{content}".encode()).hexdigest()
+
+    ids = [d.id for d in sorted(documents, key=order)]
+    assert split(documents, seed=7) == {
+        **dict.fromkeys(ids, "train"),
+        **dict.fromkeys(ids[8:20], "calibration"),
+        **dict.fromkeys(ids[:8], "test"),
+    }
