@@ -119,8 +119,8 @@ def train(
         registry: where components come from.
 
     Returns:
-        The run; ``run.status`` is ``completed`` or ``interrupted``, ``run.summary`` has the reward terms of the
-        held-out prompts before and after.
+        The run; ``run.status`` is ``completed``, ``interrupted`` or ``stopped`` (by a monitor), ``run.summary`` has
+        the reward terms of the held-out prompts before and after.
 
     Raises:
         UsageError: neither or both of a recipe and a run to continue, or no such device.

@@ -21,7 +21,7 @@ from paraphrase_rl.cli.settings import (
     option_values,
     set_option,
 )
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK
+from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK
 from paraphrase_rl.progress import OnProgress, Progress
 from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.tables import record
@@ -91,7 +91,7 @@ def command(
         )
     if is_first():
         _show(run, format_)
-    ctx.exit(EXIT_INTERRUPTED if _ended(run) == "interrupted" else EXIT_OK)
+    ctx.exit({"interrupted": EXIT_INTERRUPTED, "stopped": EXIT_NO}.get(_ended(run), EXIT_OK))
 
 
 def _ended(run: Run) -> str:

@@ -148,7 +148,7 @@ def on_step_end(folder: Path, record: StepRecord) -> None:
 
 @hookspec
 def on_run_end(folder: Path, status: str) -> None:
-    """Called when the run has ended; ``status`` is ``completed``, ``interrupted`` or ``failed``.
+    """Called when the run has ended; ``status`` is ``completed``, ``interrupted``, ``stopped`` or ``failed``.
 
     Example::
 

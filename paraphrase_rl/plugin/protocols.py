@@ -192,7 +192,7 @@ class Session(Protocol):
 
     @property
     def stop_requested(self) -> Callable[[], bool]:
-        """Function that returns True if the user asked to stop after the current step."""
+        """Function that returns True if the user, or a monitor, asked to stop after the current step."""
         ...
 
     @property
@@ -240,6 +240,23 @@ class Session(Protocol):
         self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
     ) -> None:
         """Record a step; ``seconds`` are wall seconds by part of the step, including ``total``."""
+        ...
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Name of the monitor that asked, in :meth:`end_step`, to stop after this step; ``None`` if none did."""
+        ...
+
+    def learning_rate(self, rate: float) -> float:
+        """Return the learning rate of the next update, given the recipe's. Call it before every update."""
+        ...
+
+    def take_roll_back(self) -> tuple[int, Path | str] | None:
+        """Return the checkpoint to restore now, its step and its folder or reference; ``None`` = go on.
+
+        Call it after :meth:`end_step`. Weights and optimizer are restored from it, and a checkpoint of the step that
+        has ended is added; the steps go on from there.
+        """
         ...
 
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:

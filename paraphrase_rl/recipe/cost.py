@@ -11,7 +11,8 @@ from pydantic import Field, ValidationError
 
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.recipe.arithmetic import Workload
-from paraphrase_rl.recipe.schema import Recipe, Section
+from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.recipe.section import Section
 from paraphrase_rl.types import Document
 
 TOKENS_PER_WORD = 1.4

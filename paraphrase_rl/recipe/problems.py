@@ -92,13 +92,16 @@ def _section_at(keys: Keys) -> type[BaseModel] | None:
     section: type[BaseModel] | None = Recipe
     items: type[BaseModel] | None = None
     for key in keys:
-        if isinstance(key, int):
+        if isinstance(key, int) or (
+            section is None and items is not None
+        ):  # of a list, or of a mapping by name
             section, items = items, None
             continue
         if section is None or key not in section.model_fields:
             return None
         annotation = section.model_fields[key].annotation
-        items = next((s for s in map(_section, get_args(annotation)) if s), None)
+        held = [part for argument in get_args(annotation) for part in (argument, *get_args(argument))]
+        items = next((s for s in map(_section, held) if s), None)
         section = _section(annotation)
     return section
 

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from paraphrase_rl.recipe.defaults import default
+from paraphrase_rl.recipe.monitors import Monitor, completed
+from paraphrase_rl.recipe.section import Section
 from paraphrase_rl.types import Kind
-
-
-class Section(BaseModel):
-    """Base of all sections: frozen, unknown keys refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Component(Section):
@@ -269,7 +265,18 @@ class Recipe(Section):
         description="options of quality metrics; one that needs some (a judge, an NLI model) is measured only where it "
         "is listed here, all others that are installed always",
     )
+    monitors: dict[str, Monitor | None] = Field(
+        default_factory=lambda: completed({}),
+        validate_default=True,
+        description="rules over the metrics by name; what is given for a published rule changes that key of it alone,"
+        " null switches it off",
+    )
     acceptance: Acceptance = Acceptance()
+
+    @field_validator("monitors", mode="before")
+    @classmethod
+    def _with_the_published(cls, given: Any) -> Any:
+        return completed(given)
 
     def components(self) -> Iterator[tuple[Kind, Component]]:
         """Detectors, rewards and the data set, each with its kind."""
@@ -284,6 +291,11 @@ class Recipe(Section):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
                 raise ValueError(f"{key}: {', '.join(twice)} listed twice")
+        for name, rule in self.monitors.items():
+            if rule is not None and rule.action == "raise-kl" and self.kl.penalty_coef == 0:
+                raise ValueError(
+                    f"monitors.{name}: raise-kl multiplies kl.penalty_coef, which is 0; choose another action"
+                )
         labels = [attack.label or attack.name for attack in self.rewriters]
         if twice := sorted({label for label in labels if labels.count(label) > 1}):
             raise ValueError(f"rewriters: {', '.join(twice)} listed twice; give each rewriter its own label")

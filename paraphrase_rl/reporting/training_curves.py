@@ -60,7 +60,7 @@ def training_curves(
     for i, name in enumerate(names):
         rule = next((r for r in rules if r.metric == name), None)
         values = [_value(row, name) for row in metrics]
-        smooth = _rolling(values, rule.window if rule else 1)
+        smooth = _rolling(values, rule.patience if rule else 1)
         series = Series(
             steps=_averaged([float(row["step"]) for row in metrics], each),
             raw=_averaged(values, each),
@@ -95,9 +95,7 @@ def _band(rule: Rule | None) -> str:
     if rule is None:
         return "No monitor watches it."
     bound = f"below {rule.low:g}" if math.isfinite(rule.low) else f"above {rule.high:g}"
-    return (
-        f"The monitor {rule.name} raises an alarm {bound}, over {rule.window} step{'s' * (rule.window > 1)}."
-    )
+    return f"The monitor {rule.name} raises an alarm {bound}, over {rule.patience} step{'s' * (rule.patience > 1)}."
 
 
 def _value(row: Row, name: str) -> float:

@@ -21,7 +21,7 @@ directory may hold files of the user, and may come from somebody else.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -272,13 +272,21 @@ class RunDirectory:
         return any(row["kind"] == "final" and is_there(self.folder, row) for row in ledger(self.folder))
 
     def add_checkpoint(
-        self, step: int, where: Path | str, kind: str, *, every: int, keep: int, **details: str | None
+        self,
+        step: int,
+        where: Path | str,
+        kind: str,
+        *,
+        every: int,
+        keep: int,
+        since: int | None = None,
+        **details: str | None,
     ) -> None:
         """List a complete checkpoint, and delete those no longer needed.
 
         Not deleted are the last ``keep`` of the checkpoints at every ``every`` steps, the newest checkpoint (an
-        interrupt writes one at any step), and the final one. References to a service's checkpoints are never deleted:
-        the service deletes the checkpoints when they expire.
+        interrupt writes one at any step), those of step ``since`` and later, and the final one. References to a
+        service's checkpoints are never deleted: the service deletes the checkpoints when they expire.
 
         Args:
             where: folder of the checkpoint in this directory, or a service's reference to it. A folder in
@@ -313,6 +321,7 @@ class RunDirectory:
         self._forget_start()
         periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
         kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
+        kept |= set() if since is None else {at for at in periodic if at >= since}
         self._keep_rows(
             rows, [r for r in rows if r["kind"] == "final" or "reference" in r or r["step"] in kept]
         )
@@ -368,6 +377,18 @@ class RunDirectory:
                 f"the checkpoints of {self.folder} expired at the service; the last one on {expired[-1]['expires']}",
                 "start a new run, with longer-lived checkpoints by prl train -o ttl_days=...",
             )
+        return None
+
+    def checkpoint_before(self, step: int, left_out: Callable[[int], bool]) -> tuple[int, Path | str] | None:
+        """Find the newest checkpoint of a step before ``step``: its step, and its folder or reference.
+
+        Args:
+            left_out: whether a step's checkpoint must not be taken.
+        """
+        for row in reversed(ledger(self.folder)):
+            meant = row["kind"] == "periodic" and row["step"] < step and not left_out(row["step"])
+            if meant and is_there(self.folder, row):
+                return int(row["step"]), row.get("reference") or place_of(self.folder, row)
         return None
 
     def _refuse_unlisted(self, rows: Sequence[Mapping[str, Any]]) -> None:

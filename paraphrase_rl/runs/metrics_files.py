@@ -24,7 +24,15 @@ _SHAPES: Mapping[str, Mapping[str, type]] = {
         "terms": dict,
         "details": dict,
     },
-    "events.jsonl": {"step": int, "event": str, "time": str},
+    "events.jsonl": {
+        "step": int,
+        "event": str,
+        "time": str,
+        "rule": str,
+        "action": str,
+        "scale": float,
+        "to": int,
+    },
 }
 """Types of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
 DAMAGED = "the file was edited, damaged or copied from another run: restore this run's own file"

@@ -139,7 +139,8 @@ class History:
     """Contents of a run directory.
 
     Attributes:
-        status: ``completed``, ``running``, ``interrupted``, ``failed``, or ``killed`` (no event records its end).
+        status: ``completed``, ``running``, ``interrupted``, ``stopped`` (by a monitor), ``failed``, or ``killed``
+            (no event records its end).
         steps: number of steps of the whole run; ``None`` if it never began.
         ended: time at which the last process ended; ``None`` if it is not recorded.
         metrics: step -> metrics of that step, in order; NaN if there was nothing to measure.

@@ -94,7 +94,7 @@ class Run:
 
     @property
     def status(self) -> str:
-        """``completed``, ``running``, ``interrupted``, ``failed``, or ``killed``, if no event records its end."""
+        """``completed``, ``running``, ``interrupted``, ``stopped``, ``failed``, or ``killed`` if no event says."""
         return self.history.status
 
     @property

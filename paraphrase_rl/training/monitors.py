@@ -1,85 +1,298 @@
-"""Monitors of a training: rules over rows of ``metrics.jsonl`` that can be replayed on a saved run.
+"""Monitors of a training: rules over the rows of ``metrics.jsonl``, the same on a live run and on a saved one.
 
 The loss is no measure of success: it may rise. ``kl_sample_train`` is the health of the numerics, ``kl_reference`` the
 distance from the base model; they share no threshold.
+
+What a rule has done follows from the rows and the monitor events of the steps before, and from nothing else: a run
+that is resumed goes on as one that nothing disturbed, also where its rules are changed on the way.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, PUBLISHED, SPOKEN, Action, Monitor
+from paraphrase_rl.runs.metrics_files import DAMAGED
 from paraphrase_rl.runs.terms import RewardTerm
+
+FIRST_STEPS = 5
+"""Number of steps at the start of a run with which :func:`one_sided_gain` compares."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Rule of a monitor: alarm if the mean of a metric over the last ``window`` steps is outside its bounds.
+    """A monitor of the recipe, for one metric: it finds a mean of the last ``patience`` steps that is out of its band.
 
-    ``metric`` is a name in ``metrics.jsonl``, or ``role:ROLE`` for the reward terms of a role; then ``{name}`` and
-    ``{stem}`` in the advice are those of the term.
+    ``metric`` is a name in ``metrics.jsonl``, or ``one_sided_gain``.
     """
 
     name: str
     metric: str
-    advice: str
-    low: float = float("-inf")
-    high: float = float("inf")
-    window: int = 1
+    advice: str = ""
+    low: float = -math.inf
+    high: float = math.inf
+    patience: int = 1
+    action: Action = "warn"
+    multiplier: float = 1.0
+    limit: int = 3
+
+    def out(self, mean: float) -> str:
+        """Say what was measured if a mean is out of the band; an empty string if it is within, or NaN."""
+        if math.isnan(mean) or self.low <= mean <= self.high:
+            return ""
+        side = f"below {self.low:g}" if mean < self.low else f"above {self.high:g}"
+        span = "" if self.patience == 1 else f" over {self.patience} steps"
+        return f"{self.metric} {mean:.3g} is {side}{span}"
 
 
-RULES = (
-    Rule("mode-collapse", "reward_std", "lower the learning rate or raise exploration", low=0.05, window=5),
-    Rule(
-        "few-valid-outputs",
-        "role:validity",
-        "see the metrics {stem}_* for the check that fails",
-        low=0.95,
-        window=20,
-    ),
-    Rule("meaning-lost", "role:meaning", "raise the weight of {name}", low=0.8, window=20),
-    Rule("sampler-mismatch", "kl_sample_train", "sampler and trainer disagree: check precision", high=0.01),
-    Rule("step-too-large", "kl_post_train", "lower the learning rate", high=0.02, window=5),
-    Rule("far-from-base", "kl_reference", "raise kl.penalty_coef to 0.02", high=0.5, window=5),
-    Rule("no-signal", "frac_constant_groups", "rewards hardly differ within groups", high=0.5, window=5),
-)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A rule's finding at a step, and what was done.
+
+    Attributes:
+        value: mean of the metric over the last steps, as many as the rule's patience.
+        message: one line: what was measured, and what to do or what was done.
+        scale: what the KL coefficient or the learning rate of the recipe is multiplied by from the next step on;
+            ``None`` if neither changed.
+        to: step of the checkpoint that was restored.
+    """
+
+    step: int
+    rule: str
+    metric: str
+    value: float
+    action: Action
+    message: str
+    scale: float | None = None
+    to: int | None = None
+
+    def event(self) -> dict[str, object]:
+        """Return the fields of the event that records it."""
+        told = {"step": self.step, "rule": self.rule, "action": self.action, "message": self.message}
+        changed = {"scale": self.scale, "to": self.to}
+        return told | {key: value for key, value in changed.items() if value is not None}
 
 
-def rules_for(terms: Iterable[RewardTerm]) -> list[Rule]:
+def rules_for(terms: Iterable[RewardTerm], monitors: Mapping[str, Monitor | None] = PUBLISHED) -> list[Rule]:
     """Return the rules of a run with these reward terms; if several terms have the same role, each has its own rule."""
     by_role: dict[str, list[RewardTerm]] = {}
     for term in terms:
-        by_role.setdefault(f"role:{term.role}", []).append(term)
+        by_role.setdefault(term.role, []).append(term)
     found = []
-    for rule in RULES:
-        if not rule.metric.startswith("role:"):
+    for name, monitor in monitors.items():
+        if monitor is None:
+            continue
+        rule = Rule(
+            name=name,
+            metric=monitor.metric,
+            advice=monitor.advice,
+            low=-math.inf if monitor.low is None else monitor.low,
+            high=math.inf if monitor.high is None else monitor.high,
+            patience=monitor.patience,
+            action=monitor.action,
+            multiplier=monitor.multiplier,
+            limit=monitor.limit,
+        )
+        kind, _, role = monitor.metric.partition(":")
+        if kind != "role":
             found.append(rule)
-        for i, term in enumerate(by_role.get(rule.metric, [])):
-            name = rule.name if i == 0 else f"{rule.name}-{term.stem}"
-            advice = rule.advice.format(name=term.name, stem=term.stem)
-            found.append(replace(rule, name=name, metric=term.metric, advice=advice))
+            continue
+        role, _, detail = role.partition(":")
+        for i, term in enumerate(by_role.get(role, [])):
+            found.append(
+                replace(
+                    rule,
+                    name=name if i == 0 else f"{name}-{term.stem}",
+                    metric=f"{term.stem}_{detail}" if detail else term.metric,
+                    advice=monitor.advice.replace("{name}", term.name).replace("{stem}", term.stem),
+                )
+            )
     return found
 
 
-def alarms(rows: Sequence[Mapping[str, float]], rules: Sequence[Rule]) -> dict[str, str]:
-    """Find the rules that are violated now, by name, each with one line that says what was measured and what to do.
+def alarms(
+    rows: Sequence[Mapping[str, float | None]], rules: Sequence[Rule], terms: Iterable[RewardTerm] = ()
+) -> dict[str, str]:
+    """Find the rules that are violated after the last step, by name, each with one line: what was measured, and advice.
 
     Args:
         rows: metrics of the steps so far, oldest first; NaN (None in a saved run) if there was nothing to measure. A
-            rule is silent until its window is full, and while a value in it is missing.
+            rule is silent until there are as many steps as its patience, and while a value in them is missing.
+        terms: reward terms of the run, for rules about ``one_sided_gain``.
     """
-    found = {}
-    for rule in rules:
-        recent = [_known(row.get(rule.metric)) for row in rows[-rule.window :]]
-        if len(recent) < rule.window or any(math.isnan(value) for value in recent):
-            continue
-        mean = sum(recent) / len(recent)
-        if not rule.low <= mean <= rule.high:
-            side = f"below {rule.low:g}" if mean < rule.low else f"above {rule.high:g}"
-            span = "" if rule.window == 1 else f" over {rule.window} steps"
-            found[rule.name] = f"{rule.metric} {mean:.3g} is {side}{span}: {rule.advice}"
-    return found
+    monitors = Monitors(rules, terms)
+    monitors.restore(enumerate(rows, start=1))
+    told = {rule: rule.out(monitors.mean(rule)) for rule in rules}
+    return {
+        rule.name: f"{said}: {rule.advice}" if rule.advice else said for rule, said in told.items() if said
+    }
+
+
+class Monitors:
+    """Rules over a run, step by step.
+
+    A rule that warns does so once, until its metric has been within its band. A rule that acts looks from then on only
+    at later steps, and acts again if their mean is out of its band too, up to its limit. After a roll-back all rules
+    look only at later steps.
+
+    Attributes:
+        rules: in the order of the recipe.
+        kl_scale: what the KL coefficient of the recipe is multiplied by now.
+        rate_scale: what the learning rate of the recipe is multiplied by now.
+        abandoned: for each roll-back the step that it restored, and the step after which it did so.
+    """
+
+    def __init__(self, rules: Sequence[Rule], terms: Iterable[RewardTerm] = ()) -> None:
+        self.rules = tuple(rules)
+        self.kl_scale = self.rate_scale = 1.0
+        self.abandoned: list[tuple[int, int]] = []
+        self._scored = [term.metric for term in terms if term.role != "validity"]
+        self._steps: list[int] = []
+        self._rows: list[Mapping[str, float | None]] = []
+        self._alarmed: set[str] = set()
+        self._acted: Counter[str] = Counter()
+        self._since: dict[str, int] = {}
+        self._rolled_back = 0
+
+    def restore(
+        self, rows: Iterable[tuple[int, Mapping[str, float | None]]], events: Iterable[Mapping[str, Any]] = ()
+    ) -> None:
+        """Take over the steps done so far.
+
+        Args:
+            rows: step and metrics, oldest first.
+            events: rows of ``events.jsonl`` up to the last step.
+
+        Raises:
+            RunError: an event is not one that a run records.
+        """
+        for step, metrics in rows:
+            self._steps.append(step)
+            self._rows.append(metrics)
+        for event in events:
+            if event.get("event") == "monitor" and event.get("action", "warn") not in SPOKEN:
+                self._take_over(event)
+        self._alarmed = {rule.name for rule in self.rules if rule.out(self.mean(rule))}
+
+    def look(self, step: int, metrics: Mapping[str, float | None]) -> list[Finding]:
+        """Add a step; return what the rules find, in their order. :meth:`done` says then what was done."""
+        self._steps.append(step)
+        self._rows.append(metrics)
+        found, alarmed = [], set()
+        for rule in self.rules:
+            mean = self.mean(rule)
+            told = rule.out(mean)
+            if not told:
+                continue
+            acts = rule.action not in SPOKEN and self._acted[rule.name] < rule.limit
+            if not acts:
+                alarmed.add(rule.name)
+            if acts or rule.name not in self._alarmed:
+                action = rule.action if acts or rule.action in SPOKEN else "warn"
+                finding = Finding(
+                    step=step, rule=rule.name, metric=rule.metric, value=mean, action=action, message=told
+                )
+                found.append(finding)
+        self._alarmed = alarmed
+        return found
+
+    def done(self, finding: Finding, to: int | None = None) -> Finding:
+        """Record that the action of a finding is done; return the finding with what was done in its message.
+
+        Args:
+            to: step of the checkpoint that a roll-back restores; ``None`` = there is none, and the run stops.
+        """
+        rule = next(rule for rule in self.rules if rule.name == finding.rule)
+        action, told, scale = finding.action, finding.message, None
+        if action == "roll-back" and to is None:
+            action = "stop"
+            told += ": there is no checkpoint from before it to go back to"
+        if action in ("raise-kl", "lower-rate"):
+            now, what = (
+                (self.kl_scale, "KL coefficient")
+                if action == "raise-kl"
+                else (self.rate_scale, "learning rate")
+            )
+            scale = now * rule.multiplier
+            told += f": {what} times {rule.multiplier:g}, now {scale:g} times the recipe's"
+        elif action == "roll-back":
+            told += f": back to the checkpoint of step {to}"
+        elif action == "stop":
+            told += f"{': ' + rule.advice if rule.advice else ''}; stopping, with a checkpoint"
+        else:
+            spent = (
+                "" if rule.action in SPOKEN else f" (the limit of {rule.action}, {rule.limit}, is reached)"
+            )
+            told += f"{': ' + rule.advice if rule.advice else ''}{spent}"
+        finding = replace(finding, action=action, message=told, scale=scale, to=to)
+        if action not in SPOKEN:
+            self._did(finding.step, finding.rule, action, scale, to)
+        return finding
+
+    def mean(self, rule: Rule) -> float:
+        """Compute what a rule looks at now: the mean over its last steps; NaN if it is not known."""
+        since = max(self._rolled_back, self._since.get(rule.name, 0))
+        recent = [
+            self.value(i, rule.metric)
+            for i in range(max(0, len(self._rows) - rule.patience), len(self._rows))
+            if self._steps[i] > since
+        ]
+        return sum(recent) / len(recent) if len(recent) == rule.patience else math.nan
+
+    def value(self, index: int, metric: str) -> float:
+        """Return a metric at the step with an index, counted from 0; NaN if it is not known."""
+        if metric == ONE_SIDED_GAIN:
+            return one_sided_gain(self._rows[:FIRST_STEPS], self._rows[index], self._scored)
+        return _known(self._rows[index].get(metric))
+
+    def _take_over(self, event: Mapping[str, Any]) -> None:
+        scale, to = event.get("scale"), event.get("to")
+        if scale is not None and not (math.isfinite(scale) and scale > 0):
+            raise RunError(f"events.jsonl: a monitor cannot have scale {scale}", DAMAGED)
+        self._did(event.get("step", 0), str(event.get("rule")), event["action"], scale, to)
+
+    def _did(self, step: int, rule: str, action: str, scale: float | None, to: int | None) -> None:
+        self._since[rule] = step
+        self._acted[rule] += action != "stop"
+        if action == "raise-kl" and scale is not None:
+            self.kl_scale = scale
+        elif action == "lower-rate" and scale is not None:
+            self.rate_scale = scale
+        elif action == "roll-back":
+            self._rolled_back = step
+            self._alarmed = set()
+            if to is not None:
+                self.abandoned.append((to, step))
+
+
+def one_sided_gain(
+    first: Sequence[Mapping[str, float | None]], now: Mapping[str, float | None], terms: Sequence[str]
+) -> float:
+    """Compute how far one reward term has risen since the start of a run while another has fallen as far, in [-1, 1].
+
+    The smaller of the largest rise and the largest fall, each against the term's mean over the first steps. Near 0
+    while all terms rise or stay; a policy that earns one term at the expense of another has both.
+
+    Args:
+        first: metrics of the first steps, of which the mean is taken.
+        now: metrics of a step.
+        terms: names of the metrics of the reward terms; gates are not among them.
+
+    Returns:
+        NaN if fewer than two terms are known.
+    """
+    changes = []
+    for term in terms:
+        before = [value for row in first if not math.isnan(value := _known(row.get(term)))]
+        value = _known(now.get(term))
+        if before and not math.isnan(value):
+            changes.append(value - sum(before) / len(before))
+    return min(max(changes), -min(changes)) if len(changes) > 1 else math.nan
 
 
 def _known(value: float | None) -> float:

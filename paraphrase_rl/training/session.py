@@ -15,13 +15,14 @@ from typing import Protocol
 
 import numpy as np
 
+from paraphrase_rl.errors import PluginError
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
 from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import token_advantages
-from paraphrase_rl.training.monitors import alarms, rules_for
+from paraphrase_rl.training.monitors import Finding, Monitors, rules_for
 from paraphrase_rl.training.prompts import messages, prompt_order
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.types import Document, RewardBatch, Rollout, StepRecord
@@ -45,8 +46,9 @@ class TrainingSession:
         test: held-out documents for evaluation.
         report: function that shows one line of progress, with the number of steps done after each step.
         observe: function called after every step.
-        stop_requested: function that returns True if the user asked to stop after the current step.
+        stop_requested: function that returns True if the user, or a monitor, asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
+        stopped_by: name of the monitor that asked to stop; ``None`` if none did.
     """
 
     recipe: Recipe
@@ -61,11 +63,19 @@ class TrainingSession:
 
     def __post_init__(self) -> None:
         self.order = prompt_order(len(self.train), self.recipe.training)
-        self._rows: list[Mapping[str, float]] = [
-            row["metrics"] for row in self.directory.rows("metrics.jsonl", ("step", "metrics"))
-        ]
-        self._rules = rules_for(term.term for term in self.reward.terms)
-        self._alarmed: set[str] = set(alarms(self._rows, self._rules))
+        terms = [term.term for term in self.reward.terms]
+        self._monitors = Monitors(rules_for(terms, self.recipe.monitors), terms)
+        done = self.resume_from[0] if self.resume_from else 0
+        rows = self.directory.rows("metrics.jsonl", ("step", "metrics"))
+        self._monitors.restore(
+            [(row["step"], row["metrics"]) for row in rows if row["step"] <= done],
+            [row for row in self.directory.rows("events.jsonl") if row.get("step", 0) <= done],
+        )
+        self._due_roll_back: tuple[int, Path | str] | None = None
+        self._asked_rate = False
+        self.stopped_by: str | None = None
+        asked = self.stop_requested
+        self.stop_requested = lambda: self.stopped_by is not None or asked()
         self._durations: deque[float] = deque(maxlen=10)
 
     @property
@@ -127,9 +137,23 @@ class TrainingSession:
                 rated.base_logprobs,
                 normalize=grpo.normalize_advantages,
                 clip=grpo.advantage_clip,
-                kl_coef=self.recipe.kl.penalty_coef,
+                kl_coef=self.kl_coef,
             )
         return rated.advantages
+
+    @property
+    def kl_coef(self) -> float:
+        """Weight of the KL penalty at the next update: the recipe's, as monitors have changed it."""
+        return self.recipe.kl.penalty_coef * self._monitors.kl_scale
+
+    def learning_rate(self, rate: float) -> float:
+        """Return the learning rate of the next update.
+
+        Args:
+            rate: the recipe's.
+        """
+        self._asked_rate = True
+        return rate * self._monitors.rate_scale
 
     def end_step(
         self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
@@ -139,12 +163,22 @@ class TrainingSession:
         Args:
             measured: metrics that the backend measured: ``kl_sample_train``, ``kl_post_train``, ``learning_rate`` …
             seconds: wall seconds by part of the step, including ``total``.
+
+        Raises:
+            PluginError: the backend has not done what a monitor asked for.
         """
+        if self._due_roll_back is not None or (self._monitors.rate_scale != 1 and not self._asked_rate):
+            raise PluginError(
+                "the backend does not carry out what monitors decide (Session.learning_rate, take_roll_back)",
+                "give the recipe's monitors other actions, such as warn or stop, or another backend",
+            )
+        self._asked_rate = False
         tokens = sum(len(rollout.completion_ids) for rollout in rated.rollouts)
         metrics = {
             **rated.outcome.metrics(),
             **self.advantages(rated).metrics(),
             **measured,
+            "kl_penalty_coef": self.kl_coef,
             "completion_tokens": float(tokens),
             "tokens_per_second": tokens / seconds["total"],
             **{f"seconds_{part}": value for part, value in seconds.items()},
@@ -153,21 +187,44 @@ class TrainingSession:
         self.directory.append("metrics.jsonl", {"step": step, "metrics": metrics})
         for row in _samples(rated, range(self.recipe.training.group_size)):
             self.directory.append("samples.jsonl", {"step": step, "kind": "training", **row})
-        self._rows.append(metrics)
         self._durations.append(seconds["total"])
-        self._watch(step)
+        self._watch(step, metrics)
         if self.directory.writes:
             line = self._progress(step, metrics, rated.outcome.metric_names.values())
             self.report(line, step, self.steps)
             self.observe(self.folder, record)
 
-    def _watch(self, step: int) -> None:
-        found = alarms(self._rows[-max(rule.window for rule in self._rules) :], self._rules)
-        for name in found.keys() - self._alarmed:
-            self.directory.event("monitor", step=step, rule=name, message=found[name])
-            if self.directory.writes:
-                self.report(f"monitor {name}: {found[name]}")
-        self._alarmed = set(found)
+    def _watch(self, step: int, metrics: Mapping[str, float]) -> None:
+        for found in self._monitors.look(step, metrics):
+            back = self._good_checkpoint(found) if found.action == "roll-back" else None
+            finding = self._monitors.done(found, back[0] if back else None)
+            if back and (self._due_roll_back is None or back[0] < self._due_roll_back[0]):
+                self._due_roll_back = back
+            if finding.action == "stop":
+                self.stopped_by = finding.rule
+            self.directory.event("monitor", **finding.event())
+            if self.directory.writes and finding.action != "note":
+                self.report(f"monitor {finding.rule}: {finding.message}")
+
+    def take_roll_back(self) -> tuple[int, Path | str] | None:
+        """Return the checkpoint to restore now, its step and its folder or reference; ``None`` = go on.
+
+        Call it after :meth:`end_step`, on every process. Weights and optimizer are restored from it, and a checkpoint
+        of the step that has ended is added; the steps go on from there.
+        """
+        due, self._due_roll_back = self._due_roll_back, None
+        return due
+
+    def _good_checkpoint(self, found: Finding) -> tuple[int, Path | str] | None:
+        """Find the newest checkpoint whose own rollouts came before the steps that a rule looked at."""
+        patience = next(rule.patience for rule in self._monitors.rules if rule.name == found.rule)
+        return self._checkpoint_before(found.step - patience)
+
+    def _checkpoint_before(self, step: int) -> tuple[int, Path | str] | None:
+        abandoned = self._monitors.abandoned
+        return self.directory.checkpoint_before(
+            step, lambda at: any(first < at < last for first, last in abandoned)
+        )
 
     def _progress(self, step: int, metrics: Mapping[str, float], terms: Iterable[str]) -> str:
         left = (self.steps - step) * sum(self._durations) / len(self._durations)
@@ -192,8 +249,13 @@ class TrainingSession:
                 reference to it.
             details: further fields of the row, such as ``expires`` (ISO 8601, ``None`` = never).
         """
-        kept = self.recipe.checkpoints
-        self.directory.add_checkpoint(step, where, kind, every=kept.every, keep=kept.keep, **details)
+        kept, since = self.recipe.checkpoints, None
+        if patiences := [r.patience for r in self._monitors.rules if r.action == "roll-back"]:
+            good = self._checkpoint_before(step - max(patiences))
+            since = good[0] if good else 0
+        self.directory.add_checkpoint(
+            step, where, kind, every=kept.every, keep=kept.keep, since=since, **details
+        )
 
     def evaluation_due(self, step: int) -> bool:
         """Return whether to evaluate: before the first step, every ``evaluation.every`` steps, and after the last."""

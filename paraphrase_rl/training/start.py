@@ -84,7 +84,7 @@ def train(start: Start, registry: Registry) -> str:
     """Check, calibrate and train. Of several processes the first one writes and reports.
 
     Returns:
-        Status of the run: ``completed`` or ``interrupted``.
+        Status of the run: ``completed``, ``interrupted``, or ``stopped`` by a monitor.
 
     Raises:
         RunError: the directory cannot be used, or the data or a model changed since the run began.
@@ -190,6 +190,8 @@ def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -
     status = "failed"
     try:
         status = backend.train(session).status
+        if session.stopped_by is not None and status == "interrupted":
+            status = "stopped"
     except KeyboardInterrupt:
         status = "interrupted"
         raise

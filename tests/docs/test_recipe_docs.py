@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from paraphrase_rl.recipe.monitors import PUBLISHED, Monitor
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
@@ -28,6 +29,8 @@ def default(field: FieldInfo) -> str:
     value: Any = field.get_default(call_default_factory=True, validated_data={})
     if isinstance(value, list):
         value = [item.name for item in value]
+    if isinstance(value, dict) and all(isinstance(item, Monitor) for item in value.values()):
+        value = list(value) if value else value
     if isinstance(value, Component):
         value = {"name": value.name}
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000).strip().removesuffix("...").strip()
@@ -52,6 +55,7 @@ def generated() -> str:
     components: list[tuple[str, type[BaseModel]]] = [
         ("a detector or reward", Weighted),
         ("a data source", Component),
+        ("a monitor", Monitor),
     ]
     for name, section in [*sections(Recipe, ""), *components]:
         prefix = f"{name}." if name and " " not in name else ""
@@ -61,7 +65,21 @@ def generated() -> str:
             if field.description
         ]
         parts.append(table(section, name, rows))
-    return "\n".join(parts)
+    return "\n".join([*parts, published_rules()])
+
+
+def published_rules() -> str:
+    rows = [
+        f"| {name} | `{rule.metric}` | {band(rule)} | {rule.patience} | {rule.action} | {rule.advice} |\n"
+        for name, rule in PUBLISHED.items()
+    ]
+    head = "| rule | metric | alarm | patience | action | advice |\n|---|---|---|---|---|---|\n"
+    return f"## The published monitors\n\nThe rules that every recipe has unless it says otherwise.\n\n{head}{''.join(rows)}"
+
+
+def band(rule: Monitor) -> str:
+    ends = [("below", rule.low), ("above", rule.high)]
+    return " or ".join(f"{side} {end:g}" for side, end in ends if end is not None)
 
 
 def test_the_page_is_up_to_date() -> None:

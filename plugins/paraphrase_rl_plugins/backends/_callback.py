@@ -28,18 +28,24 @@ class TrainingCallback(TrainerCallback):
         self.started = time.perf_counter()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
+        self.rate = self.session.learning_rate(args.learning_rate)
+        for group in self.trainer.optimizer.param_groups:
+            group["lr"] = self.rate  # the constant schedule sets the recipe's again after every step
         norms = [p.grad.norm() ** 2 for p in self.trainer.model.parameters() if p.grad is not None]
         scaler = self.trainer.accelerator.scaler  # fp16 alone: gradients are still multiplied by it here
         self.grad_norm = math.sqrt(float(sum(norms))) / (scaler.get_scale() if scaler else 1.0)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         measured = {
             **self.trainer.step_metrics(),
             "grad_norm": self.grad_norm,
-            "learning_rate": args.learning_rate,
+            "learning_rate": self.rate,
         }
         seconds = {**self.trainer.take_seconds(), "total": time.perf_counter() - self.started}
         self.session.end_step(state.global_step, self.trainer.current, measured, seconds)
+        back = self.session.take_roll_back()
+        if back is not None:
+            self.trainer.roll_back(str(back[1]))
         self._evaluate(state.global_step)
         # Ctrl-C reaches the processes at different times; they must stop after the same step.
         stop = any(gather_object([self.session.stop_requested()]))
@@ -47,7 +53,9 @@ class TrainingCallback(TrainerCallback):
         control.should_training_stop |= stop
         # The Trainer would also save at the last step, beside the final adapter.
         control.should_save = (
-            self.interrupted or state.global_step % self.session.recipe.checkpoints.every == 0
+            self.interrupted
+            or back is not None
+            or state.global_step % self.session.recipe.checkpoints.every == 0
         )
         self.started = time.perf_counter()
 

@@ -69,7 +69,7 @@ class TinkerTrainer:
         ahead: int = 0,
     ) -> None:
         self.session, self.service, self.training, self.base = session, service, training, base
-        self.ttl, self.ahead = ttl, ahead
+        self.rate, self.ttl, self.ahead = rate, ttl, ahead
         self.pending: deque[Asked] = deque()
         self.adam = types.AdamParams(
             learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
@@ -117,6 +117,15 @@ class TinkerTrainer:
             }
             started = now
             session.end_step(step, rated, measured, seconds)
+            back = session.take_roll_back()
+            if back is not None:
+                policy = self._roll_back(str(back[1]))
+            if back is not None or (session.stopped_by is not None and not stopping):
+                self.pending.clear()  # sampled from weights that are gone, or for nothing
+                if session.stopped_by is None and not stopping:
+                    self._ask_on(step, policy)
+                if back is not None or saving is None:
+                    saving = self._save(f"step-{step:06d}", self.ttl)
             if saving is not None:
                 self._enter(step, saving, "periodic", self.ttl)
             if session.evaluation_due(step):
@@ -197,6 +206,7 @@ class TinkerTrainer:
 
     def update(self, data: list[Any]) -> tuple[Any, Any]:
         """Send gradient and optimizer step together; return both futures."""
+        self.adam = self.adam.model_copy(update={"learning_rate": self.session.learning_rate(self.rate)})
         gradient = self.service.submit(self.training.forward_backward(data, LOSS))
         return gradient, self.service.submit(self.training.optim_step(self.adam))
 
@@ -227,6 +237,12 @@ class TinkerTrainer:
 
     def _policy(self, sampler: Any) -> TinkerPolicy:
         return TinkerPolicy(self.service, self.service.wait(sampler, "weights for the sampler"), self.chat)
+
+    def _roll_back(self, reference: str) -> TinkerPolicy:
+        """Go on from the weights and the optimizer of a checkpoint, which the policy samples from."""
+        restored = self.service.connected.create_training_client_from_state_with_optimizer(reference)
+        self.training = self.service.ask(restored, f"checkpoint {reference}")
+        return self._policy(self._next_sampler())
 
     def _save(self, name: str, ttl: int | None) -> tuple[Any, Any]:
         """Send for a checkpoint: training state and weights for the sampler."""

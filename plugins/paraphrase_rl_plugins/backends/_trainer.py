@@ -118,6 +118,11 @@ class RecipeTrainer(GRPOTrainer):
         with _readable(checkpoint):
             super()._load_rng_state(checkpoint)
 
+    def roll_back(self, checkpoint: str) -> None:
+        """Restore adapter and optimizer from a checkpoint's folder, between two steps."""
+        self._load_from_checkpoint(checkpoint)
+        self._load_optimizer_and_scheduler(checkpoint)
+
     def _prepare_inputs(self, generation_batch: Any) -> Batch:
         # TRL shuffles the rollouts before it splits them into micro-batches. One update sums over all of them, so
         # order changes nothing, and unshuffled each micro-batch is one prompt's group, which reads its prompt once.
