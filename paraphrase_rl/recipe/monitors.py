@@ -119,6 +119,11 @@ PUBLISHED: Mapping[str, Monitor] = {
 """Rules by name: those of the published recipe, and those for sicknesses that its seven metrics do not show."""
 
 
+def published() -> dict[str, Monitor | None]:
+    """Return the published rules, as a recipe that says nothing about monitors has them."""
+    return {**PUBLISHED}
+
+
 def completed(given: Any) -> Any:
     """Complete the rules that a recipe gives: each is laid over the published rule of its name.
 

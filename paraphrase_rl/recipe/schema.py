@@ -12,7 +12,7 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from paraphrase_rl.recipe.defaults import default
-from paraphrase_rl.recipe.monitors import Monitor, completed
+from paraphrase_rl.recipe.monitors import Monitor, completed, published
 from paraphrase_rl.recipe.section import Section
 from paraphrase_rl.types import Kind
 
@@ -93,7 +93,9 @@ class Kl(Section):
     """KL penalty: distance from the frozen base model."""
 
     penalty_coef: float = Field(
-        0.01, ge=0, description="weight of the KL penalty in the advantages, constant over the run"
+        0.01,
+        ge=0,
+        description="weight of the KL penalty in the advantages, constant unless a monitor raises it",
     )
 
 
@@ -266,8 +268,7 @@ class Recipe(Section):
         "is listed here, all others that are installed always",
     )
     monitors: dict[str, Monitor | None] = Field(
-        default_factory=lambda: completed({}),
-        validate_default=True,
+        default_factory=published,
         description="rules over the metrics by name; what is given for a published rule changes that key of it alone,"
         " null switches it off",
     )

@@ -74,7 +74,8 @@ def published_rules() -> str:
         for name, rule in PUBLISHED.items()
     ]
     head = "| rule | metric | alarm | patience | action | advice |\n|---|---|---|---|---|---|\n"
-    return f"## The published monitors\n\nThe rules that every recipe has unless it says otherwise.\n\n{head}{''.join(rows)}"
+    intro = "## The published monitors\n\nThe rules that every recipe has unless it says otherwise.\n\n"
+    return intro + head + "".join(rows)
 
 
 def band(rule: Monitor) -> str:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.recipe import defaults, loading
 from paraphrase_rl.recipe.loading import dump_recipe, load_recipe, packaged_recipes
+from paraphrase_rl.recipe.monitors import PUBLISHED
 from paraphrase_rl.recipe.problems import known_keys
 from paraphrase_rl.recipe.schema import Recipe
 
@@ -34,7 +35,8 @@ def test_without_a_file_every_key_is_a_default() -> None:
     assert loaded.recipe == Recipe()
     assert set(loaded.origins.values()) == {"default"}
     assert "rewards.fluency.weight" in loaded.origins
-    assert set(known_keys()) - {"rewards", "detectors", "rewriters", "data.source"} <= {
+    assert "monitors.mode-collapse.action" in loaded.origins
+    assert set(known_keys()) - {"rewards", "detectors", "rewriters", "data.source", "monitors"} <= {
         *loaded.origins,
         "data.source.name",
     } | {"data.source.options"}
@@ -248,3 +250,61 @@ def test_a_file_wins_over_a_packaged_recipe(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "recipe", "model: mine\n")
     assert load_recipe("recipe").recipe.model == "mine"
+
+
+# ---- monitors
+
+
+def test_a_published_rule_is_changed_in_part_switched_off_or_joined_by_others(tmp_path: Path) -> None:
+    changes = [
+        "monitors.mode-collapse.action=stop",
+        "monitors.no-signal=null",
+        "monitors.mine={metric: kl_reference, high: 0.3, action: raise-kl}",
+    ]
+    loaded = load_recipe(None, changes)
+    rules = loaded.recipe.monitors
+    assert list(rules) == [*PUBLISHED, "mine"]
+    assert rules["mode-collapse"] == PUBLISHED["mode-collapse"].model_copy(update={"action": "stop"})
+    assert rules["no-signal"] is None
+    assert rules["mine"] is not None
+    assert (rules["mine"].multiplier, rules["mine"].limit) == (2.0, 3)
+    assert loaded.origins["monitors.mode-collapse.action"] == "--set"
+    assert loaded.origins["monitors.mode-collapse.low"] == "default"
+    written = load_recipe(write(tmp_path / "r.yaml", dump_recipe(loaded)))
+    assert written.recipe == loaded.recipe, "what is off stays off"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("monitors.mode-colapse.action=stop", "mode-colapse is a new rule, and needs a metric; did you mean mode-"),
+        ("monitors.mode-collapse.action=halt", "monitors.mode-collapse.action: input should be 'note'"),
+        ("monitors.mode-collapse.actoin=stop", "unknown key monitors.mode-collapse.actoin"),
+        ("monitors.mode-collapse.low=null", "give the band: low, high or both"),
+        ("monitors.mode-collapse.high=0.01", "low 0.05 must be below high 0.01"),
+        ("monitors.mode-collapse.low=.nan", "monitors.mode-collapse.low: input should be a finite number"),
+        ("monitors.mode-collapse.low=-.inf", "monitors.mode-collapse.low: input should be a finite number"),
+        ("monitors.mode-collapse.patience=0", "monitors.mode-collapse.patience: input should be greater"),
+        ("monitors.mode-collapse.factor=2", "factor is only for raise-kl and lower-rate, not for warn"),
+        ("monitors.x={metric: y, low: 0, action: raise-kl, factor: 0.5}", "the factor of raise-kl must be above 1"),
+        ("monitors.x={metric: y, low: 0, action: lower-rate, factor: 2}", "the factor of lower-rate must be below 1"),
+        ("monitors.x={metric: seconds_total, high: 9, action: stop}", "seconds_total measures time"),
+        ("monitors.mode-collapse=3", "monitors.mode-collapse: input should be a valid dictionary"),
+        ("monitors=[]", "monitors: input should be a valid dictionary"),
+    ],
+)  # fmt: skip
+def test_a_wrong_monitor_is_refused_by_its_key(change: str, message: str) -> None:
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(None, [change])
+    assert message in raised.value.message
+
+
+def test_a_misspelt_key_of_a_monitor_gets_the_nearest() -> None:
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(None, ["monitors.mode-collapse.patiense=3"])
+    assert raised.value.hint == "did you mean monitors.mode-collapse.patience?"
+
+
+def test_raising_a_coefficient_of_0_is_refused() -> None:
+    with pytest.raises(RecipeError, match=r"raise-kl multiplies kl\.penalty_coef, which is 0"):
+        load_recipe(None, ["kl.penalty_coef=0", "monitors.far-from-base.action=raise-kl"])
