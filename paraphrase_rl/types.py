@@ -215,8 +215,9 @@ class Rollout:
         completion_ids: token ids sampled, including the end token if there is one.
         logprobs: float64 of shape (T,): the sampler's own log-probability of each completion token under the
             full softmax at the sampling temperature.
-        text: the completion decoded, special tokens removed.
+        text: the answer: the completion decoded, special tokens and the thought removed.
         finished: whether the end token was sampled.
+        thought: what the model thought before it answered, for logs only; empty if it did not.
     """
 
     group: int
@@ -225,6 +226,7 @@ class Rollout:
     logprobs: FloatArray
     text: str
     finished: bool
+    thought: str = ""
 
     def __post_init__(self) -> None:
         if len(self.completion_ids) != len(self.logprobs):

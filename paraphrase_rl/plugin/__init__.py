@@ -86,13 +86,14 @@ _PUBLIC = {
         "shared_causal_lm",
     ),
     "paraphrase_rl.models.adapters": ("load_adapted_lm", "make_portable"),
+    "paraphrase_rl.models.chat": ("Chat",),
     "paraphrase_rl.models.language_model": ("shared_language_model",),
     "paraphrase_rl.models.encoder": ("SentenceEncoder",),
     "paraphrase_rl.models.defaults": ("DEFAULT_ENCODER", "DEFAULT_LANGUAGE_MODEL"),
     "paraphrase_rl.models.embeddings": ("embed", "has_text"),
     # texts
     "paraphrase_rl.text.sentences": ("sentence_ends",),
-    "paraphrase_rl.training.prompts": ("messages", "prompt_ids"),
+    "paraphrase_rl.training.prompts": ("messages",),
     # data sets: rows of a table, files of a published corpus
     "paraphrase_rl.data.columns": ("TableOptions",),
     "paraphrase_rl.data.published": ("FilesOptions", "HubOptions", "PublishedFiles"),

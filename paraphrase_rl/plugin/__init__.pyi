@@ -32,6 +32,7 @@ from paraphrase_rl.files import write_json as write_json
 from paraphrase_rl.files import write_text as write_text
 from paraphrase_rl.models.adapters import load_adapted_lm as load_adapted_lm
 from paraphrase_rl.models.adapters import make_portable as make_portable
+from paraphrase_rl.models.chat import Chat as Chat
 from paraphrase_rl.models.defaults import DEFAULT_ENCODER as DEFAULT_ENCODER
 from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL as DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.models.embeddings import embed as embed
@@ -89,7 +90,6 @@ from paraphrase_rl.runs.reader import recipe_of_run as recipe_of_run
 from paraphrase_rl.text.sentences import sentence_ends as sentence_ends
 from paraphrase_rl.training.grpo import mean_over_tokens as mean_over_tokens
 from paraphrase_rl.training.prompts import messages as messages
-from paraphrase_rl.training.prompts import prompt_ids as prompt_ids
 from paraphrase_rl.types import Document as Document
 from paraphrase_rl.types import Failure as Failure
 from paraphrase_rl.types import FloatArray as FloatArray

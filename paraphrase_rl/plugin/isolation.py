@@ -366,10 +366,10 @@ class IsolatedBackend:
             raise self.origin.broken(f"returned {_type(result)} from train(), not a TrainingResult")
         return result
 
-    def policy(self, model: str, adapter: Path | str | None) -> Policy:
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
         """Load a policy, see :meth:`paraphrase_rl.plugin.protocols.Backend.policy`."""
         with self.origin.blamed("in policy()"):
-            found: Any = self.component.policy(model, adapter)
+            found: Any = self.component.policy(model, adapter, thinking=thinking)
         if not callable(getattr(found, "sample", None)):
             raise self.origin.broken(f"returned {_type(found)} from policy(), which has no sample()")
         policy: Policy = found

@@ -279,8 +279,12 @@ class Backend(Protocol):
         """Train to the end of the run or to the first interrupt; continue from ``session.resume_from``."""
         ...
 
-    def policy(self, model: str, adapter: Path | str | None) -> Policy:
-        """Load a model, with a trained adapter (a folder, or the backend's own reference) or without."""
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
+        """Load a model, with a trained adapter (a folder, or the backend's own reference) or without.
+
+        Args:
+            thinking: whether it thinks before it answers, see the recipe's ``prompt.thinking``.
+        """
         ...
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:

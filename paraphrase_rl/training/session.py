@@ -313,6 +313,7 @@ def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:
             "id": rated.documents[row].id,
             "source": rated.documents[row].text,
             "rewrite": rated.rollouts[row].text,
+            **({"thought": rated.rollouts[row].thought} if rated.rollouts[row].thought else {}),
             "finished": rated.rollouts[row].finished,
             "total": float(outcome.total[row]),
             "terms": {name: float(values[row]) for name, values in outcome.terms.items()},

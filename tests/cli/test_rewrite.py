@@ -56,7 +56,7 @@ class Nowhere:
     def __init__(self, options, context):
         pass
 
-    def policy(self, model, adapter):
+    def policy(self, model, adapter, *, thinking=False):
         return FakePolicy(model, adapter)
 
     def train(self, session):

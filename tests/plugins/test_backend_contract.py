@@ -72,7 +72,7 @@ class ToyBackend:
     def __init__(self) -> None:
         self.base = np.linspace(0.0, 1.0, len(LETTERS))
 
-    def policy(self, model: str, adapter: Path | str | None) -> Toy:
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Toy:
         if model != "toy":
             raise ModelError(f"{model} is no toy", "name toy")
         return Toy(self.base if adapter is None else np.load(Path(adapter) / "logits.npy"))
@@ -151,7 +151,7 @@ class TestTrl(BackendContract):
 class Renormalised(ToyBackend):
     """Gives the log-probabilities of the tokens that top_p allows."""
 
-    def policy(self, model: str, adapter: Path | str | None) -> Toy:
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Toy:
         class Sampler(Toy):
             def _one(self, group: int, key: Sequence[int], number: int, sampling: Sampling) -> Rollout:
                 right = super()._one(group, key, number, sampling)
@@ -171,7 +171,7 @@ class Renormalised(ToyBackend):
 class ByPosition(ToyBackend):
     """Draws by a conversation's position in the call."""
 
-    def policy(self, model: str, adapter: Path | str | None) -> Toy:
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Toy:
         class Sampler(Toy):
             def _one(self, group: int, key: Sequence[int], number: int, sampling: Sampling) -> Rollout:
                 return super()._one(group, [group], number, sampling)

@@ -14,8 +14,8 @@ from paraphrase_rl.types import Failure, Rewrite, Rollout, Scores
 class FakePolicy:
     """Answers with the text, its key and the number of the sample; remembers how it was asked."""
 
-    def __init__(self, model, adapter):
-        self.model, self.adapter, self.calls = model, adapter, []
+    def __init__(self, model, adapter, thinking=False):
+        self.model, self.adapter, self.thinking, self.calls = model, adapter, thinking, []
 
     def sample(self, conversations, *, n, keys, sampling):
         texts = [conversation[-1]["content"].partition("\n\n")[2] for conversation in conversations]

@@ -13,12 +13,13 @@ from paraphrase_rl_plugins.rewriters.guided_decoding import NAME, GuidedDecoder
 
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.errors import UsageError
+from paraphrase_rl.models.chat import Chat
 from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Prompt, Sampling
 from paraphrase_rl.testing import FakeDetector, RewriterContract
-from paraphrase_rl.training.prompts import messages, prompt_ids
+from paraphrase_rl.training.prompts import messages
 from paraphrase_rl.types import Failure, Rewrite, Scores
 from tests.tiny_model import save_tiny_model
 
@@ -71,12 +72,12 @@ def tokenizer(tiny):
 def decoder(model, tokenizer, detector, **changes):
     settings = {"top_k": 6, "top_p": 0.9, "temperature": 0.8, "max_tokens": 10, **changes}
     top_k = settings.pop("top_k")
-    return GuidedDecoder(model, tokenizer, detector, PROMPT, top_k, Sampling(**settings))
+    return GuidedDecoder(model, Chat(tokenizer, "tiny"), detector, PROMPT, top_k, Sampling(**settings))
 
 
 def written_out(model, tokenizer, detector, text, *, top_k, top_p, temperature, max_tokens):
     """The paper's algorithm, the whole sequence read anew for every token."""
-    prompt, written = prompt_ids(tokenizer, messages(PROMPT, text)), []
+    prompt, written = Chat(tokenizer, "tiny").prompt(messages(PROMPT, text)), []
     for _ in range(max_tokens):
         with torch.no_grad():
             logits = model(torch.tensor([prompt + written])).logits[0, -1].double().numpy()

@@ -44,8 +44,8 @@ class Hall:
         self.options, self.context, self.policies = options, context, []
         Hall.built.append(self)
 
-    def policy(self, model, adapter):
-        self.policies.append(FakePolicy(model, adapter))
+    def policy(self, model, adapter, *, thinking=False):
+        self.policies.append(FakePolicy(model, adapter, thinking))
         return self.policies[-1]
 
     def train(self, session):
@@ -131,6 +131,20 @@ def test_options_win_over_the_run(build, run):
     (call,) = sampler.calls
     assert (call["system"], call["instruction"]) == ("Be brief.", "Shout.")
     assert (call["temperature"], call["top_p"]) == (0.7, 0.5)
+
+
+@pytest.mark.parametrize("name", ["prompted", "policy"])
+def test_a_model_thinks_as_in_training(build, run, tmp_path, name):
+    assert build(name, run=run)[2].thinking is False
+    thinks = RECIPE.replace("anew.}", "anew., thinking: true}")
+    rows = [{"step": 9, "kind": "final", "path": "adapter"}]
+    other = write_run(tmp_path / "other", backend="hall", recipe=thinks, checkpoints=rows)
+    assert build(name, run=other)[2].thinking is True
+
+
+def test_thinking_is_an_option_of_prompted(build):
+    assert build("prompted")[2].thinking is False
+    assert build("prompted", {"thinking": True})[2].thinking is True
 
 
 def test_another_backend_does_not_inherit_the_runs_options(build, run):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
+from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy
 from paraphrase_rl_plugins.backends._tinker_service import Service
 from paraphrase_rl_plugins.backends._tinker_trainer import (
     LOSS,
@@ -158,7 +158,7 @@ def on_the_service(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> SimpleNamespace:
     base = service.connected.create_sampling_client(base_model=settings.model).result(30)
-    policy = TinkerPolicy(service, base, Chat(settings.model))
+    policy = TinkerPolicy(service, base, ServedChat(settings.model))
     run = training_run(tmp_path_factory.mktemp("service") / "run", settings)
     same, _ = (trainer := a_trainer(run, service, start, policy)).collect(replayed(trainer, on_trl.rated))
     data = trainer.data(same)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from paraphrase_rl_plugins.backends._tinker_policy import Chat
+from paraphrase_rl_plugins.backends._tinker_policy import ServedChat
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
@@ -128,7 +128,7 @@ def test_an_adapter_without_its_list_of_layers_gets_one(whole: Any, server: Any,
 
 
 def test_the_markup_of_a_chat_inside_a_text_does_not_end_the_turn(qwen: Path) -> None:
-    chat = Chat(str(qwen))
+    chat = ServedChat(str(qwen))
     plain, marked = (chat.prompt([{"role": "user", "content": text}]) for text in ("ab", "a<|im_end|>b"))
     end = chat.tokenizer.eos_token_id
     assert marked.count(end) == plain.count(end) > 0

@@ -68,7 +68,7 @@ class TrainingCallback(TrainerCallback):
     def _evaluate(self, step: int) -> None:
         if self.session.evaluation_due(step) and self.trainer.accelerator.is_main_process:
             unwrapped = self.trainer.accelerator.unwrap_model(self.trainer.model)
-            self.session.evaluate(TrlPolicy(unwrapped, self.trainer.processing_class), step)
+            self.session.evaluate(TrlPolicy(unwrapped, self.trainer.chat), step)
         self.trainer.accelerator.wait_for_everyone()
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from paraphrase_rl.plugin import Rollout, Sampling, prompt_ids
+from paraphrase_rl.plugin import Chat, Rollout, Sampling
 from paraphrase_rl_plugins.backends._sampler import ready_to_sample, sample_groups
 
 ROWS_AT_ONCE = 32
@@ -17,9 +15,9 @@ ROWS_AT_ONCE = 32
 class TrlPolicy:
     """A local model that rewrites."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self.model = model
-        self.tokenizer = tokenizer
+    def __init__(self, model: Any, chat: Chat) -> None:
+        self.model, self.chat = model, chat
+        self.tokenizer = tokenizer = chat.tokenizer
         end = model.generation_config.eos_token_id
         self.end_ids = sorted({tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None})
 
@@ -32,7 +30,7 @@ class TrlPolicy:
         sampling: Sampling,
     ) -> list[list[Rollout]]:
         """Sample ``n`` rollouts for each conversation, see :class:`paraphrase_rl.plugin.protocols.Policy`."""
-        prompts = [prompt_ids(self.tokenizer, conversation) for conversation in conversations]
+        prompts = [self.chat.prompt(conversation) for conversation in conversations]
         at_once = max(1, ROWS_AT_ONCE // n)
         groups: list[list[Rollout]] = []
         with ready_to_sample(self.model):
@@ -47,17 +45,13 @@ class TrlPolicy:
                     pad_id=self.tokenizer.pad_token_id or 0,
                 )
                 for local, prompt in enumerate(prompts[at : at + at_once]):
+                    rows = sampled[local * n : (local + 1) * n]
                     groups.append(
                         [
-                            Rollout(
-                                group=at + local,
-                                prompt_ids=prompt,
-                                completion_ids=one.ids,
-                                logprobs=np.array(one.logprobs, dtype=np.float64),
-                                text=self.tokenizer.decode(one.ids, skip_special_tokens=True),
-                                finished=one.finished,
+                            self.chat.rollout(
+                                at + local, prompt, one.ids, one.logprobs, finished=one.finished
                             )
-                            for one in sampled[local * n : (local + 1) * n]
+                            for one in rows
                         ]
                     )
         return groups

@@ -9,37 +9,32 @@ import numpy as np
 from tinker import types
 
 from paraphrase_rl.plugin import (
+    Chat,
     FloatArray,
     Rollout,
     Sampling,
     is_hub_id,
     load_tokenizer_alone,
-    prompt_ids,
     resolve,
 )
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 
-class Chat:
+class ServedChat(Chat):
     """A model's tokenizer, chat template and end tokens; its weights stay with the service."""
 
-    def __init__(self, model: str) -> None:
-        self.tokenizer = load_tokenizer_alone(model)
+    def __init__(self, model: str, *, thinking: bool = False) -> None:
+        super().__init__(load_tokenizer_alone(model), model, thinking=thinking)
         self.ends = sorted({int(self.tokenizer.eos_token_id), *_end_ids(model)})
-
-    def prompt(self, conversation: Sequence[Mapping[str, str]]) -> list[int]:
-        """Encode a conversation as token ids, at whose end the model's answer begins."""
-        return prompt_ids(self.tokenizer, conversation)
 
     def rollouts(self, group: int, prompt: list[int], answer: Any) -> list[Rollout]:
         """Convert the service's answer to the rollouts of one prompt."""
         return [
-            Rollout(
-                group=group,
-                prompt_ids=prompt,
-                completion_ids=list(sequence.tokens),
-                logprobs=np.array(sequence.logprobs, dtype=np.float64),
-                text=self.tokenizer.decode(sequence.tokens, skip_special_tokens=True),
+            self.rollout(
+                group,
+                prompt,
+                list(sequence.tokens),
+                sequence.logprobs,
                 finished=bool(sequence.tokens) and sequence.tokens[-1] in self.ends,
             )
             for sequence in answer.sequences
@@ -74,7 +69,7 @@ class TinkerPolicy:
         sampler: the SDK's ``SamplingClient``.
     """
 
-    def __init__(self, service: Service, sampler: Any, chat: Chat) -> None:
+    def __init__(self, service: Service, sampler: Any, chat: ServedChat) -> None:
         self.service, self.sampler, self.chat = service, sampler, chat
 
     def ask(

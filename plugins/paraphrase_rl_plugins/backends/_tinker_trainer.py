@@ -26,7 +26,7 @@ from paraphrase_rl.plugin import (
     TrainingResult,
     mean_over_tokens,
 )
-from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy, scores
+from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy, scores
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 LOSS = "importance_sampling"
@@ -76,7 +76,7 @@ class TinkerTrainer:
         )
 
     @property
-    def chat(self) -> Chat:
+    def chat(self) -> ServedChat:
         """Tokenizer and chat template of the model that is trained."""
         return self.base.chat
 

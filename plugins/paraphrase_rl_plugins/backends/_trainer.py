@@ -19,14 +19,13 @@ from trl.models.utils import disable_gradient_checkpointing
 from trl.trainer.utils import split_tensor_dict, use_adapter
 
 from paraphrase_rl.plugin import (
+    Chat,
     FloatArray,
     RatedRollouts,
-    Rollout,
     RunError,
     Session,
     mean_over_tokens,
     one_line,
-    prompt_ids,
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs
@@ -66,13 +65,14 @@ class RecipeTrainer(GRPOTrainer):
 
     Args:
         run: session of the core, which rates rollouts and computes advantages.
+        chat: tokenizer and chat template of the model.
         own_sampler: True to sample with ``_sampler`` (any single device, DistributedDataParallel); False to leave
             sampling
             to TRL, for weights that are served by vLLM.
     """
 
-    def __init__(self, *, session: Session, own_sampler: bool, **arguments: Any) -> None:
-        self.session = session
+    def __init__(self, *, session: Session, chat: Chat, own_sampler: bool, **arguments: Any) -> None:
+        self.session, self.chat = session, chat
         self.own_sampler = own_sampler
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.current: RatedRollouts  # set by the first step
@@ -137,7 +137,7 @@ class RecipeTrainer(GRPOTrainer):
         step, size, device = self.state.global_step + 1, self.num_generations, self.accelerator.device
         examples = inputs[::size]
         indices = [int(example["index"]) for example in examples]
-        prompts = [prompt_ids(self._tokenizer, example["prompt"]) for example in examples]
+        prompts = [self.chat.prompt(example["prompt"]) for example in examples]
         started = time.perf_counter()
         sampled = self._sample(step, indices, prompts)
         self._clock("sample", started)
@@ -166,12 +166,11 @@ class RecipeTrainer(GRPOTrainer):
 
         started = time.perf_counter()
         rollouts = [
-            Rollout(
-                group=row // size,
-                prompt_ids=prompts[row // size],
-                completion_ids=completion.ids,
-                logprobs=_ragged(old[row], mask[row]),
-                text=self._tokenizer.decode(completion.ids, skip_special_tokens=True),
+            self.chat.rollout(
+                row // size,
+                prompts[row // size],
+                completion.ids,
+                _ragged(old[row], mask[row]).tolist(),
                 finished=completion.finished,
             )
             for row, completion in enumerate(sampled)

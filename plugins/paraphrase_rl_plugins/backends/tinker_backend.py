@@ -131,13 +131,14 @@ class TinkerBackend:
             RecipeError: the API key is not set, or the service cannot run the recipe.
             RunError: the service failed or did not answer; the checkpoints in the ledger are complete.
         """
-        from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
+        from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy
         from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
 
         recipe, days = session.recipe, self.options.ttl_days
         check(recipe)
         with self._service(f"continue with: prl train --resume {session.folder}") as service:
-            chat, training = Chat(recipe.model), self._training(service, session)
+            chat = ServedChat(recipe.model, thinking=recipe.prompt.thinking)
+            training = self._training(service, session)
             base = service.ask(
                 service.connected.create_sampling_client(base_model=recipe.model), "the base model"
             )
@@ -152,22 +153,22 @@ class TinkerBackend:
             )
             return trainer.train()
 
-    def policy(self, model: str, adapter: Path | str | None) -> Policy:
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
         """Load the model at the service, with the sampler weights of a ``tinker://`` reference or without.
 
         The session ends with the process.
         """
-        from paraphrase_rl_plugins.backends._tinker_policy import Chat, TinkerPolicy
+        from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy
 
         if isinstance(adapter, Path):
             raise RecipeError(
                 f"the service cannot load the folder {adapter}",
                 "give a tinker:// reference, or use --backend trl",
             )
-        service = self._service("try again")
+        chat, service = ServedChat(model, thinking=thinking), self._service("try again")
         source = {"base_model": model} if adapter is None else {"model_path": adapter}
         sampler = service.ask(service.connected.create_sampling_client(**source), "the model")
-        return TinkerPolicy(service, sampler, Chat(model))
+        return TinkerPolicy(service, sampler, chat)
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:  # noqa: ARG002
         """Download the adapter of a checkpoint to a new folder, whole or not at all.

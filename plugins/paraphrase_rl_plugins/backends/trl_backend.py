@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.plugin import (
     BackendSpec,
+    Chat,
     Context,
     DataError,
-    ModelError,
     NoOptions,
     Policy,
     RecipeError,
@@ -58,14 +58,14 @@ class TrlBackend:
     def __init__(self, options: NoOptions, context: Context) -> None:  # noqa: ARG002
         self.device = context.device
 
-    def policy(self, model: str, adapter: Path | str | None) -> Policy:
+    def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
         """Load the model of a reference, with a trained adapter merged into it or without."""
         from paraphrase_rl_plugins.backends._policy import TrlPolicy
 
+        chat = Chat(load_tokenizer(model), model, thinking=thinking)
         if adapter is None:
-            return TrlPolicy(load_causal_lm(model, self.device), load_tokenizer(model))
-        loaded = load_adapted_lm(model, adapter, self.device)
-        return TrlPolicy(loaded, load_tokenizer(model))
+            return TrlPolicy(load_causal_lm(model, self.device), chat)
+        return TrlPolicy(load_adapted_lm(model, adapter, self.device), chat)
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
         """Copy the adapter of a checkpoint, without the files that only a resumed training needs."""
@@ -112,11 +112,13 @@ class TrlBackend:
         tokenizer = load_tokenizer(recipe.model)
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
+        chat = Chat(tokenizer, recipe.model, thinking=recipe.prompt.thinking)
         model = load_causal_lm(recipe.model, dtype=scoring_dtype(self.device))
-        longest = _longest_prompt(session, tokenizer, model.config)
+        longest = _longest_prompt(session, chat, model.config)
         vllm = self.device != "cpu" and find_spec("vllm") is not None
         trainer = RecipeTrainer(
             session=session,
+            chat=chat,
             own_sampler=not vllm,
             model=model,
             reward_funcs=[_rated_by_the_core],
@@ -199,22 +201,12 @@ class TrlBackend:
         )
 
 
-def _longest_prompt(session: Session, tokenizer: Any, config: Any) -> int:
+def _longest_prompt(session: Session, chat: Chat, config: Any) -> int:
     """Tokens of the longest prompt; TRL cuts none, so one that leaves no room for its answer is refused."""
-    from jinja2 import TemplateError
-
-    from paraphrase_rl.plugin import prompt_ids
-
     limit = getattr(config.get_text_config(), "max_position_embeddings", None)
     longest = 0
     for document in (*session.train, *session.test[: session.recipe.evaluation.prompts]):
-        try:
-            length = len(prompt_ids(tokenizer, session.conversation(document)))
-        except (ValueError, TemplateError) as error:
-            raise ModelError(
-                f"the tokenizer of {session.recipe.model} cannot write a chat with a system message: {error}",
-                "use an instruction-tuned model whose tokenizer has a chat template",
-            ) from error
+        length = len(chat.prompt(session.conversation(document)))
         if limit is not None and length + session.recipe.sampling.max_tokens > limit:
             raise DataError(
                 f"text {document.id} makes a prompt of {length} tokens: with sampling.max_tokens "

@@ -83,13 +83,21 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> A
 
 
 def load_policy(
-    backend: str, options: Mapping[str, Any], model: str, adapter: Path | str | None, context: Context
+    backend: str,
+    options: Mapping[str, Any],
+    model: str,
+    adapter: Path | str | None,
+    context: Context,
+    *,
+    thinking: bool,
 ) -> Policy:
     """Load a model on a backend, with a trained adapter or without.
+
+    Args:
+        thinking: whether it thinks before it rewrites.
 
     Raises:
         PrlError: there is no such backend, or it cannot load the model.
     """
-
     built: Backend = context.components().build("backends", backend, options, context)
-    return built.policy(model, adapter)
+    return built.policy(model, adapter, thinking=thinking)

@@ -39,7 +39,7 @@ from paraphrase_rl_plugins.rewriters._texts import OneByOne
 if TYPE_CHECKING:
     import torch
 
-    from paraphrase_rl.plugin import Detector
+    from paraphrase_rl.plugin import Chat, Detector
 
 NAME = "guided-decoding"
 
@@ -86,12 +86,12 @@ def build(options: GuidedOptions, context: Context) -> OneByOne:
     Raises:
         UsageError: no detector is given and there is no ensemble.
     """
-    from paraphrase_rl.plugin import load_tokenizer, shared_causal_lm
+    from paraphrase_rl.plugin import Chat, load_tokenizer, shared_causal_lm
 
     default = Defaults.of(context.run)
     decoder = GuidedDecoder(
         shared_causal_lm(options.model, context.device),
-        load_tokenizer(options.model),
+        Chat(load_tokenizer(options.model), options.model),  # a thought is nothing for a detector to score
         _detector(options.detector, context),
         with_given(default.prompt, system=options.system, instruction=options.instruction),
         options.top_k,
@@ -121,23 +121,23 @@ class GuidedDecoder:
 
     Args:
         model: of transformers, frozen.
-        tokenizer: its tokenizer, with a chat template.
+        chat: its tokenizer and chat template.
         detector: scores partial texts, all candidates of a token in one call.
     """
 
     def __init__(
         self,
         model: Any,
-        tokenizer: Any,
+        chat: Chat,
         detector: Detector,
         prompt: Prompt,
         top_k: int,
         sampling: Sampling,
     ) -> None:
-        self.model, self.tokenizer, self.detector = model, tokenizer, detector
+        self.model, self.chat, self.detector = model, chat, detector
         self.prompt, self.top_k, self.sampling = prompt, top_k, sampling
         ends = model.generation_config.eos_token_id
-        self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
+        self.ends = {chat.tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
 
     def rewrite(self, text: str, n: int, seed: int) -> Rewrites:  # noqa: ARG002
         """Return the one rewrite ``n`` times: nothing is sampled, so every seed gives the same.
@@ -147,10 +147,10 @@ class GuidedDecoder:
         import torch
         from transformers import DynamicCache
 
-        from paraphrase_rl.plugin import messages, prompt_ids
+        from paraphrase_rl.plugin import messages
 
         config = self.model.config.get_text_config()
-        new = prompt_ids(self.tokenizer, messages(self.prompt, text))
+        new = self.chat.prompt(messages(self.prompt, text))
         if len(new) + self.sampling.max_tokens > config.max_position_embeddings:
             message = (
                 f"the prompt of {len(new)} tokens and {self.sampling.max_tokens} more do not fit the model's context "
@@ -192,4 +192,4 @@ class GuidedDecoder:
         return candidates[int(np.nanargmin(scores))]
 
     def _text(self, ids: Sequence[int]) -> str:
-        return str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        return self.chat.answer(ids).text

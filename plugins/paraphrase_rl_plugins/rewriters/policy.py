@@ -54,5 +54,12 @@ def build(options: PolicyOptions, context: Context) -> AllAtOnce:
         raise UsageError("the rewriter policy needs a run", "give a run: --run RUN, or the option run")
     of_run = Defaults.of(run)
     adapter = adapter_of(run, checkpoint_row(run, options.checkpoint))
-    policy = load_policy(of_run.backend, of_run.backend_options, of_run.model, adapter, context)
+    policy = load_policy(
+        of_run.backend,
+        of_run.backend_options,
+        of_run.model,
+        adapter,
+        context,
+        thinking=of_run.prompt.thinking,
+    )
     return sampled(NAME, policy, of_run.prompt, of_run.sampling)

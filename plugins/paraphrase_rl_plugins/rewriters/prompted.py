@@ -34,6 +34,9 @@ class PromptedOptions(Options):
     )
     system: str | None = Field(None, description=f"system message; {OF_RUN}")
     instruction: str | None = Field(None, description=f"instruction before the text; {OF_RUN}")
+    thinking: bool | None = Field(
+        None, description=f"whether the model thinks first; the thought is removed; {OF_RUN}"
+    )
     temperature: float | None = Field(None, gt=0, description=OF_RUN)
     top_p: float | None = Field(None, gt=0, le=1, description=OF_RUN)
     max_tokens: int | None = Field(None, ge=1, description=OF_RUN)
@@ -64,14 +67,17 @@ def build(options: PromptedOptions, context: Context) -> AllAtOnce:
     default = Defaults.of(context.run)
     backend = options.backend or default.backend
     inherited = default.backend_options if backend == default.backend else {}
+    prompt = with_given(
+        default.prompt, system=options.system, instruction=options.instruction, thinking=options.thinking
+    )
     policy = load_policy(
         backend,
         {**inherited, **options.backend_options},
         options.model or default.model,
         _adapter(options.adapter),
         context,
+        thinking=prompt.thinking,
     )
-    prompt = with_given(default.prompt, system=options.system, instruction=options.instruction)
     sampling = with_given(
         default.sampling,
         temperature=options.temperature,

@@ -31,7 +31,7 @@ class Odd:
             return "completed"
         return None
 
-    def policy(self, model, adapter):
+    def policy(self, model, adapter, *, thinking=False):
         raise NotImplementedError
 
     def export(self, run, checkpoint, out):
