@@ -55,7 +55,7 @@ class Chat:
         thinking: whether the model is told to think.
 
     Attributes:
-        variables: what the template is given beside the conversation.
+        variables: what the template is given with the conversation.
         thinks: see :data:`Thinks`.
 
     Raises:

@@ -224,7 +224,7 @@ class Prompt(Section):
     thinking: bool = Field(
         False,
         description="whether the model thinks before it rewrites; false = it is told not to, and refused if it cannot "
-        "be; true = the thought is trained like the rest of the completion, but removed before the rewrite is judged",
+        "be; true = the thought is trained like the rest of the completion, but removed before the rewrite is rated",
     )
 
     def messages(self, text: str) -> list[dict[str, str]]:

@@ -61,7 +61,7 @@ def is_open(text: str) -> bool | None:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model wrote, in two parts: ``thought`` is empty if it did not think."""
+    """Parts of what a model wrote; ``thought`` is empty if it did not think."""
 
     text: str
     thought: str = ""
