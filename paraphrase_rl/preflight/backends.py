@@ -6,13 +6,13 @@ from collections.abc import Iterator
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.preflight.case import Case
-from paraphrase_rl.preflight.findings import Finding, Rule
+from paraphrase_rl.preflight.findings import Finding, Rule, Severity
 
 IGNORED = Rule(
     "PRL075",
     "note",
     "dead key",
-    "The backend ignores this key; a warning if the recipe sets it.",
+    "The backend ignores this key. It is a warning if the recipe sets the key to something else than its default.",
     "remove the key, or choose another backend",
 )
 IN_PART = Rule(
@@ -36,15 +36,12 @@ def check(case: Case) -> Iterator[Finding]:
     if spec is None:
         return
     for key, instead in spec.ignores.items():
-        yield IGNORED.found(
-            f"has no effect on {name}: {instead}",
-            key=key,
-            severity="warning" if case.is_chosen(key) else None,
-        )
+        severity: Severity = "warning" if case.deviates(key) else "note"
+        yield IGNORED.found(f"{key} has no effect on {name}: {instead}", key=key, severity=severity)
     try:
         notes = spec.check(case.recipe) if spec.check is not None else {}
     except PrlError as error:
         yield REFUSED.found(error.message, key="backend", remedy=error.hint)
         return
     for key, does in notes.items():
-        yield IN_PART.found(f"on {name}: {does}", key=key)
+        yield IN_PART.found(f"{key} on {name}: {does}", key=key)

@@ -78,6 +78,11 @@ class Case:
         steps = total_steps(len(self.prompts("train")), recipe.training)
         return Workload.of(steps, recipe.training, recipe.evaluation, len(self.prompts("test")))
 
+    def deviates(self, key: str) -> bool:
+        """Return whether the recipe gives a key, or a part of it, a value that is not the default."""
+        ours, default = _value_of(self.recipe, key), _value_of(Recipe(), key)
+        return self.is_chosen(key) and ours != default
+
     def is_chosen(self, key: str) -> bool:
         """Return whether somebody wrote a key, or a part of it, and did not leave it to the default."""
         return any(
@@ -85,3 +90,11 @@ class Case:
             for known, origin in self.loaded.origins.items()
             if f"{known}.".startswith(f"{key}.")
         )
+
+
+def _value_of(recipe: Recipe, key: str) -> object:
+    """Value of a dotted key that is not inside a list; ``None`` if there is no such key."""
+    value: object = recipe
+    for part in key.split("."):
+        value = getattr(value, part, None)
+    return value

@@ -9,11 +9,21 @@ from types import MappingProxyType, ModuleType
 
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.names import suggestion
-from paraphrase_rl.preflight import backends, components, cost, data, learning, models, rewards, schedule
+from paraphrase_rl.preflight import (
+    acceptance,
+    backends,
+    components,
+    cost,
+    data,
+    learning,
+    models,
+    rewards,
+    schedule,
+)
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 
-SUBJECTS = (components, models, learning, rewards, backends, schedule, cost, data)
+SUBJECTS = (components, models, learning, rewards, backends, schedule, cost, acceptance, data)
 
 
 def preflight(case: Case) -> list[Finding]:

@@ -69,6 +69,14 @@ AUDIT_NOTE = Rule(
     "The audit of the data found something to keep in mind: duplicates, missing counterparts, shares of groups. "
     "The published data claimed 40 % second-language writers and had 3.1 %.",
 )
+SHORT_EXCERPTS = Rule(
+    "PRL058",
+    "warning",
+    "data",
+    "Detectors know little of very short texts: at 48 words the mean AUROC of log-likelihood on nine sets was "
+    ".75, at 200 tokens .87. Below 30 words there is hardly a signal to train against.",
+    "raise data.excerpt_words to 48 or more",
+)
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -104,5 +112,8 @@ def check(case: Case) -> Iterator[Finding]:
             "their rewrites will be cut and invalid",
             key="sampling.max_tokens",
         )
+    words = recipe.data.excerpt_words
+    if words is not None and words < 30:
+        yield SHORT_EXCERPTS.found(f"texts are cut to {words} words", key="data.excerpt_words")
     yield from (AUDIT_WARNING.found(line, key="data") for line in corpus.audit.warnings)
     yield from (AUDIT_NOTE.found(line, key="data") for line in corpus.audit.notes)

@@ -41,6 +41,34 @@ CHECKPOINTS = Rule(
     "checkpoints",
     "The checkpoints that exist at the end of the run, and where.",
 )
+NO_LIMIT = Rule(
+    "PRL070",
+    "note",
+    "dead key",
+    "training.max_steps is not below the number of steps that the texts and epochs give, and limits nothing.",
+    "remove it, or raise training.epochs",
+)
+NO_CHECKPOINT = Rule(
+    "PRL071",
+    "warning",
+    "checkpoints",
+    "There is no checkpoint before the end of a run of 50 steps or more: whatever stops it loses everything.",
+    "lower checkpoints.every",
+)
+NO_EVALUATION = Rule(
+    "PRL072",
+    "note",
+    "evaluations",
+    "The held-out texts are rewritten before and after the run only: its curves show training texts alone.",
+    "lower evaluation.every",
+)
+DEAR_EVALUATION = Rule(
+    "PRL073",
+    "warning",
+    "evaluations",
+    "The evaluations sample more rewrites than the training.",
+    "raise evaluation.every, or lower evaluation.prompts or evaluation.samples",
+)
 
 
 def check(case: Case) -> Iterator[Finding]:
@@ -74,6 +102,29 @@ def check(case: Case) -> Iterator[Finding]:
         key="evaluation",
     )
     yield CHECKPOINTS.found(_checkpoints(steps, recipe.checkpoints, case.remote), key="checkpoints")
+    yield from _intervals(case)
+
+
+def _intervals(case: Case) -> Iterator[Finding]:
+    """Intervals that are longer than the run, or too short."""
+    recipe, work = case.recipe, case.work
+    most = len(case.prompts("train")) // recipe.training.batch_size * recipe.training.epochs
+    if recipe.training.max_steps is not None and recipe.training.max_steps >= most:
+        said = (
+            f"training.max_steps {recipe.training.max_steps:,} limits nothing: the epochs have {most:,} steps"
+        )
+        yield NO_LIMIT.found(said, key="training.max_steps")
+    if work.steps >= 50 and recipe.checkpoints.every > work.steps:
+        said = f"checkpoints.every {recipe.checkpoints.every:,} is beyond the {work.steps:,} steps of the run"
+        yield NO_CHECKPOINT.found(said, key="checkpoints.every")
+    if recipe.evaluation.every >= work.steps:
+        said = (
+            f"evaluation.every {recipe.evaluation.every:,} is not below the {work.steps:,} steps of the run"
+        )
+        yield NO_EVALUATION.found(said, key="evaluation.every")
+    elif work.evaluation_rollouts > work.rollouts:
+        said = f"{work.evaluation_rollouts:,} rewrites in evaluations, {work.rollouts:,} rollouts in training"
+        yield DEAR_EVALUATION.found(said, key="evaluation.every")
 
 
 def _checkpoints(steps: int, settings: CheckpointSettings, remote: bool) -> str:

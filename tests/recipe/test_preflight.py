@@ -186,7 +186,7 @@ def test_fairness_is_off_without_groups() -> None:
         said(found, "rewards.fairness")
         == "note: fairness is switched off, its weight is dropped: no training text has a group"
     )
-    assert [c.code for c in found if "fairness" in c.evidence] == ["PRL002", "PRL040"]
+    assert [c.code for c in found if "fairness" in c.evidence] == ["PRL002", "PRL040", "PRL110"]
     assert said(check(data=corpus(8, 8, group="native")), "rewards.fairness") == ""
 
 
@@ -248,8 +248,8 @@ def test_keys_that_a_backend_ignores() -> None:
 
     registry = WithCloud(Plugins.load())
     found = check(["sampling.top_p=0.9"], backend="cloud", registry=registry)
-    assert said(found, "lora.alpha") == "note: has no effect on cloud: it is fixed"
-    assert said(found, "sampling") == "warning: has no effect on cloud: no"
+    assert said(found, "lora.alpha") == "note: lora.alpha has no effect on cloud: it is fixed"
+    assert said(found, "sampling") == "warning: sampling has no effect on cloud: no"
 
 
 # ---- data

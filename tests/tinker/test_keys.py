@@ -41,7 +41,7 @@ def test_what_reaches_nothing_is_announced() -> None:
     assert checks["lora.alpha"].severity == "note"
     assert "as with alpha 32" in checks["lora.alpha"].evidence
     assert checks["lora.target_modules"].evidence == (
-        "on tinker: train_attn true, train_mlp true, train_unembed false"
+        "lora.target_modules on tinker: train_attn true, train_mlp true, train_unembed false"
     )
     assert said("lora.alpha=64")["lora.alpha"].severity == "warning", "the user wrote it, and it does nothing"
 
