@@ -176,7 +176,8 @@ def _total(case: Case, weights: Mapping[str, float], roles: AbstractSet[RewardRo
     if recipe.rewards_combine == "conditional" and (lacking := sorted({"meaning", "evasion"} - roles)):
         said = f"rewards_combine: conditional needs a reward of role {' and one of role '.join(lacking)}"
         yield INCOMPLETE_CONDITION.found(said, key="rewards_combine")
-    for role, rule in (("evasion", NO_EVASION), ("fluency", NO_FLUENCY)):
+    wanted: tuple[tuple[RewardRole, Rule], ...] = (("evasion", NO_EVASION), ("fluency", NO_FLUENCY))
+    for role, rule in wanted:
         if role not in roles and weights:
             names = _of_role(registry, role)
             yield rule.found(f"no reward of role {role} has a weight", key="rewards", remedy=f"add {names}")
