@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.text.thoughts import ASKED, MARK, Answer, Form, forms_in, is_open, split_thought
+from paraphrase_rl.text.thoughts import ASKED, THOUGHT_MARK, Answer, Form, forms_in, is_open, split_thought
 from paraphrase_rl.types import Rollout
 
 Conversation = Sequence[Mapping[str, str]]
@@ -247,12 +247,12 @@ def _end(rendered: str) -> str:
 def _asks(rendered: str) -> bool:
     """Whether a template asks for a thought before the messages, as it does where nothing at its end says otherwise."""
     return ASKED.search(rendered) is not None or (
-        is_open(_end(rendered)) is None and MARK.search(rendered) is not None
+        is_open(_end(rendered)) is None and THOUGHT_MARK.search(rendered) is not None
     )
 
 
 def _of_a_mark(token: str) -> bool:
-    return MARK.search(token) is not None or token in _PARTS
+    return THOUGHT_MARK.search(token) is not None or token in _PARTS
 
 
 _PARTS = frozenset({"<|channel|>", "<|channel>", "<|message|>", "<|start|>", "<|open|>", "<|sep|>"})

@@ -38,7 +38,7 @@ FORMS = (
 
 _OPENING = "|".join(form.opening for form in FORMS)
 _CLOSING = "|".join(form.closing for form in FORMS)
-MARK = re.compile(f"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})")
+THOUGHT_MARK = re.compile(f"(?P<opening>{_OPENING})|(?P<closing>{_CLOSING})")
 """Pattern of every mark of every family."""
 ASKED = re.compile(r"channels: [^\n]{0,40}analysis|recipients: [^\n]{0,40}\"self\"")
 """Pattern of a system message by which a template asks for a thought in a channel of its own (gpt-oss, Muse)."""
@@ -55,7 +55,7 @@ def forms_in(*texts: str) -> tuple[Form, ...]:
 
 def is_open(text: str) -> bool | None:
     """Return whether the last mark in a text opens a thought; ``None`` if there is no mark."""
-    marks = list(MARK.finditer(text))
+    marks = list(THOUGHT_MARK.finditer(text))
     return marks[-1]["opening"] is not None if marks else None
 
 

@@ -59,6 +59,7 @@ BANNED = {
 }
 EXEMPT = {
     "plugins/paraphrase_rl_plugins/rewards/_format_patterns.py": "patterns of what language models write",
+    "plugins/paraphrase_rl_plugins/rewards/_reasoning_patterns.py": "patterns of what language models write",
     "plugins/paraphrase_rl_plugins/metrics/judge.py": "the prompt of the judge, whose digest is recorded",
     "docs/evaluation.md": "the prompt of the judge",
     "paraphrase_rl/testing/detectors.py": "texts that detectors are tested with",

@@ -17,6 +17,7 @@ from pydantic import Field, model_validator
 
 from paraphrase_rl.plugin import Context, Options, RewardBatch, RewardSpec, Terms, hookimpl
 from paraphrase_rl_plugins.rewards import _format_patterns as patterns
+from paraphrase_rl_plugins.rewards import _reasoning_patterns as reasoning
 
 NAME = "format"
 COPY_WORDS = 3
@@ -99,6 +100,7 @@ class OutputFormat:
         - ``finished``: the policy ended it by itself.
         - ``length``: 0.5 to 2 times the source's words.
         - ``no_preamble``, ``no_note``: it does not address the reader before or after the text.
+        - ``no_reasoning``: it does not think aloud, with or without the marks of a thought.
         - ``no_instruction``: it does not repeat the instruction of the prompt.
         - ``no_copy``: it is not the source, lightly edited, cut, reordered or continued.
         - ``no_loop``: it does not repeat itself more than the source does.
@@ -118,12 +120,22 @@ class OutputFormat:
                 patterns.PREAMBLE, head, source_head.lstrip(patterns.DECORATION), re.Pattern.match
             ),
             "no_note": not _new(patterns.NOTE, _plain(rewrite[-TAIL:]), _plain(source)),
+            "no_reasoning": not self._reasons(rewrite, source, head, source_head.lstrip(patterns.DECORATION)),
             "no_instruction": not _echoes(ours, theirs, instruction),
             "no_copy": copied_share(ours, theirs) <= self.options.max_copied,
             "no_loop": self._no_loop(rewrite, source, ours, theirs),
             "no_markup": not _new(patterns.MARKUP, rewrite, source),
             "plain_characters": not _new(patterns.CHARACTERS, rewrite, source),
         }
+
+    @staticmethod
+    def _reasons(rewrite: str, source: str, head: str, source_head: str) -> bool:
+        visible, in_source = (patterns.INVISIBLE.sub("", text) for text in (rewrite, source))
+        return (
+            _new(reasoning.MARKS, visible, in_source)
+            or _new(reasoning.PREFACES, head, source_head, re.Pattern.match)
+            or _new(reasoning.ASIDES, _plain(rewrite), _plain(source))
+        )
 
     def _no_loop(self, rewrite: str, source: str, ours: Words, theirs: Words) -> bool:
         if repetition(ours) > repetition(theirs) + self.options.max_repetition:
