@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -69,6 +70,7 @@ def score(
         >>> found.rows[0].detector, found.rows[0].verdict
         ('tfidf', None)
     """
+    from paraphrase_rl.detection.applicability import without_verdict_notes
     from paraphrase_rl.detection.decision import decide, length_notes
     from paraphrase_rl.text.length import count_words
 
@@ -100,7 +102,9 @@ def score(
     readable = [item.text for item in items]
     names = [*(ensemble.names if ensemble is not None else ()), *uncalibrated]
     report(f"scoring {len(readable)} texts with {', '.join(names)}")
-    rows = _score_rows(items, decide(readable, ensemble, uncalibrated, fpr))
+    rows = list(_score_rows(items, decide(readable, ensemble, uncalibrated, fpr)))
+    withheld = {row.id: row.no_verdict.partition(":")[0] for row in rows if row.no_verdict is not None}
+    notes += without_verdict_notes(Counter(withheld.values()), len(items))
     explanation: list[str] = []
     if used is not None:
         where = f"{path}, " if path is not None else ""
@@ -205,5 +209,6 @@ def _score_rows(items: Sequence[Item], decisions: Sequence[Decision]) -> Iterato
                 if decision.flagged
                 else "not flagged",
                 failure=f"{failure.kind}: {failure.message}" if failure is not None else None,
+                no_verdict=decision.no_verdict,
                 input=item.columns,
             )

@@ -26,6 +26,8 @@ class ScoreRow:
         threshold: a score strictly above it is flagged; ``None`` without a calibration.
         verdict: ``not flagged`` does not show that a text is human; ``None`` without a score or a calibration.
         failure: why there is no score, ``KIND: MESSAGE``.
+        no_verdict: why there is neither P(AI) nor a verdict despite a calibration, ``KIND: MESSAGE``; the kinds are
+            ``seen`` (the text or a near duplicate of it was in training or calibration), ``length`` and ``language``.
         input: the other columns of the text's row, unchanged; separate columns in a data frame and in files.
     """
 
@@ -36,6 +38,7 @@ class ScoreRow:
     threshold: float | None = None
     verdict: Verdict | None = None
     failure: str | None = None
+    no_verdict: str | None = None
     input: Mapping[str, object] = field(default_factory=dict, metadata=SPREAD)
 
 

@@ -21,6 +21,7 @@ from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import sha256_texts
 from paraphrase_rl.text.canonical import RULE
+from paraphrase_rl.text.language import is_english_prose
 from paraphrase_rl.text.length import count_words
 from paraphrase_rl.types import Document, FloatArray
 
@@ -37,6 +38,23 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Limits(_Record):
+    """Texts that a calibration holds for at most; others get a score, and neither P(AI) nor a verdict."""
+
+    least_words: int = Field(ge=1)
+    most_words: int = Field(ge=1, description="after the cut to excerpts")
+    language: Literal["en"] = "en"
+
+    def outside(self, text: str) -> str | None:
+        """Say why a text lies outside of these limits; ``None`` for a text within them."""
+        words = count_words(text)
+        if not self.least_words <= words <= self.most_words:
+            return f"length: {words} words, and the calibration holds for {self.least_words} to {self.most_words}"
+        if not is_english_prose(text):
+            return "language: not English prose, and the calibration holds for nothing else"
+        return None
+
+
 class CalibrationTexts(_Record):
     """Texts that a calibration was fitted on; it holds for texts like these."""
 
@@ -45,6 +63,7 @@ class CalibrationTexts(_Record):
     digest: str = Field(description="SHA-256 of the texts with their labels, in order")
     median_words: int = Field(ge=0, description="median length of the human texts")
     excerpt_words: int | None = Field(None, description="every text is an excerpt of at most so many words")
+    limits: Limits | None = None
     left_out: int = Field(
         0, ge=0, description="texts of the split that were not used, because a detector was trained on them"
     )

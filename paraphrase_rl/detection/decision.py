@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from paraphrase_rl.detection.applicability import reasons_without_verdict
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.probability import ProbabilityMap
@@ -28,6 +29,8 @@ class Decision:
         threshold: threshold of the operating point; ``None`` without a calibration.
         flagged: whether the score lies above the threshold; ``None`` without a score or a calibration.
         failure: why there is no score.
+        no_verdict: why there is a score, and neither P(AI) nor a verdict although the detector is calibrated:
+            ``KIND: MESSAGE``, see :mod:`paraphrase_rl.detection.applicability`.
     """
 
     index: int
@@ -37,6 +40,14 @@ class Decision:
     threshold: float | None = None
     flagged: bool | None = None
     failure: Failure | None = None
+    no_verdict: str | None = None
+
+    def withheld(self, reason: str | None) -> Decision:
+        """Return the decision without P(AI) and verdict, if there is a reason; P(AI) is also an ensemble's score."""
+        if reason is None or self.failure is not None:
+            return self
+        score = None if self.detector == COMBINED else self.score
+        return replace(self, score=score, p_ai=None, flagged=None, no_verdict=reason)
 
 
 def decide(
@@ -68,6 +79,8 @@ def decide(
         if ensemble.combined is not None and len(ensemble.members) > 1:
             combined = ensemble.probabilities_of(scores)[1]
             columns.append(_column(COMBINED, combined, ensemble.combined.point(target_fpr), lambda p: p))
+        reasons = reasons_without_verdict(ensemble, texts)
+        columns = [[d.withheld(reasons[d.detector][d.index]) for d in column] for column in columns]
     columns += [_column(name, detector.score(texts)) for name, detector in uncalibrated.items()]
     return [column[i] for i in range(len(texts)) for column in columns]
 

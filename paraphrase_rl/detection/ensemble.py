@@ -201,7 +201,8 @@ def load_ensemble(
         path: what :meth:`CalibratedEnsemble.to_file` wrote.
         registry: where detectors come from.
         context: context for the factories.
-        names: names of the detectors to build; ``None`` = all. An ensemble of only some has no combined thresholds.
+        names: names of the detectors to build; ``None`` = all. An ensemble without one that counts (weight above 0) has
+            no combined thresholds.
 
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
@@ -224,7 +225,8 @@ def build_ensemble(
         for calibration, weight in zip(saved.calibrations, saved.weights, strict=True)
         if names is None or calibration.detector in names
     ]
-    whole = len(members) == len(saved.calibrations)
+    counting = {c.detector for c, weight in zip(saved.calibrations, saved.weights, strict=True) if weight > 0}
+    whole = counting <= {member.name for member in members}
     return CalibratedEnsemble(members, saved.combine, saved.combined if whole else None, saved.seen)
 
 

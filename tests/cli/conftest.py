@@ -59,14 +59,16 @@ def capitals(n: int) -> str:
 
 
 class Essays:
-    """In each split 20 human texts with 0 to 19 % capitals and 20 AI texts with 15 to 34 %."""
+    """In each split 20 human texts with 0 to 19 % capitals and 20 AI texts with 15 to 34 %; none is `capitals(n)`."""
 
     def __init__(self, options: NoOptions, context: Context) -> None:
         pass
 
     def documents(self) -> list[Document]:
         return [
-            Document(id=f"{split}-{label}-{i}", text=capitals(first + i) + " ." * s, label=label, split=split)
+            Document(
+                id=f"{split}-{label}-{i}", text=capitals(first + i) + "." * (s + 1), label=label, split=split
+            )
             for s, split in enumerate(("calibration", "train", "test"))
             for label, first in (("human", 0), ("ai", 15))
             for i in range(20)

@@ -250,7 +250,7 @@ def test_the_table_has_a_row_a_judgement_and_the_csv_parses(calibrated, prl):
     assert table[0].split() == ["id", "detector", "score", "p_ai", "verdict", "failure"]
     assert [line.split()[1] for line in table[2:]] == ["shout", "whisper", "ensemble"]
     text = prl("score", "--text", capitals(40), "--format", "csv").stdout.splitlines()
-    assert text[0] == "id,detector,score,p_ai,threshold,verdict,failure"
+    assert text[0] == "id,detector,score,p_ai,threshold,verdict,failure,no_verdict"
     lines = prl("score", "--text", capitals(40), "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["detector"] for line in lines] == ["shout", "whisper", "ensemble"]
 
@@ -304,3 +304,15 @@ def test_a_quoted_home_directory(calibrated, prl, payload, tmp_path, monkeypatch
     assert made["path"] == str(tmp_path / "c.json")
     assert (tmp_path / "c.json").is_file()
     assert not (tmp_path / "~").exists()
+
+
+def test_texts_that_the_calibration_saw_are_counted_and_get_no_verdict(calibrated, prl, payload):
+    seen = capitals(5) + "."
+    rows = payload("score", "--text", seen, "--text", capitals(6))["rows"]
+    assert [row["verdict"] is None for row in rows] == [True] * 3 + [False] * 3
+    assert all(row["no_verdict"].startswith("seen: calibrated on") for row in rows[:3])
+    assert (rows[0]["score"], rows[0]["p_ai"]) == (0.05, None)
+    assert (
+        "1 of 2 texts were seen in calibration or training"
+        in prl("score", "--text", seen, "--text", capitals(6)).stderr
+    )
