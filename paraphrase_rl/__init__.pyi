@@ -4,6 +4,7 @@ from paraphrase_rl.acceptance.verdict import Verdict as Verdict
 from paraphrase_rl.api.calibrating import calibrate as calibrate
 from paraphrase_rl.api.calibrating import fit as fit
 from paraphrase_rl.api.calibrating import load_calibration as load_calibration
+from paraphrase_rl.api.components import load_registry as load_registry
 from paraphrase_rl.api.data import load_data as load_data
 from paraphrase_rl.api.data import load_recipe as load_recipe
 from paraphrase_rl.api.evaluating import evaluate as evaluate
@@ -23,6 +24,7 @@ from paraphrase_rl.data.documents import Corpus as Corpus
 from paraphrase_rl.errors import PrlError as PrlError
 from paraphrase_rl.evaluation.results import Results as Results
 from paraphrase_rl.hardening.records import Hardening as Hardening
+from paraphrase_rl.plugin.given import detector as detector
 from paraphrase_rl.preflight.findings import Finding as Finding
 from paraphrase_rl.preflight.findings import Findings as Findings
 from paraphrase_rl.progress import Progress as Progress

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from paraphrase_rl.api.common import (
     check_name,
     check_rate,
-    components_of,
     device_for,
     mapping_of,
+    named_detectors,
     path_of,
     registry_or_default,
 )
@@ -24,13 +24,13 @@ from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
 if TYPE_CHECKING:
-    from paraphrase_rl.api.common import AnyPath, Components
+    from paraphrase_rl.api.common import AnyPath, Detectors
     from paraphrase_rl.api.data import DataSource
     from paraphrase_rl.plugin.registry import Registry
 
 
 def calibrate(
-    detectors: Components | None = None,
+    detectors: Detectors | None = None,
     *,
     data: DataSource | None = None,
     target_fpr: float = 0.05,
@@ -48,7 +48,7 @@ def calibrate(
     duplicates.
 
     Args:
-        detectors: names, or names with options; ``None`` = those of the default recipe.
+        detectors: names, names with options, or what :func:`detector` returned; ``None`` = those of the default recipe.
         data: the name of a data set, or anything that :func:`load_data` takes or returns; ``None`` = the default
             recipe's.
         target_fpr: target false positive rate, in (0, 1).
@@ -85,7 +85,7 @@ def calibrate(
     check_rate(target_fpr, "target_fpr")
     if not isinstance(combine, str) or combine not in ("mean", "worst-case"):
         raise UsageError(f"unknown way to combine detectors: {combine!r:.60}", "use mean or worst-case")
-    chosen = Recipe().detectors if detectors is None else components_of(detectors)
+    chosen, registry = named_detectors(Recipe().detectors if detectors is None else detectors, registry)
     weight_of = _weights(chosen, weights)
     context = Context(device=device_for(device, registry, weight_of))
     corpus = corpus_of(data, registry)

@@ -13,6 +13,7 @@ from paraphrase_rl.files import expanded
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin.registry import Registry
+    from paraphrase_rl.plugin.specs import DetectorSpec
     from paraphrase_rl.recipe.loading import LoadedRecipe
     from paraphrase_rl.recipe.schema import Component, Recipe
     from paraphrase_rl.runs.run import Run
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     RecipeSource: TypeAlias = str | Path | Recipe | LoadedRecipe
     RunOrPath: TypeAlias = Run | AnyPath
     Components: TypeAlias = str | Component | Iterable[str | Component] | Mapping[str, Mapping[str, object]]
+    Detectors: TypeAlias = Components | DetectorSpec | Iterable[str | Component | DetectorSpec]
 
 
 def registry_or_default(registry: Registry | None) -> Registry:
@@ -84,6 +86,23 @@ def components_of(named: Components) -> list[Component]:
             "give a name, a list of names, or a mapping of names to options",
         )
     return [one if isinstance(one, Component) else _component(one, {}) for one in listed]
+
+
+def named_detectors(given: Detectors, registry: Registry) -> tuple[list[Component], Registry]:
+    """Convert an argument that names detectors to components, and add those made with ``prl.detector`` to a registry.
+
+    Raises:
+        UsageError, RecipeError: see :func:`components_of`.
+        PluginError: a detector made with ``prl.detector`` has the name of another.
+    """
+    from paraphrase_rl.plugin.specs import DetectorSpec
+
+    listed = [given] if isinstance(given, DetectorSpec) else list_of(given)
+    if listed is None or isinstance(given, Mapping):
+        return components_of(given), registry  # type: ignore[arg-type]
+    made = [one for one in listed if isinstance(one, DetectorSpec)]
+    names = [one.name if isinstance(one, DetectorSpec) else one for one in listed]
+    return components_of(names), registry.extended("detectors", made) if made else registry
 
 
 def _component(name: object, options: object) -> Component:

@@ -11,13 +11,14 @@ from paraphrase_rl.api.common import (
     components_of,
     device_or_default,
     mapping_of,
+    named_detectors,
     registry_or_default,
 )
 from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.acceptance.verdict import Verdict
-    from paraphrase_rl.api.common import AnyPath, Components, RecipeSource, RunOrPath
+    from paraphrase_rl.api.common import AnyPath, Components, Detectors, RecipeSource, RunOrPath
     from paraphrase_rl.evaluation.results import Results
     from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.progress import OnProgress
@@ -34,7 +35,7 @@ def evaluate(
     run_or_recipe: Run | RecipeSource,
     *,
     rewriters: Components = (),
-    detectors: Components = (),
+    detectors: Detectors = (),
     set: Changes = (),
     out: AnyPath | None = None,
     texts: int = 64,
@@ -102,7 +103,8 @@ def evaluate(
     check_whole(humans, "humans", 0)
     registry, report = registry_or_default(registry), reporter(progress)
     run, recipe = _run_and_recipe(run_or_recipe, set)
-    recipe = select(recipe, components_of(rewriters), components_of(detectors), registry)
+    named, registry = named_detectors(detectors, registry)
+    recipe = select(recipe, components_of(rewriters), named, registry)
     if nli is not None:
         recipe = with_metric_options(recipe, registry, "entailment", model=nli)
     if judge is not None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from paraphrase_rl.api.common import check_rate, components_of, device_for, registry_or_default
+from paraphrase_rl.api.common import check_rate, device_for, named_detectors, registry_or_default
 from paraphrase_rl.api.text_results import CalibrationResult, ScoreResult, ScoreRow
 from paraphrase_rl.data.reading import Item, items_of, named_like_files, usable
 from paraphrase_rl.detection.calibration import CalibrationSet, default_path
@@ -18,7 +18,7 @@ from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe
 
 if TYPE_CHECKING:
-    from paraphrase_rl.api.common import Components
+    from paraphrase_rl.api.common import Detectors
     from paraphrase_rl.data.bad_rows import BadRows
     from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.detection.decision import Decision
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def score(
     texts: Texts,
     *,
-    detectors: Components | None = None,
+    detectors: Detectors | None = None,
     calibration: SavedCalibration | None = None,
     fpr: float | None = None,
     column: str | None = None,
@@ -46,7 +46,8 @@ def score(
     Args:
         texts: N texts: a string, a list of strings or Documents, a :class:`pathlib.Path` of a file or folder, a
             data frame or ``datasets.Dataset`` with ``column``. A ``str`` is always a text, never a path.
-        detectors: names, or names with options; ``None`` = those of the calibration, else those of the default recipe.
+        detectors: names, names with options, or what :func:`detector` returned; ``None`` = those of the calibration,
+            else those of the default recipe.
         calibration: what :func:`calibrate` returned or saved, or a run that has one; ``None`` = the default file of
             `prl calibrate`, if there is one. The texts are cut as those of the calibration were.
         fpr: false positive rate of the verdicts, in (0, 1), a rate that was calibrated; ``None`` = the target rate.
@@ -149,15 +150,17 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
 
 
 def _detectors(
-    saved: CalibrationSet | None, wanted: Components | None, device: str | None, registry: Registry
+    saved: CalibrationSet | None, wanted: Detectors | None, device: str | None, registry: Registry
 ) -> tuple[CalibratedEnsemble | None, dict[str, Detector]]:
     """The calibrated detectors asked for, and those of which there is no calibration."""
     from paraphrase_rl.detection.ensemble import build_ensemble
     from paraphrase_rl.plugin.specs import Context
 
     calibrated = {c.detector: c for c in saved.calibrations} if saved is not None else {}
-    chosen: Sequence[Component] = components_of(wanted) if wanted is not None else []
-    if wanted is None:
+    chosen: Sequence[Component] = []
+    if wanted is not None:
+        chosen, registry = named_detectors(wanted, registry)
+    else:
         chosen = [Component(name=name) for name in calibrated] or Recipe().detectors
     by_name = {component.name: component for component in chosen}
     if not by_name:

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import click
 
+from paraphrase_rl.cli.completion import with_plugin_option
 from paraphrase_rl.errors import UsageError
 
 COMMANDS: Mapping[str, str] = {
@@ -37,7 +38,7 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name in COMMANDS:
             command: click.Command = import_module(f"paraphrase_rl.cli.{cmd_name}").command
-            return command
+            return with_plugin_option(command)
         from paraphrase_rl.plugin.registry import default_registry
 
         registry = default_registry()

@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from typing import get_args
 
 import click
 from click.shell_completion import CompletionItem
 
+from paraphrase_rl.errors import UsageError
 from paraphrase_rl.types import Kind
+
+
+def add_plugin_files(references: Sequence[str]) -> None:
+    """Name plug-in files to load in this process and those it starts; see :mod:`paraphrase_rl.plugin.given`.
+
+    Raises:
+        UsageError: the name of a file has a comma.
+    """
+    from paraphrase_rl.plugin.given import VARIABLE
+    from paraphrase_rl.plugin.registry import default_registry
+
+    if bad := [reference for reference in references if "," in reference]:
+        raise UsageError(f"the plug-in {bad[0]} has a comma in its name", "rename the file")
+    known = [part for part in os.environ.get(VARIABLE, "").split(",") if part.strip()]
+    if more := [reference for reference in references if reference not in known]:
+        os.environ[VARIABLE] = ",".join([*known, *more])
+        default_registry.cache_clear()
+
+
+def _add(_ctx: click.Context, _parameter: click.Parameter, references: tuple[str, ...]) -> None:
+    add_plugin_files(references)
+
+
+def with_plugin_option(command: click.Command) -> click.Command:
+    """Give a command, or those of a group, the option ``--plugin``, which acts before other options are read."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            with_plugin_option(inner)
+    elif not any(parameter.name == "plugin_files" for parameter in command.params):
+        command.params.append(
+            click.Option(
+                ["--plugin", "plugin_files"],
+                multiple=True,
+                metavar="FILE",
+                is_eager=True,
+                expose_value=False,
+                callback=_add,
+                help="Load components from this Python file too; may be repeated.",
+            )
+        )
+    return command
 
 
 class ComponentName(click.ParamType[str]):
@@ -19,6 +62,21 @@ class ComponentName(click.ParamType[str]):
     def __init__(self, *kinds: Kind, or_file: bool = False) -> None:
         self.kinds = kinds or get_args(Kind)
         self.or_file = or_file
+
+    def convert(
+        self,
+        value: str,
+        param: click.Parameter | None,  # noqa: ARG002 - click's signature
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> str:
+        """Load ``FILE.py:FUNCTION``, given as a detector, and return its name; return other names as they are."""
+        from paraphrase_rl.plugin.given import is_file_reference, kebab
+
+        _, colon, function = value.rpartition(":")
+        if "detectors" not in self.kinds or not colon or not is_file_reference(value):
+            return value
+        add_plugin_files([value])
+        return kebab(function)
 
     def shell_complete(
         self,

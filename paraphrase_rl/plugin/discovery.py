@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,7 @@ class PluginFailure:
         stage: ``read``, ``load``, or the hook that failed.
         exception: type and message on one line.
         traceback: the full traceback.
+        error: the error itself.
     """
 
     plugin: str
@@ -50,6 +51,7 @@ class PluginFailure:
     stage: str
     exception: str
     traceback: str
+    error: BaseException = field(repr=False, compare=False)
 
     @property
     def source(self) -> str:
@@ -72,15 +74,17 @@ class Plugins:
         allow: Filter | None = None,
         *,
         strict: bool | None = None,
+        given: Sequence[Plugin] = (),
     ) -> Plugins:
         """Load every installed plug-in that may be loaded; bundled ones first.
 
         Args:
             allow: filter of the plug-ins to load; by default that of the environment variables.
             strict: raise an error for a plug-in that fails; by default if ``PRL_STRICT_PLUGINS`` is 1.
+            given: further plug-ins, which the user named: they must load, whatever ``allow`` and ``strict`` say.
 
         Raises:
-            PluginError: only when strict: the first plug-in that fails.
+            PluginError: a plug-in of ``given`` fails; when strict, any.
         """
         allow = Filter.from_environment() if allow is None else allow
         strict = os.environ.get("PRL_STRICT_PLUGINS", "0") not in ("", "0") if strict is None else strict
@@ -90,6 +94,10 @@ class Plugins:
             plugins._leave_out(distribution)
         for plugin in found:
             plugins._add(plugin, allow)
+        for plugin in given:
+            plugins._add(plugin, Filter())
+            if plugin.status == "failed":
+                raise PluginError(f"plug-in {plugin.target}: {plugin.reason}") from plugins.failures[-1].error
         return plugins
 
     @classmethod
@@ -159,6 +167,7 @@ class Plugins:
             stage=stage,
             exception=one_line(error),
             traceback="".join(traceback.format_exception(error)),
+            error=error,
         )
         if watches and any(f.source == failure.source and f.stage == stage for f in self.failures):
             return
@@ -179,6 +188,7 @@ class Plugins:
             stage="read",
             exception=f"its entry points cannot be read: {one_line(damaged.error)}",
             traceback="".join(traceback.format_exception(damaged.error)),
+            error=damaged.error,
         )
         self._record(failure, damaged.error)
 

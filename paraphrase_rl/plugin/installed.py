@@ -55,6 +55,11 @@ class Plugin:
         return is_bundled(self.target)
 
     @property
+    def is_file(self) -> bool:
+        """Whether the plug-in is a file that the user named, and no part of a distribution."""
+        return re.fullmatch(r".+\.py(:[^:]+)?", self.target, re.DOTALL) is not None
+
+    @property
     def source(self) -> str:
         """Name of the plug-in and of its distribution, for messages."""
         return source(self.name, self.distribution, self.version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import importlib.util
 from collections.abc import Iterable, Mapping
@@ -72,7 +73,7 @@ class Entry:
         """Command that installs the packages that the component needs."""
         if self.spec.extra:
             return f"pip install 'paraphrase-rl[{self.spec.extra}]'"
-        if self.plugin.bundled:
+        if self.plugin.bundled or self.plugin.is_file:
             return f"pip install {' '.join(self.missing_modules())}"
         return f"pip install --upgrade --force-reinstall {self.plugin.distribution}"
 
@@ -91,6 +92,23 @@ class Registry:
                 ]
         self._refuse_doubles()
         self._entries = [entry for entry in self._entries if entry.plugin.status == "loaded"]
+
+    def extended(self, kind: Kind, specs: Iterable[ComponentSpec]) -> Registry:
+        """Return a registry that has further components of a kind.
+
+        Raises:
+            PluginError: a component has a name that is taken.
+        """
+        more = copy.copy(self)
+        more._entries = [*self._entries]
+        for spec in specs:
+            if any(entry.kind == kind and entry.spec.name == spec.name for entry in more._entries):
+                raise PluginError(f"there is a {_one(kind)} {spec.name!r} already", "give it another name")
+            given = Plugin(
+                name=spec.name, target="", distribution="given", version="", load=lambda spec=spec: spec
+            )
+            more._entries.append(_entry(kind, given, spec))
+        return more
 
     def _refuse_doubles(self) -> None:
         """Two plug-ins of a distribution that register one component: the second has failed."""
@@ -307,8 +325,10 @@ class Registry:
 
 @functools.cache
 def default_registry() -> Registry:
-    """Return the registry of this process: every installed plug-in, loaded once."""
-    return Registry(Plugins.load())
+    """Return the registry of this process: every installed plug-in and ``PRL_PLUGIN_FILES``, loaded once."""
+    from paraphrase_rl.plugin.given import given_plugins
+
+    return Registry(Plugins.load(given=given_plugins()))
 
 
 def _entry(kind: Kind, plugin: Plugin, spec: ComponentSpec) -> Entry:
