@@ -19,6 +19,9 @@ def load_registry(*plugins: AnyPath, detectors: Iterable[DetectorSpec] = ()) -> 
         plugins: Python files: ``mine.py`` with hooks, or ``mine.py:FUNCTION`` for a function that scores texts.
         detectors: detectors made with :func:`detector`.
 
+    Returns:
+        The components of all these plug-ins, by kind and name.
+
     Raises:
         PluginError: a file cannot be loaded, or a name is taken.
 

@@ -7,7 +7,6 @@ from importlib import import_module
 
 import click
 
-from paraphrase_rl.cli.completion import with_plugin_option
 from paraphrase_rl.errors import UsageError
 
 COMMANDS: Mapping[str, str] = {
@@ -38,6 +37,8 @@ class CommandGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name in COMMANDS:
             command: click.Command = import_module(f"paraphrase_rl.cli.{cmd_name}").command
+            from paraphrase_rl.cli.completion import with_plugin_option  # here: `prl --help` needs none of it
+
             return with_plugin_option(command)
         from paraphrase_rl.plugin.registry import default_registry
 

@@ -97,6 +97,9 @@ def detector(
         provenance: what its scores depend on, with a revision or digest each; ``None`` = a digest of the function's
             source, so that a calibration of it is refused when the function has changed.
 
+    Returns:
+        The detector, for the argument ``detectors`` of a verb.
+
     Raises:
         PluginError: ``function`` cannot be called, or its name is no name of a detector.
 

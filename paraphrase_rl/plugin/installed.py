@@ -56,7 +56,7 @@ class Plugin:
 
     @property
     def is_file(self) -> bool:
-        """Whether the plug-in is a file that the user named, and no part of a distribution."""
+        """True for a file that the user named, which is no part of a distribution."""
         return re.fullmatch(r".+\.py(:[^:]+)?", self.target, re.DOTALL) is not None
 
     @property

@@ -104,9 +104,7 @@ class Registry:
         for spec in specs:
             if any(entry.kind == kind and entry.spec.name == spec.name for entry in more._entries):
                 raise PluginError(f"there is a {_one(kind)} {spec.name!r} already", "give it another name")
-            given = Plugin(
-                name=spec.name, target="", distribution="given", version="", load=lambda spec=spec: spec
-            )
+            given = Plugin(name=spec.name, target="", distribution="given", version="", load=_no_module)
             more._entries.append(_entry(kind, given, spec))
         return more
 
@@ -334,6 +332,10 @@ def default_registry() -> Registry:
 def _entry(kind: Kind, plugin: Plugin, spec: ComponentSpec) -> Entry:
     entry = Entry(kind=kind, plugin=plugin, spec=spec)
     return replace(entry, spec=isolated_spec(spec, entry.origin(spec.name)))
+
+
+def _no_module() -> object:
+    raise PluginError("a component that was given as an object has no module")
 
 
 def _one(kind: Kind) -> str:
