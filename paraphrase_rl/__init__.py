@@ -11,6 +11,7 @@ _PUBLIC = {
     "paraphrase_rl.acceptance.verdict": ("Verdict",),
     "paraphrase_rl.api.evaluating": ("evaluate", "validate"),
     "paraphrase_rl.api.hardening": ("harden",),
+    "paraphrase_rl.api.monitoring": ("monitor",),
     "paraphrase_rl.api.reporting": ("export", "report"),
     "paraphrase_rl.api.training": ("check", "train"),
     "paraphrase_rl.api.calibrating": ("calibrate", "fit", "load_calibration"),

@@ -10,6 +10,7 @@ from paraphrase_rl.api.data import load_recipe as load_recipe
 from paraphrase_rl.api.evaluating import evaluate as evaluate
 from paraphrase_rl.api.evaluating import validate as validate
 from paraphrase_rl.api.hardening import harden as harden
+from paraphrase_rl.api.monitoring import monitor as monitor
 from paraphrase_rl.api.reporting import export as export
 from paraphrase_rl.api.reporting import report as report
 from paraphrase_rl.api.rewriting import rewrite as rewrite

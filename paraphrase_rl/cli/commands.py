@@ -11,6 +11,7 @@ from paraphrase_rl.errors import UsageError
 
 COMMANDS: Mapping[str, str] = {
     "train": "Train a rewriter against the detectors of a recipe.",
+    "monitor": "Show how a run goes: curves, bands, alarms; replay its monitors.",
     "export": "Write the adapter of a run to a folder in PEFT's format.",
     "rewrite": "Rewrite texts with a rewriter.",
     "score": "Score texts with detectors: raw score, P(AI), verdict.",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -120,6 +121,30 @@ def bill(
         return Tokens(prefill + passes.prefill * through, sample, passes.train * through)
 
     return Bill(tokens(to_the_limit=False), tokens(to_the_limit=True))
+
+
+def spent(
+    steps: Iterable[Mapping[str, float]],
+    evaluations: Iterable[Mapping[str, float]],
+    price: Price,
+    passes: Passes,
+) -> float | None:
+    """Compute what recorded steps and evaluations have cost, from the tokens that they counted.
+
+    Args:
+        steps: metrics of the steps, with ``prompt_tokens`` and ``completion_tokens``.
+        evaluations: metrics of the evaluations, with the same.
+
+    Returns:
+        The cost in the currency of the prices; ``None`` if something lacks its tokens.
+    """
+    total = 0.0
+    for rows, trained in ((steps, True), (evaluations, False)):
+        for row in rows:
+            prompt, completion = (row.get(key, math.nan) for key in ("prompt_tokens", "completion_tokens"))
+            through = prompt + completion if trained else 0.0
+            total += Tokens(prompt + passes.prefill * through, completion, passes.train * through).cost(price)
+    return None if math.isnan(total) else total
 
 
 def _tokens(text: str) -> float:

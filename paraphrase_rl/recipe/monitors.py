@@ -115,8 +115,26 @@ PUBLISHED: Mapping[str, Monitor] = {
         patience=5,
         advice="rewards hardly differ within groups",
     ),
+    "copying": Monitor(
+        metric="role:validity:no_copy",
+        low=0.9,
+        patience=5,
+        advice="the policy copies its source: is evasion rewarded enough?",
+    ),
+    "reasoning-leaks": Monitor(
+        metric="role:validity:no_reasoning",
+        low=0.95,
+        patience=5,
+        advice="the policy thinks aloud in its rewrites: choose a model that does not, or switch its thinking off",
+    ),
+    "one-sided-gain": Monitor(
+        metric=ONE_SIDED_GAIN,
+        high=0.15,
+        patience=5,
+        advice="one reward term rises at the expense of another: change their weights",
+    ),
 }
-"""Rules by name: those of the published recipe, and those for sicknesses that its seven metrics do not show."""
+"""Rules by name: those of the published recipe, then those for sicknesses that its metrics do not show."""
 
 
 def published() -> dict[str, Monitor | None]:

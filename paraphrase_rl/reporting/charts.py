@@ -30,7 +30,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Series:
-    """Values over steps: ``raw`` as measured, ``smooth`` averaged over the window of the monitor (equal lengths)."""
+    """Values over steps: ``raw`` as measured, ``smooth`` averaged over the patience of the monitor (equal lengths)."""
 
     steps: Sequence[float]
     raw: Sequence[float]

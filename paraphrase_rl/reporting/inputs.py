@@ -13,9 +13,11 @@ from paraphrase_rl.acceptance.verdict import Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import dumps, is_file_or_folder, read_jsonl
+from paraphrase_rl.recipe.monitors import PUBLISHED, Monitor
 from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
 from paraphrase_rl.runs.metrics_files import rows_of
+from paraphrase_rl.runs.reader import recipe_of_run
 from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 
 Row = dict[str, Any]
@@ -84,6 +86,14 @@ class ReportInputs:
     def terms(self) -> tuple[RewardTerm, ...]:
         """The reward terms of the run, with their roles."""
         return recorded_terms(self.manifest)
+
+    @property
+    def monitors(self) -> Mapping[str, Monitor | None]:
+        """The monitors of the run's recipe; the published ones if the recipe cannot be read."""
+        if self.run is not None:
+            with suppress(PrlError):
+                return recipe_of_run(self.run).monitors
+        return PUBLISHED
 
 
 def read_inputs(folder: Path, evaluation: Path | None = None) -> ReportInputs:

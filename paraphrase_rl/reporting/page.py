@@ -70,7 +70,9 @@ def render_page(inputs: ReportInputs) -> str:
         alarms=[row for row in inputs.events if row.get("event") == "monitor"],
         verdict=_verdict(inputs),
         key_figures=key_figures(inputs),
-        training=training_curves.training_curves(inputs.metrics, inputs.evaluations, inputs.terms),
+        training=training_curves.training_curves(
+            inputs.metrics, inputs.evaluations, inputs.terms, inputs.monitors
+        ),
         browser=samples.sample_browser(inputs),
         facts=_facts(inputs.manifest),
         recipe=[(name, list(keys)) for name, keys in groupby(inputs.recipe, lambda key: key.section)],

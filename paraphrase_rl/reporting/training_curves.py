@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from paraphrase_rl.recipe.monitors import PUBLISHED, Monitor
 from paraphrase_rl.reporting.charts import Chart, Series, curve
 from paraphrase_rl.reporting.formatting import number
 from paraphrase_rl.reporting.inputs import Row
@@ -42,7 +43,10 @@ class TrainingCurves:
 
 
 def training_curves(
-    metrics: Sequence[Row], evaluations: Sequence[Row], terms: Sequence[RewardTerm] = ()
+    metrics: Sequence[Row],
+    evaluations: Sequence[Row],
+    terms: Sequence[RewardTerm] = (),
+    monitors: Mapping[str, Monitor | None] = PUBLISHED,
 ) -> TrainingCurves | None:
     """Draw the metrics of a run; ``None`` if no step was recorded.
 
@@ -50,10 +54,11 @@ def training_curves(
         metrics: rows of ``metrics.jsonl``.
         evaluations: rows of ``evaluations.jsonl``; their metrics are drawn into the chart of the same name.
         terms: reward terms, which give the names of their metrics and what each means.
+        monitors: monitors of the recipe, whose bands are drawn.
     """
     if not metrics:
         return None
-    rules, meaning = rules_for(terms), {**MEANING} | {term.metric: term.summary for term in terms}
+    rules, meaning = rules_for(terms, monitors), {**MEANING} | {term.metric: term.summary for term in terms}
     names = _names(metrics, terms, rules)
     each = math.ceil(len(metrics) / SHOWN_STEPS)
     figures = []
@@ -94,7 +99,8 @@ def _names(metrics: Sequence[Row], terms: Sequence[RewardTerm], rules: Sequence[
 def _band(rule: Rule | None) -> str:
     if rule is None:
         return "No monitor watches it."
-    bound = f"below {rule.low:g}" if math.isfinite(rule.low) else f"above {rule.high:g}"
+    ends = (("below", rule.low), ("above", rule.high))
+    bound = " or ".join(f"{side} {end:g}" for side, end in ends if math.isfinite(end))
     return f"The monitor {rule.name} raises an alarm {bound}, over {rule.patience} step{'s' * (rule.patience > 1)}."
 
 

@@ -51,8 +51,8 @@ class Rule:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """A rule's finding at a step, and what was done.
+class Alarm:
+    """A rule's alarm at a step, and what was done.
 
     Attributes:
         value: mean of the metric over the last steps, as many as the rule's patience.
@@ -76,6 +76,13 @@ class Finding:
         told = {"step": self.step, "rule": self.rule, "action": self.action, "message": self.message}
         changed = {"scale": self.scale, "to": self.to}
         return told | {key: value for key, value in changed.items() if value is not None}
+
+
+def without_checkpoint(alarm: Alarm) -> Alarm:
+    """Return the alarm of a rule that would roll back and cannot: it stops the run."""
+    return replace(
+        alarm, action="stop", message=f"{alarm.message}: there is no checkpoint from before it to go back to"
+    )
 
 
 def rules_for(terms: Iterable[RewardTerm], monitors: Mapping[str, Monitor | None] = PUBLISHED) -> list[Rule]:
@@ -179,7 +186,7 @@ class Monitors:
                 self._take_over(event)
         self._alarmed = {rule.name for rule in self.rules if rule.out(self.mean(rule))}
 
-    def look(self, step: int, metrics: Mapping[str, float | None]) -> list[Finding]:
+    def look(self, step: int, metrics: Mapping[str, float | None]) -> list[Alarm]:
         """Add a step; return what the rules find, in their order. :meth:`done` says then what was done."""
         self._steps.append(step)
         self._rows.append(metrics)
@@ -194,24 +201,21 @@ class Monitors:
                 alarmed.add(rule.name)
             if acts or rule.name not in self._alarmed:
                 action = rule.action if acts or rule.action in SPOKEN else "warn"
-                finding = Finding(
+                alarm = Alarm(
                     step=step, rule=rule.name, metric=rule.metric, value=mean, action=action, message=told
                 )
-                found.append(finding)
+                found.append(alarm)
         self._alarmed = alarmed
         return found
 
-    def done(self, finding: Finding, to: int | None = None) -> Finding:
-        """Record that the action of a finding is done; return the finding with what was done in its message.
+    def done(self, alarm: Alarm, to: int | None = None) -> Alarm:
+        """Record that the action of an alarm is done; return the alarm with what was done in its message.
 
         Args:
-            to: step of the checkpoint that a roll-back restores; ``None`` = there is none, and the run stops.
+            to: step of the checkpoint that a roll-back restores; ``None`` = it is not known.
         """
-        rule = next(rule for rule in self.rules if rule.name == finding.rule)
-        action, told, scale = finding.action, finding.message, None
-        if action == "roll-back" and to is None:
-            action = "stop"
-            told += ": there is no checkpoint from before it to go back to"
+        rule = next(rule for rule in self.rules if rule.name == alarm.rule)
+        action, told, scale = alarm.action, alarm.message, None
         if action in ("raise-kl", "lower-rate"):
             now, what = (
                 (self.kl_scale, "KL coefficient")
@@ -221,7 +225,7 @@ class Monitors:
             scale = now * rule.multiplier
             told += f": {what} times {rule.multiplier:g}, now {scale:g} times the recipe's"
         elif action == "roll-back":
-            told += f": back to the checkpoint of step {to}"
+            told += f": back to the {'last good checkpoint' if to is None else f'checkpoint of step {to}'}"
         elif action == "stop":
             told += f"{': ' + rule.advice if rule.advice else ''}; stopping, with a checkpoint"
         else:
@@ -229,20 +233,23 @@ class Monitors:
                 "" if rule.action in SPOKEN else f" (the limit of {rule.action}, {rule.limit}, is reached)"
             )
             told += f"{': ' + rule.advice if rule.advice else ''}{spent}"
-        finding = replace(finding, action=action, message=told, scale=scale, to=to)
+        alarm = replace(alarm, action=action, message=told, scale=scale, to=to)
         if action not in SPOKEN:
-            self._did(finding.step, finding.rule, action, scale, to)
-        return finding
+            self._did(alarm.step, alarm.rule, action, scale, to)
+        return alarm
+
+    def looks_at(self, rule: Rule) -> int:
+        """Return the number of steps that a rule can look at now, at most its patience."""
+        since = max(self._rolled_back, self._since.get(rule.name, 0))
+        return sum(step > since for step in self._steps[-rule.patience :])
 
     def mean(self, rule: Rule) -> float:
-        """Compute what a rule looks at now: the mean over its last steps; NaN if it is not known."""
-        since = max(self._rolled_back, self._since.get(rule.name, 0))
-        recent = [
-            self.value(i, rule.metric)
-            for i in range(max(0, len(self._rows) - rule.patience), len(self._rows))
-            if self._steps[i] > since
-        ]
-        return sum(recent) / len(recent) if len(recent) == rule.patience else math.nan
+        """Compute the mean of a rule's metric over its last steps; NaN if they are too few, or one was not measured."""
+        if self.looks_at(rule) < rule.patience:
+            return math.nan
+        end = len(self._rows)
+        recent = [self.value(i, rule.metric) for i in range(end - rule.patience, end)]
+        return sum(recent) / len(recent)
 
     def value(self, index: int, metric: str) -> float:
         """Return a metric at the step with an index, counted from 0; NaN if it is not known."""

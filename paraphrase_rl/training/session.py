@@ -22,7 +22,7 @@ from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import token_advantages
-from paraphrase_rl.training.monitors import Finding, Monitors, rules_for
+from paraphrase_rl.training.monitors import Alarm, Monitors, rules_for, without_checkpoint
 from paraphrase_rl.training.prompts import messages, prompt_order
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.types import Document, RewardBatch, Rollout, StepRecord
@@ -173,14 +173,14 @@ class TrainingSession:
                 "give the recipe's monitors other actions, such as warn or stop, or another backend",
             )
         self._asked_rate = False
-        tokens = sum(len(rollout.completion_ids) for rollout in rated.rollouts)
+        tokens = _tokens(rated.rollouts)
         metrics = {
             **rated.outcome.metrics(),
             **self.advantages(rated).metrics(),
             **measured,
             "kl_penalty_coef": self.kl_coef,
-            "completion_tokens": float(tokens),
-            "tokens_per_second": tokens / seconds["total"],
+            **tokens,
+            "tokens_per_second": tokens["completion_tokens"] / seconds["total"],
             **{f"seconds_{part}": value for part, value in seconds.items()},
         }
         record = StepRecord(step=step, metrics=metrics)
@@ -197,14 +197,16 @@ class TrainingSession:
     def _watch(self, step: int, metrics: Mapping[str, float]) -> None:
         for found in self._monitors.look(step, metrics):
             back = self._good_checkpoint(found) if found.action == "roll-back" else None
-            finding = self._monitors.done(found, back[0] if back else None)
+            if found.action == "roll-back" and back is None:
+                found = without_checkpoint(found)
+            alarm = self._monitors.done(found, back[0] if back else None)
             if back and (self._due_roll_back is None or back[0] < self._due_roll_back[0]):
                 self._due_roll_back = back
-            if finding.action == "stop":
-                self.stopped_by = finding.rule
-            self.directory.event("monitor", **finding.event())
-            if self.directory.writes and finding.action != "note":
-                self.report(f"monitor {finding.rule}: {finding.message}")
+            if alarm.action == "stop":
+                self.stopped_by = alarm.rule
+            self.directory.event("monitor", **alarm.event())
+            if self.directory.writes and alarm.action != "note":
+                self.report(f"monitor {alarm.rule}: {alarm.message}")
 
     def take_roll_back(self) -> tuple[int, Path | str] | None:
         """Return the checkpoint to restore now, its step and its folder or reference; ``None`` = go on.
@@ -215,7 +217,7 @@ class TrainingSession:
         due, self._due_roll_back = self._due_roll_back, None
         return due
 
-    def _good_checkpoint(self, found: Finding) -> tuple[int, Path | str] | None:
+    def _good_checkpoint(self, found: Alarm) -> tuple[int, Path | str] | None:
         """Find the newest checkpoint whose own rollouts came before the steps that a rule looked at."""
         patience = next(rule.patience for rule in self._monitors.rules if rule.name == found.rule)
         return self._checkpoint_before(found.step - patience)
@@ -285,7 +287,7 @@ class TrainingSession:
             [row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in totals]
         )
         known = means[np.isfinite(means)]
-        metrics = rated.outcome.metrics()
+        metrics = rated.outcome.metrics() | _tokens(rated.rollouts)
         metrics["reward_se"] = (
             float(known.std(ddof=1) / math.sqrt(known.size)) if known.size > 1 else math.nan
         )
@@ -304,6 +306,14 @@ class TrainingSession:
             f"evaluation at step {step}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"
             f" on {len(documents)} held-out prompts"
         )
+
+
+def _tokens(rollouts: Sequence[Rollout]) -> dict[str, float]:
+    """Count tokens: the prompt's once for each rollout, as a service charges them."""
+    return {
+        "prompt_tokens": float(sum(len(rollout.prompt_ids) for rollout in rollouts)),
+        "completion_tokens": float(sum(len(rollout.completion_ids) for rollout in rollouts)),
+    }
 
 
 def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:

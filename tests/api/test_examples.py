@@ -54,4 +54,4 @@ def test_examples_of_the_verbs_about_runs(tmp_path: Path, monkeypatch: pytest.Mo
     """In the order of a study: those after the first go on with the run that it trained, on a tiny model."""
     tiny = write_tiny_quickstart(tmp_path / "tiny")
     monkeypatch.setattr(loading, "packaged_recipes", lambda: {"quickstart": tiny})
-    assert failures("training", "evaluating", "reporting", "hardening") == ""
+    assert failures("training", "monitoring", "evaluating", "reporting", "hardening") == ""

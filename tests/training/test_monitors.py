@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
+from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import dumps
 from paraphrase_rl.recipe.monitors import PUBLISHED
 from paraphrase_rl.runs.terms import RewardTerm
-from paraphrase_rl.training.monitors import Rule, rules_for
+from paraphrase_rl.training.monitors import Monitors, Rule, one_sided_gain, rules_for
 from paraphrase_rl.training.monitors import alarms as alarms_of
 
 EXPECTED = {
@@ -23,6 +24,9 @@ EXPECTED = {
     "step-too-large": ("kl_post_train", 0.02, 5, "-"),
     "far-from-base": ("kl_reference", 0.5, 5, "-"),
     "no-signal": ("frac_constant_groups", 0.5, 5, "-"),
+    "copying": ("format_no_copy", 0.9, 5, "+"),
+    "reasoning-leaks": ("format_no_reasoning", 0.95, 5, "+"),
+    "one-sided-gain": ("one_sided_gain", 0.15, 5, "-"),
 }
 
 
@@ -56,7 +60,9 @@ def test_a_rule_about_a_role_watches_every_term_of_it_and_names_it() -> None:
     assert rules["meaning-lost-gist"].metric == "gist_reward"
 
 
-@pytest.mark.parametrize("rule", RULES_HERE, ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    "rule", [r for r in RULES_HERE if r.metric != "one_sided_gain"], ids=lambda rule: rule.name
+)
 def test_each_rule_is_silent_at_its_bound_and_speaks_beyond(rule: Rule) -> None:
     metric, bound, window, healthy = EXPECTED[rule.name]
     beyond = bound + (-0.001 if healthy == "+" else 0.001)
@@ -88,3 +94,106 @@ def test_a_saved_run_gives_the_alarms_of_the_live_one() -> None:
     replayed = [alarms(saved[: step + 1]) for step in range(40)]
     assert replayed == [alarms(live[: step + 1]) for step in range(40)]
     assert [step for step, found in enumerate(replayed) if "mode-collapse" in found] == list(range(15, 40))
+
+
+def test_a_one_sided_gain_is_the_smaller_of_the_largest_rise_and_the_largest_fall() -> None:
+    first = [{"a": 0.4, "b": 0.9, "c": 0.5}, {"a": 0.6, "b": 0.7, "c": math.nan}]
+    terms = ["a", "b", "c"]
+    assert one_sided_gain(first, {"a": 0.8, "b": 0.7, "c": 0.5}, terms) == pytest.approx(
+        0.1
+    )  # 0.3 up, 0.1 down
+    assert one_sided_gain(first, {"a": 0.9, "b": 0.9, "c": 0.9}, terms) == pytest.approx(
+        -0.1
+    )  # all have risen
+    assert one_sided_gain(first, {"a": 0.1, "b": 0.8, "c": 0.5}, terms) == pytest.approx(0)  # none has risen
+    assert one_sided_gain(first, {"a": 0.8, "b": None, "c": 0.5}, terms) == pytest.approx(
+        0
+    )  # b is not known now
+    assert math.isnan(one_sided_gain(first, {"a": 0.8}, terms)), "one term is on no side"
+
+
+def test_one_term_at_the_expense_of_another_is_an_alarm_and_a_gate_is_no_term() -> None:
+    terms = [*TERMS, RewardTerm(name="evasion", role="evasion", metric="detector_reward")]
+    start = {"detector_reward": 0.3, "semantic_reward": 0.95, "format_rate": 0.5}
+    hacked = {"detector_reward": 0.6, "semantic_reward": 0.75, "format_rate": 1.0}
+    rule = next(rule for rule in rules_for(terms) if rule.name == "one-sided-gain")
+    assert list(alarms_of([start] * 5 + [hacked] * 5, [rule], terms)) == ["one-sided-gain"]
+    assert alarms_of([start] * 5 + [{**hacked, "semantic_reward": 0.85}] * 5, [rule], terms) == {}
+    assert alarms_of([start] * 5 + [{**start, "format_rate": 1.0}] * 5, [rule], TERMS) == {}
+
+
+def walked(rule: Rule, values: Sequence[float], to: int | None = None) -> list[tuple[int, str]]:
+    """What a rule does at which step, on a metric ``x``."""
+    monitors = Monitors([rule])
+    return [
+        (step, monitors.done(alarm, to).action)
+        for step, value in enumerate(values, start=1)
+        for alarm in monitors.look(step, {"x": value})
+    ]
+
+
+def test_a_rule_that_warns_does_so_once_until_its_metric_is_back() -> None:
+    values = [1, 1, 0, 1, 1, 0, 0, 1]
+    assert walked(Rule("r", "x", low=0.5), values) == [(3, "warn"), (6, "warn")]
+    assert walked(Rule("r", "x", low=0.5, action="note"), values) == [(3, "note"), (6, "note")]
+
+
+def test_a_rule_that_acts_looks_at_later_steps_and_ends_at_its_limit() -> None:
+    rule = Rule("r", "x", high=0.5, patience=2, action="raise-kl", multiplier=2.0, limit=2)
+    did = walked(rule, [1] * 9)
+    assert did == [(2, "raise-kl"), (4, "raise-kl"), (6, "warn")]
+    assert walked(rule, [1, 1, 0, 0, 1, 1, 1, 1]) == [(2, "raise-kl"), (6, "raise-kl"), (8, "warn")]
+
+
+def test_scales_of_several_rules_multiply() -> None:
+    rules = [
+        Rule(name, "x", high=0, action=action, multiplier=factor, limit=1)
+        for name, action, factor in (("a", "raise-kl", 2.0), ("b", "raise-kl", 3.0), ("c", "lower-rate", 0.5))
+    ]
+    monitors = Monitors(rules)
+    messages = [monitors.done(alarm).message for alarm in monitors.look(1, {"x": 1})]
+    assert (monitors.kl_scale, monitors.rate_scale) == (6.0, 0.5)
+    assert messages[1] == "x 1 is above 0: KL coefficient times 3, now 6 times the recipe's"
+
+
+def test_after_a_roll_back_no_rule_looks_back() -> None:
+    back = Rule("back", "x", high=0.5, patience=2, action="roll-back", limit=9)
+    warns = Rule("warns", "x", high=0.5, patience=3)
+    monitors = Monitors([back, warns])
+    did = []
+    for step in range(1, 7):
+        for alarm in monitors.look(step, {"x": 1}):
+            did.append((step, monitors.done(alarm, 0).rule))
+    assert did == [(2, "back"), (4, "back"), (6, "back")]
+    assert monitors.abandoned == [(0, 2), (0, 4), (0, 6)]
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_restored_state_goes_on_as_if_nothing_had_been(cut: int) -> None:
+    rules = [
+        Rule("a", "x", high=0.5, patience=2, action="lower-rate", multiplier=0.5, limit=2),
+        Rule("b", "x", high=0.5, patience=3, action="roll-back", limit=1),
+        Rule("c", "y", low=0.2),
+    ]
+    rows = [{"x": 1.0 if step % 5 else 0.0, "y": (step % 3) / 4} for step in range(1, 13)]
+
+    def go(monitors: Monitors, steps: range) -> list[dict[str, object]]:
+        return [
+            {"event": "monitor", **monitors.done(alarm, 0).event()}
+            for step in steps
+            for alarm in monitors.look(step, rows[step - 1])
+        ]
+
+    whole = Monitors(rules)
+    first = go(whole, range(1, cut + 1))
+    restored = Monitors(rules)
+    restored.restore(enumerate(rows[:cut], start=1), [json.loads(json.dumps(event)) for event in first])
+    assert go(restored, range(cut + 1, 13)) == go(whole, range(cut + 1, 13))
+    assert (restored.rate_scale, restored.abandoned) == (whole.rate_scale, whole.abandoned)
+
+
+@pytest.mark.parametrize("scale", [0, -1, math.inf, math.nan])
+def test_an_event_with_an_impossible_scale_is_refused(scale: float) -> None:
+    event = {"event": "monitor", "step": 1, "rule": "a", "action": "lower-rate", "scale": scale}
+    with pytest.raises(RunError, match=r"events\.jsonl: a monitor cannot have scale"):
+        Monitors([Rule("a", "x", high=0)]).restore([(1, {"x": 0})], [event])
