@@ -10,6 +10,9 @@ EXIT_NO = 1
 EXIT_USAGE = 2
 """Exit code for wrong use: wrong arguments, recipe or data, or a missing dependency or model."""
 EXIT_INTERRUPTED = 130
+"""Exit code of a command that Ctrl-C stopped."""
+EXIT_TERMINATED = 143
+"""Exit code of a command that SIGTERM or SIGHUP stopped."""
 
 
 class PrlError(Exception):
@@ -53,6 +56,10 @@ class DataError(PrlError):
 
 class ModelError(PrlError):
     """A model reference cannot be resolved, or what it names is not a usable model."""
+
+
+class NumericalError(ModelError):
+    """Weights, a gradient or log-probabilities are NaN or infinite."""
 
 
 class PluginError(PrlError):

@@ -73,6 +73,18 @@ def reward_std(case: Case) -> VerdictLine:
     )
 
 
+def frac_unrewarded(case: Case) -> VerdictLine:
+    """Check the share of the run's rollouts that have no reward, because a component failed on them."""
+    name, bound = "frac_unrewarded", case.acceptance.frac_unrewarded
+    shares = case.history.series(name, case.step)
+    if not _count(shares):
+        return at_most(name, bound, None, f"metrics.jsonl has no {name}{_but(case)}")
+    worst = int(np.nanargmax(shares))
+    note = f"mean over the steps; most at step {worst + 1}, {shares[worst]:.2g}"
+    found = at_most(name, bound, Estimate(value=float(np.nanmean(shares)), n=_count(shares)), note)
+    return _throughout(case, found, shares)
+
+
 def checkpoints(case: Case) -> VerdictLine:
     """Check that the last periodic checkpoints, the final one, and that of the verdict can be used."""
     name, history = "checkpoints", case.history

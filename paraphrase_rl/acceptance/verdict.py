@@ -34,6 +34,7 @@ CRITERIA: Mapping[str, Callable[[Case], VerdictLine]] = {
     "kl_reference": run_criteria.kl_reference,
     "reward_drop": run_criteria.reward_drop,
     "reward_std": run_criteria.reward_std,
+    "frac_unrewarded": run_criteria.frac_unrewarded,
     "checkpoints": run_criteria.checkpoints,
 }
 """Criteria in the order of the table; their names are those of their bounds in the recipe's ``acceptance``."""

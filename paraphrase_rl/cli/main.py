@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import sys
@@ -16,7 +15,9 @@ import click
 from paraphrase_rl import __version__
 from paraphrase_rl.cli.commands import CommandGroup
 from paraphrase_rl.cli.output import say
-from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, PrlError
+from paraphrase_rl.cli.signals import Terminated, exit_code, terminated_is_raised
+from paraphrase_rl.cli.streams import STDOUT, ensure_streams, silence
+from paraphrase_rl.errors import EXIT_OK, EXIT_USAGE, PrlError
 
 
 @dataclass
@@ -32,7 +33,11 @@ class PrlGroup(CommandGroup):
     def main(  # type: ignore[override]
         self, args: Sequence[str] | None = None, **_extra: Any
     ) -> NoReturn:
-        """Run and exit: 0 success; 1 a check or an item failed; 2 wrong use or an internal error; 130 interrupted."""
+        """Run and exit.
+
+        0 success; 1 a check or an item failed; 2 wrong use or an internal error; 130 stopped by Ctrl-C, 143 by
+        SIGTERM or SIGHUP.
+        """
         if "_PRL_COMPLETE" in os.environ:
             super().main(prog_name="prl", complete_var="_PRL_COMPLETE")
         if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
@@ -47,11 +52,11 @@ class PrlGroup(CommandGroup):
             code = self._invoke(args, options)
             sys.stdout.flush()
             return code
-        except (KeyboardInterrupt, click.Abort):
-            say("interrupted")
-            return EXIT_INTERRUPTED
+        except (KeyboardInterrupt, click.Abort) as end:
+            say("terminated" if isinstance(end, Terminated) else "interrupted")
+            return exit_code(end)
         except BrokenPipeError:
-            _silence_stdout()
+            silence(STDOUT)
             return EXIT_OK
         except PrlError as error:
             return _report(error, error.message, error.hint, error.exit_code, options)
@@ -63,7 +68,7 @@ class PrlGroup(CommandGroup):
             hint = f"{usage.command_path} --help" if usage else ""
             return _report(error, error.format_message(), hint, EXIT_USAGE, options)
         except OSError as error:
-            _silence_stdout()
+            silence(STDOUT)
             return _report(error, str(error), "", EXIT_USAGE, options)
         except Exception as error:
             from paraphrase_rl.errors import one_line
@@ -92,12 +97,6 @@ def _report(error: Exception, message: str, hint: str, code: int, options: Globa
     return code
 
 
-def _silence_stdout() -> None:
-    """Keep the interpreter's last flush from failing after the reader has gone."""
-    with contextlib.suppress(OSError):  # in tests stdout is no file
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def _set_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     ctx.obj.debug = value
     if value:
@@ -121,7 +120,9 @@ def main() -> NoReturn:
     from paraphrase_rl.plugin.installed import hide_damaged
 
     try:
+        ensure_streams()
+        terminated_is_raised()
         hide_damaged()
         cli.main()
-    except KeyboardInterrupt:  # once more, while the first was being dealt with
-        os._exit(EXIT_INTERRUPTED)
+    except KeyboardInterrupt as end:  # once more, while the first was being dealt with
+        os._exit(exit_code(end))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from paraphrase_rl.cli.streams import STDERR, silence
 from paraphrase_rl.text.terminal import terminal_safe
 
 if TYPE_CHECKING:
@@ -39,8 +40,11 @@ def format_option(function: _Function) -> _Function:
 
 
 def say(message: str = "") -> None:
-    """Print a message for the user on stderr."""
-    click.echo(terminal_safe(message), err=True)
+    """Print a message for the user on stderr; if that is impossible, this one and all later ones are dropped."""
+    try:
+        click.echo(terminal_safe(message), err=True)
+    except OSError:  # the reader or the terminal is gone, or the disk is full
+        silence(STDERR)
 
 
 def show(text: object = "", *, nl: bool = True) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from paraphrase_rl.cli.output import show_progress
+from paraphrase_rl.cli.streams import STDERR, silence
 from paraphrase_rl.progress import OnProgress, Progress
 from paraphrase_rl.text.terminal import terminal_safe
 
@@ -26,12 +27,27 @@ def shown_progress(task: str) -> Iterator[OnProgress]:
     from rich.progress import Progress as Bar
 
     columns = (TextColumn(task), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        drawn = bar.add_task(task, total=None)
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    drawn = bar.add_task(task, total=None)
 
-        def show(progress: Progress) -> None:
+    def show(progress: Progress) -> None:
+        with _dropped_if_impossible():
             bar.console.print(terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True)
             if progress.done is not None:
                 bar.update(drawn, completed=progress.done, total=progress.total)
 
+    with _dropped_if_impossible():
+        bar.start()
+    try:
         yield show
+    finally:
+        with _dropped_if_impossible():
+            bar.stop()
+
+
+@contextmanager
+def _dropped_if_impossible() -> Iterator[None]:
+    try:
+        yield
+    except OSError:  # the terminal is gone
+        silence(STDERR)

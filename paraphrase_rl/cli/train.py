@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -21,6 +18,8 @@ from paraphrase_rl.cli.settings import (
     option_values,
     set_option,
 )
+from paraphrase_rl.cli.signals import stop_after_step
+from paraphrase_rl.cli.streams import STDOUT, silence
 from paraphrase_rl.errors import EXIT_INTERRUPTED, EXIT_NO, EXIT_OK
 from paraphrase_rl.progress import OnProgress, Progress
 from paraphrase_rl.recipe.defaults import default_backend
@@ -71,11 +70,12 @@ def command(
     """Train a rewriter against the detectors of a recipe.
 
     Progress goes to stderr. At the end, or after Ctrl-C, the reward terms of the held-out prompts before and after
-    are printed on stdout, with three rewrites, their sources, and the run directory.
+    are printed on stdout, with three rewrites, their sources, and the run directory. Ctrl-C, SIGTERM and SIGHUP
+    finish the step and write a checkpoint; a second one stops at once.
     """
     from paraphrase_rl.api.training import train
 
-    with shown_progress("training") as progress, _interruptible(progress) as stop_requested:
+    with shown_progress("training") as progress, stop_after_step(lambda: _say_so(progress)) as stopping:
         run = train(
             config or (None if resume is not None else "recipe"),
             out=out,
@@ -87,11 +87,16 @@ def command(
             max_cost=max_cost,
             prices=price_file,
             progress=progress,
-            stop_requested=stop_requested,
+            stop_requested=lambda: bool(stopping),
         )
-    if is_first():
-        _show(run, format_)
-    ctx.exit({"interrupted": EXIT_INTERRUPTED, "stopped": EXIT_NO}.get(_ended(run), EXIT_OK))
+    interrupted = next(iter(stopping), EXIT_INTERRUPTED)
+    code = {"interrupted": interrupted, "stopped": EXIT_NO}.get(_ended(run), EXIT_OK)
+    try:
+        if is_first():
+            _show(run, format_)
+    except BrokenPipeError:  # nobody reads the summary: the run is as it is all the same
+        silence(STDOUT)
+    ctx.exit(code)
 
 
 def _ended(run: Run) -> str:
@@ -101,23 +106,9 @@ def _ended(run: Run) -> str:
     return status
 
 
-@contextmanager
-def _interruptible(progress: OnProgress) -> Iterator[Callable[[], bool]]:
-    """The first Ctrl-C asks to stop after the step, the second stops at once."""
-    asked: list[bool] = []
-
-    def handle(number: int, frame: Any) -> None:
-        if asked:
-            signal.default_int_handler(number, frame)
-        asked.append(True)
-        if is_first():
-            progress(Progress("stopping after this step, with a checkpoint; Ctrl-C again stops at once"))
-
-    previous = signal.signal(signal.SIGINT, handle)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        signal.signal(signal.SIGINT, previous)
+def _say_so(progress: OnProgress) -> None:
+    if is_first():
+        progress(Progress("stopping after this step, with a checkpoint; Ctrl-C again stops at once"))
 
 
 def _show(run: Run, format_: str) -> None:

@@ -61,6 +61,7 @@ _PUBLIC = {
         "DataError",
         "MissingDependencyError",
         "ModelError",
+        "NumericalError",
         "PluginError",
         "PrlError",
         "RecipeError",

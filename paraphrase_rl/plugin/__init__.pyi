@@ -16,6 +16,7 @@ from paraphrase_rl.errors import CalibrationError as CalibrationError
 from paraphrase_rl.errors import DataError as DataError
 from paraphrase_rl.errors import MissingDependencyError as MissingDependencyError
 from paraphrase_rl.errors import ModelError as ModelError
+from paraphrase_rl.errors import NumericalError as NumericalError
 from paraphrase_rl.errors import PluginError as PluginError
 from paraphrase_rl.errors import PrlError as PrlError
 from paraphrase_rl.errors import RecipeError as RecipeError

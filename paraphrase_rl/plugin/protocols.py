@@ -259,6 +259,18 @@ class Session(Protocol):
         """
         ...
 
+    def event(self, kind: str, **details: object) -> None:
+        """Record an event, such as a request that was sent again."""
+        ...
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Return whether a checkpoint must be written after this step."""
+        ...
+
+    def rescue(self, step: int, save: Callable[[], None]) -> None:
+        """Have the weights of ``step`` saved by ``save`` when training fails; call it before the error is passed on."""
+        ...
+
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
         """List a complete checkpoint: its folder in the run directory, or a service's reference to it."""
         ...

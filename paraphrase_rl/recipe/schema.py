@@ -162,6 +162,11 @@ class CheckpointSettings(Section):
     """Checkpoints on disk."""
 
     every: int = Field(500, ge=1, description="steps between checkpoints")
+    minutes: float | None = Field(
+        30.0,
+        gt=0,
+        description="most minutes between checkpoints, where `every` is further apart; null = `every` alone",
+    )
     keep: int = Field(
         5, ge=1, description="number of periodic checkpoints to keep; the final one is always kept"
     )
@@ -205,6 +210,9 @@ class Acceptance(Section):
         0.5, gt=0, description="at most, at the end: distance from the base model, nats per token"
     )
     reward_std: float = Field(0.1, ge=0, description="at least, throughout the run")
+    frac_unrewarded: float = Field(
+        0.05, ge=0, lt=1, description="at most: mean share of the rollouts that no reward could be given"
+    )
     reward_drop: float = Field(
         0.2, gt=0, description="at most: fall of the mean reward (over 5 steps) below its best so far"
     )

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import numpy as np
 
-from paraphrase_rl.errors import PluginError
+from paraphrase_rl.errors import NumericalError, PluginError, PrlError, RunError, one_line
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
 from paraphrase_rl.progress import Report
@@ -77,6 +77,8 @@ class TrainingSession:
         asked = self.stop_requested
         self.stop_requested = lambda: self.stopped_by is not None or asked()
         self._durations: deque[float] = deque(maxlen=10)
+        self._ended = self.resume_from[0] if self.resume_from else 0
+        self._saved = time.monotonic()
 
     @property
     def folder(self) -> Path:
@@ -113,6 +115,8 @@ class TrainingSession:
         return self._rate([self.train[index] for index in indices], rollouts)
 
     def _rate(self, documents: list[Document], rollouts: Sequence[Rollout]) -> RatedRollouts:
+        if not all(np.isfinite(rollout.logprobs).all() for rollout in rollouts):
+            raise NumericalError("the log-probabilities of the policy's tokens are not finite numbers")
         outcome = self.reward(
             RewardBatch(
                 sources=documents,
@@ -128,8 +132,16 @@ class TrainingSession:
         )
 
     def advantages(self, rated: RatedRollouts) -> TokenAdvantages:
-        """Compute per-token advantages of a whole batch, as RECIPE section 5 defines them."""
+        """Compute per-token advantages of a whole batch, as RECIPE section 5 defines them.
+
+        Raises:
+            RunError: no rollout of the batch has a reward: an update would learn nothing.
+            NumericalError: the base model's log-probabilities are no numbers.
+        """
         if rated.advantages is None:
+            _refuse_unrewarded(rated)
+            if not all(np.isfinite(logprobs).all() for logprobs in rated.base_logprobs):
+                raise NumericalError("the log-probabilities of the base model are not finite numbers")
             grpo = self.recipe.grpo
             rated.advantages = token_advantages(
                 rated.outcome.total.reshape(-1, self.recipe.training.group_size),
@@ -166,7 +178,10 @@ class TrainingSession:
 
         Raises:
             PluginError: the backend has not done what a monitor asked for.
+            NumericalError: the update left weights that are no numbers.
         """
+        if not math.isfinite(measured.get("kl_post_train", 0.0)):
+            raise NumericalError(f"the update of step {step} left weights that are not finite numbers")
         if self._due_roll_back is not None or (self._monitors.rate_scale != 1 and not self._asked_rate):
             raise PluginError(
                 "the backend does not carry out what monitors decide (Session.learning_rate, take_roll_back)",
@@ -187,6 +202,7 @@ class TrainingSession:
         self.directory.append("metrics.jsonl", {"step": step, "metrics": metrics})
         for row in _samples(rated, range(self.recipe.training.group_size)):
             self.directory.append("samples.jsonl", {"step": step, "kind": "training", **row})
+        self._ended = step
         self._durations.append(seconds["total"])
         self._watch(step, metrics)
         if self.directory.writes:
@@ -223,9 +239,11 @@ class TrainingSession:
         return self._checkpoint_before(found.step - patience)
 
     def _checkpoint_before(self, step: int) -> tuple[int, Path | str] | None:
-        abandoned = self._monitors.abandoned
+        abandoned, every = self._monitors.abandoned, self.recipe.checkpoints.every
         return self.directory.checkpoint_before(
-            step, lambda at: any(first < at < last for first, last in abandoned)
+            step,
+            # of an interrupt or by the clock there is one in this run, and none in the same run undisturbed
+            lambda at: at % every > 0 or any(first < at < last for first, last in abandoned),
         )
 
     def _progress(self, step: int, metrics: Mapping[str, float], terms: Iterable[str]) -> str:
@@ -243,6 +261,37 @@ class TrainingSession:
 
     # ---- checkpoints and evaluation
 
+    def event(self, kind: str, **details: object) -> None:
+        """Record an event, such as a request that was sent again."""
+        self.directory.event(kind, **details)
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Return whether to write a checkpoint after a step: every so many steps, or minutes since the last one."""
+        kept = self.recipe.checkpoints
+        late = kept.minutes is not None and time.monotonic() - self._saved >= 60 * kept.minutes
+        return step % kept.every == 0 or (late and step < self.steps)
+
+    def rescue(self, step: int, save: Callable[[], None]) -> None:
+        """Save the weights that a training which fails still has, unless a checkpoint has them.
+
+        Args:
+            step: number of steps that the weights were trained for. If it is not the last step recorded, a run cannot
+                continue from them, and nothing is saved.
+            save: writes the checkpoint and lists it with :meth:`add_checkpoint`.
+        """
+        rows = self.directory.rows("checkpoints.jsonl")
+        if not step or step != self._ended or any(row["step"] == step for row in rows):
+            return
+        if self._due_roll_back is not None:  # the weights of this step are those of the checkpoint
+            return
+        try:
+            save()
+            self.event("rescue", step=step)
+            self.report(f"rescue checkpoint of step {step} written")
+        except Exception as error:  # the training fails already, of something else
+            why = error.message if isinstance(error, PrlError) else one_line(error)
+            self.report(f"no rescue checkpoint of step {step}: {why}")
+
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
         """List a complete checkpoint in the ledger, and delete those no longer needed.
 
@@ -258,6 +307,7 @@ class TrainingSession:
         self.directory.add_checkpoint(
             step, where, kind, every=kept.every, keep=kept.keep, since=since, **details
         )
+        self._saved = time.monotonic()
 
     def evaluation_due(self, step: int) -> bool:
         """Return whether to evaluate: before the first step, every ``evaluation.every`` steps, and after the last."""
@@ -314,6 +364,17 @@ def _tokens(rollouts: Sequence[Rollout]) -> dict[str, float]:
         "prompt_tokens": float(sum(len(rollout.prompt_ids) for rollout in rollouts)),
         "completion_tokens": float(sum(len(rollout.completion_ids) for rollout in rollouts)),
     }
+
+
+def _refuse_unrewarded(rated: RatedRollouts) -> None:
+    totals, failures = rated.outcome.total, rated.outcome.failures
+    if np.isfinite(totals).any():
+        return
+    why = f": {failures[0].owner}: {failures[0].message}" if failures else ""
+    raise RunError(
+        f"none of the {totals.size} rollouts of a step has a reward{why}",
+        "mend what fails, or leave it out of the recipe of a new run; --resume goes on from the last checkpoint",
+    )
 
 
 def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:

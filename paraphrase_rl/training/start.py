@@ -15,7 +15,7 @@ from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
-from paraphrase_rl.errors import PluginError, RunError
+from paraphrase_rl.errors import NumericalError, PluginError, PrlError, RunError, one_line
 from paraphrase_rl.plugin.protocols import Backend
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
@@ -187,23 +187,37 @@ def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -
     resumed_after = session.resume_from[0] if session.resume_from else None
     directory.event("start", resumed_after=resumed_after, steps=session.steps)
     plugins.on_run_start(folder, session.recipe.model_dump())
-    status = "failed"
+    status, reason, again = "failed", {}, f"continue with: prl train --resume {shlex.quote(str(folder))}"
     try:
         status = backend.train(session).status
         if session.stopped_by is not None and status == "interrupted":
             status = "stopped"
-    except KeyboardInterrupt:
-        status = "interrupted"
+    except BaseException as error:
+        reason = {"reason": error.message if isinstance(error, PrlError) else one_line(error)}
+        if isinstance(error, KeyboardInterrupt):
+            status = "interrupted"
+        elif isinstance(error, NumericalError):
+            error.hint = again = _without_numbers(directory)
         raise
     finally:
         with suppress(RunError):  # the disk may be full, which is then what the run failed of
-            directory.event("end", status=status)
+            directory.event("end", status=status, **reason)
         plugins.on_run_end(folder, status)
         if status == "completed":
             session.report(f"next: prl evaluate {shlex.quote(str(folder))}")
         elif directory.rows("evaluations.jsonl"):
-            session.report(f"{status}; continue with: prl train --resume {shlex.quote(str(folder))}")
+            session.report(f"{status}; {again}")
     return status
+
+
+def _without_numbers(directory: RunDirectory) -> str:
+    """What to do where weights are no numbers: a resumed run would repeat the steps that led there."""
+    try:
+        last = directory.last_checkpoint()
+    except RunError as error:
+        return error.message
+    good = f"the last good checkpoint is that of step {last[0]}" if last else "there is no checkpoint yet"
+    return f"{good}; start a new run with a lower training.learning_rate"
 
 
 def _check_same_inputs(folder: Path, now: dict[str, Any]) -> None:

@@ -34,6 +34,7 @@ def metrics(steps: int = STEPS) -> list[dict[str, Any]]:
             "metrics": {
                 "reward_mean": 0.5 + 0.01 * step,
                 "reward_std": 0.2 + 0.01 * (step % 3),
+                "frac_unrewarded": 0.0,
                 "kl_sample_train": -0.001,
                 "kl_reference": 0.1 + 0.01 * step,
             },

@@ -487,6 +487,17 @@ def test_a_step_is_judged_by_its_own_rows_and_history(tmp_path: Path) -> None:
     assert final.criteria("not measured") == ["attack_success_rate", "meaning"]
 
 
+def test_rollouts_without_a_reward(tmp_path: Path) -> None:
+    passed = lines(write_run(tmp_path / "a", rows=changed("frac_unrewarded", {5: 0.5})))["frac_unrewarded"]
+    assert (passed.value, passed.verdict) == (pytest.approx(0.5 / 12), "pass")
+    assert passed.note == "mean over the steps; most at step 5, 0.5"
+    dead = dict.fromkeys(range(6, 13), 1.0)
+    failed = lines(write_run(tmp_path / "b", rows=changed("frac_unrewarded", dead)))["frac_unrewarded"]
+    assert (failed.value, failed.verdict) == (pytest.approx(7 / 12), "fail")
+    unknown = lines(write_run(tmp_path / "c", rows=changed("frac_unrewarded", {5: None})))["frac_unrewarded"]
+    assert unknown.verdict == "not measured"
+
+
 def test_a_step_without_rows_names_the_command(tmp_path: Path) -> None:
     found = lines(write_all(tmp_path / "run"), checkpoint="8")["attack_success_rate"]
     assert found.verdict == "not measured"

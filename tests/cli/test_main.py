@@ -140,7 +140,7 @@ def process(code: str, tmp_path: Path) -> list[str]:
     """A ``prl probe`` in a real process, with real pipes and signals."""
     script = tmp_path / "probe.py"
     script.write_text(
-        "import sys, time, click\n"
+        "import os, signal, sys, time, click\n"
         "from paraphrase_rl.cli import main\n"
         f"probe = click.Command('probe', callback=lambda: {code})\n"
         "main.PrlGroup.get_command = lambda self, ctx, name: probe\n"
@@ -179,6 +179,47 @@ def test_ctrl_c_on_a_real_process_is_130(tmp_path: Path) -> None:
     prl.send_signal(signal.SIGINT)
     _, stderr = prl.communicate(timeout=30)
     assert (prl.returncode, stderr) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_terminated_process_cleans_up_and_is_143(number: signal.Signals, tmp_path: Path) -> None:
+    held = f"__import__('paraphrase_rl.files').files.new_folder(__import__('pathlib').Path({str(tmp_path / 'out')!r}))"
+    work = f"held.__enter__().mkdir() for held in [{held}]"
+    prl = subprocess.Popen(
+        process(f"([{work}], print('ready', flush=True), time.sleep(60))", tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
+    )
+    assert prl.stdout is not None
+    assert prl.stdout.readline() == "ready\n"
+    prl.send_signal(number)
+    _, stderr = prl.communicate(timeout=30)
+    assert (prl.returncode, stderr) == (143, "terminated\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["probe.py"], "what was unfinished is removed"
+
+
+def test_a_signal_that_nohup_ignores_stays_ignored(tmp_path: Path) -> None:
+    result = subprocess.run(
+        process("(signal.raise_signal(signal.SIGHUP), print('done'))", tmp_path),
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    assert (result.returncode, result.stdout) == (0, "done\n")
+
+
+@pytest.mark.parametrize("closed", [(1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_no_files_of_the_command(closed: tuple[int, ...], tmp_path: Path) -> None:
+    """The first file that is opened would take the place of one, and be written into by whoever prints."""
+    code = "[open('held', 'w'), os.write(1, b'x'), os.write(2, b'x')]"
+    command = process(code, tmp_path)
+    shell = " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(f"exec {' '.join(command)} {shell}", shell=True, cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "held").read_text() == ""
 
 
 def test_ctrl_c_once_more_while_the_first_is_reported_shows_no_traceback(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.errors import RecipeError, RunError
+from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.recipe.schema import Sampling
 from tests.servers.fault_proxy import FAULTS, FaultProxy
 from tests.servers.skyrl_process import free_port
@@ -188,3 +189,61 @@ def test_a_lost_session_ends_in_the_line_that_resumes(qwen: Path, compact: Serve
     assert backend(compact).train(rest).status == "completed"
     rest.directory.close()
     assert numbers(folder) == numbers(tmp_path / "unbroken")
+
+
+def failing(calls: range, engine: Any, method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes the engine of a service fail in some calls of a method, counted from 1."""
+    whole, made = getattr(engine, method), iter(range(1, 10**6))
+
+    def call(*arguments: Any) -> Any:
+        if next(made) in calls:
+            raise RuntimeError("the GPU has fallen off the bus")
+        return whole(*arguments)
+
+    monkeypatch.setattr(engine, method, call)
+    monkeypatch.setattr("paraphrase_rl_plugins.backends._tinker_service.RETRY_SECONDS", (0.01, 0.01))
+
+
+def test_a_sample_that_fails_is_asked_for_again(
+    qwen: Path, compact: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = short(qwen, training={"max_steps": 2})
+    good = training_run(tmp_path / "good", settings)
+    backend(compact).train(good)
+    bad = training_run(tmp_path / "bad", settings)
+    failing(range(3, 12, 4), compact.service.engine, "sample", monkeypatch)
+    assert backend(compact).train(bad).status == "completed"
+    bad.directory.close()
+    retries = [row for row in read_jsonl(tmp_path / "bad" / "events.jsonl") if row["event"] == "retry"]
+    assert len(retries) == 3
+    assert all("fallen off the bus" in row["reason"] for row in retries)
+    assert numbers(tmp_path / "bad") == numbers(tmp_path / "good")
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("method", ["sample", "forward_backward"])
+def test_a_service_that_goes_on_failing_costs_no_step_that_was_done(
+    qwen: Path, compact: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    settings = short(qwen, checkpoints={"every": 1000})
+    unbroken = training_run(tmp_path / "unbroken", settings)
+    backend(compact).train(unbroken)
+    run = training_run(tmp_path / "run", settings)
+
+    def break_the_service(where: Path, record: Any) -> None:
+        if record.step == 3:
+            failing(range(1, 10**6), compact.service.engine, method, monkeypatch)
+
+    run.observe = break_the_service
+    with pytest.raises(RunError, match="fallen off the bus"):
+        backend(compact).train(run)
+    run.directory.close()
+    monkeypatch.undo()
+    monkeypatch.setenv("TINKER_API_KEY", KEY)
+    rows = read_jsonl(tmp_path / "run" / "checkpoints.jsonl")
+    # a gradient that fails leaves the service with weights of no step; samples that fail leave those of step 3
+    assert [row["step"] for row in rows] == ([3] if method == "sample" else [])
+    rest = training_run(tmp_path / "run", settings, resume=True)
+    assert backend(compact).train(rest).status == "completed"
+    rest.directory.close()
+    assert numbers(tmp_path / "run") == numbers(tmp_path / "unbroken")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,13 +33,28 @@ Prl = Callable[..., Ended]
 
 
 def prl_process(
-    arguments: Sequence[str], cwd: Path, environment: dict[str, str], largest_file: int | None
+    arguments: Sequence[str], cwd: Path, environment: dict[str, str], largest_file: int | None, shell: str
 ) -> None:
-    """The console script in a process that can be killed, its streams in files of ``cwd``'s folder ``streams``."""
+    """The console script in a process that can be killed, its streams in files of ``cwd``'s folder ``streams``.
+
+    ``shell`` is what a shell would be told about them: ``2>/dev/full``, ``>&-``, ``2>&-``, or ``2>&1 | head -8``.
+    """
     os.chdir(cwd)
     for name, number in (("stdout", 1), ("stderr", 2)):
         os.dup2(os.open(cwd / "streams" / name, os.O_CREAT | os.O_WRONLY | os.O_TRUNC), number)
+    if "/dev/full" in shell:
+        os.dup2(os.open("/dev/full", os.O_WRONLY), 2 if "2>" in shell else 1)
+    if "head" in shell:
+        reader = subprocess.Popen(["head", "-8"], stdin=subprocess.PIPE)
+        assert reader.stdin is not None
+        os.dup2(reader.stdin.fileno(), 1)
+        os.dup2(reader.stdin.fileno(), 2)
+        reader.stdin.close()
     sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
+    for closed, stream, number in ((">&-", "stdout", 1), ("2>&-", "stderr", 2)):
+        if closed in shell.split():
+            os.close(number)
+            setattr(sys, stream, None)  # as Python finds it at its start
     sys.path.insert(0, str(THIRD_PARTY))
     os.environ.update(environment)
     if largest_file is not None:

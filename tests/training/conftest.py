@@ -30,10 +30,12 @@ def launch() -> Prl:
         environment: dict[str, str] | None = None,
         largest_file: int | None = None,
         code: int | None = 0,
+        shell: str = "",
     ) -> Ended:
         (cwd / "streams").mkdir(exist_ok=True)
         command = [str(argument) for argument in arguments]
-        process = context.Process(target=prl_process, args=(command, cwd, environment or {}, largest_file))
+        given = (command, cwd, environment or {}, largest_file, shell)
+        process = context.Process(target=prl_process, args=given)
         process.start()
         process.join(120)
         if process.is_alive():

@@ -10,7 +10,7 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from paraphrase_rl.plugin import Session
+from paraphrase_rl.plugin import NumericalError, Session
 from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
@@ -22,6 +22,7 @@ class TrainingCallback(TrainerCallback):
     def __init__(self, session: Session, trainer: RecipeTrainer) -> None:
         self.session, self.trainer = session, trainer
         self.interrupted = False
+        self.updating = False  # while weights change they are those of no step
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self._evaluate(state.global_step)
@@ -34,6 +35,9 @@ class TrainingCallback(TrainerCallback):
         norms = [p.grad.norm() ** 2 for p in self.trainer.model.parameters() if p.grad is not None]
         scaler = self.trainer.accelerator.scaler  # fp16 alone: gradients are still multiplied by it here
         self.grad_norm = math.sqrt(float(sum(norms))) / (scaler.get_scale() if scaler else 1.0)
+        if not scaler and not math.isfinite(self.grad_norm):  # a scaler leaves out such an update itself
+            raise NumericalError(f"the gradient of step {state.global_step + 1} is not a finite number")
+        self.updating = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         measured = {
@@ -42,27 +46,43 @@ class TrainingCallback(TrainerCallback):
             "learning_rate": self.rate,
         }
         seconds = {**self.trainer.take_seconds(), "total": time.perf_counter() - self.started}
+        self.updating = False
         self.session.end_step(state.global_step, self.trainer.current, measured, seconds)
         back = self.session.take_roll_back()
         if back is not None:
+            self.updating = True
             self.trainer.roll_back(str(back[1]))
-        self._evaluate(state.global_step)
-        # Ctrl-C reaches the processes at different times; they must stop after the same step.
-        stop = any(gather_object([self.session.stop_requested()]))
+            self.updating = False
+        # Signals and clocks of the processes differ; they must stop and save after the same step.
+        asked = gather_object(
+            [(self.session.stop_requested(), self.session.checkpoint_due(state.global_step))]
+        )
+        stop, due = (any(of_all) for of_all in zip(*asked, strict=True))
         self.interrupted = stop and state.global_step < self.session.steps
+        if not self.interrupted:  # else the resumed run evaluates the same weights
+            self._evaluate(state.global_step)
         control.should_training_stop |= stop
         # The Trainer would also save at the last step, beside the final adapter.
-        control.should_save = (
-            self.interrupted
-            or back is not None
-            or state.global_step % self.session.recipe.checkpoints.every == 0
-        )
+        control.should_save = self.interrupted or back is not None or due
         self.started = time.perf_counter()
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.trainer.accelerator.wait_for_everyone()  # each process writes its own part of a checkpoint
+        self._enter()
+
+    def rescue(self) -> None:
+        """Write a checkpoint of a training that fails, if its weights are those of a step."""
+        if not self.updating and self.trainer.accelerator.num_processes == 1:  # the others may be gone
+            self.session.rescue(self.trainer.state.global_step, self._save_and_enter)
+
+    def _save_and_enter(self) -> None:
+        self.trainer._save_checkpoint(self.trainer.model, None)
+        self._enter()
+
+    def _enter(self) -> None:
+        step = self.trainer.state.global_step
         self.session.add_checkpoint(
-            state.global_step, Path(args.output_dir) / f"checkpoint-{state.global_step}", "periodic"
+            step, Path(self.trainer.args.output_dir) / f"checkpoint-{step}", "periodic"
         )
 
     def _evaluate(self, step: int) -> None:

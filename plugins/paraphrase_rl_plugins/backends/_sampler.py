@@ -6,6 +6,7 @@ therefore import torch at module level.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import torch
 from transformers import DynamicCache, StaticCache
 from transformers.cache_utils import StaticLayer
 
-from paraphrase_rl.plugin import Sampling
+from paraphrase_rl.plugin import NumericalError, Sampling
 
 ATTEMPTS = 6
 """Number of draws from the full softmax before the vocabulary is sorted; at top_p 0.95 one token in 10^8 needs that."""
@@ -135,7 +136,8 @@ def _invert(cumulative: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
     chosen = torch.searchsorted(cumulative, target, right=True)
     # Rounding may put the target at the whole mass: then the last token that adds any is meant.
     last = torch.searchsorted(cumulative, mass)
-    return torch.minimum(chosen, last)[:, 0]
+    # Where the mass is NaN, that is no token at all: its log-probability, NaN too, is what the caller refuses.
+    return torch.minimum(chosen, last)[:, 0].clamp(max=cumulative.shape[1] - 1)
 
 
 @torch.no_grad()
@@ -158,6 +160,9 @@ def sample_groups(
     Returns:
         P * G completions, groups one after the other; log-probabilities are those of the full softmax at this
         temperature.
+
+    Raises:
+        NumericalError: the model gives log-probabilities that are NaN.
     """
     device = model.device
     ids, attention = left_pad(prompts, pad_id, device)
@@ -219,6 +224,11 @@ def sample_groups(
         )
         position = position + 1
         logits = out.logits[:, -1].float()
+    if not all(math.isfinite(logprob) for _, logprobs_ in results for logprob in logprobs_):
+        raise NumericalError(
+            "the model gives log-probabilities that are not finite numbers: its weights are damaged",
+            "load an earlier checkpoint, or get the model anew",
+        )
     return [Sampled(ids_, logprobs_, end) for (ids_, logprobs_), end in zip(results, finished, strict=True)]
 
 

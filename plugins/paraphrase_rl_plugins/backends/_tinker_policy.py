@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -104,8 +105,12 @@ class TinkerPolicy:
     ) -> list[list[Rollout]]:
         """Sample ``n`` rollouts for each conversation, see :class:`paraphrase_rl.plugin.protocols.Policy`."""
         prompts = [self.chat.prompt(conversation) for conversation in conversations]
-        asked = [self.ask(prompt, key, n, sampling) for prompt, key in zip(prompts, keys, strict=True)]
-        answers = [self.service.wait(future, "sampling") for future in asked]
+        requests = [
+            functools.partial(self.ask, prompt, key, n, sampling)
+            for prompt, key in zip(prompts, keys, strict=True)
+        ]
+        asked = [(request(), request) for request in requests]
+        answers = [self.service.wait(future, "sampling", request) for future, request in asked]
         return [
             self.chat.rollouts(group, prompt, answer)
             for group, (prompt, answer) in enumerate(zip(prompts, answers, strict=True))

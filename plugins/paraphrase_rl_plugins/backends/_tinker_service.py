@@ -22,6 +22,18 @@ from paraphrase_rl_plugins.backends._tinker_key import require_key, without_key
 CLOSING_SECONDS = 3.0
 """Seconds to wait while telling the service that the session has ended, which is not essential."""
 
+RETRY_SECONDS = (1.0, 5.0)
+"""Pauses before a request that failed is sent again."""
+_FINAL = (
+    tinker.AuthenticationError,
+    tinker.BadRequestError,
+    tinker.BillingError,
+    tinker.NotFoundError,
+    tinker.PermissionDeniedError,
+    tinker.UnprocessableEntityError,
+)
+"""Errors that the same request would meet again."""
+
 
 class Service:
     """A session at the service. As a context manager it ends the session, and tells the service whether it failed.
@@ -44,6 +56,7 @@ class Service:
         self._client: Any = tinker.ServiceClient(base_url=base_url)
         self._idle = _Idle()
         self._open = False
+        self.on_retry: Callable[[str, str], None] = lambda *_: None
 
     def __enter__(self) -> Self:
         return self
@@ -94,18 +107,29 @@ class Service:
         self._idle.add(future.future())
         return future
 
-    def wait(self, future: Any, what: str) -> Any:
+    def wait(self, future: Any, what: str, again: Callable[[], Any] | None = None) -> Any:
         """Wait for a request and return its result.
+
+        Args:
+            again: sends the request again and returns its future; only for a request that changes nothing at the
+                service. It is called a few times if the request fails, and the service did not refuse it.
 
         Raises:
             RunError: the request failed, or took longer than the time limit.
         """
-        try:
-            return future.result(self.timeout)
-        except (PrlError, KeyboardInterrupt):
-            raise
-        except Exception as error:
-            raise self._explained(error, what) from error
+        for pause in (*RETRY_SECONDS, None):
+            try:
+                return future.result(self.timeout)
+            except (PrlError, KeyboardInterrupt):
+                raise
+            except Exception as error:
+                explained = self._explained(error, what)
+                if again is None or pause is None or not _may_pass(error):
+                    raise explained from error
+            self.on_retry(what, explained.message)
+            time.sleep(pause)
+            future = again()
+        raise AssertionError("the last try returns or raises")
 
     def ask(self, future: Any, what: str) -> Any:
         """Count a request as in flight, wait for it, and return its result."""
@@ -136,6 +160,15 @@ class Service:
             return RunError("the service refuses the API key", "check the value of TINKER_API_KEY")
         lines = str(error).strip().splitlines() or [type(error).__name__]
         return RunError(f"{what}: the service failed: {without_key(lines[0])[:300]}", self.remedy)
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same request may succeed if it is sent again; one that hangs is the caller's to count."""
+    refused = (
+        isinstance(error, tinker.RequestFailedError)
+        and error.category == tinker.types.RequestErrorCategory.User
+    )
+    return not refused and not isinstance(error, (*_FINAL, TimeoutError))
 
 
 class _Idle:

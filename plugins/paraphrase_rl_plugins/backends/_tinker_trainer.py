@@ -7,9 +7,10 @@ checkpoint are sent together; the next batch samples while this one is recorded 
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,6 +31,8 @@ from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPoli
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 LOSS = "importance_sampling"
+RESCUE_SECONDS = 60.0
+"""Most seconds to wait for a rescue checkpoint: the service may be what failed."""
 
 
 @dataclass
@@ -37,11 +40,13 @@ class Asked:
     """A batch that is being sampled.
 
     Attributes:
+        requests: functions that send each group's request, again where it failed, and return its future.
         version: number of steps that the sampling policy had been trained for.
     """
 
     indices: list[int]
     prompts: list[list[int]]
+    requests: Sequence[Callable[[], Any]]
     futures: list[Any]
     version: int
 
@@ -71,6 +76,9 @@ class TinkerTrainer:
         self.session, self.service, self.training, self.base = session, service, training, base
         self.rate, self.ttl, self.ahead = rate, ttl, ahead
         self.pending: deque[Asked] = deque()
+        self.step = session.resume_from[0] if session.resume_from else 0
+        self.updating = False  # while weights change they are those of no step
+        service.on_retry = lambda what, why: self._note_retry(what, why)
         self.adam = types.AdamParams(
             learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
         )
@@ -81,9 +89,24 @@ class TinkerTrainer:
         return self.base.chat
 
     def train(self) -> TrainingResult:
-        """Train to the end of the run or to the first interrupt."""
-        session = self.session
-        step = session.resume_from[0] if session.resume_from else 0
+        """Train to the end of the run or to the first interrupt; a checkpoint is left however it ends."""
+        try:
+            return self._train()
+        except BaseException:
+            if not self.updating:
+                self.session.rescue(self.step, self._rescue)
+            raise
+
+    def _rescue(self) -> None:
+        self.service.timeout = min(self.service.timeout, RESCUE_SECONDS)
+        self._enter(self.step, self._save(f"rescue-{self.step:06d}", self.ttl), "periodic", self.ttl)
+
+    def _note_retry(self, what: str, why: str) -> None:
+        self.session.event("retry", step=self.step + 1, what=what, reason=why)
+        self.session.report(f"asked again: {why}")
+
+    def _train(self) -> TrainingResult:
+        session, step = self.session, self.step
         policy = self._policy(self._next_sampler())
         if session.evaluation_due(step):
             session.evaluate(policy, step)
@@ -95,11 +118,12 @@ class TinkerTrainer:
             step += 1
             rated, seconds = self.collect(asked)
             data = self.data(rated)
+            self.updating = True
             gradient, optimizer = self.update(data)
             sampler = self._next_sampler()
             after = self.service.submit(self.training.forward(data, LOSS))
             stopping = session.stop_requested()
-            due = stopping or step % session.recipe.checkpoints.every == 0
+            due = stopping or session.checkpoint_due(step)
             saving = self._save(f"step-{step:06d}", self.ttl) if due else None
             policy = self._policy(sampler)
             if stopping:
@@ -116,10 +140,13 @@ class TinkerTrainer:
                 "service_waits": self.service.take_idle(),
             }
             started = now
+            self.step, self.updating = step, False
             session.end_step(step, rated, measured, seconds)
             back = session.take_roll_back()
             if back is not None:
+                self.updating = True
                 policy = self._roll_back(str(back[1]))
+                self.updating = False
             if back is not None or (session.stopped_by is not None and not stopping):
                 self.pending.clear()  # sampled from weights that are gone, or for nothing
                 if session.stopped_by is None and not stopping:
@@ -128,8 +155,8 @@ class TinkerTrainer:
                     saving = self._save(f"step-{step:06d}", self.ttl)
             if saving is not None:
                 self._enter(step, saving, "periodic", self.ttl)
-            if session.evaluation_due(step):
-                session.evaluate(policy, step)
+            if session.evaluation_due(step) and (not stopping or step == session.steps):
+                session.evaluate(policy, step)  # else the resumed run evaluates the same weights
         if step == session.steps:
             self._finish(step)
         return TrainingResult(status="completed" if step == session.steps else "interrupted", step=step)
@@ -149,8 +176,9 @@ class TinkerTrainer:
         prompts = [
             self.chat.prompt(self.session.conversation(self.session.train[index])) for index in indices
         ]
-        futures = [
-            policy.ask(
+        requests = [
+            functools.partial(
+                policy.ask,
                 prompt,
                 self.session.noise_key(step, index),
                 self.session.recipe.training.group_size,
@@ -158,17 +186,17 @@ class TinkerTrainer:
             )
             for index, prompt in zip(indices, prompts, strict=True)
         ]
-        return Asked(indices, prompts, futures, version)
+        return Asked(indices, prompts, requests, [request() for request in requests], version)
 
     def collect(self, asked: Asked) -> tuple[RatedRollouts, dict[str, float]]:
         """Collect rollouts with rewards and the base model's log-probabilities, and the seconds that each part took."""
         started, rating = time.perf_counter(), 0.0
-        waiting = {id(future): group for group, future in enumerate(asked.futures)}
+        waiting = list(range(len(asked.futures)))
         rated: dict[int, RatedRollouts] = {}
         scoring: dict[int, list[Any]] = {}
         while waiting:
-            open_ = [asked.futures[group] for group in waiting.values()]
-            arrived = [waiting.pop(id(future)) for future in self.service.first_of(open_, "sampling")]
+            arrived = self._arrived(asked, waiting)
+            waiting = [group for group in waiting if group not in arrived]
             rollouts = {group: self._rollouts(asked, group) for group in arrived}
             for group in arrived:
                 scoring[group] = [self.base.score(rollout) for rollout in rollouts[group]]
@@ -180,7 +208,12 @@ class TinkerTrainer:
         sampled = time.perf_counter()
         for group, futures in scoring.items():
             rated[group].base_logprobs = [
-                scores(rollout, self.service.wait(future, "reference log-probabilities"))
+                scores(
+                    rollout,
+                    self.service.wait(
+                        future, "reference log-probabilities", functools.partial(self.base.score, rollout)
+                    ),
+                )
                 for rollout, future in zip(rated[group].rollouts, futures, strict=True)
             ]
         seconds = {
@@ -190,8 +223,22 @@ class TinkerTrainer:
         }
         return RatedRollouts.join([rated[group] for group in sorted(rated)]), seconds
 
+    def _arrived(self, asked: Asked, waiting: list[int]) -> list[int]:
+        """Groups that are sampled, at least one; where all hang, they are asked for once more."""
+        for last in (False, True):
+            try:
+                done = self.service.first_of([asked.futures[group] for group in waiting], "sampling")
+                return [group for group in waiting if asked.futures[group] in done]
+            except RunError as error:
+                if last:
+                    raise
+                self._note_retry("sampling", error.message)
+            for group in waiting:
+                asked.futures[group] = asked.requests[group]()
+        raise AssertionError("the last try returns or raises")
+
     def _rollouts(self, asked: Asked, group: int) -> list[Rollout]:
-        answer = self.service.wait(asked.futures[group], "sampling")
+        answer = self.service.wait(asked.futures[group], "sampling", asked.requests[group])
         rollouts = self.chat.rollouts(group, asked.prompts[group], answer)
         if len(rollouts) != self.session.recipe.training.group_size or not all(
             r.completion_ids for r in rollouts

@@ -40,7 +40,9 @@ class TinkerOptions(Options):
         None, description="address of the service; null = TINKER_BASE_URL, else the hosted one"
     )
     timeout_s: float = Field(
-        600.0, gt=0, description="seconds any one answer may take before the run stops, resumable"
+        600.0,
+        gt=0,
+        description="seconds any one answer may take before the run stops, resumable; samples are asked for twice",
     )
     max_steps_off_policy: int = Field(
         0,

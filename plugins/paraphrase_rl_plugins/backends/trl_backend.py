@@ -89,7 +89,13 @@ class TrlBackend:
             trainer = self.trainer(session)
             recorder = TrainingCallback(session, trainer)
             trainer.add_callback(recorder)
-            trainer.train(resume_from_checkpoint=str(session.resume_from[1]) if session.resume_from else None)
+            try:
+                trainer.train(
+                    resume_from_checkpoint=str(session.resume_from[1]) if session.resume_from else None
+                )
+            except BaseException:
+                recorder.rescue()
+                raise
             if not recorder.interrupted:
                 save_adapter(session, trainer)
         return TrainingResult(

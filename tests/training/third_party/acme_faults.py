@@ -1,6 +1,7 @@
 """Components that go wrong: a backend by its option ``fault``, a detector from a call on, observers on demand.
 
-``ACME_OBSERVER=HOOK`` makes that observer exit the process. The detector ``fragile`` crashes from call ``after`` on.
+``ACME_OBSERVER=HOOK`` makes that observer exit the process. From call ``after`` on the detector ``fragile`` crashes, or
+with ``silent`` scores no text any more.
 """
 
 import os
@@ -8,7 +9,7 @@ import sys
 
 import numpy as np
 
-from paraphrase_rl.plugin import BackendSpec, DetectorSpec, RewardSpec, Scores, hookimpl
+from paraphrase_rl.plugin import BackendSpec, DetectorSpec, Failure, RewardSpec, Scores, hookimpl
 from paraphrase_rl.plugin.specs import Options
 
 
@@ -40,14 +41,20 @@ class Odd:
 
 class FragileOptions(Options):
     after: int
+    silent: bool = False
 
 
 class Fragile:
     def __init__(self, options, context):
-        self.after, self.calls = options.after, 0
+        self.after, self.silent, self.calls = options.after, options.silent, 0
 
     def score(self, texts):
         self.calls += 1
+        if self.calls >= self.after and self.silent:
+            failures = [
+                Failure(index=i, owner="fragile", kind="expired", message="no") for i in range(len(texts))
+            ]
+            return Scores(np.full(len(texts), np.nan), tuple(failures))
         if self.calls >= self.after:
             raise RuntimeError("the licence has expired")
         return Scores(np.array([text.count("a") / len(text) for text in texts], dtype=np.float64))
