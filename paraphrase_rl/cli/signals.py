@@ -20,7 +20,7 @@ def exit_code(ended: BaseException) -> int:
 
 
 def terminated_is_raised() -> None:
-    """From here on SIGTERM and SIGHUP raise :class:`Terminated`, unless whoever started the process ignores them."""
+    """Let SIGTERM and SIGHUP raise :class:`Terminated` from here on, unless the process was started to ignore them."""
     for number in _TERMINATING:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stop_at_once)

@@ -373,7 +373,7 @@ def _refuse_unrewarded(rated: RatedRollouts) -> None:
     why = f": {failures[0].owner}: {failures[0].message}" if failures else ""
     raise RunError(
         f"none of the {totals.size} rollouts of a step has a reward{why}",
-        "mend what fails, or leave it out of the recipe of a new run; --resume goes on from the last checkpoint",
+        "fix what fails, or leave it out of the recipe of a new run; --resume goes on from the last checkpoint",
     )
 
 

@@ -227,7 +227,7 @@ def sample_groups(
     if not all(math.isfinite(logprob) for _, logprobs_ in results for logprob in logprobs_):
         raise NumericalError(
             "the model gives log-probabilities that are not finite numbers: its weights are damaged",
-            "load an earlier checkpoint, or get the model anew",
+            "load an earlier checkpoint, or get the model again",
         )
     return [Sampled(ids_, logprobs_, end) for (ids_, logprobs_), end in zip(results, finished, strict=True)]
 
