@@ -107,17 +107,29 @@ def test_metrics_have_the_rate_and_the_coefficient_of_each_step(unbroken: Path) 
     assert [row["kl_penalty_coef"] for row in rows] == [0.1] * 4 + [1.0] * 4
 
 
+@pytest.mark.parametrize("rescued", [False, True])
 @pytest.mark.parametrize("step", [4, 5, 7])
 def test_a_crashed_run_does_the_same_again(
-    unbroken: Path, tiny_model: Path, tmp_path: Path, step: int
+    unbroken: Path,
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+    rescued: bool,
 ) -> None:
     """After step 4 the KL coefficient has changed, after step 5 a roll-back is done but no checkpoint has it yet."""
-    with pytest.raises(CrashError):
-        trained(tmp_path / "run", tiny_model, stop_requested=after(step))
+    with monkeypatch.context() as patched:
+        if not rescued:  # a kill leaves no time for it
+            patched.setattr(TrainingSession, "rescue", lambda *_: None)
+        with pytest.raises(CrashError):
+            trained(tmp_path / "run", tiny_model, stop_requested=after(step))
     rest = trained(tmp_path / "run", tiny_model, resume=True)
     assert rest.resume_from is not None
-    assert rest.resume_from[0] == {4: 2, 5: 4, 7: 6}[step]
-    assert numbers(rest.folder) == numbers(unbroken)
+    assert rest.resume_from[0] == (step if rescued else {4: 2, 5: 4, 7: 6}[step])
+    found, expected = numbers(rest.folder), numbers(unbroken)
+    if rescued:  # the list holds that checkpoint too
+        del found["checkpoints"], expected["checkpoints"]
+    assert found == expected
 
 
 def test_a_roll_back_restores_weights_and_optimizer(tiny_model: Path, tmp_path: Path) -> None:
