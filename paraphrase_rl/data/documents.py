@@ -44,6 +44,7 @@ class Corpus(Tabular):
         description: what the texts are, where they come from, and their licence.
         excerpt_words: number of words that every text is cut to, at most; ``None`` = whole texts.
         notes: formats of the files, columns not used, rows left out; one line each.
+        whole: the documents before they were cut to excerpts; the same ones if they were not.
     """
 
     documents: tuple[Document, ...]
@@ -51,6 +52,7 @@ class Corpus(Tabular):
     description: str
     excerpt_words: int | None = None
     notes: tuple[str, ...] = ()
+    whole: tuple[Document, ...] = ()
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -142,9 +144,10 @@ def make_corpus(
         calibration_fraction=settings.calibration_fraction,
         seed=settings.split_seed,
     )
+    whole = tuple(split)
     if settings.excerpt_words is not None:
         split = [replace(d, text=excerpt(d.text, settings.excerpt_words)) for d in split]
-    return Corpus(tuple(split), source, description(), settings.excerpt_words, tuple(notes()))
+    return Corpus(tuple(split), source, description(), settings.excerpt_words, tuple(notes()), whole)
 
 
 def _validated(documents: Iterable[Document], source: str) -> list[Document]:

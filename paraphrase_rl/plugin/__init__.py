@@ -38,8 +38,9 @@ _PUBLIC = {
         "Rewriter",
         "Session",
         "TrainingResult",
+        "Warmup",
     ),
-    "paraphrase_rl.plugin.rated": ("RatedRollouts", "TokenAdvantages"),
+    "paraphrase_rl.plugin.rated": ("RatedRollouts", "SupervisedExample", "TokenAdvantages"),
     "paraphrase_rl.types": (
         "Document",
         "Failure",

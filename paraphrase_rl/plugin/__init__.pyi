@@ -64,7 +64,9 @@ from paraphrase_rl.plugin.protocols import Reward as Reward
 from paraphrase_rl.plugin.protocols import Rewriter as Rewriter
 from paraphrase_rl.plugin.protocols import Session as Session
 from paraphrase_rl.plugin.protocols import TrainingResult as TrainingResult
+from paraphrase_rl.plugin.protocols import Warmup as Warmup
 from paraphrase_rl.plugin.rated import RatedRollouts as RatedRollouts
+from paraphrase_rl.plugin.rated import SupervisedExample as SupervisedExample
 from paraphrase_rl.plugin.rated import TokenAdvantages as TokenAdvantages
 from paraphrase_rl.plugin.specs import BackendSpec as BackendSpec
 from paraphrase_rl.plugin.specs import CommandSpec as CommandSpec

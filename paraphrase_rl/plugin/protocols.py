@@ -21,7 +21,8 @@ from paraphrase_rl.types import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
+    from paraphrase_rl.models.chat import Chat
+    from paraphrase_rl.plugin.rated import RatedRollouts, SupervisedExample, TokenAdvantages
     from paraphrase_rl.recipe.schema import Recipe, Sampling
     from paraphrase_rl.types import Kind
 
@@ -162,6 +163,60 @@ class TrainingResult:
     step: int
 
 
+class Warmup(Protocol):
+    """Warm-up of a training, as its backend sees it: :class:`paraphrase_rl.training.warmup.WarmupSession`.
+
+    A backend calls :meth:`prepare` with the untrained policy, then trains the steps after that of :attr:`resume_from`
+    by cross-entropy with Adam, a constant rate and no weight decay, and starts the first step of the training with a
+    fresh optimizer.
+    """
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole warm-up, once it is prepared."""
+        ...
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of every step."""
+        ...
+
+    @property
+    def resume_from(self) -> tuple[int, Path | str] | None:
+        """Step of the warm-up's checkpoint to continue from, and its folder or reference; ``None`` = from the start."""
+        ...
+
+    @property
+    def reference(self) -> Path | str | None:
+        """The adapter after the complete warm-up: its folder, or sampler weights at a service; ``None`` before.
+
+        ``RatedRollouts.warmup_logprobs`` are its log-probabilities.
+        """
+        ...
+
+    def prepare(self, policy: Policy, chat: Chat) -> bool:
+        """Make the pairs, or the rest of them; return False if the user asked to stop before they were complete."""
+        ...
+
+    def batch(self, step: int) -> list[SupervisedExample]:
+        """Return the examples of a step (counted from 1)."""
+        ...
+
+    def end_step(
+        self, step: int, logprobs: Sequence[FloatArray], measured: Mapping[str, float], seconds: float
+    ) -> None:
+        """Record a step; ``logprobs`` are those of the completions before the update, one array for each example."""
+        ...
+
+    def checkpoint_due(self, step: int) -> bool:
+        """Return whether to write a checkpoint after this step: also after the last, and when asked to stop."""
+        ...
+
+    def add_checkpoint(self, step: int, where: Path | str, **details: str | None) -> None:
+        """List a complete checkpoint of the warm-up."""
+        ...
+
+
 class Session(Protocol):
     """One training, as its backend sees it: :class:`paraphrase_rl.training.session.TrainingSession`."""
 
@@ -183,6 +238,11 @@ class Session(Protocol):
     @property
     def order(self) -> list[list[int]]:
         """Indices in ``train`` of the prompts of each step."""
+        ...
+
+    @property
+    def warmup(self) -> Warmup | None:
+        """Warm-up before the first step, complete where ``resume_from`` is set; ``None`` if the recipe has none."""
         ...
 
     @property
@@ -318,4 +378,5 @@ __all__ = [
     "Rewriter",
     "Session",
     "TrainingResult",
+    "Warmup",
 ]

@@ -79,20 +79,39 @@ class TokenAdvantages:
             policy's distance from the base model (estimator k1 of Schulman's note on approximating KL).
         constant_groups: share of groups whose rewards are all equal, which contribute nothing.
         unrewarded: share of rollouts without a total.
+        kl_warmup: the same distance from the policy after the warm-up; ``None`` without a warm-up.
     """
 
     values: list[FloatArray]
     kl_reference: float
     constant_groups: float
     unrewarded: float
+    kl_warmup: float | None = None
 
     def metrics(self) -> dict[str, float]:
         """Metrics by name, as every backend logs them."""
         return {
             "kl_reference": self.kl_reference,
+            **({} if self.kl_warmup is None else {"kl_warmup": self.kl_warmup}),
             "frac_constant_groups": self.constant_groups,
             "frac_unrewarded": self.unrewarded,
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisedExample:
+    """A completion to be learnt from its prompt, by cross-entropy on its tokens.
+
+    Attributes:
+        prompt_ids: token ids of the prompt, without padding.
+        completion_ids: token ids of the completion, with the end token.
+        weight: weight of each of its tokens in the loss of the batch, the same for all tokens of a batch: the loss is
+            the sum over tokens of minus weight times log-probability, in nats a token.
+    """
+
+    prompt_ids: Sequence[int]
+    completion_ids: Sequence[int]
+    weight: float
 
 
 @dataclass(kw_only=True)
@@ -102,6 +121,7 @@ class RatedRollouts:
     Attributes:
         documents: the source of each rollout.
         base_logprobs: set by the backend: shape (T_i,) for each rollout, under the frozen base model.
+        warmup_logprobs: the same under the policy after the warm-up; empty without a warm-up.
         advantages: kept by the session, so that the update and the metrics share one result.
     """
 
@@ -109,6 +129,7 @@ class RatedRollouts:
     rollouts: list[Rollout]
     outcome: RewardOutcome
     base_logprobs: list[FloatArray] = field(default_factory=list)
+    warmup_logprobs: list[FloatArray] = field(default_factory=list)
     advantages: TokenAdvantages | None = None
 
     @classmethod
@@ -119,6 +140,7 @@ class RatedRollouts:
             rollouts=[r for part in parts for r in part.rollouts],
             outcome=RewardOutcome.join([part.outcome for part in parts]),
             base_logprobs=[b for part in parts for b in part.base_logprobs],
+            warmup_logprobs=[w for part in parts for w in part.warmup_logprobs],
         )
 
 

@@ -232,6 +232,8 @@ class BackendSpec(ComponentSpec):
             here, and returns what the backend does with recipe keys that it supports only in part, for preflight to
             announce: key -> one line.
         remote: True if the policy's weights are on another machine, so that only its tokenizer is needed here.
+        warmup: True if it carries out the warm-up of a session (``session.warmup``); a recipe with a warm-up is refused
+            on a backend that does not.
         prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
             ``None`` if nothing is charged.
     """
@@ -240,6 +242,7 @@ class BackendSpec(ComponentSpec):
     ignores: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[Recipe], Mapping[str, str]] | None = None
     remote: bool = False
+    warmup: bool = False
     prices: Path | None = None
 
 

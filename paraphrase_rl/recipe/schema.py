@@ -89,13 +89,69 @@ class Sampling(Section):
     )
 
 
+class Warmup(Section):
+    """Supervised training of the policy before the first step, on pairs of a source and the text it should become."""
+
+    method: Literal["inverse-paraphrase", "pairs", "best-of-n"] | None = Field(
+        None,
+        description="inverse-paraphrase: from the policy's own paraphrases of human training texts back to them; "
+        "pairs: given ones; best-of-n: from AI training texts to the policy's best rewrite by the reward; null = none",
+    )
+    path: str | None = Field(
+        None, description="pairs: a file of rows (JSONL, CSV …) with the columns `source` and `target`"
+    )
+    texts: int | None = Field(None, ge=1, description="so many texts at most, the first ones; null = all")
+    min_words: int = Field(20, ge=1, description="inverse-paraphrase: shortest excerpt of a human text")
+    max_words: int | None = Field(
+        None,
+        ge=10,
+        description="inverse-paraphrase: human texts are cut into excerpts of whole sentences, at most so many words; "
+        "null = data.excerpt_words; without either, whole texts",
+    )
+    temperature: float = Field(
+        0.8, gt=0, description="inverse-paraphrase: sampling temperature of the paraphrases"
+    )
+    candidates: int = Field(8, ge=2, description="best-of-n: rewrites to choose from for each text")
+    min_meaning: float = Field(
+        0.6,
+        ge=0,
+        le=1,
+        description="least value of the first reward of role meaning between source and target",
+    )
+    min_rewards: dict[str, float] = Field(
+        default_factory=dict, description="least values of further rewards of the recipe, by name"
+    )
+    min_length_ratio: float = Field(
+        0.5, gt=0, description="fewest words of the source for each word of the target"
+    )
+    max_length_ratio: float = Field(
+        2.0, gt=0, description="most words of the source for each word of the target"
+    )
+    learning_rate: float = Field(5e-4, gt=0, lt=1, description="constant; Adam without weight decay")
+    batch_size: int = Field(16, ge=1, description="pairs per step")
+    epochs: int = Field(2, ge=1, description="passes over the pairs")
+    checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints of the warm-up")
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> Self:
+        if (self.method == "pairs") != (self.path is not None):
+            raise ValueError("path and method: pairs go together")
+        if self.min_length_ratio > self.max_length_ratio:
+            raise ValueError("min_length_ratio must not be above max_length_ratio")
+        return self
+
+
 class Kl(Section):
-    """KL penalty: distance from the frozen base model."""
+    """KL penalty: distance from the frozen base model, or from the warmed-up one."""
 
     penalty_coef: float = Field(
         0.01,
         ge=0,
         description="weight of the KL penalty in the advantages, constant unless a monitor raises it",
+    )
+    reference: Literal["base", "warmup"] = Field(
+        "base",
+        description="the model whose distance is penalised: the base model, or the policy after the warm-up",
     )
 
 
@@ -253,6 +309,7 @@ class Recipe(Section):
     lora: Lora = Lora()
     training: Training = Training()
     sampling: Sampling = Sampling()
+    warmup: Warmup = Warmup()
     kl: Kl = Kl()
     grpo: Grpo = Grpo()
     rewards: list[RewardTermSettings] = Field(
@@ -304,6 +361,17 @@ class Recipe(Section):
         yield from (("detectors", component) for component in self.detectors)
         yield from (("rewards", component) for component in self.rewards)
         yield "datasets", self.data.source
+
+    @model_validator(mode="after")
+    def _warmup_fits(self) -> Self:
+        if self.kl.reference == "warmup" and self.warmup.method is None:
+            raise ValueError("kl.reference: warmup needs a warm-up: set warmup.method")
+        if self.warmup.method is not None and self.prompt.thinking:
+            raise ValueError("warmup: its pairs have no thoughts; set prompt.thinking: false")
+        listed = {entry.name for entry in self.rewards}
+        if unknown := sorted(set(self.warmup.min_rewards) - listed):
+            raise ValueError(f"warmup.min_rewards: {', '.join(unknown)} is not among the rewards")
+        return self
 
     @model_validator(mode="after")
     def _no_name_twice(self) -> Self:

@@ -7,6 +7,8 @@
 ``metrics.jsonl``      one row per step
 ``evaluations.jsonl``  one row per evaluation
 ``samples.jsonl``      rewrites with their sources and reward terms
+``warmup_pairs.jsonl`` pairs of a warm-up, with those left out and why
+``warmup.jsonl``       one row per step of a warm-up, and one for the evaluation after it
 ``events.jsonl``       starts, monitors, retries, adjustments, the end
 ``checkpoints.jsonl``  checkpoints that exist
 ``checkpoints/``       training states; unfinished ones in its folder ``.unfinished``
@@ -43,12 +45,12 @@ from paraphrase_rl.files import (
     write_jsonl,
     write_text,
 )
-from paraphrase_rl.runs.ledger import LEDGER, has_expired, is_there, ledger, place_of
-from paraphrase_rl.runs.metrics_files import STEP_FILES, append_row, rows_of
+from paraphrase_rl.runs.ledger import LEDGER, WARMUP, has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.metrics_files import STEP_FILES, WARMUP_PAIRS, WARMUP_ROWS, append_row, rows_of
 from paraphrase_rl.runs.start_notes import FILES_OF_A_START, START, entries, is_as_noted, is_empty, noted_in
 
-_WRITTEN_TO = (LOCK, *STEP_FILES, LEDGER, "adapter", "checkpoints")
-_MEASURED = ("metrics.jsonl", "evaluations.jsonl", LEDGER)
+_WRITTEN_TO = (LOCK, *STEP_FILES, WARMUP_PAIRS, WARMUP_ROWS, LEDGER, "adapter", "checkpoints")
+_MEASURED = ("metrics.jsonl", "evaluations.jsonl", WARMUP_PAIRS, WARMUP_ROWS, LEDGER)
 """A start with a row in one of these files can be resumed."""
 
 
@@ -271,6 +273,11 @@ class RunDirectory:
         """True if the run is complete: its final adapter exists, in the directory or at the service."""
         return any(row["kind"] == "final" and is_there(self.folder, row) for row in ledger(self.folder))
 
+    @property
+    def has_warmup(self) -> bool:
+        """True if a checkpoint of the warm-up is listed."""
+        return any(row["kind"] == WARMUP for row in ledger(self.folder))
+
     def add_checkpoint(
         self,
         step: int,
@@ -285,8 +292,8 @@ class RunDirectory:
         """List a complete checkpoint, and delete those no longer needed.
 
         Not deleted are the last ``keep`` of the checkpoints at every ``every`` steps, the newest checkpoint (an
-        interrupt writes one at any step), those of step ``since`` and later, and the final one. References to a
-        service's checkpoints are never deleted: the service deletes the checkpoints when they expire.
+        interrupt writes one at any step), those of step ``since`` and later, the newest of a warm-up, and the final
+        one. References to a service's checkpoints are never deleted: the service deletes them when they expire.
 
         Args:
             where: folder of the checkpoint in this directory, or a service's reference to it. A folder in
@@ -322,8 +329,14 @@ class RunDirectory:
         periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
         kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
         kept |= set() if since is None else {at for at in periodic if at >= since}
+        warmup = [row for row in rows if row["kind"] == WARMUP][-1:]
         self._keep_rows(
-            rows, [r for r in rows if r["kind"] == "final" or "reference" in r or r["step"] in kept]
+            rows,
+            [
+                row
+                for row in rows
+                if row["kind"] == "final" or "reference" in row or row["step"] in kept or row in warmup
+            ],
         )
         with suppress(OSError):  # there is none, or a backend is writing there
             self.unfinished.rmdir()
@@ -406,11 +419,14 @@ class RunDirectory:
         """Remove everything after ``step``: rows of later steps, and checkpoints left unfinished by a kill.
 
         Args:
-            step: the last step to keep; -1 = remove even the evaluation before the first step.
+            step: the last step to keep; -1 = remove even the evaluation before the first step, unless a warm-up has a
+                checkpoint, which came after it.
         """
         if not self.writes:
             return
         rows = ledger(self.folder)
+        if self.has_warmup:
+            step = max(step, 0)
         there = [name for name in STEP_FILES if (self.folder / name).exists()]
         tables = {name: self.rows(name) for name in there}  # all are read before one is written
         self._keep_rows(

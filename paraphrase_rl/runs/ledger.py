@@ -12,6 +12,9 @@ from paraphrase_rl.files import inside, read_jsonl
 from paraphrase_rl.runs.metrics_files import DAMAGED
 
 LEDGER = "checkpoints.jsonl"
+WARMUP = "warmup"
+"""Kind of a checkpoint of the warm-up, which comes before the first step: its ``step`` is 0, and it has its own count
+in ``warmup_step`` and ``warmup_steps``."""
 
 
 def ledger(folder: Path) -> list[dict[str, Any]]:
@@ -36,6 +39,8 @@ def _check(folder: Path, row: Mapping[str, Any]) -> None:
     if "reference" not in row:
         inside(folder, row["path"])
     has_expired(row)
+    if row["kind"] == WARMUP:
+        int(row["warmup_step"]), int(row["warmup_steps"])
     for key, kind in (("step", int), ("kind", str), ("reference", str), ("sampler", str)):
         value = row[key] if key in ("step", "kind") else row.get(key, "")
         if not isinstance(value, kind) or isinstance(value, bool):

@@ -11,6 +11,8 @@ from paraphrase_rl.files import append_jsonl, read_jsonl
 
 STEP_FILES = ("metrics.jsonl", "evaluations.jsonl", "samples.jsonl", "events.jsonl")
 """Files whose rows of later steps are removed when a run resumes from a checkpoint; rows without a step stay."""
+WARMUP_PAIRS, WARMUP_ROWS = "warmup_pairs.jsonl", "warmup.jsonl"
+"""Files of a warm-up, which has steps of its own: no resume of the training removes a row of them."""
 _SHAPES: Mapping[str, Mapping[str, type]] = {
     "metrics.jsonl": {"step": int, "metrics": dict},
     "evaluations.jsonl": {"step": int, "metrics": dict, "prompts": dict},
@@ -33,6 +35,16 @@ _SHAPES: Mapping[str, Mapping[str, type]] = {
         "scale": float,
         "to": int,
     },
+    WARMUP_PAIRS: {
+        "index": int,
+        "chunk": int,
+        "sha256": str,
+        "source": str,
+        "target": str,
+        "why": str,
+        "values": dict,
+    },
+    WARMUP_ROWS: {"warmup_step": int, "metrics": dict, "evaluation": dict, "prompts": dict},
 }
 """Types of the keys of a row that the core reads. Numbers may be ``null``, and a dict holds numbers."""
 DAMAGED = "the file was edited, damaged or copied from another run: restore this run's own file"

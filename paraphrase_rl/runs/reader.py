@@ -16,7 +16,7 @@ from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import is_file_or_folder, is_locked, read_jsonl
 from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.runs.ledger import has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.ledger import WARMUP, has_expired, is_there, ledger, place_of
 from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 from paraphrase_rl.types import FloatArray
 
@@ -189,7 +189,7 @@ def read_history(folder: Path) -> History:
         ended=moment(events[-1]["time"]) if ended else None,
         metrics=_by_step(folder, "metrics.jsonl"),
         evaluations=_by_step(folder, "evaluations.jsonl"),
-        checkpoints=tuple(_checkpoint(folder, row) for row in ledger(folder)),
+        checkpoints=tuple(_checkpoint(folder, row) for row in ledger(folder) if row["kind"] != WARMUP),
         terms=terms_of_run(folder),
     )
 

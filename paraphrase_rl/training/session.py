@@ -9,7 +9,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -21,11 +21,12 @@ from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
 from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
-from paraphrase_rl.training.grpo import token_advantages
+from paraphrase_rl.training.grpo import mean_over_tokens, token_advantages
 from paraphrase_rl.training.monitors import Alarm, Monitors, rules_for, without_checkpoint
 from paraphrase_rl.training.prompts import messages, prompt_order
 from paraphrase_rl.training.reward import ComposedReward
-from paraphrase_rl.types import Document, RewardBatch, Rollout, StepRecord
+from paraphrase_rl.training.warmup import WarmupSession
+from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout, StepRecord
 
 EVALUATION_KEY = 1
 """Integer in noise keys that makes the noise of evaluations differ from that of training steps."""
@@ -49,6 +50,7 @@ class TrainingSession:
         stop_requested: function that returns True if the user, or a monitor, asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
         stopped_by: name of the monitor that asked to stop; ``None`` if none did.
+        warmup: the warm-up before the first step; ``None`` if the recipe has none.
     """
 
     recipe: Recipe
@@ -60,6 +62,7 @@ class TrainingSession:
     observe: Observer
     stop_requested: Callable[[], bool] = lambda: False
     resume_from: tuple[int, Path | str] | None = None
+    warmup: WarmupSession | None = None
 
     def __post_init__(self) -> None:
         self.order = prompt_order(len(self.train), self.recipe.training)
@@ -108,6 +111,11 @@ class TrainingSession:
         """Return integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""
         return (self.recipe.training.seed, step, index)
 
+    @property
+    def _warmed_up(self) -> WarmupSession | None:
+        """The warm-up where it is complete."""
+        return self.warmup if self.warmup is not None and self.warmup.is_complete else None
+
     # ---- one step
 
     def rate(self, indices: Sequence[int], rollouts: Sequence[Rollout]) -> RatedRollouts:
@@ -142,15 +150,23 @@ class TrainingSession:
             _refuse_unrewarded(rated)
             if not all(np.isfinite(logprobs).all() for logprobs in rated.base_logprobs):
                 raise NumericalError("the log-probabilities of the base model are not finite numbers")
-            grpo = self.recipe.grpo
-            rated.advantages = token_advantages(
+            grpo, kl = self.recipe.grpo, self.recipe.kl
+            sampled = [rollout.logprobs for rollout in rated.rollouts]
+            found = token_advantages(
                 rated.outcome.total.reshape(-1, self.recipe.training.group_size),
-                [rollout.logprobs for rollout in rated.rollouts],
-                rated.base_logprobs,
+                sampled,
+                rated.warmup_logprobs if kl.reference == "warmup" else rated.base_logprobs,
                 normalize=grpo.normalize_advantages,
                 clip=grpo.advantage_clip,
                 kl_coef=self.kl_coef,
             )
+            if rated.warmup_logprobs:
+                found = replace(
+                    found,
+                    kl_reference=_distance(sampled, rated.base_logprobs),
+                    kl_warmup=_distance(sampled, rated.warmup_logprobs),
+                )
+            rated.advantages = found
         return rated.advantages
 
     @property
@@ -310,15 +326,22 @@ class TrainingSession:
         self._saved = time.monotonic()
 
     def evaluation_due(self, step: int) -> bool:
-        """Return whether to evaluate: before the first step, every ``evaluation.every`` steps, and after the last."""
+        """Return whether to evaluate: before the first step, every ``evaluation.every`` steps, and after the last.
+
+        Before the first step there is one before the warm-up and one after it.
+        """
+        if step == 0 and self._warmed_up:
+            return not self._warmed_up.is_evaluated
         due = step % self.recipe.evaluation.every == 0 or step == self.steps
         return due and all(row["step"] != step for row in self.directory.rows("evaluations.jsonl", ("step",)))
 
     def evaluate(self, policy: Policy, step: int) -> None:
         """Rewrite the held-out prompts with the same noise at every evaluation, and record the reward terms.
 
-        ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first).
+        ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first). At step 0
+        after a warm-up it is recorded with the warm-up; the one before it is that of the base model.
         """
+        warmup = self._warmed_up if step == 0 else None
         settings = self.recipe.evaluation
         documents = list(self.test[: settings.prompts])
         started = time.perf_counter()
@@ -341,19 +364,22 @@ class TrainingSession:
         metrics["reward_se"] = (
             float(known.std(ddof=1) / math.sqrt(known.size)) if known.size > 1 else math.nan
         )
-        self.directory.append(
-            "evaluations.jsonl",
-            {
-                "step": step,
-                "metrics": metrics,
-                "prompts": {d.id: mean for d, mean in zip(documents, means.tolist(), strict=True)},
-                "seconds": time.perf_counter() - started,
-            },
-        )
+        found = {
+            "step": step,
+            "metrics": metrics,
+            "prompts": {d.id: mean for d, mean in zip(documents, means.tolist(), strict=True)},
+            "seconds": time.perf_counter() - started,
+        }
+        if warmup is None:
+            self.directory.append("evaluations.jsonl", found)
+        else:
+            warmup.add_evaluation(found)
+        kind = "evaluation" if warmup is None else "warmup"
         for row in _samples(rated, range(len(rated.rollouts))):
-            self.directory.append("samples.jsonl", {"step": step, "kind": "evaluation", **row})
+            self.directory.append("samples.jsonl", {"step": step, "kind": kind, **row})
+        when = f"at step {step}" if warmup is None else "after the warm-up"
         self.report(
-            f"evaluation at step {step}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"
+            f"evaluation {when}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"
             f" on {len(documents)} held-out prompts"
         )
 
@@ -375,6 +401,11 @@ def _refuse_unrewarded(rated: RatedRollouts) -> None:
         f"none of the {totals.size} rollouts of a step has a reward{why}",
         "fix what fails, or leave it out of the recipe of a new run; --resume goes on from the last checkpoint",
     )
+
+
+def _distance(sampled: Sequence[FloatArray], other: Sequence[FloatArray]) -> float:
+    """Mean over all tokens of the difference of two models' log-probabilities."""
+    return mean_over_tokens([ours - theirs for ours, theirs in zip(sampled, other, strict=True)])
 
 
 def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:

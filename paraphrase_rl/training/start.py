@@ -15,7 +15,8 @@ from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
-from paraphrase_rl.errors import NumericalError, PluginError, PrlError, RunError, one_line
+from paraphrase_rl.errors import NumericalError, PluginError, PrlError, RecipeError, RunError, one_line
+from paraphrase_rl.files import expanded
 from paraphrase_rl.plugin.protocols import Backend
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
@@ -27,8 +28,11 @@ from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.manifest import manifest
 from paraphrase_rl.runs.reader import manifest_of
 from paraphrase_rl.training.processes import is_first
-from paraphrase_rl.training.reward import build_reward
+from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
+from paraphrase_rl.training.warmup import WarmupSession
+from paraphrase_rl.training.warmup_pairs import PairMaker
+from paraphrase_rl.training.warmup_texts import given_pairs, human_excerpts
 
 _Args = ParamSpec("_Args")
 _Answer = TypeVar("_Answer")
@@ -110,7 +114,12 @@ def train(start: Start, registry: Registry) -> str:
                 directory.event("end", status="completed")
             return "completed"
         on = start.backend
-        registry.spec("backends", on.name)  # a name that is none is told by itself
+        spec = registry.spec("backends", on.name)  # a name that is none is told by itself
+        if start.loaded.recipe.warmup.method is not None and not spec.warmup:
+            raise RecipeError(
+                f"backend {on.name} carries out no warm-up",
+                "set warmup.method: null, or choose a backend that does",
+            )
         prices = prices_of(registry, on.name, start.prices)
         found = inspect(start.loaded, registry, on.name, prices=prices, max_cost=start.max_cost)
         corpus = found.texts()
@@ -161,7 +170,8 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
         start.report(f"note: {note}")
     if start.resume:
         directory.rewind(checkpoint[0] if checkpoint else -1)
-        where = f"after step {checkpoint[0]}" if checkpoint else "from its beginning"
+        begun = "from its warm-up" if directory.has_warmup else "from its beginning"
+        where = f"after step {checkpoint[0]}" if checkpoint else begun
         start.report(f"resuming {folder} {where}")
     else:
         if directory.writes:
@@ -178,6 +188,39 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
         observe=registry.plugins.on_step_end,
         stop_requested=start.stop_requested,
         resume_from=checkpoint,
+        warmup=_warmup(start, corpus, directory, reward),
+    )
+
+
+def _warmup(
+    start: Start, corpus: Corpus, directory: RunDirectory, reward: ComposedReward
+) -> WarmupSession | None:
+    """The warm-up of a recipe that has one, on texts of the train split."""
+    recipe = start.loaded.recipe
+    settings = recipe.warmup
+    if settings.method is None:
+        return None
+    texts = (
+        human_excerpts(corpus, recipe)
+        if settings.method == "inverse-paraphrase"
+        else corpus.select(split="train", label="ai")[: settings.texts]
+    )
+    held_out = [d for d in corpus.documents if d.split != "train"]
+    pairs = PairMaker(
+        recipe=recipe,
+        directory=directory,
+        texts=texts,
+        given=lambda: given_pairs(expanded(settings.path or ""), held_out, settings.texts),
+        reward=reward,
+        report=start.report,
+        stop_requested=start.stop_requested,
+    )
+    return WarmupSession(
+        recipe=recipe,
+        directory=directory,
+        pairs=pairs,
+        report=start.report,
+        stop_requested=start.stop_requested,
     )
 
 

@@ -240,6 +240,19 @@ def test_the_real_essays(shared_data: Path) -> None:
     }
 
 
+def test_files_of_fast_detect_gpt_are_chosen_and_shared_openings_cut(tmp_path: Path) -> None:
+    texts = {
+        "original": ["It began one day. It was a fine day. The sun rose.", "Nothing is left. "],
+        "sampled": ["It began one day. It was a dark day! Rain fell.", "Nothing is left. Again."],
+    }
+    for model in ("gpt-4", "davinci"):
+        (tmp_path / f"xsum_{model}.raw_data.json").write_text(json.dumps(texts), encoding="utf-8")
+    options = {"path": str(tmp_path), "files": ["*gpt-4*"], "openings": "cut"}
+    source = REGISTRY.build("datasets", "fast-detect-gpt", options)
+    found = [(d.id.rpartition(":")[2], d.text) for d in source.documents()]
+    assert found == [("0-human", "The sun rose."), ("0-ai", "Rain fell.")]
+
+
 def test_the_real_data_of_fast_detect_gpt(shared_data: Path) -> None:
     found = documents("fast-detect-gpt", shared_data / "fast-detect-gpt")
     assert labels(found) == {"human": 2650, "ai": 2650}

@@ -22,6 +22,7 @@ from paraphrase_rl.plugin.specs import RewardSpec
 
 CORE = Path(__file__).resolve().parents[2] / "paraphrase_rl"
 WORDS = {
+    "best-of-n": "a method of the warm-up",
     "entropy": "a statistic of a token",
     "fairness": "the part of an evaluation about groups of writers; a role",
     "files": "files on disk",

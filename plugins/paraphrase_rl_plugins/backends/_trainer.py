@@ -37,6 +37,7 @@ from paraphrase_rl_plugins.backends._sampler import (
     right_pad,
     sample_groups,
 )
+from paraphrase_rl_plugins.backends._warmup import WarmedUp
 
 Batch = dict[str, Any]
 
@@ -78,7 +79,14 @@ class RecipeTrainer(GRPOTrainer):
         self.current: RatedRollouts  # set by the first step
         self.mismatch: list[FloatArray] = []
         self._buffered_inputs: list[Batch] = []
+        self._warmed_up: WarmedUp | None = None
         super().__init__(**arguments)
+
+    def start_from_warmup(self) -> None:
+        """Take the policy after the session's warm-up, if it has one, as a second reference."""
+        warmup = self.session.warmup
+        if warmup is not None and warmup.reference is not None:
+            self._warmed_up = WarmedUp(self.accelerator.unwrap_model(self.model), Path(warmup.reference))
 
     def _get_train_sampler(self, dataset: Any = None) -> StepSampler:  # noqa: ARG002
         return StepSampler(self.session.order, self.num_generations, self.args.steps_per_generation)
@@ -158,6 +166,10 @@ class RecipeTrainer(GRPOTrainer):
         ):
             with use_adapter(unwrapped, adapter_name=None):
                 base = self._logprobs(self.model, batch)
+            warm = None
+            if self._warmed_up is not None:
+                with self._warmed_up.in_place():
+                    warm = self._logprobs(self.model, batch)
             if sampled[0].logprobs:
                 old, _ = right_pad([s.logprobs for s in sampled], 0.0, torch.float32, device)
             else:
@@ -177,6 +189,8 @@ class RecipeTrainer(GRPOTrainer):
         ]
         local = self.session.rate([i for i in indices for _ in range(size)], rollouts)
         local.base_logprobs = [_ragged(base[row], mask[row]) for row in range(len(rollouts))]
+        if warm is not None:
+            local.warmup_logprobs = [_ragged(warm[row], mask[row]) for row in range(len(rollouts))]
         self.current = RatedRollouts.join(gather_object([local]))
         advantages = self.session.advantages(self.current).values
         first = self.accelerator.process_index * len(rollouts)

@@ -48,6 +48,7 @@ def register_backends() -> Iterable[BackendSpec]:
             paper="Shao et al. 2024, DeepSeekMath (GRPO); Hu et al. 2021, LoRA",
             licence="Apache-2.0 (TRL, PEFT)",
             cost="a GPU for models above 1B parameters",
+            warmup=True,
         )
     ]
 
@@ -85,8 +86,12 @@ class TrlBackend:
         """
         with _explained(session.folder), _without_deprecations():
             from paraphrase_rl_plugins.backends._callback import TrainingCallback, save_adapter
+            from paraphrase_rl_plugins.backends._warmup import warm_up
 
             trainer = self.trainer(session)
+            if not warm_up(session, trainer):
+                return TrainingResult(status="interrupted", step=0)
+            trainer.start_from_warmup()
             recorder = TrainingCallback(session, trainer)
             trainer.add_callback(recorder)
             try:

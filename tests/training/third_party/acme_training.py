@@ -2,6 +2,7 @@
 
 ``ACME_SIGNAL=NAME:N`` sends this process a signal (or several: ``NAME,NAME:N``) in the N-th call of the reward
 ``consonants``: in the middle of a step or of an evaluation, of which the one before the first step is call 1.
+``ACME_WARMUP_SIGNAL=NAME:N`` sends it before step N of a warm-up is recorded.
 """
 
 import os
@@ -39,6 +40,23 @@ class Consonants:
             for name in self.names:
                 os.kill(os.getpid(), signal.Signals[name])
         return Terms(np.array([share(text, "bcdfghjklmnpqrstvwxyz") for text in batch.rewrites]))
+
+
+def signal_in_warmup(name, at):
+    from paraphrase_rl.training.warmup import WarmupSession
+
+    record = WarmupSession.end_step
+
+    def end_step(self, step, *arguments):
+        if step == at:
+            os.kill(os.getpid(), signal.Signals[name])
+        record(self, step, *arguments)
+
+    WarmupSession.end_step = end_step
+
+
+if "ACME_WARMUP_SIGNAL" in os.environ:
+    signal_in_warmup(*(int(p) if p.isdigit() else p for p in os.environ["ACME_WARMUP_SIGNAL"].split(":")))
 
 
 @hookimpl
