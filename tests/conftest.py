@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 os.environ["PRL_HOME"] = str(ROOT / ".cache" / "prl")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TINKER_BASE_URL"] = "http://127.0.0.1:9"  # nobody listens there: no test asks the hosted service
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ["TOKENIZERS_PARALLELISM"] = "false"

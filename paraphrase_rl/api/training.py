@@ -32,8 +32,8 @@ def check(
     """Check a recipe before it runs: what it does, needs and costs. Nothing is trained or downloaded.
 
     Args:
-        recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or ``recipe`` for
-            a backend that charges.
+        recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or for a backend
+            that charges its own, such as ``recipe-served``.
         backend: the backend that the recipe would run on; by default ``trl``.
         set: recipe keys to change, such as ``{"training.max_steps": 20}``.
         seconds_per_step: measured seconds per step, to estimate how long the run takes.
@@ -60,7 +60,11 @@ def check(
     backend = backend or default_backend()
     registry = registry_or_default(registry)
     table = prices_of(registry, backend, None if prices is None else Path(prices))
-    source = recipe if recipe is not None else ("quickstart" if table is None else "recipe")
+    source = (
+        recipe
+        if recipe is not None
+        else ("quickstart" if table is None else default_recipe(backend, registry))
+    )
     found = inspect(
         load_recipe(source, set),
         registry,
@@ -70,6 +74,21 @@ def check(
         max_cost=max_cost,
     )
     return found.findings(_name_of(source), backend)
+
+
+def default_recipe(backend: str | None = None, registry: Registry | None = None) -> str:
+    """Return the name of the packaged recipe that `prl train` takes for a backend if none is named.
+
+    Args:
+        backend: by default the default backend.
+    """
+    from paraphrase_rl.errors import PluginError
+    from paraphrase_rl.recipe.defaults import default_backend
+
+    try:
+        return registry_or_default(registry).spec("backends", backend or default_backend()).recipe
+    except PluginError:
+        return "recipe"  # that there is no such backend is said by the check of the recipe
 
 
 def finding_rule(code: str) -> Rule:

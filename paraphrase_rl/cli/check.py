@@ -24,7 +24,7 @@ _INDENT = 34
 @click.option(
     "--config",
     type=RecipeName(),
-    help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe where the backend charges]",
+    help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe-served on tinker]",
 )
 @click.option(
     "--backend",

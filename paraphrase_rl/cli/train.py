@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--config",
     type=RecipeName(),
-    help="Recipe: packaged name or YAML file.  [default: recipe]",
+    help="Recipe: packaged name or YAML file.  [default: recipe; recipe-served on tinker]",
 )
 @click.option(
     "--backend",
@@ -73,11 +73,11 @@ def command(
     are printed on stdout, with three rewrites, their sources, and the run directory. Ctrl-C, SIGTERM and SIGHUP
     finish the step and write a checkpoint; a second one stops at once.
     """
-    from paraphrase_rl.api.training import train
+    from paraphrase_rl.api.training import default_recipe, train
 
     with shown_progress("training") as progress, stop_after_step(lambda: _say_so(progress)) as stopping:
         run = train(
-            config or (None if resume is not None else "recipe"),
+            config or (None if resume is not None else default_recipe(backend)),
             out=out,
             backend=backend,
             backend_options=option_values(options, "timeout_s=120"),

@@ -231,6 +231,10 @@ class BackendSpec(ComponentSpec):
         check: ``check(recipe)`` raises a :class:`paraphrase_rl.errors.PrlError` if the backend cannot run a recipe
             here, and returns what the backend does with recipe keys that it supports only in part, for preflight to
             announce: key -> one line.
+        served: ``served(options)`` asks a service which models it trains now: name -> context length in tokens, or
+            ``None`` if it does not say; returns ``None`` if nothing is known of its models. If it raises a
+            :class:`paraphrase_rl.errors.PrlError`, the price table is asked. ``None`` = any model can be trained.
+        recipe: packaged recipe that a run takes if none is named.
         remote: True if the policy's weights are on another machine, so that only its tokenizer is needed here.
         warmup: True if it carries out the warm-up of a session (``session.warmup``); a recipe with a warm-up is refused
             on a backend that does not.
@@ -241,6 +245,8 @@ class BackendSpec(ComponentSpec):
     factory: Callable[[Any, Context], Backend]
     ignores: Mapping[str, str] = field(default_factory=dict)
     check: Callable[[Recipe], Mapping[str, str]] | None = None
+    served: Callable[[Any], Mapping[str, int | None] | None] | None = None
+    recipe: str = "recipe"
     remote: bool = False
     warmup: bool = False
     prices: Path | None = None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.plugin.registry import Registry
@@ -29,6 +30,7 @@ class Case:
         registry: where components come from.
         corpus: the recipe's texts; ``None`` if they are not known.
         backend: the backend it will run on; ``None`` if none is chosen.
+        backend_options: options of the backend, as they were given.
         model_info: facts about the policy's model, if they are not to be read from its ``config.json``.
         seconds_per_step: measured seconds per step; ``None`` if nothing was measured.
         prices: price table of the backend; ``None`` if nothing is charged.
@@ -39,6 +41,7 @@ class Case:
     registry: Registry
     corpus: Corpus | None = None
     backend: str | None = None
+    backend_options: Mapping[str, Any] = field(default_factory=dict)
     model_info: ModelInfo | None = None
     seconds_per_step: float | None = None
     prices: Prices | None = None

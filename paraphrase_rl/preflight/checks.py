@@ -17,13 +17,15 @@ from paraphrase_rl.preflight import (
     data,
     learning,
     models,
+    prompt,
     rewards,
     schedule,
+    served,
 )
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 
-SUBJECTS = (components, models, learning, rewards, backends, schedule, cost, acceptance, data)
+SUBJECTS = (components, models, served, prompt, learning, rewards, backends, schedule, cost, acceptance, data)
 
 
 def preflight(case: Case) -> list[Finding]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
@@ -73,6 +75,7 @@ def inspect(
     registry: Registry,
     backend: str,
     *,
+    options: Mapping[str, Any] | None = None,
     seconds_per_step: float | None = None,
     prices: Prices | None = None,
     max_cost: float | None = None,
@@ -89,6 +92,7 @@ def inspect(
         registry=registry,
         corpus=corpus,
         backend=backend,
+        backend_options=options or {},
         seconds_per_step=seconds_per_step,
         prices=prices,
         max_cost=max_cost,

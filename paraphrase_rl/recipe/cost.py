@@ -31,6 +31,8 @@ class Price(Section):
     date: date
     source: str
     note: str = ""
+    retired: date | None = None
+    always_thinks: bool = False
 
 
 class Passes(Section):
@@ -41,12 +43,20 @@ class Passes(Section):
 
 
 class Prices(Section):
-    """Price table: ``models`` by their name in the recipe's key ``model``."""
+    """Price table: ``models`` by their name in the recipe's key ``model``.
+
+    A model with a date in ``retired`` is no longer served; one that ``always_thinks`` cannot be told not to.
+    """
 
     currency: str
     passes: Passes
     assumptions: str
     models: dict[str, Price]
+
+    @property
+    def date(self) -> date:
+        """The newest date in the table."""
+        return max(price.date for price in self.models.values())
 
 
 def read_prices(file: Path) -> Prices:

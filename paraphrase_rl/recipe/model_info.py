@@ -21,12 +21,18 @@ class ModelInfo:
 
 @dataclass(frozen=True)
 class FoundModel:
-    """Result of looking for a model on this machine; ``hint`` says what to do if there is none."""
+    """Result of looking for a model on this machine.
+
+    Attributes:
+        hint: what to do if there is none.
+        folder: where its tokenizer is; ``None`` if it is not on this machine.
+    """
 
     level: Literal["ok", "note", "error"]
     message: str
     info: ModelInfo | None = None
     hint: str = ""
+    folder: Path | None = None
 
 
 def find_model(reference: str, *, weights: bool = True) -> FoundModel:
@@ -50,13 +56,14 @@ def find_model(reference: str, *, weights: bool = True) -> FoundModel:
                 "note", "not on this machine; it is downloaded from the hub when it is first used", info
             )
         return FoundModel("error", error.message, info, error.hint)
-    return FoundModel("ok", f"{found.kind}, revision {found.revision}", _info(found.path))
+    return FoundModel("ok", f"{found.kind}, revision {found.revision}", _info(found.path), folder=found.path)
 
 
 def _find_tokenizer(hub_id: str) -> FoundModel:
     info = _info(_cached(hub_id, "config.json"))
-    if _cached(hub_id, "tokenizer_config.json") is not None:
-        return FoundModel("ok", "the tokenizer is on this machine; the weights are at the service", info)
+    if (folder := _cached(hub_id, "tokenizer_config.json")) is not None:
+        message = "the tokenizer is on this machine; the weights are at the service"
+        return FoundModel("ok", message, info, folder=folder)
     if not hub_is_off():
         return FoundModel("note", "the tokenizer is downloaded from the hub when it is first used", info)
     return FoundModel(

@@ -121,7 +121,9 @@ def train(start: Start, registry: Registry) -> str:
                 "set warmup.method: null, or choose a backend that does",
             )
         prices = prices_of(registry, on.name, start.prices)
-        found = inspect(start.loaded, registry, on.name, prices=prices, max_cost=start.max_cost)
+        found = inspect(
+            start.loaded, registry, on.name, options=on.options, prices=prices, max_cost=start.max_cost
+        )
         corpus = found.texts()
         backend = registry.build("backends", on.name, on.options, Context(device=start.device))
         session = _prepare(start, registry, corpus, directory)

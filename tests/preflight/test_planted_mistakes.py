@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from paraphrase_rl.data.documents import Corpus, load_documents
+from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.preflight import models
 from paraphrase_rl.preflight.case import Case
@@ -212,6 +213,10 @@ def test_nothing_is_said_of_a_sound_recipe() -> None:
 
 
 ELSEWHERE = {
+    "PRL014": "tests/preflight/test_served.py",
+    "PRL015": "tests/preflight/test_served.py",
+    "PRL018": "tests/preflight/test_prompt.py",
+    "PRL019": "tests/preflight/test_prompt.py",
     "PRL050": "tests/recipe/test_preflight.py",
     "PRL024": "tests/recipe/test_preflight.py",
     "PRL077": "tests/tinker/test_keys.py",
@@ -234,7 +239,8 @@ def test_every_mistake_that_is_known_is_planted() -> None:
     [
         ("quickstart", "trl", []),
         ("recipe", "trl", []),
-        ("recipe", "tinker", ["PRL103"]),  # the published recipe's model is retired there
+        ("recipe", "tinker", ["PRL014", "PRL103"]),  # the published recipe's model is retired there
+        ("recipe-served", "tinker", []),
     ],
 )
 def test_no_false_alarm_on_a_packaged_recipe(
@@ -242,6 +248,8 @@ def test_no_false_alarm_on_a_packaged_recipe(
 ) -> None:
     """With their own texts, or as many as the published recipe had, and their models taken as present."""
     monkeypatch.setenv("TINKER_API_KEY", "tml-test")
+    monkeypatch.delenv("TINKER_BASE_URL")
+    monkeypatch.setattr("paraphrase_rl_plugins.backends._tinker_served.ask", _nobody)
     monkeypatch.setattr(models, "find_model", lambda reference, weights: FoundModel("ok", "there", QWEN))
     loaded = load_recipe(name)
     settings = loaded.recipe.data
@@ -253,6 +261,10 @@ def test_no_false_alarm_on_a_packaged_recipe(
         loaded=loaded, registry=registry, corpus=data, backend=backend, model_info=model, prices=prices
     )
     assert mistakes(preflight(case)) == true
+
+
+def _nobody(*_: object) -> None:
+    raise RunError("the service cannot be reached", "check the network")
 
 
 @cache

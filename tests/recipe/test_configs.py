@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from paraphrase_rl.api.training import default_recipe
 from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.recipe.cost import read_prices
 from paraphrase_rl.recipe.defaults import default, default_backend
 from paraphrase_rl.recipe.loading import load_recipe, packaged_recipes
 from paraphrase_rl.recipe.schema import Recipe
@@ -47,6 +49,31 @@ def test_the_defaults_exist_and_are_no_recipe() -> None:
         registry.options(kind, component.name, component.options)
     assert registry.get("backends", default_backend())
     assert all(registry.get("datasets", name) for name in default("published_sets"))
+
+
+def test_the_served_recipe_differs_in_the_model_line_only() -> None:
+    """Also in its text, comments apart: what is written once is not written another way."""
+    published, served = (
+        [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+        for path in (packaged_recipes()["recipe"], packaged_recipes()["recipe-served"])
+    )
+    differing = [pair for pair in zip(published, served, strict=True) if pair[0] != pair[1]]
+    assert differing == [("model: Qwen/Qwen3-4B-Instruct-2507", "model: Qwen/Qwen3.5-4B")]
+    one, other = (load_recipe(name).recipe for name in ("recipe", "recipe-served"))
+    assert other == one.model_copy(update={"model": "Qwen/Qwen3.5-4B"})
+    assert other.prompt.thinking is False
+
+
+def test_a_backend_takes_a_recipe_that_it_can_run_unless_one_is_named() -> None:
+    specs = [entry.spec for entry in default_registry().entries("backends")]
+    assert {spec.name: spec.recipe for spec in specs} == {"trl": "recipe", "tinker": "recipe-served"}
+    for spec in specs:
+        assert default_recipe(spec.name) == spec.recipe
+        assert spec.recipe in packaged_recipes()
+        if spec.prices is not None:
+            priced = read_prices(spec.prices).models
+            assert priced[load_recipe(spec.recipe).recipe.model].retired is None
+    assert default_recipe("nobody") == "recipe"
 
 
 def test_the_recipe_has_the_published_numbers_and_so_have_the_defaults() -> None:

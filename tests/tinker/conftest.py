@@ -50,7 +50,6 @@ def server(request: pytest.FixtureRequest) -> Server | SkyRL:
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TINKER_API_KEY", KEY)
-    monkeypatch.delenv("TINKER_BASE_URL", raising=False)
     monkeypatch.delenv("TINKER_TELEMETRY", raising=False)
 
 

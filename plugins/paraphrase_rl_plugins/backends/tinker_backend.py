@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,30 @@ def check(recipe: Recipe) -> dict[str, str]:
     return {"lora.target_modules": ", ".join(f"{name} {str(on).lower()}" for name, on in switches.items())}
 
 
+def served(options: TinkerOptions) -> Mapping[str, int | None] | None:
+    """Ask the service for the models it trains: name -> context length in tokens, ``None`` = not told.
+
+    Returns:
+        ``None`` if it is a service of one's own, which the price table says nothing about, and it cannot be asked.
+
+    Raises:
+        RecipeError: the API key is not set.
+        RunError: the hosted service does not answer.
+    """
+    from paraphrase_rl_plugins.backends._tinker_key import require_key
+
+    own = options.base_url or os.environ.get("TINKER_BASE_URL")
+    try:
+        require_key()
+        from paraphrase_rl_plugins.backends._tinker_served import ask
+
+        return ask(own)
+    except (RecipeError, RunError):
+        if own:
+            return None
+        raise
+
+
 def adapted_parts(lora: Lora) -> dict[str, bool]:
     """Return the service's switches for a recipe's layers.
 
@@ -114,6 +139,8 @@ def register_backends() -> Iterable[BackendSpec]:
                 " backend), and the final one until it is deleted",
             },
             check=check,
+            served=served,
+            recipe="recipe-served",
             remote=True,
             prices=Path(__file__).with_name("tinker_prices.yaml"),
         )

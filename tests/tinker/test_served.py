@@ -1,0 +1,140 @@
+"""A hybrid model at the service, and what the service is asked before a run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import paraphrase_rl as prl
+from paraphrase_rl.errors import ModelError, RunError
+from paraphrase_rl.recipe.schema import Prompt, Sampling
+from paraphrase_rl.training.prompts import messages
+from tests.hybrid_model import published_template, save_hybrid_model
+from tests.servers.engine import Engine
+from tests.servers.skyrl_process import SkyRL
+from tests.servers.tinker_server import Server, Service
+from tests.tinker.conftest import KEY
+from tests.tinker.runs import backend, short
+from tests.training.runs import training_run
+
+CLOSED = "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+
+
+@pytest.fixture(scope="module")
+def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_hybrid_model(tmp_path_factory.mktemp("hybrid") / "hybrid-4B")
+
+
+@pytest.fixture(scope="module")
+def service(hybrid: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our server with the hybrid model."""
+    running = Server(Service(Engine(str(hybrid), tmp_path_factory.mktemp("state")), key=KEY))
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield running
+    running.shutdown()
+
+
+def trained(
+    folder: Path, model: Path, service: Server, *, thinking: bool
+) -> tuple[list[Any], list[dict[str, Any]]]:
+    """Rollouts of the one step of a run, and the rows of its samples."""
+    settings = short(
+        model,
+        prompt={"system": "s", "instruction": "i", "thinking": thinking},
+        training={"max_steps": 1, "group_size": 4},
+        sampling={"max_tokens": 8},
+    )
+    session = training_run(folder, settings)
+    rollouts: list[Any] = []
+    rate = session.rate
+    session.rate = lambda indices, batch: rollouts.extend(batch) or rate(indices, batch)  # type: ignore[method-assign]
+    assert backend(service).train(session).status == "completed"
+    return rollouts, session.directory.rows("samples.jsonl")
+
+
+def test_a_hybrid_model_is_told_not_to_think(hybrid: Path, service: Server, tmp_path: Path) -> None:
+    rollouts, _ = trained(tmp_path / "run", hybrid, service, thinking=False)
+    decode = backend(service).policy(str(hybrid), None).chat.tokenizer.decode
+    assert all(decode(rollout.prompt_ids).endswith(CLOSED) for rollout in rollouts)
+    assert {rollout.thought for rollout in rollouts} == {""}
+
+
+def test_a_thought_is_trained_at_the_service_and_not_rated(
+    hybrid: Path, service: Server, tmp_path: Path
+) -> None:
+    rollouts, rows = trained(tmp_path / "run", hybrid, service, thinking=True)
+    decode = backend(service).policy(str(hybrid), None).chat.tokenizer.decode
+    closed = 0
+    for rollout in rollouts:
+        assert decode(rollout.prompt_ids).endswith("assistant\n<think>\n")
+        written = decode(rollout.completion_ids, skip_special_tokens=True)
+        thought, mark, answer = written.partition("</think>")
+        assert (rollout.thought, rollout.text) == (
+            thought.strip().removeprefix("<think>").strip(),
+            answer.lstrip(),
+        )
+        closed += bool(mark)
+    assert 0 < closed < len(rollouts)
+    assert {row["rewrite"] for row in rows if row["kind"] == "training"} <= {r.text for r in rollouts}
+
+
+def test_a_policy_at_the_service_answers_without_thoughts(hybrid: Path, service: Server) -> None:
+    policy = backend(service).policy(str(hybrid), None, thinking=True)
+    asked = [messages(Prompt(), f"text {i}") for i in range(3)]
+    groups = policy.sample(asked, n=4, keys=[(1, i) for i in range(3)], sampling=Sampling(max_tokens=8))
+    for rollout in (rollout for group in groups for rollout in group):
+        written = policy.chat.tokenizer.decode(rollout.completion_ids, skip_special_tokens=True)
+        assert rollout.text == written.partition("</think>")[2].lstrip()
+
+
+def test_a_model_that_cannot_stop_costs_nothing(hybrid: Path, service: Server, tmp_path: Path) -> None:
+    thinker = tmp_path / "gpt-oss-20b"
+    save_hybrid_model(thinker)
+    (thinker / "chat_template.jinja").write_text(published_template("gptoss"), encoding="utf-8")
+    before = list(service.service.seen)
+    for ask in (
+        lambda: backend(service).train(training_run(tmp_path / "run", short(thinker))),
+        lambda: backend(service).policy(str(thinker), None),
+    ):
+        with pytest.raises(
+            ModelError, match="gpt-oss-20b thinks before it answers and cannot be told not to"
+        ):
+            ask()
+    assert service.service.seen == before, "nothing was asked of the service"
+
+
+def test_the_hybrid_model_is_checked_before_a_run(
+    hybrid: Path, service: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINKER_BASE_URL", service.url)
+    findings = {
+        row.code: row for row in prl.check("quickstart", backend="tinker", set={"model": str(hybrid)})
+    }
+    assert findings["PRL013"].evidence == f"{hybrid} is served by tinker (asked now)"
+    assert findings["PRL016"].evidence.endswith(r"<think>\n\n</think>\n\n', told enable_thinking: false")
+
+
+def test_each_server_is_asked_for_its_models(
+    server: Server | SkyRL, qwen: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINKER_BASE_URL", server.url)
+    codes = {row.code for row in prl.check("quickstart", backend="tinker", set={"model": str(qwen)})}
+    assert "PRL013" in codes
+    [other] = [
+        row
+        for row in prl.check("quickstart", backend="tinker", set={"model": "Acme/Nowhere-4B"})
+        if row.code == "PRL014"
+    ]
+    assert other.severity == "error"
+    assert str(qwen) in other.remedy
+
+
+def test_a_wrong_address_is_told_at_once() -> None:
+    from paraphrase_rl_plugins.backends._tinker_served import ask
+
+    with pytest.raises(RunError, match="the service cannot be reached: Connection refused"):
+        ask("http://127.0.0.1:9")
