@@ -24,7 +24,8 @@ _INDENT = 34
 @click.option(
     "--config",
     type=RecipeName(),
-    help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe-served on tinker]",
+    help="Recipe: a YAML file, or the name of a packaged one.  [default: quickstart; recipe-served where the backend "
+    "charges]",
 )
 @click.option(
     "--backend",

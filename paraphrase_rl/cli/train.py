@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--config",
     type=RecipeName(),
-    help="Recipe: packaged name or YAML file.  [default: recipe; recipe-served on tinker]",
+    help="Recipe: packaged name or YAML file.  [default: recipe; recipe-served where the backend charges]",
 )
 @click.option(
     "--backend",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
 from pydantic import Field, ValidationError
@@ -28,10 +28,10 @@ class Price(Section):
     prefill: float = Field(ge=0)
     sample: float = Field(ge=0)
     train: float = Field(ge=0)
-    date: date
+    date: datetime.date
     source: str
     note: str = ""
-    retired: date | None = None
+    retired: datetime.date | None = None
     always_thinks: bool = False
 
 
@@ -54,7 +54,7 @@ class Prices(Section):
     models: dict[str, Price]
 
     @property
-    def date(self) -> date:
+    def date(self) -> datetime.date:
         """The newest date in the table."""
         return max(price.date for price in self.models.values())
 
