@@ -24,7 +24,9 @@ def check(
     *,
     backend: str | None = None,
     set: Changes = (),
+    device: str | None = None,
     seconds_per_step: float | None = None,
+    hourly: float | None = None,
     max_cost: float | None = None,
     prices: AnyPath | None = None,
     registry: Registry | None = None,
@@ -36,7 +38,9 @@ def check(
             that charges its own, such as ``recipe-served``.
         backend: the backend that the recipe would run on; by default ``trl``.
         set: recipe keys to change, such as ``{"training.max_steps": 20}``.
-        seconds_per_step: measured seconds per step, to estimate how long the run takes.
+        device: torch device to estimate memory and hours for, which need not be here; by default that of this machine.
+        seconds_per_step: measured seconds per step, to tell how long the run takes; without them they are estimated.
+        hourly: what an hour of the machine costs, to tell what a run of one's own costs.
         max_cost: the most that the run may cost, in the currency of the prices; more is an error among the findings.
         prices: a price table to use instead of the backend's own.
         registry: where components come from.
@@ -54,6 +58,7 @@ def check(
         (True, [])
     """
     from paraphrase_rl.preflight.inspection import inspect, prices_of
+    from paraphrase_rl.preflight.machine import likely_device
     from paraphrase_rl.recipe.defaults import default_backend
     from paraphrase_rl.recipe.loading import load_recipe
 
@@ -69,7 +74,9 @@ def check(
         load_recipe(source, set),
         registry,
         backend,
+        device=device or likely_device(),
         seconds_per_step=seconds_per_step,
+        hourly=hourly,
         prices=table,
         max_cost=max_cost,
     )

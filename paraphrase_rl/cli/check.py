@@ -39,6 +39,14 @@ _INDENT = 34
     type=click.FloatRange(min=0),
     help="Measured seconds per training step, for an estimate in hours.",
 )
+@click.option(
+    "--hourly",
+    type=click.FloatRange(min=0),
+    help="What an hour of the machine costs, to tell what the run costs.",
+)
+@click.option(
+    "--device", help="Device to estimate for, such as cpu or cuda.  [default: that of this machine]"
+)
 @cost_options
 @click.option(
     "--explain", metavar="CODE", help="Explain a finding by its code, such as PRL012, and check nothing."
@@ -51,6 +59,8 @@ def command(
     backend: str,
     overrides: tuple[str, ...],
     seconds_per_step: float | None,
+    hourly: float | None,
+    device: str | None,
     max_cost: float | None,
     price_file: Path | None,
     explain: str | None,
@@ -77,7 +87,9 @@ def command(
         config,
         backend=backend,
         set=overrides,
+        device=device,
         seconds_per_step=seconds_per_step,
+        hourly=hourly,
         max_cost=max_cost,
         prices=price_file,
     )

@@ -119,6 +119,8 @@ _PUBLIC = {
     "paraphrase_rl.recipe.schema": ("Component", "Lora", "Prompt", "Recipe", "Sampling"),
     "paraphrase_rl.recipe.arithmetic": ("auto_learning_rate",),
     "paraphrase_rl.recipe.model_info": ("find_model",),
+    "paraphrase_rl.models.shape": ("ModelShape",),
+    "paraphrase_rl.plugin.estimates": ("Estimate", "Load", "MemoryPart"),
     "paraphrase_rl.training.grpo": ("mean_over_tokens",),
     "paraphrase_rl.runs.ledger": ("place_of",),
     "paraphrase_rl.runs.reader": ("adapter_of", "checkpoint_row", "manifest_of", "recipe_of_run"),

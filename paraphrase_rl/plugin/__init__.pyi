@@ -50,8 +50,12 @@ from paraphrase_rl.models.references import load_tokenizer_alone as load_tokeniz
 from paraphrase_rl.models.references import resolve as resolve
 from paraphrase_rl.models.references import scoring_dtype as scoring_dtype
 from paraphrase_rl.models.references import shared_causal_lm as shared_causal_lm
+from paraphrase_rl.models.shape import ModelShape as ModelShape
 from paraphrase_rl.models.token_statistics import TokenStatistics as TokenStatistics
 from paraphrase_rl.names import suggestion as suggestion
+from paraphrase_rl.plugin.estimates import Estimate as Estimate
+from paraphrase_rl.plugin.estimates import Load as Load
+from paraphrase_rl.plugin.estimates import MemoryPart as MemoryPart
 from paraphrase_rl.plugin.hookspecs import hookimpl as hookimpl
 from paraphrase_rl.plugin.protocols import Backend as Backend
 from paraphrase_rl.plugin.protocols import DatasetSource as DatasetSource

@@ -20,6 +20,8 @@ from paraphrase_rl.errors import PluginError
 if TYPE_CHECKING:
     import click
 
+    from paraphrase_rl.models.shape import ModelShape
+    from paraphrase_rl.plugin.estimates import Estimate, Load
     from paraphrase_rl.plugin.protocols import (
         Backend,
         Components,
@@ -240,6 +242,8 @@ class BackendSpec(ComponentSpec):
             on a backend that does not.
         prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
             ``None`` if nothing is charged.
+        estimate: ``estimate(recipe, shape, load)`` tells the memory and seconds of a step on this machine; ``None`` if
+            it takes neither here.
     """
 
     factory: Callable[[Any, Context], Backend]
@@ -250,6 +254,7 @@ class BackendSpec(ComponentSpec):
     remote: bool = False
     warmup: bool = False
     prices: Path | None = None
+    estimate: Callable[[Recipe, ModelShape, Load], Estimate] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.errors import PrlError
+from paraphrase_rl.plugin.estimates import Estimate, Load
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.preflight.tokens import PromptLengths, prompt_lengths
 from paraphrase_rl.recipe.arithmetic import Workload, total_steps
 from paraphrase_rl.recipe.cost import Prices
 from paraphrase_rl.recipe.loading import DEFAULT, LoadedRecipe
@@ -32,7 +34,9 @@ class Case:
         backend: the backend it will run on; ``None`` if none is chosen.
         backend_options: options of the backend, as they were given.
         model_info: facts about the policy's model, if they are not to be read from its ``config.json``.
+        device: torch device of the detectors and of a local policy.
         seconds_per_step: measured seconds per step; ``None`` if nothing was measured.
+        hourly: what an hour of the machine costs; ``None`` if it is not known.
         prices: price table of the backend; ``None`` if nothing is charged.
         max_cost: the most that the run may cost, in the currency of the prices; ``None`` = any sum.
     """
@@ -43,7 +47,9 @@ class Case:
     backend: str | None = None
     backend_options: Mapping[str, Any] = field(default_factory=dict)
     model_info: ModelInfo | None = None
+    device: str = "cpu"
     seconds_per_step: float | None = None
+    hourly: float | None = None
     prices: Prices | None = None
     max_cost: float | None = None
 
@@ -80,6 +86,37 @@ class Case:
         recipe = self.recipe
         steps = total_steps(len(self.prompts("train")), recipe.training)
         return Workload.of(steps, recipe.training, recipe.evaluation, len(self.prompts("test")))
+
+    @cached_property
+    def lengths(self) -> PromptLengths | None:
+        """Lengths of the prompts in tokens; ``None`` if the texts are not known."""
+        evaluated = self.prompts("test")[: self.recipe.evaluation.prompts]
+        folder = find_model(self.recipe.model, weights=not self.remote).folder
+        return prompt_lengths(self.recipe, [*self.prompts("train"), *evaluated], folder)
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """Memory and seconds of a step on this machine; ``None`` if the backend or the model does not tell."""
+        spec, model = self.backend_spec, self.model
+        if (
+            spec is None
+            or spec.estimate is None
+            or model is None
+            or model.shape is None
+            or self.backend is None
+        ):
+            return None
+        lengths = self.lengths or prompt_lengths(self.recipe, [Document(id="", text="word " * 200)], None)
+        assert lengths is not None
+        load = Load(
+            device=self.device,
+            longest_prompt=lengths.longest,
+            prompt=lengths.prompt,
+            completion=lengths.completion,
+        )
+        origin = self.registry.get("backends", self.backend).origin(self.backend)
+        with origin.blamed("while it estimates a step"):
+            return spec.estimate(self.recipe, model.shape, load)
 
     def deviates(self, key: str) -> bool:
         """Return whether the recipe gives a key, or a part of it, a value that is not the default."""

@@ -18,6 +18,7 @@ from paraphrase_rl.preflight import (
     learning,
     models,
     prompt,
+    resources,
     rewards,
     schedule,
     served,
@@ -25,7 +26,20 @@ from paraphrase_rl.preflight import (
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 
-SUBJECTS = (components, models, served, prompt, learning, rewards, backends, schedule, cost, acceptance, data)
+SUBJECTS = (
+    components,
+    models,
+    served,
+    prompt,
+    learning,
+    rewards,
+    backends,
+    schedule,
+    resources,
+    cost,
+    acceptance,
+    data,
+)
 
 
 def preflight(case: Case) -> list[Finding]:

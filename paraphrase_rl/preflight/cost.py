@@ -9,7 +9,7 @@ from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.recipe.cost import TOKENS_PER_WORD, Bill, Prices, bill
 
-LOGGED_SECONDS = (30, 250)
+LOGGED_SECONDS = (30.0, 250.0)
 """Seconds per step, lowest and highest, in logs of published runs of the recipe; used if nothing was measured."""
 
 TOKENS = Rule(
@@ -90,15 +90,47 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _effort(case: Case) -> Iterator[Finding]:
-    """Tokens and hours of a run where nothing is charged."""
+    """Tokens, hours and money of a run on a machine of one's own."""
     work = case.work
+    if not work.steps:
+        return
     tokens = (work.rollouts + work.evaluation_rollouts) * case.recipe.sampling.max_tokens
-    message = f"at most {tokens / 1e6:,.1f} million tokens sampled"
+    yield TOKENS.found(f"at most {tokens / 1e6:,.1f} million tokens sampled")
+    yield HOURS.found(_hours(case))
+    if case.hourly is not None:
+        low, high = (hours * case.hourly for hours in _range_of_hours(case))
+        told = f"{low:,.2f}" if low == high else f"{low:,.2f} to {high:,.2f}"
+        yield COST.found(f"{told} at {case.hourly:g} an hour, for those hours")
+
+
+def _range_of_hours(case: Case) -> tuple[float, float]:
+    """Hours of the run, from the best that is known about the seconds of a step."""
     if case.seconds_per_step is not None:
-        hours = work.steps * case.seconds_per_step / 3600
-        message += f", {hours:.1f} hours at {case.seconds_per_step:g} s per step"
-    if work.steps:
-        yield COST.found(message)
+        seconds = (case.seconds_per_step, case.seconds_per_step)
+    elif case.estimate is not None and case.estimate.seconds is not None:
+        seconds = case.estimate.seconds
+    else:
+        seconds = LOGGED_SECONDS
+    low, high = (case.work.steps * second / 3600 for second in seconds)
+    return low, high
+
+
+def _hours(case: Case) -> str:
+    """Hours of the run, with what they are computed from."""
+    low, high = _range_of_hours(case)
+    if case.seconds_per_step is not None:
+        return f"{low:.1f} at {case.seconds_per_step:g} s per step"
+    shown = f"{_short(low)} to {_short(high)}"
+    if case.estimate is not None and case.estimate.seconds is not None:
+        seconds = " to ".join(map(_short, case.estimate.seconds))
+        basis = f"{seconds} s per step, {case.estimate.basis}"
+    else:
+        basis = f"the {LOGGED_SECONDS[0]:g} to {LOGGED_SECONDS[1]:g} s per step of published runs"
+    return f"{shown}, at {basis}; measure a few steps and give --seconds-per-step"
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
 
 
 def _billed(case: Case, prices: Prices) -> Bill:
@@ -111,16 +143,7 @@ def _bill(case: Case, prices: Prices) -> Iterator[Finding]:
     for name, of_kind in (("in", "prefill"), ("out", "sample"), ("trained", "train")):
         expected, most = getattr(counted.expected, of_kind) / 1e6, getattr(counted.most, of_kind) / 1e6
         yield TOKENS.found(f"{name}: {expected:,.1f} million expected, at most {most:,.1f} ({of_kind})")
-    steps = case.work.steps
-    if case.seconds_per_step is not None:
-        hours = f"{steps * case.seconds_per_step / 3600:.1f} at {case.seconds_per_step:g} s per step"
-    else:
-        low, high = (steps * seconds / 3600 for seconds in LOGGED_SECONDS)
-        hours = (
-            f"{low:.0f} to {high:.0f}, at the {LOGGED_SECONDS[0]} to {LOGGED_SECONDS[1]} s per step of published "
-            "runs; measure a few steps and give --seconds-per-step"
-        )
-    yield HOURS.found(hours)
+    yield HOURS.found(_hours(case))
     price = prices.models.get(model)
     if price is None:
         yield NO_PRICE.found(

@@ -76,7 +76,9 @@ def inspect(
     backend: str,
     *,
     options: Mapping[str, Any] | None = None,
+    device: str = "cpu",
     seconds_per_step: float | None = None,
+    hourly: float | None = None,
     prices: Prices | None = None,
     max_cost: float | None = None,
 ) -> Inspection:
@@ -93,7 +95,9 @@ def inspect(
         corpus=corpus,
         backend=backend,
         backend_options=options or {},
+        device=device,
         seconds_per_step=seconds_per_step,
+        hourly=hourly,
         prices=prices,
         max_cost=max_cost,
     )

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.references import hub_is_off, is_hub_id, resolve
+from paraphrase_rl.models.shape import KNOWN_CONFIGS, ModelShape, stored_parameters
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """Facts about a language model from its ``config.json``."""
+    """Facts about a language model from its ``config.json``.
+
+    Attributes:
+        context: number of tokens that a prompt and its answer may have together; ``None`` if it does not say.
+        shape: sizes of its layers; ``None`` for a build that :class:`ModelShape` does not describe.
+        parameters: number of parameters in its files, or of its shape; ``None`` if neither is known.
+    """
 
     hidden_size: int
     model_type: str
+    context: int | None = None
+    shape: ModelShape | None = None
+    parameters: int | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ def find_model(reference: str, *, weights: bool = True) -> FoundModel:
     except ModelError as error:
         if not is_hub_id(reference):
             return FoundModel("error", error.message, hint=error.hint)
-        info = _info(_cached(reference, "config.json"))
+        info = _hub_info(reference)
         if not hub_is_off():
             return FoundModel(
                 "note", "not on this machine; it is downloaded from the hub when it is first used", info
@@ -60,7 +71,7 @@ def find_model(reference: str, *, weights: bool = True) -> FoundModel:
 
 
 def _find_tokenizer(hub_id: str) -> FoundModel:
-    info = _info(_cached(hub_id, "config.json"))
+    info = _hub_info(hub_id)
     if (folder := _cached(hub_id, "tokenizer_config.json")) is not None:
         message = "the tokenizer is on this machine; the weights are at the service"
         return FoundModel("ok", message, info, folder=folder)
@@ -90,6 +101,24 @@ def _info(folder: Path | None) -> ModelInfo | None:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = config.get("text_config", config)  # multimodal models keep the language model's inside
-        return ModelInfo(int(config["hidden_size"]), str(config["model_type"]))
-    except (OSError, ValueError, KeyError, TypeError):
+        return _of_config(config, stored_parameters(folder))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _of_config(config: Mapping[str, Any], stored: int | None = None) -> ModelInfo:
+    shape, context = ModelShape.of(config), config.get("max_position_embeddings")
+    return ModelInfo(
+        int(config["hidden_size"]),
+        str(config["model_type"]),
+        context=int(context) if context else None,
+        shape=shape,
+        parameters=stored or (shape.parameters if shape else None),
+    )
+
+
+def _hub_info(hub_id: str) -> ModelInfo | None:
+    """Facts about a hub model of which at most the small files are here; of a known one, from what is known."""
+    found = _info(_cached(hub_id, "config.json"))
+    known = KNOWN_CONFIGS.get(hub_id)
+    return found or (_of_config(known) if known else None)

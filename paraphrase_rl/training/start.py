@@ -122,7 +122,13 @@ def train(start: Start, registry: Registry) -> str:
             )
         prices = prices_of(registry, on.name, start.prices)
         found = inspect(
-            start.loaded, registry, on.name, options=on.options, prices=prices, max_cost=start.max_cost
+            start.loaded,
+            registry,
+            on.name,
+            options=on.options,
+            device=start.device,
+            prices=prices,
+            max_cost=start.max_cost,
         )
         corpus = found.texts()
         backend = registry.build("backends", on.name, on.options, Context(device=start.device))

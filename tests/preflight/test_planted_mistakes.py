@@ -16,11 +16,12 @@ import pytest
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.registry import default_registry
-from paraphrase_rl.preflight import models
+from paraphrase_rl.preflight import models, resources
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import RULES, preflight
 from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.preflight.inspection import prices_of
+from paraphrase_rl.preflight.machine import DeviceMemory
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.model_info import FoundModel, ModelInfo
 from paraphrase_rl.types import Document, Split
@@ -76,7 +77,6 @@ def check(changes: Sequence[Any] = (), data: Corpus | None = None, backend: str 
         registry=default_registry(),
         corpus=data or sound(),
         backend=backend,
-        model_info=QWEN,
     )
     return preflight(case)
 
@@ -140,16 +140,24 @@ KEYS: dict[str, tuple[list[Any], str, str]] = {
     "a batch larger than the data": (["training.batch_size=101"], "PRL066", "error"),
     "no checkpoint": (["checkpoints.every=500"], "PRL071", "warning"),
     "an evaluation after every step": (["evaluation.every=1"], "PRL073", "warning"),
+    "more memory than there is": (["sampling.max_tokens=3000"], "PRL087", "warning"),
+    "more tokens than the context": (["sampling.max_tokens=8000"], "PRL091", "error"),
     "one threshold for two KLs": (["acceptance.kl_reference=0.01"], "PRL112", "warning"),
     "the bound of one KL for the other": (["acceptance.kl_sample_train=0.5"], "PRL112", "warning"),
     "a criterion that cannot fail": (["acceptance.attack_success_rate=0.0"], "PRL113", "warning"),
 }
 ALSO: dict[str, set[str]] = {
+    "more tokens than the context": {"PRL087"},
     "no weight": {"PRL039", "PRL044", "PRL047"},
     "two rewards": {"PRL038", "PRL047"},
     "a condition without what it depends on": {"PRL044"},
 }
 """What else is true of a recipe with that mistake."""
+
+
+@pytest.fixture(autouse=True)
+def a_large_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "device_memory", lambda device: DeviceMemory(80e9, "a card"))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -220,6 +228,7 @@ ELSEWHERE = {
     "PRL050": "tests/recipe/test_preflight.py",
     "PRL024": "tests/recipe/test_preflight.py",
     "PRL077": "tests/tinker/test_keys.py",
+    "PRL092": "tests/preflight/test_resources.py",
     "PRL103": "tests/recipe/test_cost.py",
     "PRL104": "tests/recipe/test_cost.py",
     "PRL108": "tests/recipe/test_cost.py",

@@ -37,6 +37,7 @@ from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.recipe.arithmetic import Workload
 from paraphrase_rl.recipe.cost import Passes, Price, Prices, Tokens, bill, read_prices
 from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.model_info import ModelInfo
 from paraphrase_rl.types import Document, Split
 
 TINKER = Path(paraphrase_rl_plugins.__path__[0]) / "backends" / "tinker_prices.yaml"
@@ -111,7 +112,8 @@ def price_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def check(registry: Registry, *overrides: str, **given: Any) -> list[Finding]:
     loaded = load_recipe(None, [*SHORT, *overrides])
-    given = {"prices": Prices.model_validate(table()), "corpus": CORPUS} | given
+    info = ModelInfo(2560, "qwen3")  # whose memory and time are not estimated
+    given = {"prices": Prices.model_validate(table()), "corpus": CORPUS, "model_info": info} | given
     return preflight(Case(loaded=loaded, registry=registry, backend="trl", **given))
 
 
@@ -198,7 +200,7 @@ def test_the_limit_holds_for_the_most_it_could_cost(registry: Registry, limit: f
 
 def test_without_prices_or_data_nothing_is_promised(registry: Registry) -> None:
     assert said(check(registry, prices=None), "price") == ""
-    assert "million tokens sampled" in said(check(registry, prices=None), "cost")
+    assert "million tokens sampled" in said(check(registry, prices=None), "tokens")
     assert "cannot check" in said(check(registry, prices=None, max_cost=9.0), "max cost")
     assert "that needs its data" in said(check(registry, corpus=None, max_cost=9.0), "max cost")
 

@@ -150,7 +150,11 @@ def test_the_dump_says_where_each_key_came_from(tmp_path: Path) -> None:
     [
         ("training.epcohs=3", "--set: unknown key training.epcohs", "did you mean training.epochs?"),
         ("trainin.epochs=3", "unknown key trainin", "did you mean training?"),
-        ("learning_rate=1e-4", "unknown key learning_rate", "did you mean training.learning_rate or warmup.learning_rate?"),
+        (
+            "learning_rate=1e-4",
+            "unknown key learning_rate",
+            "did you mean training.learning_rate or warmup.learning_rate?",
+        ),
         ("grpo.penalty_coef=1", "unknown key grpo.penalty_coef", "did you mean kl.penalty_coef?"),
         ("rewards.fluncy.weight=2", "there is no fluncy in rewards", "did you mean fluency?"),
         ("rewards.weight=2", "rewards is not a section", "by its name"),

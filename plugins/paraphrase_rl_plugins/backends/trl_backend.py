@@ -32,7 +32,7 @@ from paraphrase_rl.plugin import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from paraphrase_rl.plugin import Session
+    from paraphrase_rl.plugin import Estimate, Load, ModelShape, Recipe, Session
 
 
 @hookimpl
@@ -49,8 +49,16 @@ def register_backends() -> Iterable[BackendSpec]:
             licence="Apache-2.0 (TRL, PEFT)",
             cost="a GPU for models above 1B parameters",
             warmup=True,
+            estimate=estimate,
         )
     ]
+
+
+def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
+    """Estimate memory and seconds of a step, see :mod:`paraphrase_rl_plugins.backends._trl_estimate`."""
+    from paraphrase_rl_plugins.backends._trl_estimate import estimate
+
+    return estimate(recipe, shape, load)
 
 
 class TrlBackend:

@@ -1,0 +1,118 @@
+"""What a step of the ``trl`` backend takes on its device: memory by part, and seconds.
+
+On a CPU the peak of two steps of SmolLM2-135M was 1.91 and 3.64 GB above that of the imports (8 rollouts of 48 tokens,
+16 of 112), where this says 1.94 and 3.64: three numbers for each attention score and eight hidden states for each layer
+were fitted to them. On a GPU the parts are counted from what the code keeps; no peak has been compared with them.
+"""
+
+from __future__ import annotations
+
+from paraphrase_rl.plugin import Estimate, Load, MemoryPart, ModelShape, Recipe
+
+TILE = (4096, 32768)
+"""Positions and tokens of one tile of logits in TRL's fused unembedding."""
+ON_CPU = {"sampling": 1.7e-9, "update": 1.9e-10}
+"""Seconds for each parameter and decoding step, and for each parameter and token of an update (reference, forward,
+backward, log-probabilities afterwards): SmolLM2-135M in fp32 on one core, 47 and 74 s a step on two machines."""
+ON_GPU = {"sampling": 4.9e-12, "update": 1.2e-13}
+"""The same on one H100 in bf16: shape of Qwen3-4B, 32 rollouts of 256 tokens, 5.0 s and 4.0 s of a step of 9.0 s."""
+FASTER_CPU = 0.27
+"""Share of that time on two cores with AMX, where the quickstart takes about 20 s a step."""
+
+
+def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
+    """Estimate a step of a recipe with a policy of this shape."""
+    on_cpu = load.device == "cpu"
+    return Estimate(
+        memory=(
+            *_throughout(recipe, shape, on_cpu),
+            *_sampling(recipe, shape, load),
+            *_update(recipe, shape, load),
+        ),
+        seconds=_seconds(recipe, shape, load),
+        basis="scaled from "
+        + (
+            "the 20 to 74 s of the quickstart's step (135M, 32 rollouts of up to 96 tokens) on one or two cores"
+            if on_cpu
+            else "9.0 s on one H100 (shape of Qwen3-4B, 32 rollouts of 256 tokens, November 2026)"
+        )
+        + " by parameters and tokens; rewards and evaluations are not counted",
+    )
+
+
+def _throughout(recipe: Recipe, shape: ModelShape, on_cpu: bool) -> list[MemoryPart]:
+    width = 4 if on_cpu else 2
+    adapter = shape.adapter_parameters(recipe.lora.rank, recipe.lora.target_modules or None)
+    said = f"{adapter / 1e6:,.1f} million parameters of rank {recipe.lora.rank}"
+    return [
+        MemoryPart(
+            name="weights",
+            bytes=shape.parameters * width,
+            basis=f"{shape.parameters / 1e9:.3g} billion parameters x {width} bytes ({'fp32' if on_cpu else 'bf16'})",
+        ),
+        MemoryPart(name="adapter", bytes=adapter * 8, basis=f"{said}: fp32, and as much for gradients"),
+        MemoryPart(name="optimizer", bytes=adapter * 8, basis=f"Adam: two fp32 numbers for each of {said}"),
+    ]
+
+
+def _sampling(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
+    on_cpu = load.device == "cpu"
+    width = 4 if on_cpu else 2
+    rows = recipe.training.batch_size * recipe.training.group_size
+    length = load.longest_prompt + recipe.sampling.max_tokens
+    a_token = 2 * shape.layers * shape.key_value_heads * shape.head_dim * width
+    # each concatenation of a growing cache holds the old and the new keys of one layer
+    cache = rows * length * a_token * (1 + 2 / shape.layers if on_cpu else 1)
+    merged = shape.linear_parameters * width if on_cpu else 0
+    logits = 4 * rows * shape.vocabulary * 4
+    return [
+        MemoryPart(
+            name="sampler",
+            bytes=cache + merged + logits,
+            phase="sampling",
+            basis=f"keys and values of {rows} rollouts of up to {length:,.0f} tokens"
+            + (", a merged copy of the linear layers" if on_cpu else "")
+            + ", logits of one token each",
+        )
+    ]
+
+
+def _update(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
+    group, longest = recipe.training.group_size, recipe.sampling.max_tokens
+    tokens = load.longest_prompt + group * longest
+    attention = (shape.heads + 2 * shape.key_value_heads) * shape.head_dim
+    a_layer = 8 * shape.hidden + 3 * attention + 5 * shape.intermediate
+    if load.device == "cpu":
+        scores = 3 * group * longest * (load.longest_prompt + longest) * shape.heads
+        activations = shape.layers * (tokens * a_layer + scores) * 4
+        logits = 4 * group * longest * shape.vocabulary * 4
+        kept, head = f"all layers, {tokens:,.0f} tokens of a prompt's group", "four fp32 copies"
+    else:
+        activations = (shape.layers * shape.hidden * 2 + a_layer * 4) * tokens
+        logits = 2 * min(tokens, TILE[0]) * min(shape.vocabulary, TILE[1]) * 4
+        kept, head = (
+            f"inputs of the layers, and one layer at a time, {tokens:,.0f} tokens of a prompt's group",
+            "a tile",
+        )
+    return [
+        MemoryPart(name="activations", bytes=activations, phase="update", basis=kept),
+        MemoryPart(
+            name="logits",
+            bytes=logits,
+            phase="update",
+            basis=f"{head} of {group} x {longest} positions x {shape.vocabulary:,} tokens",
+        ),
+    ]
+
+
+def _seconds(recipe: Recipe, shape: ModelShape, load: Load) -> tuple[float, float]:
+    rate = ON_CPU if load.device == "cpu" else ON_GPU
+    prompts, rows = recipe.training.batch_size, recipe.training.batch_size * recipe.training.group_size
+
+    def seconds(completion: float) -> float:
+        tokens = prompts * load.prompt + rows * completion
+        return shape.parameters * (rate["sampling"] * completion + rate["update"] * tokens)
+
+    most = recipe.sampling.max_tokens
+    expected = seconds(min(load.completion, most))
+    return (expected * FASTER_CPU if load.device == "cpu" else expected), seconds(most)

