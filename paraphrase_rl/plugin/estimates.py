@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What a step puts through the policy.
+    """Tokens that a step puts through the policy, and the device that it runs on.
 
     Attributes:
         device: torch device, such as ``cpu`` or ``cuda``.

@@ -1,4 +1,4 @@
-"""What a step of the ``trl`` backend takes on its device: memory by part, and seconds.
+"""Estimate of a step of the ``trl`` backend on its device: memory by part, and seconds.
 
 On a CPU the peak of two steps of SmolLM2-135M was 1.91 and 3.64 GB above that of the imports (8 rollouts of 48 tokens,
 16 of 112), where this says 1.94 and 3.64: three numbers for each attention score and eight hidden states for each layer
@@ -85,7 +85,7 @@ def _update(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
     if load.device == "cpu":
         scores = 3 * group * longest * (load.longest_prompt + longest) * shape.heads
         activations = shape.layers * (tokens * a_layer + scores) * 4
-        logits = 4 * group * longest * shape.vocabulary * 4
+        logits: float = 4 * group * longest * shape.vocabulary * 4
         kept, head = f"all layers, {tokens:,.0f} tokens of a prompt's group", "four fp32 copies"
     else:
         activations = (shape.layers * shape.hidden * 2 + a_layer * 4) * tokens
