@@ -6,10 +6,12 @@ import numpy as np
 
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most
 from paraphrase_rl.recipe.arithmetic import kept_checkpoints
+from paraphrase_rl.runs.ledger import damage_of, ledger
 from paraphrase_rl.runs.reader import History
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import FloatArray
 
+_BY_DIGEST, _BY_LENGTH = "complete, as their digests show", "complete, as far as names and lengths show"
 WINDOW = 5
 """Number of steps that means are taken over: of the reward, and of the KLs at the end."""
 
@@ -100,12 +102,13 @@ def checkpoints(case: Case) -> VerdictLine:
     if history.status != "completed":
         return at_least(name, len(wanted), None, f"so far: {', '.join(there) or 'none'}{_but(case)}")
     ends = sorted(c.expires for c in history.checkpoints if c.expires and c.damage is None)
+    proved = all("sha256" in row or "reference" in row for row in ledger(history.folder))
     expiry = f"; the first expires {ends[0]:%Y-%m-%d}" if ends else ""
     return at_least(
         name,
         len(wanted),
         Estimate(value=float(len(there)), n=len(wanted)),
-        bad or f"{', '.join(there)}: complete, as far as names and lengths show{expiry}",
+        bad or f"{', '.join(there)}: {_BY_DIGEST if proved else _BY_LENGTH}{expiry}",
     )
 
 
@@ -150,7 +153,10 @@ def _problem(history: History, step: int, final: bool) -> str | None:
     found = [c for c in history.checkpoints if c.step == step and c.final == final]
     if not found:
         return "not listed in checkpoints.jsonl"
-    return None if any(c.damage is None for c in found) else found[0].damage
+    if all(c.damage is not None for c in found):
+        return found[0].damage
+    rows = [r for r in ledger(history.folder) if r["step"] == step and (r["kind"] == "final") == final]
+    return next((damage for row in rows if (damage := damage_of(history.folder, row))), None)
 
 
 def _title(key: tuple[int, bool]) -> str:

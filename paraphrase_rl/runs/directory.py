@@ -45,7 +45,16 @@ from paraphrase_rl.files import (
     write_jsonl,
     write_text,
 )
-from paraphrase_rl.runs.ledger import LEDGER, WARMUP, has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.ledger import (
+    LEDGER,
+    WARMUP,
+    damage_of,
+    digests_of,
+    has_expired,
+    is_there,
+    ledger,
+    place_of,
+)
 from paraphrase_rl.runs.metrics_files import STEP_FILES, WARMUP_PAIRS, WARMUP_ROWS, append_row, rows_of
 from paraphrase_rl.runs.start_notes import FILES_OF_A_START, START, entries, is_as_noted, is_empty, noted_in
 
@@ -68,6 +77,12 @@ class RunDirectory:
         self._lock: int | None = None
         self._new = self._made = self._made_lock = False
         self._wrote: dict[str, str | None] = {}
+        self._damage: dict[str, str | None] = {}
+
+    @property
+    def passed_over(self) -> list[str]:
+        """Damaged checkpoints that were met and not taken, one line each."""
+        return [f"{self.folder / name}: {why}" for name, why in self._damage.items() if why]
 
     @classmethod
     def create(cls, folder: Path, *, writes: bool = True) -> Self:
@@ -271,7 +286,15 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """True if the run is complete: its final adapter exists, in the directory or at the service."""
-        return any(row["kind"] == "final" and is_there(self.folder, row) for row in ledger(self.folder))
+        return any(row["kind"] == "final" and self._is_whole(row) for row in ledger(self.folder))
+
+    def _is_whole(self, row: Mapping[str, Any]) -> bool:
+        """Return whether the checkpoint of a row exists as it was written."""
+        if not is_there(self.folder, row) or "reference" in row:
+            return is_there(self.folder, row)
+        if row["path"] not in self._damage:
+            self._damage[row["path"]] = damage_of(self.folder, row)
+        return self._damage[row["path"]] is None
 
     @property
     def has_warmup(self) -> bool:
@@ -319,7 +342,8 @@ class RunDirectory:
             if rows == before:
                 raise _unlisted(self.folder, place.relative_to(self.folder).as_posix())
             self._put_aside(named["path"])
-        rows.append({"step": step, "kind": kind, **named, **details})
+        digests = {"sha256": digests_of(where)} if isinstance(where, Path) else {}
+        rows.append({"step": step, "kind": kind, **named, **details, **digests})
         # Listed before it is in its place, and out of its place before it is unlisted: whatever moment a kill
         # comes at, what lies in a checkpoint's place and is not listed was never a run's.
         write_jsonl(self.folder / LEDGER, rows)
@@ -368,10 +392,12 @@ class RunDirectory:
     def last_checkpoint(self) -> tuple[int, Path | str] | None:
         """Find the newest checkpoint to continue from: its step, and its folder or a service's reference to it.
 
-        A checkpoint counts if its folder was written whole and still exists, or if its reference has not expired.
+        A checkpoint counts if its folder exists as it was written, or if its reference has not expired; see
+        :attr:`passed_over`.
 
         Raises:
-            RunError: all references have expired; or there are checkpoints that the ledger does not list.
+            RunError: all references have expired, or all folders are damaged; or there are checkpoints that the ledger
+                does not list.
         """
         rows = ledger(self.folder)
         self._refuse_unlisted(rows)
@@ -382,8 +408,13 @@ class RunDirectory:
             )
         periodic = [row for row in rows if row["kind"] == "periodic"]
         for row in reversed(periodic):
-            if is_there(self.folder, row):
+            if self._is_whole(row):
                 return int(row["step"]), row.get("reference") or place_of(self.folder, row)
+        if self.passed_over:
+            raise RunError(
+                f"every checkpoint of {self.folder} is damaged: {'; '.join(self.passed_over)}",
+                "restore their files; without these folders the run would start from its beginning",
+            )
         expired = [row for row in periodic if has_expired(row)]
         if expired:
             raise RunError(
@@ -400,7 +431,7 @@ class RunDirectory:
         """
         for row in reversed(ledger(self.folder)):
             meant = row["kind"] == "periodic" and row["step"] < step and not left_out(row["step"])
-            if meant and is_there(self.folder, row):
+            if meant and self._is_whole(row):
                 return int(row["step"]), row.get("reference") or place_of(self.folder, row)
         return None
 
@@ -430,7 +461,14 @@ class RunDirectory:
         there = [name for name in STEP_FILES if (self.folder / name).exists()]
         tables = {name: self.rows(name) for name in there}  # all are read before one is written
         self._keep_rows(
-            rows, [r for r in rows if r["step"] <= step and ("reference" in r or is_there(self.folder, r))]
+            rows,
+            [
+                row
+                for row in rows
+                if row["step"] <= step
+                and ("reference" in row or is_there(self.folder, row))
+                and not self._damage.get(row.get("path", ""))
+            ],
         )
         for name, table in tables.items():
             write_jsonl(self.folder / name, [row for row in table if row.get("step", step) <= step])

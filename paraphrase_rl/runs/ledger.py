@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.errors import RunError
-from paraphrase_rl.files import inside, read_jsonl
+from paraphrase_rl.files import inside, read_jsonl, sha256_file
 from paraphrase_rl.runs.metrics_files import DAMAGED
 
 LEDGER = "checkpoints.jsonl"
@@ -45,6 +45,9 @@ def _check(folder: Path, row: Mapping[str, Any]) -> None:
         value = row[key] if key in ("step", "kind") else row.get(key, "")
         if not isinstance(value, kind) or isinstance(value, bool):
             raise TypeError(f"{key} is {value!r}")
+    digests = row.get("sha256", {})
+    if not isinstance(digests, dict) or not all(isinstance(digest, str) for digest in digests.values()):
+        raise TypeError(f"sha256 is {digests!r:.80}")
 
 
 def place_of(folder: Path, row: Mapping[str, Any]) -> Path:
@@ -71,3 +74,27 @@ def has_expired(row: Mapping[str, Any]) -> bool:
 def is_there(folder: Path, row: Mapping[str, Any]) -> bool:
     """Return whether the checkpoint of a row exists: its folder is there, or its reference has not expired."""
     return not has_expired(row) if "reference" in row else place_of(folder, row).is_dir()
+
+
+def digests_of(folder: Path) -> dict[str, str]:
+    """Compute the SHA-256 of every file of a checkpoint, by its path in the folder."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_file(path) for path in files}
+
+
+def damage_of(folder: Path, row: Mapping[str, Any]) -> str | None:
+    """Compare a checkpoint on disk with the digests in its row of the ledger.
+
+    Returns:
+        What is wrong with it; ``None`` = nothing, or the row has no digests: it is a service's, or of an older version.
+    """
+    if "reference" in row:
+        return None
+    place = place_of(folder, row)
+    for name, digest in row.get("sha256", {}).items():
+        path = place / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if sha256_file(path) != digest:
+            return f"{name} has changed since it was written"
+    return None

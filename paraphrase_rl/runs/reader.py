@@ -16,7 +16,7 @@ from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import is_file_or_folder, is_locked, read_jsonl
 from paraphrase_rl.recipe.loading import OVERRIDE, SET, Changes, load_recipe
 from paraphrase_rl.recipe.schema import Recipe
-from paraphrase_rl.runs.ledger import WARMUP, has_expired, is_there, ledger, place_of
+from paraphrase_rl.runs.ledger import WARMUP, damage_of, has_expired, is_there, ledger, place_of
 from paraphrase_rl.runs.terms import RewardTerm, recorded_terms
 from paraphrase_rl.types import FloatArray
 
@@ -97,12 +97,17 @@ def checkpoint_row(run: Path, wanted: int | Literal["final", "last"] = "last") -
         wanted: a step; ``final`` = the final checkpoint of a completed run; ``last`` = the newest, or the final one.
 
     Raises:
-        RunError: there is no such checkpoint, or it no longer exists.
+        RunError: there is no such checkpoint, it no longer exists, or a file of it has changed.
     """
     rows = sorted(ledger(run), key=lambda row: (row["step"], row["kind"] == "final"))
     there = [row for row in rows if is_there(run, row)]
     meant = [row for row in there if wanted in ("last", row["step"], row["kind"])]
     if meant:
+        if damage := damage_of(run, meant[-1]):
+            raise RunError(
+                f"the checkpoint of step {meant[-1]['step']} in {run / meant[-1]['path']} is damaged: {damage}",
+                f"restore the file, or take another checkpoint; listed: {', '.join(str(r['step']) for r in there)}",
+            )
         return meant[-1]
     what = {"last": "no checkpoint", "final": "no final checkpoint"}.get(
         str(wanted), f"no checkpoint of step {wanted}"

@@ -177,7 +177,11 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
     for note in (*ensemble.warnings(), *filter(None, told), *reward.notes):
         start.report(f"note: {note}")
     if start.resume:
+        for damaged in directory.passed_over:
+            start.report(f"note: a damaged checkpoint is not used: {damaged}")
         directory.rewind(checkpoint[0] if checkpoint else -1)
+        for damaged in directory.passed_over:
+            directory.event("damaged", checkpoint=damaged)
         begun = "from its warm-up" if directory.has_warmup else "from its beginning"
         where = f"after step {checkpoint[0]}" if checkpoint else begun
         start.report(f"resuming {folder} {where}")

@@ -18,9 +18,10 @@ from paraphrase_rl.acceptance.run_criteria import largest_drop
 from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.results import DetectorInfo, RewriterInfo
-from paraphrase_rl.files import append_jsonl, write_jsonl
+from paraphrase_rl.files import append_jsonl, read_jsonl, write_jsonl
 from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.directory import RunDirectory
+from paraphrase_rl.runs.ledger import digests_of
 from paraphrase_rl.statistics.records import Estimate
 from tests.acceptance import accepted
 from tests.acceptance.accepted import metrics, results, write_all, write_run
@@ -496,6 +497,18 @@ def test_rollouts_without_a_reward(tmp_path: Path) -> None:
     assert (failed.value, failed.verdict) == (pytest.approx(7 / 12), "fail")
     unknown = lines(write_run(tmp_path / "c", rows=changed("frac_unrewarded", {5: None})))["frac_unrewarded"]
     assert unknown.verdict == "not measured"
+
+
+def test_a_byte_that_changed_is_found_by_the_digests(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    rows = [{**row, "sha256": digests_of(run / row["path"])} for row in read_jsonl(run / "checkpoints.jsonl")]
+    write_jsonl(run / "checkpoints.jsonl", rows)
+    assert lines(run)["checkpoints"].note == "8, 12, final (12): complete, as their digests show"
+    weights = run / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    failed = lines(run)["checkpoints"]
+    assert failed.verdict == "fail"
+    assert failed.note == "final (12): adapter_model.safetensors has changed since it was written"
 
 
 def test_a_step_without_rows_names_the_command(tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ class Case:
 
 
 def numbers(run: Path) -> dict[str, Any]:
-    """Everything a run says but the time it took, and its final weights."""
+    """Everything a run says but the time it took and digests of files that hold its path, and its final weights."""
 
     def rows(name: str, *timings: str) -> list[dict[str, Any]]:
         return [
@@ -138,7 +138,7 @@ def numbers(run: Path) -> dict[str, Any]:
         "evaluations": rows("evaluations", "seconds"),
         "samples": rows("samples"),
         "monitors": [row for row in rows("events", "time") if row["event"] == "monitor"],
-        "checkpoints": rows("checkpoints"),
+        "checkpoints": rows("checkpoints", "sha256"),
         "on disk": sorted(path.name for path in (run / "checkpoints").iterdir()),
         "adapter": (run / "adapter" / "adapter_model.safetensors").read_bytes(),
     }

@@ -70,7 +70,7 @@ def numbers(run: Path) -> dict[str, Any]:
     return {
         "metrics": [{k: v for k, v in row.items() if "second" not in k} for row in rows],
         "did": [{k: v for k, v in row.items() if k != "time"} for row in events(run)],
-        "checkpoints": read_jsonl(run / "checkpoints.jsonl"),
+        "checkpoints": [(row["step"], row["path"]) for row in read_jsonl(run / "checkpoints.jsonl")],
         "adapter": (run / "adapter" / "adapter_model.safetensors").read_bytes(),
     }
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from paraphrase_rl.files import append_jsonl, read_jsonl
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.files import append_jsonl, read_jsonl, write_jsonl
+from paraphrase_rl.runs.reader import checkpoint_row
 from tests.training.cases import Case, Prl, contents, numbers, write_texts
 
 
@@ -157,10 +159,75 @@ def test_changed_inputs_are_refused(
     assert contents(broken) == before
 
 
-@pytest.mark.parametrize(
-    "damaged", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"]
-)
-def test_a_damaged_checkpoint_is_named(launch: Prl, broken: Path, unbroken: Path, damaged: str) -> None:
+def dropped_tensor(path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(path)
+    del tensors[min(tensors)]
+    save_file(tensors, path)
+
+
+DAMAGE: dict[str, tuple[str, Callable[[Path], object]]] = {
+    "optimizer deleted": ("optimizer.pt", Path.unlink),
+    "scheduler deleted": ("scheduler.pt", Path.unlink),
+    "tensor dropped": ("adapter_model.safetensors", dropped_tensor),
+    "byte flipped": (
+        "adapter_model.safetensors",
+        lambda at: at.write_bytes(at.read_bytes()[:-1] + bytes([at.read_bytes()[-1] ^ 1])),
+    ),
+    "step changed": (
+        "trainer_state.json",
+        lambda at: at.write_text(at.read_text().replace('"global_step": 6', '"global_step": 5')),
+    ),
+    "cut off": ("rng_state.pth", lambda at: at.write_bytes(at.read_bytes()[:100])),
+    "emptied": ("trainer_state.json", lambda at: at.write_text("")),
+}
+
+
+@pytest.mark.parametrize(("name", "damage"), DAMAGE.values(), ids=DAMAGE)
+def test_a_damaged_checkpoint_is_passed_over_and_that_is_said(
+    launch: Prl, broken: Path, unbroken: Path, name: str, damage: Callable[[Path], object]
+) -> None:
+    damage(broken / "checkpoints" / "checkpoint-6" / name)
+    ended = launch("train", "--resume", "run", cwd=broken.parent)
+    assert f"note: a damaged checkpoint is not used: run/checkpoints/checkpoint-6: {name} " in ended.stderr
+    assert "resuming run after step 4" in ended.stderr
+    assert [row["checkpoint"] for row in read_jsonl(broken / "events.jsonl") if row["event"] == "damaged"]
+    assert numbers(broken) == numbers(unbroken)
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_is_left_as_it_is(launch: Prl, broken: Path) -> None:
+    for checkpoint in (broken / "checkpoints").iterdir():
+        (checkpoint / "optimizer.pt").unlink(missing_ok=True)
+    before = contents(broken)
+    ended = launch("train", "--resume", "run", cwd=broken.parent, code=2)
+    assert (
+        "error: every checkpoint of run is damaged: run/checkpoints/checkpoint-6: optimizer.pt is missing"
+        in (ended.stderr)
+    )
+    assert contents(broken) == before
+
+
+def test_a_damaged_final_adapter_is_trained_again(launch: Prl, unbroken: Path, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(unbroken, tmp_path / "run"))
+    weights = run / "adapter" / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"?")
+    with pytest.raises(RunError, match=r"is damaged: adapter_model\.safetensors has changed"):
+        checkpoint_row(run)
+    ended = launch("train", "--resume", "run", cwd=tmp_path)
+    assert (
+        "a damaged checkpoint is not used: run/adapter: adapter_model.safetensors has changed" in ended.stderr
+    )
+    assert numbers(run) == numbers(unbroken)
+
+
+@pytest.mark.parametrize("damaged", ["adapter_model.safetensors", "optimizer.pt", "trainer_state.json"])
+def test_a_checkpoint_without_digests_that_cannot_be_read_is_named(
+    launch: Prl, broken: Path, damaged: str
+) -> None:
+    """Runs of older versions have none."""
+    rows = read_jsonl(broken / "checkpoints.jsonl")
+    write_jsonl(broken / "checkpoints.jsonl", [{k: v for k, v in r.items() if k != "sha256"} for r in rows])
     checkpoint = broken / "checkpoints" / "checkpoint-6"
     whole = (checkpoint / damaged).read_bytes()
     (checkpoint / damaged).write_bytes(whole[: len(whole) // 2])
@@ -168,10 +235,6 @@ def test_a_damaged_checkpoint_is_named(launch: Prl, broken: Path, unbroken: Path
     error, hint = ended.stderr.splitlines()[-2:]
     assert error.startswith(f"error: cannot read {checkpoint}")
     assert "remove that folder" in hint
-    if damaged == "optimizer.pt":
-        shutil.rmtree(checkpoint)
-        launch("train", "--resume", broken, cwd=broken.parent)
-        assert numbers(broken) == numbers(unbroken)
 
 
 def test_resume_needs_a_run(launch: Prl, tmp_path: Path) -> None:

@@ -223,7 +223,7 @@ def test_entering_a_checkpoint_again_changes_nothing(tmp_path: Path) -> None:
     checkpoint(run, 10)
     run.add_checkpoint(10, run.folder / "checkpoints" / "checkpoint-10", "periodic", every=10, keep=2)
     assert read_jsonl(run.folder / "checkpoints.jsonl") == [
-        {"step": 10, "kind": "periodic", "path": "checkpoints/checkpoint-10"}
+        {"step": 10, "kind": "periodic", "path": "checkpoints/checkpoint-10", "sha256": {}}
     ]
 
 
