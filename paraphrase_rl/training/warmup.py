@@ -26,7 +26,7 @@ from paraphrase_rl.plugin.rated import SupervisedExample
 from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Prompt, Recipe
 from paraphrase_rl.runs.directory import RunDirectory
-from paraphrase_rl.runs.ledger import WARMUP, has_expired, is_there, ledger
+from paraphrase_rl.runs.ledger import WARMUP, damage_of, has_expired, is_there, ledger
 from paraphrase_rl.runs.metrics_files import WARMUP_ROWS
 from paraphrase_rl.runs.reader import adapter_of
 from paraphrase_rl.training.prompts import messages
@@ -89,11 +89,16 @@ class WarmupSession:
         """Step of the warm-up's newest checkpoint, and its folder or reference; ``None`` if there is none.
 
         Raises:
-            RunError: it has expired at the service.
+            RunError: it has expired at the service, or a file of it has changed.
         """
         row = self._newest()
         if row is None:
             return None
+        if damage := damage_of(self.directory.folder, row):
+            raise RunError(
+                f"the checkpoint of the warm-up, {self.directory.folder / row['path']}, is damaged: {damage}",
+                "restore the file, or start a new run",
+            )
         place = row["reference"] if "reference" in row else adapter_of(self.directory.folder, row)
         return int(row["warmup_step"]), place
 
