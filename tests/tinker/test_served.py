@@ -96,14 +96,8 @@ def test_a_model_that_cannot_stop_costs_nothing(hybrid: Path, service: Server, t
     save_hybrid_model(thinker)
     (thinker / "chat_template.jinja").write_text(published_template("gptoss"), encoding="utf-8")
     before = list(service.service.seen)
-    for ask in (
-        lambda: backend(service).train(training_run(tmp_path / "run", short(thinker))),
-        lambda: backend(service).policy(str(thinker), None),
-    ):
-        with pytest.raises(
-            ModelError, match="gpt-oss-20b thinks before it answers and cannot be told not to"
-        ):
-            ask()
+    with pytest.raises(ModelError, match="gpt-oss-20b thinks before it answers and cannot be told not to"):
+        backend(service).train(training_run(tmp_path / "run", short(thinker)))
     assert service.service.seen == before, "nothing was asked of the service"
 
 

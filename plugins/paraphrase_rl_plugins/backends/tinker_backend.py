@@ -194,10 +194,10 @@ class TinkerBackend:
                 f"the service cannot load the folder {adapter}",
                 "give a tinker:// reference, or use --backend trl",
             )
-        chat, service = ServedChat(model, thinking=thinking), self._service("try again")
+        service = self._service("try again")
         source = {"base_model": model} if adapter is None else {"model_path": adapter}
         sampler = service.ask(service.connected.create_sampling_client(**source), "the model")
-        return TinkerPolicy(service, sampler, chat)
+        return TinkerPolicy(service, sampler, ServedChat(model, thinking=thinking))
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:  # noqa: ARG002
         """Download the adapter of a checkpoint to a new folder, whole or not at all.
