@@ -71,7 +71,7 @@ def carries_the_signal(found: Sequence[MemberSignal]) -> str:
     if len(found) > 1 and first.weight < 0.9 and first.flagged >= 2.0 * found[1].flagged:
         line += (
             f"; {first.detector} carries the signal with {percent(first.weight)} of the weight"
-            " (reward option weights: power gives it more)"
+            " (a reward weighted by power gives it more)"
         )
     return line
 

@@ -98,9 +98,11 @@ class Warmup(Section):
         "pairs: given ones; best-of-n: from AI training texts to the policy's best rewrite by the reward; null = none",
     )
     path: str | None = Field(
-        None, description="pairs: a file of rows (JSONL, CSV …) with the columns `source` and `target`"
+        None,
+        description="pairs: a file of rows (JSONL, CSV …) with the columns `source` and `target`, such as the "
+        "warmup_pairs.jsonl of another run",
     )
-    texts: int | None = Field(None, ge=1, description="so many texts at most, the first ones; null = all")
+    texts: int | None = Field(None, ge=1, description="so many texts at most; null = all")
     min_words: int = Field(20, ge=1, description="inverse-paraphrase: shortest excerpt of a human text")
     max_words: int | None = Field(
         None,
@@ -111,7 +113,12 @@ class Warmup(Section):
     temperature: float = Field(
         0.8, gt=0, description="inverse-paraphrase: sampling temperature of the paraphrases"
     )
-    candidates: int = Field(8, ge=2, description="best-of-n: rewrites to choose from for each text")
+    candidates: int = Field(
+        4,
+        ge=1,
+        description="so many rewrites of each text to choose from: by meaning for inverse-paraphrase, by the reward "
+        "for best-of-n; those that pass the filters first",
+    )
     min_meaning: float = Field(
         0.6,
         ge=0,

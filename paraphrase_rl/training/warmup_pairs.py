@@ -13,13 +13,13 @@ from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import sha256_text, sha256_texts, write_jsonl
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.progress import Report
-from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.recipe.schema import Recipe, Sampling
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS
 from paraphrase_rl.text.length import count_words
 from paraphrase_rl.training.prompts import messages
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
-from paraphrase_rl.types import Document, RewardBatch, Rollout
+from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout
 
 ROLLOUTS_AT_ONCE = 32
 """Number of rollouts sampled for one chunk; each chunk is written when it is complete."""
@@ -102,9 +102,8 @@ class PairMaker:
     def _chunks(self) -> list[Callable[[Policy], list[dict[str, Any]]]]:
         if self.recipe.warmup.method == "pairs":
             return [lambda _: self._as_given()]
-        many = self.recipe.warmup.candidates if self.recipe.warmup.method == "best-of-n" else 1
-        size = max(1, ROLLOUTS_AT_ONCE // many)
-        work = self._best if many > 1 else self._inverse
+        size = max(1, ROLLOUTS_AT_ONCE // self.recipe.warmup.candidates)
+        work = self._best if self.recipe.warmup.method == "best-of-n" else self._inverse
 
         def part(indices: Sequence[int]) -> Callable[[Policy], list[dict[str, Any]]]:
             return lambda policy: work(policy, indices)
@@ -117,52 +116,66 @@ class PairMaker:
         return [_row(i, target, source, target) for i, (source, target) in enumerate(self.given())]
 
     def _inverse(self, policy: Policy, indices: Sequence[int]) -> list[dict[str, Any]]:
-        """From the policy's paraphrase of a human text to that text."""
+        """From the policy's paraphrase of a human text to that text: of several, the one that means most the same."""
         sampling = self.recipe.sampling.model_copy(update={"temperature": self.recipe.warmup.temperature})
-        rollouts = [group[0] for group in self._sample(policy, indices, 1, sampling)]
-        texts = [self.texts[i] for i in indices]
-        terms = self._filters()
-        batch = self._batch(texts, rollouts)
+        texts, rollouts = self._drawn(policy, indices, sampling)
+        terms, batch = self._filters(), self._batch(texts, rollouts)
         rated = {term.name: term.reward(batch).values for term in terms}
-        return [
+        meanings = [rated[term.name] for term in terms if not term.gate]
+        score = np.nan_to_num(np.mean(meanings, axis=0), nan=-1.0) if meanings else np.zeros(len(texts))
+        rows = [
             _row(
                 index,
                 text.text,
                 rollout.text.strip(),
                 text.text,
-                why=self._why_not(terms, {name: float(values[at]) for name, values in rated.items()})
-                or self._length(rollout.text, text.text),
-                values={name: float(values[at]) for name, values in rated.items()},
+                values=(values := {name: float(found[at]) for name, found in rated.items()}),
+                why=self._why_not(terms, values) or self._length(rollout.text, text.text),
             )
-            for at, (index, text, rollout) in enumerate(zip(indices, texts, rollouts, strict=True))
+            for at, (index, text, rollout) in enumerate(
+                zip(np.repeat(indices, self._many).tolist(), texts, rollouts, strict=True)
+            )
         ]
+        return self._chosen(rows, score)
 
     def _best(self, policy: Policy, indices: Sequence[int]) -> list[dict[str, Any]]:
         """From an AI text to the best of several rewrites by the whole reward."""
-        many = self.recipe.warmup.candidates
-        groups = self._sample(policy, indices, many, self.recipe.sampling)
-        texts = [self.texts[i] for i in indices]
-        flat = [rollout for group in groups for rollout in group]
-        outcome = self.reward(self._batch([text for text in texts for _ in range(many)], flat))
-        terms = [t for t in self._filters() if not t.gate]
-        made = []
-        for at, (index, text) in enumerate(zip(indices, texts, strict=True)):
-            totals = outcome.total[at * many : (at + 1) * many]
-            best = at * many + (int(np.nanargmax(totals)) if np.isfinite(totals).any() else 0)
-            values = {name: float(found[best]) for name, found in outcome.terms.items()}
-            values["total"] = float(outcome.total[best])
-            why = "" if outcome.valid[best] else "validity"
-            why = why or self._why_not(terms, values) or self._length(text.text, flat[best].text)
-            made.append(_row(index, text.text, text.text, flat[best].text.strip(), why=why, values=values))
-        return made
+        texts, rollouts = self._drawn(policy, indices, self.recipe.sampling)
+        outcome = self.reward(self._batch(texts, rollouts))
+        terms = [term for term in self._filters() if not term.gate]
+        rows = []
+        for at, (text, rollout) in enumerate(zip(texts, rollouts, strict=True)):
+            values = {name: float(found[at]) for name, found in outcome.terms.items()}
+            why = "" if outcome.valid[at] else "validity"
+            why = why or self._why_not(terms, values) or self._length(text.text, rollout.text)
+            values["total"] = float(outcome.total[at])
+            index = indices[at // self._many]
+            rows.append(_row(index, text.text, text.text, rollout.text.strip(), why=why, values=values))
+        return self._chosen(rows, np.nan_to_num(outcome.total, nan=-1.0))
 
-    def _sample(
-        self, policy: Policy, indices: Sequence[int], n: int, sampling: Any
-    ) -> Sequence[Sequence[Rollout]]:
+    @property
+    def _many(self) -> int:
+        return self.recipe.warmup.candidates
+
+    def _drawn(
+        self, policy: Policy, indices: Sequence[int], sampling: Sampling
+    ) -> tuple[list[Document], list[Rollout]]:
+        """Sample the candidates of each text; both lists have one entry for each."""
         # 0 in the place of the step, which counts from 1; + 1, since trailing zeros do not change a seed
         keys = [(self.recipe.training.seed, 0, WARMUP_KEY, index + 1) for index in indices]
         prompts = [messages(self.recipe.prompt, self.texts[index].text) for index in indices]
-        return policy.sample(prompts, n=n, keys=keys, sampling=sampling)
+        groups = policy.sample(prompts, n=self._many, keys=keys, sampling=sampling)
+        texts = [self.texts[index] for index in indices for _ in range(self._many)]
+        return texts, [rollout for group in groups for rollout in group]
+
+    def _chosen(self, rows: Sequence[dict[str, Any]], score: FloatArray) -> list[dict[str, Any]]:
+        """The best candidate of each text, one that passes the filters if any does; among equals the first."""
+        starts = range(0, len(rows), self._many)
+        best = [
+            min(range(start, start + self._many), key=lambda at: (bool(rows[at]["why"]), -score[at]))
+            for start in starts
+        ]
+        return [rows[at] for at in best]
 
     def _batch(self, texts: Sequence[Document], rollouts: Sequence[Rollout]) -> RewardBatch:
         return RewardBatch(

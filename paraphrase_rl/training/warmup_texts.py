@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.data.rows import file_rows
 from paraphrase_rl.data.splits import opening
@@ -44,7 +46,7 @@ def excerpts(text: str, min_words: int, max_words: int | None) -> Iterator[str]:
 
 
 def human_excerpts(corpus: Corpus, recipe: Recipe) -> list[Document]:
-    """List the excerpts of human texts that the policy may learn from, in the order of the documents.
+    """List the excerpts of human texts that the policy may learn from, in an order drawn by ``data.split_seed``.
 
     They are of the train split alone. A text that begins like one of the calibration or test split, and an excerpt that
     is in one of theirs, or nearly so, is left out: splits that came with the data may repeat a text.
@@ -64,11 +66,15 @@ def human_excerpts(corpus: Corpus, recipe: Recipe) -> list[Document]:
                 known.add(key)
                 found.append(Document(id=f"{document.id}#{number}", text=part, label="human", split="train"))
     seen = SeenTexts.of(held_out).holds([document.text for document in found])
-    return [document for document, there in zip(found, seen, strict=True) if not there][: settings.texts]
+    unseen = [document for document, there in zip(found, seen, strict=True) if not there]
+    order = np.random.default_rng(recipe.data.split_seed).permutation(len(unseen)).tolist()
+    return [unseen[i] for i in order[: settings.texts]]
 
 
 def given_pairs(path: Path, held_out: Sequence[Document], limit: int | None) -> list[tuple[str, str]]:
     """Read given pairs of a source and a target, leaving out those with a text of the calibration or test split.
+
+    The ``warmup_pairs.jsonl`` of a run can be given: its rows with a reason ``why`` they were left out stay left out.
 
     Raises:
         DataError: the file cannot be read, or a row lacks a text.
@@ -76,6 +82,8 @@ def given_pairs(path: Path, held_out: Sequence[Document], limit: int | None) -> 
     held = SeenTexts.of(document.text for document in held_out)
     pairs = []
     for line, row in file_rows(path):
+        if row.get("why"):
+            continue
         texts = [row.get(column) for column in COLUMNS]
         if not all(isinstance(text, str) and text.strip() for text in texts):
             raise DataError(

@@ -83,10 +83,10 @@ ROWS = [
 
 def test_only_human_texts_of_the_train_split_are_used_beyond_their_excerpt_too() -> None:
     found = human_excerpts(corpus(*ROWS, words=10), settings(max_words=12))
-    assert [d.text for d in found] == [
+    assert {d.text for d in found} == {
         "First sentence of a human. Second sentence goes on from there.",
         "Second sentence goes on from there.",
-    ]
+    }
     assert {d.split for d in found} == {"train"}
 
 
@@ -111,6 +111,8 @@ def test_given_pairs(tmp_path: Path) -> None:
         "source,target\na paraphrase,A text.\nanother,A test text by a human being.\n", encoding="utf-8"
     )
     assert given_pairs(path, corpus(*ROWS).documents, None) == [("a paraphrase", "A text.")]
+    path.write_text("source,target,why\na,b,format 0\nc,d,\n", encoding="utf-8")
+    assert given_pairs(path, (), None) == [("c", "d")]
     path.write_text("source,text\na,b\n", encoding="utf-8")
     with pytest.raises(DataError, match="columns source and target"):
         given_pairs(path, (), None)
@@ -223,7 +225,7 @@ def maker(folder: Path, recipe: Recipe, texts: list[Document], stop_after: int |
 
 def test_inverse_paraphrases_lead_from_the_paraphrase_back_to_the_text(tmp_path: Path) -> None:
     texts = documents(40)
-    making = maker(tmp_path / "run", settings(min_meaning=0.6), texts)
+    making = maker(tmp_path / "run", settings(min_meaning=0.6, candidates=1), texts)
     pairs = making.make(Echo())
     making.directory.close()
     rows = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
@@ -235,6 +237,21 @@ def test_inverse_paraphrases_lead_from_the_paraphrase_back_to_the_text(tmp_path:
         assert row["values"]["share"] == share
     assert pairs == [(row["source"], row["target"]) for row in rows if not row["why"]]
     assert 5 < len(pairs) < 35
+
+
+def test_of_several_paraphrases_the_one_that_means_most_the_same_is_taken(tmp_path: Path) -> None:
+    texts = documents(20)
+    making = maker(tmp_path / "run", settings(min_meaning=0.6, candidates=5), texts)
+    making.make(Echo())
+    making.directory.close()
+    rows = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
+    keys = [(0, 0, 2, i + 1) for i in range(20)]
+    drawn = Echo().sample([[{"content": d.text}] for d in texts], n=5, keys=keys, sampling=None)
+    best = [max((r.text for r in group), key=lambda t: len(t.split())) for group in drawn]
+    assert [row["source"] for row in rows] == best
+    alone = maker(tmp_path / "alone", settings(min_meaning=0.6, candidates=1), texts)
+    assert len(alone.make(Echo()) or []) < sum(not row["why"] for row in rows)
+    alone.directory.close()
 
 
 def test_best_of_n_leads_from_the_text_to_its_best_rewrite(tmp_path: Path) -> None:
@@ -255,7 +272,7 @@ def test_best_of_n_leads_from_the_text_to_its_best_rewrite(tmp_path: Path) -> No
 def test_pairs_go_on_where_they_were_stopped_and_a_torn_chunk_is_made_again(
     tmp_path: Path, stopped_after: int
 ) -> None:
-    texts, recipe = documents(100), settings()
+    texts, recipe = documents(100), settings(candidates=1)
     whole = maker(tmp_path / "whole", recipe, texts)
     expected = whole.make(Echo())
     whole.directory.close()
@@ -320,6 +337,7 @@ WARMUP = {
     "min_length_ratio": 0.001,
     "max_length_ratio": 1000,
     "min_rewards": {"consonants": 0.02},
+    "candidates": 1,
     "batch_size": 6,
     "epochs": 2,
     "checkpoint_every": 3,
