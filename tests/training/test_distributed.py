@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from paraphrase_rl.files import read_jsonl
 from tests.training.cases import THIRD_PARTY, Case, Ended, Prl, numbers
+from tests.training.test_monitor_actions import did
 
 
 def free_port() -> int:
@@ -28,7 +29,14 @@ def free_port() -> int:
 def folder(case: Case, launch: Prl, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Holds the run ``one`` of one process and, under accelerate's launcher, ``two`` of two processes."""
     folder = tmp_path_factory.mktemp("distributed")
-    settings = ("training.batch_size=4", "training.max_steps=2", "checkpoints.every=1")
+    settings = (
+        "training.batch_size=4",
+        "training.max_steps=3",
+        "checkpoints.every=1",
+        "monitors.slower={metric: reward_mean, low: 2, action: lower-rate, limit: 1}",
+        "monitors.firmer={metric: learning_rate, low: 0.008, action: raise-kl, factor: 10, limit: 1}",
+        "monitors.back={metric: kl_penalty_coef, high: 0.5, action: roll-back, limit: 1}",
+    )
     options = ["train", "--config", str(case.recipe), "--device", "cpu"]
     options += [part for setting in settings for part in ("--set", setting)]
     launch(*options, "--out", "one", cwd=folder)
@@ -60,10 +68,17 @@ def test_same_rollouts_metrics_and_weights(folder: Path) -> None:
     first, second = ({row["id"] for row in run["samples"] if row["step"] == 1} for run in (one, two))
     assert first == second
     assert [row["rewrite"] for row in one["samples"]] == [row["rewrite"] for row in two["samples"]]
-    assert len(one["metrics"]) == len(two["metrics"]) == 2
+    assert len(one["metrics"]) == len(two["metrics"]) == 3
     for expected, found in zip(one["metrics"], two["metrics"], strict=True):
         assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)
     assert one["checkpoints"] == two["checkpoints"]
+    assert did(folder / "one") == did(folder / "two")
+    acted = [found for found in did(folder / "two") if found[2] != "warn"]
+    assert acted == [
+        (1, "slower", "lower-rate", 0.5, None),
+        (2, "firmer", "raise-kl", 10.0, None),
+        (3, "back", "roll-back", None, 1),
+    ]
     weights, others = (
         load_file(folder / name / "adapter" / "adapter_model.safetensors") for name in ("one", "two")
     )
@@ -80,7 +95,7 @@ def test_one_process_speaks_for_both(folder: Path) -> None:
     kinds = ("calibrating", "note:", "evaluation at step", "step ", "monitor ", "next: prl evaluate")
     assert [line for line in stderr.splitlines() if not line.startswith(kinds)] == []
     assert stderr.count("calibrating vowels") == 1
-    assert stderr.count("step 2/2") == 1
+    assert stderr.count("step 3/3") == 1
     assert stdout.startswith("Held-out prompts: 3.")
     assert stdout.count("run directory: two") == 1
     events = [row["event"] for row in read_jsonl(folder / "two" / "events.jsonl")]

@@ -12,7 +12,9 @@ from safetensors.torch import load_file
 
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.runs.run import Run
 from paraphrase_rl.training.session import TrainingSession
+from tests.training.cases import Case, Prl
 from tests.training.runs import backend, recipe, training_run
 
 ACTING = {
@@ -212,3 +214,16 @@ def test_a_backend_that_does_not_do_it_is_told(tiny_model: Path, tmp_path: Path)
     run.learning_rate = lambda rate: rate  # type: ignore[method-assign]
     with pytest.raises(PluginError, match="does not carry out what monitors decide"):
         backend().train(run)
+
+
+def test_a_stopped_run_exits_with_1_says_so_and_can_go_on(launch: Prl, case: Case, tmp_path: Path) -> None:
+    stop = "monitors.enough={metric: reward_mean, low: 2, patience: 3, action: stop}"
+    options = ["--config", case.recipe, "--set", "training.max_steps=4", "--out", "run"]
+    ended = launch("train", *options, "--set", stop, cwd=tmp_path, code=1)
+    assert "monitor enough: reward_mean" in ended.stderr
+    assert "stopped; continue with: prl train --resume run" in ended.stderr
+    assert read_jsonl(tmp_path / "run" / "events.jsonl")[-1]["status"] == "stopped"
+    assert Run(tmp_path / "run").status == "stopped"
+    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "checkpoints.jsonl")] == [2, 3]
+    launch("train", "--resume", "run", cwd=tmp_path)
+    assert Run(tmp_path / "run").status == "completed"
