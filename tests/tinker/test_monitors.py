@@ -16,9 +16,9 @@ from tests.training.runs import training_run
 from tests.training.test_monitor_actions import ACTING, DID, CrashError, after, did, rules
 
 
-def acting(model: Path, **monitors: Any) -> Recipe:
-    """Eight steps of which the monitors decide as in ``ACTING``."""
-    return short(model, training={"max_steps": 8}, monitors=rules(**(monitors or ACTING)))
+def acting(model: Path, steps: int = 8, **monitors: Any) -> Recipe:
+    """Steps of which the monitors decide as in ``ACTING``."""
+    return short(model, training={"max_steps": steps}, monitors=rules(**(monitors or ACTING)))
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +80,7 @@ def test_a_lower_rate_and_a_higher_coefficient_reach_the_update(
         ("still", {"x": still}),
         ("firm", {"x": firm}),
     ):
-        runs[name] = training_run(tmp_path / name, acting(qwen, **given))
+        runs[name] = training_run(tmp_path / name, acting(qwen, 4, **given))
         backend(server).train(runs[name])
     free, slow, held = (rows(run) for run in runs.values())
     assert abs(slow[1]["kl_post_train"]) > 1e-3
@@ -91,7 +91,7 @@ def test_a_lower_rate_and_a_higher_coefficient_reach_the_update(
 
 def test_a_stop_ends_after_the_step_that_decided_it(qwen: Path, server: Any, tmp_path: Path) -> None:
     stop = {"metric": "reward_mean", "low": 2, "patience": 3, "action": "stop"}
-    run = training_run(tmp_path / "run", acting(qwen, enough=stop))
+    run = training_run(tmp_path / "run", acting(qwen, 4, enough=stop))
     result = backend(server).train(run)
     assert (result.status, result.step, run.stopped_by) == ("interrupted", 3, "enough")
     assert [row["step"] for row in run.directory.rows("checkpoints.jsonl")] == [2, 3]
