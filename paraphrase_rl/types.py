@@ -106,6 +106,43 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """Share of a part of a text in a detector's score.
+
+    Attributes:
+        text: the part, a token or an n-gram.
+        spans: its places in the text, as (start, end) in characters; an n-gram may have several, or none that is known.
+        value: what it adds to the score, in the detector's unit; positive = towards AI.
+        details: numbers that it follows from, by name, such as the token's ``rank``.
+    """
+
+    text: str
+    spans: tuple[tuple[int, int], ...]
+    value: float
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Shares of the parts of one text in its score: ``base`` and all shares add up to ``score`` (to 1e-6).
+
+    Attributes:
+        score: the score, as the detector gives it; higher = more likely AI.
+        base: what the score is without any part, such as an intercept.
+        shares: one for each part.
+        read: number of characters that the detector read, from the beginning; the rest has no influence.
+        is_mean: whether each part is one of the values that the score averages. Where it is a mean, a part is neutral
+            if its share is that of a text at the threshold; else if its share is 0.
+    """
+
+    score: float
+    base: float
+    shares: tuple[Share, ...]
+    read: int
+    is_mean: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """Values of one reward for a batch of rewrites.
 

@@ -9,11 +9,14 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from paraphrase_rl.errors import PluginError
 from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.models.language_model import shared_language_model
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
-from paraphrase_rl.types import Failure, Scores
+from paraphrase_rl.types import Explanation, Failure, FloatArray, Scores, Share
 
+Shares = Callable[..., FloatArray]
+"""``shares(statistics, **parameters)``: what each token adds to the score, float64 of shape (T,); they add up to it."""
 Score = Callable[..., float]
 """``score(statistics, **parameters)``: higher = more likely AI; raises :class:`Undefined`."""
 
@@ -32,9 +35,12 @@ class ZeroShotOptions(Options):
 class ZeroShotDetector:
     """Scores texts by a function of their token statistics under one shared language model."""
 
-    def __init__(self, name: str, score: Score, options: ZeroShotOptions, context: Context) -> None:
+    def __init__(
+        self, name: str, score: Score, shares: Shares | None, options: ZeroShotOptions, context: Context
+    ) -> None:
         self._name = name
         self._score = score
+        self._shares = shares
         self._parameters = options.model_dump(exclude=set(ZeroShotOptions.model_fields))
         self._model = shared_language_model(options.model, context.device, options.max_tokens)
 
@@ -52,6 +58,43 @@ class ZeroShotDetector:
                 failures.append(Failure(index=index, owner=self._name, kind="undefined", message=str(why)))
         return Scores(values, tuple(failures))
 
+    def explain(self, text: str) -> Explanation | Failure:
+        """Split the score of a text into the shares of its tokens; the first token has none.
+
+        Raises:
+            PluginError: the score is no sum over tokens.
+        """
+        if self._shares is None:
+            raise PluginError(f"the detector {self._name} does not say which tokens its score comes from")
+        (statistics,) = self._model.statistics([text])
+        if isinstance(statistics, Failure):
+            return replace(statistics, owner=self._name)
+        try:
+            score = self._score(statistics, **self._parameters)
+        except Undefined as why:
+            return Failure(index=0, owner=self._name, kind="undefined", message=str(why))
+        places = self._model.offsets(text)
+        shares = self._shares(statistics, **self._parameters)
+        return Explanation(
+            score=score,
+            base=0.0,
+            shares=tuple(
+                Share(
+                    text=text[start:end],
+                    spans=((start, end),),
+                    value=float(shares[t]),
+                    details={
+                        "rank": int(statistics.rank[t]),
+                        "logprob": float(statistics.logprob[t]),
+                        "entropy": float(statistics.entropy[t]),
+                    },
+                )
+                for t, (start, end) in enumerate(places)
+            ),
+            read=places[-1][1],
+            is_mean=True,
+        )
+
     def provenance(self) -> Mapping[str, str]:
         """Return the scoring model and its revision."""
         return {self._model.reference: self._model.revision}
@@ -63,14 +106,27 @@ def zero_shot_spec(
     score: Score,
     *,
     paper: str,
+    shares: Shares | None = None,
     licence: str = "",
     direction: Literal["higher", "lower"] = "higher",
     options: type[ZeroShotOptions] = ZeroShotOptions,
 ) -> DetectorSpec:
-    """Build the spec of a zero-shot detector; ``direction`` is the published one, ``score`` is higher for AI."""
+    """Build the spec of a zero-shot detector.
+
+    Args:
+        name: of the detector.
+        summary: one line.
+        score: computes the score of a text from its token statistics; higher = more likely AI.
+        paper: where the method was published.
+        shares: computes what each token adds to the score, float64 of shape (T,); ``None`` = the detector cannot be
+            explained, as its score is no sum over tokens.
+        licence: of the authors' code, if it differs from ours.
+        direction: of the score as published.
+        options: options of the detector, those beyond :class:`ZeroShotOptions` are parameters of both functions.
+    """
 
     def build(chosen: Any, context: Context) -> ZeroShotDetector:
-        return ZeroShotDetector(name, score, chosen, context)
+        return ZeroShotDetector(name, score, shares, chosen, context)
 
     return DetectorSpec(
         name=name,

@@ -116,6 +116,27 @@ class LanguageModel:
         found = [results[key] for key in keys]
         return [replace(r, index=i) if isinstance(r, Failure) else r for i, r in enumerate(found)]
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return the place of each token that :meth:`statistics` scores, as (start, end) in characters of the text.
+
+        Raises:
+            ModelError: the tokenizer of the model does not tell the places of its tokens.
+        """
+        if not self._tokenizer.is_fast:
+            raise ModelError(
+                f"the tokenizer of {self.reference} does not tell where its tokens stand in a text",
+                "use a model with a fast tokenizer (tokenizer.json)",
+            )
+        cut = text[: self._max_characters].encode("utf-8", "replace").decode()
+        found = self._tokenizer(
+            cut,
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_attention_mask=False,
+            return_offsets_mapping=True,
+        )["offset_mapping"]
+        return [(int(start), int(end)) for start, end in found[1 : self.max_tokens]]
+
     def _computed(self, texts: dict[str, str]) -> dict[str, Result]:
         """Results of texts that are not remembered, by key; texts of similar length share a batch."""
         results: dict[str, Result] = {}

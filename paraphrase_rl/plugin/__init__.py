@@ -30,6 +30,7 @@ _PUBLIC = {
         "Backend",
         "DatasetSource",
         "Detector",
+        "ExplainingDetector",
         "Judgement",
         "Metric",
         "Policy",
@@ -43,6 +44,7 @@ _PUBLIC = {
     "paraphrase_rl.plugin.rated": ("RatedRollouts", "SupervisedExample", "TokenAdvantages"),
     "paraphrase_rl.types": (
         "Document",
+        "Explanation",
         "Failure",
         "FloatArray",
         "Label",
@@ -52,6 +54,7 @@ _PUBLIC = {
         "Rewrites",
         "Rollout",
         "Scores",
+        "Share",
         "Split",
         "StepRecord",
         "Terms",

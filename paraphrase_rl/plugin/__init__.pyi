@@ -60,6 +60,7 @@ from paraphrase_rl.plugin.hookspecs import hookimpl as hookimpl
 from paraphrase_rl.plugin.protocols import Backend as Backend
 from paraphrase_rl.plugin.protocols import DatasetSource as DatasetSource
 from paraphrase_rl.plugin.protocols import Detector as Detector
+from paraphrase_rl.plugin.protocols import ExplainingDetector as ExplainingDetector
 from paraphrase_rl.plugin.protocols import Judgement as Judgement
 from paraphrase_rl.plugin.protocols import Metric as Metric
 from paraphrase_rl.plugin.protocols import Policy as Policy
@@ -99,6 +100,7 @@ from paraphrase_rl.text.thoughts import THOUGHT_MARK as THOUGHT_MARK
 from paraphrase_rl.training.grpo import mean_over_tokens as mean_over_tokens
 from paraphrase_rl.training.prompts import messages as messages
 from paraphrase_rl.types import Document as Document
+from paraphrase_rl.types import Explanation as Explanation
 from paraphrase_rl.types import Failure as Failure
 from paraphrase_rl.types import FloatArray as FloatArray
 from paraphrase_rl.types import Label as Label
@@ -108,6 +110,7 @@ from paraphrase_rl.types import Rewrite as Rewrite
 from paraphrase_rl.types import Rewrites as Rewrites
 from paraphrase_rl.types import Rollout as Rollout
 from paraphrase_rl.types import Scores as Scores
+from paraphrase_rl.types import Share as Share
 from paraphrase_rl.types import Split as Split
 from paraphrase_rl.types import StepRecord as StepRecord
 from paraphrase_rl.types import Terms as Terms

@@ -11,6 +11,7 @@ others.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,11 +21,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from paraphrase_rl.errors import PluginError, PrlError, one_line
-from paraphrase_rl.plugin.protocols import TrainingResult
+from paraphrase_rl.plugin.protocols import ExplainingDetector, TrainingResult
 from paraphrase_rl.plugin.rated import joined
 from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import (
     Document,
+    Explanation,
     Failure,
     Kind,
     Measurements,
@@ -182,6 +184,34 @@ class IsolatedDetector:
         return contained(
             self.origin, len(texts), call, failed=lambda f: Scores(np.array([np.nan]), (f,)), join=join
         )
+
+    def explain(self, text: str) -> Explanation | Failure:
+        """Explain the score of a text, see :class:`paraphrase_rl.plugin.protocols.ExplainingDetector`.
+
+        Raises:
+            PluginError: the detector cannot explain its scores, crashes, or its shares do not add up to the score or
+                lie outside of the text.
+        """
+        if not isinstance(self.component, ExplainingDetector):
+            raise PluginError(
+                f"{self.origin} cannot explain its scores",
+                "choose detectors that have explain(), such as zero-shot ones",
+            )
+        whole = canonical(text)
+        with self.origin.blamed("in explain()"):
+            found: object = self.component.explain(whole)
+        if isinstance(found, Failure):
+            return found
+        if not isinstance(found, Explanation):
+            raise self.origin.broken(f"returned {_type(found)} from explain(), not an Explanation")
+        total = found.base + math.fsum(share.value for share in found.shares)
+        if not math.isclose(total, found.score, rel_tol=1e-6, abs_tol=1e-6):
+            raise self.origin.broken(
+                f"explains a score of {found.score:.6g} by shares that add up to {total:.6g}"
+            )
+        if not all(0 <= a <= b <= len(whole) for share in found.shares for a, b in share.spans):
+            raise self.origin.broken("explains a score by places outside of the text")
+        return found
 
     def provenance(self) -> Mapping[str, str]:
         """Return the provenance, see :meth:`paraphrase_rl.plugin.protocols.Detector.provenance`."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from paraphrase_rl.types import (
     Document,
+    Explanation,
     Failure,
     FloatArray,
     Measurements,
@@ -55,6 +56,15 @@ class Detector(Protocol):
 
     def provenance(self) -> Mapping[str, str]:
         """Return revisions or digests of the models that the score depends on, by model reference; else empty."""
+        ...
+
+
+@runtime_checkable
+class ExplainingDetector(Detector, Protocol):
+    """Detector that says which parts of a text its score comes from."""
+
+    def explain(self, text: str) -> Explanation | Failure:
+        """Split the score of one text into the shares of its parts, or say why it has no score."""
         ...
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_shot_spec
+from paraphrase_rl.plugin import DetectorSpec, FloatArray, TokenStatistics, hookimpl, zero_shot_spec
 
 
 def entropy(statistics: TokenStatistics) -> float:
@@ -19,6 +19,11 @@ def entropy(statistics: TokenStatistics) -> float:
     return -float(np.mean(statistics.entropy, dtype=np.float64))
 
 
+def shares(statistics: TokenStatistics) -> FloatArray:
+    """Compute what each position adds to the score: minus the entropy before the token / T."""
+    return -statistics.entropy.astype(np.float64) / len(statistics)
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -26,6 +31,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "entropy",
             "Mean entropy of the next-token distributions, negated",
             entropy,
+            shares=shares,
             paper="https://arxiv.org/abs/1906.04043",
             direction="lower",
         )

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, Undefined, hookimpl, zero_shot_spec
+from paraphrase_rl.plugin import (
+    DetectorSpec,
+    FloatArray,
+    TokenStatistics,
+    Undefined,
+    hookimpl,
+    zero_shot_spec,
+)
 
 
 def fast_detectgpt(statistics: TokenStatistics) -> float:
@@ -26,6 +33,12 @@ def fast_detectgpt(statistics: TokenStatistics) -> float:
     return float(surplus) / float(np.sqrt(variance))
 
 
+def shares(statistics: TokenStatistics) -> FloatArray:
+    """Compute what each token adds to the score: (log p - E_p[log p]) / sqrt(sum of the variances)."""
+    surplus = statistics.logprob.astype(np.float64) + statistics.entropy.astype(np.float64)
+    return surplus / np.sqrt(np.sum(statistics.variance, dtype=np.float64))
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -33,6 +46,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "fast-detectgpt",
             "Conditional probability curvature (analytic, one model)",
             fast_detectgpt,
+            shares=shares,
             paper="https://arxiv.org/abs/2310.05130",
         )
     ]

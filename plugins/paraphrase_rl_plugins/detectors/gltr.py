@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_shot_spec
+from paraphrase_rl.plugin import DetectorSpec, FloatArray, TokenStatistics, hookimpl, zero_shot_spec
 
 
 def gltr(statistics: TokenStatistics) -> float:
@@ -18,6 +18,11 @@ def gltr(statistics: TokenStatistics) -> float:
     return float(np.mean(statistics.rank <= 10))
 
 
+def shares(statistics: TokenStatistics) -> FloatArray:
+    """Compute what each token adds to the score: 1 / T if its rank is at most 10, else 0."""
+    return (statistics.rank <= 10).astype(np.float64) / len(statistics)
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -25,6 +30,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "gltr",
             "Share of tokens among the model's ten likeliest",
             gltr,
+            shares=shares,
             paper="https://arxiv.org/abs/1906.04043",
             licence="the authors' code is Apache-2.0; this is written from the paper",
         )

@@ -64,6 +64,15 @@ def _diversity(series: FloatArray, s: int, bins: int, scale: int) -> float:
     return float(-np.sum(shares * np.log(shares)) / np.log(bins))
 
 
+def shares(statistics: TokenStatistics, s: int = 3, eps_factor: float = 1.0, tau: int = 15) -> FloatArray:
+    """Compute what each token adds to the score: log p / (T x the spread of the diversity entropies)."""
+    series = statistics.logprob.astype(np.float64)
+    mean = series.mean()
+    if mean == 0.0:
+        return np.zeros(len(series))
+    return series / len(series) * (lastde(statistics, s, eps_factor, tau) / mean)
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -71,6 +80,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "lastde",
             "Likelihood over the spread of its multiscale diversity entropy",
             lastde,
+            shares=shares,
             paper="https://arxiv.org/abs/2410.06072",
             licence="the authors' code has no licence; this is written from the paper",
             options=LastdeOptions,

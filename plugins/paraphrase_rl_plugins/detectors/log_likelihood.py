@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_shot_spec
+from paraphrase_rl.plugin import DetectorSpec, FloatArray, TokenStatistics, hookimpl, zero_shot_spec
 
 
 def log_likelihood(statistics: TokenStatistics) -> float:
@@ -18,6 +18,11 @@ def log_likelihood(statistics: TokenStatistics) -> float:
     return float(np.mean(statistics.logprob, dtype=np.float64))
 
 
+def shares(statistics: TokenStatistics) -> FloatArray:
+    """Compute what each token adds to the score: log p / T."""
+    return statistics.logprob.astype(np.float64) / len(statistics)
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -25,6 +30,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "log-likelihood",
             "Mean log-probability of the tokens",
             log_likelihood,
+            shares=shares,
             paper="https://arxiv.org/abs/1908.09203",
         )
     ]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, hookimpl, zero_shot_spec
+from paraphrase_rl.plugin import DetectorSpec, FloatArray, TokenStatistics, hookimpl, zero_shot_spec
 
 
 def log_rank(statistics: TokenStatistics) -> float:
@@ -18,6 +18,11 @@ def log_rank(statistics: TokenStatistics) -> float:
     return -float(np.mean(np.log(statistics.rank, dtype=np.float64)))
 
 
+def shares(statistics: TokenStatistics) -> FloatArray:
+    """Compute what each token adds to the score: -ln(rank) / T."""
+    return -np.log(statistics.rank, dtype=np.float64) / len(statistics)
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -25,6 +30,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "log-rank",
             "Mean log-rank of the tokens, negated",
             log_rank,
+            shares=shares,
             paper="https://arxiv.org/abs/2301.11305",
             direction="lower",
         )

@@ -6,7 +6,14 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from paraphrase_rl.plugin import DetectorSpec, TokenStatistics, Undefined, hookimpl, zero_shot_spec
+from paraphrase_rl.plugin import (
+    DetectorSpec,
+    FloatArray,
+    TokenStatistics,
+    Undefined,
+    hookimpl,
+    zero_shot_spec,
+)
 
 
 def lrr(statistics: TokenStatistics) -> float:
@@ -23,6 +30,11 @@ def lrr(statistics: TokenStatistics) -> float:
     return -float(np.sum(statistics.logprob, dtype=np.float64)) / ranks
 
 
+def shares(statistics: TokenStatistics) -> FloatArray:
+    """Compute what each token adds to the score: -log p / (sum of ln rank)."""
+    return -statistics.logprob.astype(np.float64) / np.sum(np.log(statistics.rank, dtype=np.float64))
+
+
 @hookimpl
 def register_detectors() -> Iterable[DetectorSpec]:
     return [
@@ -30,6 +42,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
             "lrr",
             "Log-likelihood divided by log-rank",
             lrr,
+            shares=shares,
             paper="https://arxiv.org/abs/2306.05540",
             licence="the authors' code has no licence; this is written from the paper",
         )

@@ -6,10 +6,13 @@ a pickle, and read only where the digest in its manifest matches.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import os
+import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +24,12 @@ from paraphrase_rl.plugin import (
     DataError,
     DetectorSpec,
     Document,
+    Explanation,
     Failure,
     ModelError,
     Options,
     Scores,
+    Share,
     dumps,
     fitted_folder,
     hookimpl,
@@ -102,6 +107,25 @@ class Tfidf:
         failures = tuple(_nothing_seen(i, heads[i]) for i in np.flatnonzero(seen == 0).tolist())
         values[seen == 0] = np.nan
         return Scores(values, failures)
+
+    def explain(self, text: str) -> Explanation | Failure:
+        """Split the logit of a text into the intercept and the shares of its word and character n-grams."""
+        head = _head(text)
+        shares = []
+        for (vectorizer, coefficients), kind in zip(self._parts, _ANALYZERS, strict=True):
+            row = vectorizer.transform([head])
+            terms = vectorizer.get_feature_names_out()
+            places = _places(text, len(head.split()), kind)
+            for column, weight in zip(row.indices, row.data, strict=True):
+                term = str(terms[column])
+                value = float(weight * coefficients[column])
+                shares.append(Share(term, tuple(places(term)), value, {"tfidf": float(weight)}))
+        if not shares:
+            return _nothing_seen(0, head)
+        read = text[: _end_of_words(text, FIRST_WORDS)]
+        base = self._intercept
+        score = base + math.fsum(share.value for share in shares)
+        return Explanation(score, base, tuple(shares), len(read), is_mean=False)
 
     def provenance(self) -> Mapping[str, str]:
         """Return the digest of the trained model."""
@@ -200,6 +224,45 @@ def _vectorizer(kind: str, fitted: Mapping[str, Any] | None, limit: int | None =
 
 def _head(text: str) -> str:
     return " ".join(text.split(maxsplit=FIRST_WORDS)[:FIRST_WORDS])
+
+
+def _end_of_words(text: str, words: int) -> int:
+    """Position behind the first ``words`` words of a text."""
+    end = 0
+    for found in itertools.islice(re.finditer(r"\S+", text), words):
+        end = found.end()
+    return end
+
+
+def _places(text: str, words: int, kind: str) -> Callable[[str], Iterable[tuple[int, int]]]:
+    """Function that finds the places of a term in the first words of a text.
+
+    It follows scikit-learn's analyzers: words of two characters or more in lower case; character n-grams inside words
+    with a blank at either end. Where lower case changes the length of a word, an n-gram has no place.
+    """
+    head = text[: _end_of_words(text, words)]
+    lower = head.lower()
+    if len(lower) != len(head):
+        return lambda _term: ()
+    if kind == "word":
+        tokens = [(m.group(), m.start(), m.end()) for m in re.finditer(r"(?u)\b\w\w+\b", lower)]
+        found: dict[str, list[tuple[int, int]]] = {}
+        for i, (token, start, end) in enumerate(tokens):
+            found.setdefault(token, []).append((start, end))
+            if i + 1 < len(tokens):
+                following, _, last = tokens[i + 1]
+                found.setdefault(f"{token} {following}", []).append((start, last))
+        return lambda term: found.get(term, ())
+    padded = " " + re.sub(r"\s", " ", lower) + " "
+
+    def places(term: str) -> Iterator[tuple[int, int]]:
+        start = padded.find(term)
+        while start >= 0:
+            end = start + len(term)
+            yield max(0, start - 1), min(len(head), end - 1)
+            start = padded.find(term, start + 1)
+
+    return places
 
 
 def _nothing_seen(index: int, head: str) -> Failure:
