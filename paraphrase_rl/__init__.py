@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "paraphrase_rl.acceptance.verdict": ("Verdict",),
     "paraphrase_rl.api.evaluating": ("evaluate", "validate"),
+    "paraphrase_rl.api.explaining": ("ExplainResult", "explain"),
     "paraphrase_rl.api.hardening": ("harden",),
     "paraphrase_rl.api.monitoring": ("monitor",),
     "paraphrase_rl.api.reporting": ("export", "report"),

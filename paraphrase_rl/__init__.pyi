@@ -9,6 +9,8 @@ from paraphrase_rl.api.data import load_data as load_data
 from paraphrase_rl.api.data import load_recipe as load_recipe
 from paraphrase_rl.api.evaluating import evaluate as evaluate
 from paraphrase_rl.api.evaluating import validate as validate
+from paraphrase_rl.api.explaining import ExplainResult as ExplainResult
+from paraphrase_rl.api.explaining import explain as explain
 from paraphrase_rl.api.hardening import harden as harden
 from paraphrase_rl.api.monitoring import monitor as monitor
 from paraphrase_rl.api.reporting import export as export

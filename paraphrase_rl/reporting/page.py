@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup, escape
 
 from paraphrase_rl import __version__
@@ -30,6 +27,7 @@ from paraphrase_rl.reporting import (
     trade_off,
     training_curves,
 )
+from paraphrase_rl.reporting.html import asset, digest, environment
 from paraphrase_rl.reporting.inputs import ReportInputs
 from paraphrase_rl.reporting.terms import CRITERIA, TERMS
 from paraphrase_rl.reporting.word_changes import printable
@@ -50,10 +48,8 @@ class KeyFigure:
 
 def render_page(inputs: ReportInputs) -> str:
     """Write the page as HTML. It refers to nothing outside itself; its content security policy forbids it."""
-    style, script = _asset("report.css"), _asset("report.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'"
-    )
+    style, script = asset("report.css"), asset("report.js")
+    policy = f"default-src 'none'; img-src data:; style-src '{digest(style)}'; script-src '{digest(script)}'"
     return _template().render(
         inputs=inputs,
         results=inputs.results,
@@ -82,15 +78,8 @@ def render_page(inputs: ReportInputs) -> str:
 
 @cache
 def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("paraphrase_rl.reporting"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.filters |= {
+    found = environment()
+    found.filters |= {
         "share": formatting.share,
         "number": formatting.number,
         "share_interval": formatting.share_interval_text,
@@ -101,7 +90,7 @@ def _template() -> Template:
         "commands": _commands,
         "family": heat_map.family_name,
     }
-    return environment.get_template("page.html.j2")
+    return found.get_template("page.html.j2")
 
 
 def _evaluated(inputs: ReportInputs) -> dict[str, Any]:
@@ -141,19 +130,6 @@ def _commands(text: str) -> Markup:
     return Markup("").join(
         Markup("<code>{}</code>").format(piece) if i % 2 else piece for i, piece in enumerate(pieces)
     )
-
-
-def _shown(value: Any) -> Any:
-    """Invisible characters of every text on the page are written out; what is markup already stays as it is."""
-    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _asset(name: str) -> str:
-    return (files("paraphrase_rl.reporting") / name).read_text(encoding="utf-8")
-
-
-def _digest(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _verdict(inputs: ReportInputs) -> dict[str, str]:

@@ -1,0 +1,211 @@
+"""The verb explain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from paraphrase_rl.api.common import registry_or_default
+from paraphrase_rl.api.scoring import chosen_detectors, cut_as_calibrated, read_calibration
+from paraphrase_rl.data.reading import items_of, usable
+from paraphrase_rl.detection.explaining import ExplainedScore, explained
+from paraphrase_rl.errors import PluginError, UsageError
+from paraphrase_rl.progress import OnProgress, reporter
+from paraphrase_rl.tables import Table
+from paraphrase_rl.text.canonical import canonical
+from paraphrase_rl.types import Document, Failure
+
+if TYPE_CHECKING:
+    from paraphrase_rl.api.common import Detectors
+    from paraphrase_rl.api.scoring import SavedCalibration
+    from paraphrase_rl.plugin.protocols import Detector
+    from paraphrase_rl.plugin.registry import Registry
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartRow:
+    """One part of the text and its part in the score of one detector.
+
+    Attributes:
+        detector: name of the detector.
+        part: the token or n-gram; blanks belong to it.
+        start: first place of it in the text, in characters; ``None`` if it is not known.
+        end: end of this place.
+        places: number of its places in the text.
+        share: what it adds to the score, in the detector's unit; base and shares add up to the score.
+        push: share without its fraction of a neutral score; positive = towards AI, negative = towards human.
+        rank: rank of the token among all of the model's vocabulary, 1 = the likeliest; ``None`` for n-grams.
+        logprob: log-probability of the token, in nats.
+        entropy: entropy of the model's distribution before the token, in nats.
+    """
+
+    detector: str
+    part: str
+    start: int | None
+    end: int | None
+    places: int
+    share: float
+    push: float
+    rank: int | None = None
+    logprob: float | None = None
+    entropy: float | None = None
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ExplainResult(Table[PartRow]):
+    """Parts of one text and what they add to its scores: by detector, tokens in the order of the text.
+
+    Attributes:
+        text: the text that was scored, as the detectors get it.
+        scores: the score of each detector, with its parts.
+    """
+
+    columns: ClassVar[tuple[str, ...]] = ("detector", "part", "push", "rank", "logprob")
+
+    text: str
+    scores: tuple[ExplainedScore, ...]
+
+    @property
+    def title(self) -> str:
+        """First line of ``repr``."""
+        return "; ".join(verdict_line(score) for score in self.scores)
+
+    def html(self) -> str:
+        """Write the explanation as one HTML page that needs no network."""
+        from paraphrase_rl.reporting.explanation import explanation_page
+
+        return explanation_page(self.text, self.scores, self.remarks)
+
+    def _repr_html_(self) -> str:
+        from paraphrase_rl.reporting.explanation import explanation_fragment
+
+        return explanation_fragment(self.text, self.scores, self.remarks)
+
+
+def explain(
+    text: str | Path | Document,
+    *,
+    detectors: Detectors | None = None,
+    calibration: SavedCalibration | None = None,
+    fpr: float | None = None,
+    device: str | None = None,
+    progress: OnProgress | None = None,
+    registry: Registry | None = None,
+) -> ExplainResult:
+    """Explain the scores of one text: which of its parts they come from, and in which direction each pushes.
+
+    The shares of the parts add up to the score exactly, as each bundled score is a sum over tokens or n-grams. A share
+    says what a detector used, not why a text was written as it was, and it is no evidence about its author.
+
+    Args:
+        text: one text; a :class:`pathlib.Path` of a file that holds one.
+        detectors: names, names with options, or what :func:`detector` returned; ``None`` = those of the calibration,
+            else those of the default recipe. Those that cannot explain their scores are left out if ``None``.
+        calibration: what :func:`calibrate` returned or saved; as for :func:`score`. The text is cut as those of the
+            calibration were.
+        fpr: false positive rate of the thresholds; ``None`` = the target rate.
+        device: torch device.
+        progress: called with each progress report.
+        registry: components to choose from.
+
+    Returns:
+        One row for each part and detector. ``scores`` has score, threshold and verdict of each detector; ``html()`` is
+        a page, which a notebook shows.
+
+    Raises:
+        UsageError, DataError: not one usable text.
+        PluginError: a detector that was asked for cannot explain its scores.
+        CalibrationError: there is no such calibration or rate, or a detector has changed since.
+        RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
+
+    Example:
+        >>> found = prl.explain("The council voted on the new bridge.", detectors="tfidf")
+        >>> score = found.scores[0].explanation
+        >>> abs(score.base + sum(row.share for row in found) - score.score) < 1e-6
+        True
+    """
+    from paraphrase_rl.detection.decision import decide
+
+    registry = registry_or_default(registry)
+    report = reporter(progress)
+    items, notes = usable(items_of(text, None, report), "refuse")
+    if len(items) != 1:
+        raise UsageError(f"{len(items)} texts given; one is explained at a time", "give one text")
+    saved, _ = read_calibration(calibration)
+    ensemble, uncalibrated = chosen_detectors(saved, detectors, device, registry)
+    items, cut = cut_as_calibrated(items, saved)
+    whole = canonical(items[0].text)
+    built: dict[str, Detector] = {**(ensemble.detectors if ensemble is not None else {}), **uncalibrated}
+    report(f"explaining the scores of {', '.join(built)}")
+    scores, silent = [], []
+    for decision in decide([whole], ensemble, uncalibrated, fpr):
+        if decision.detector not in built:
+            continue
+        try:
+            explanation = built[decision.detector].explain(whole)  # type: ignore[attr-defined]
+        except PluginError:
+            if detectors is not None:
+                raise
+            silent.append(decision.detector)
+            continue
+        scores.append(explained(decision, explanation))
+    if not scores:
+        raise PluginError(
+            f"none of the detectors can explain its scores: {', '.join(silent)}",
+            "choose others, such as the zero-shot ones: prl plugins detectors",
+        )
+    if silent:
+        notes.append(f"left out, as they cannot explain their scores: {', '.join(silent)}")
+    notes += [*cut, *(note for score in scores for note in _notes(score, whole))]
+    return ExplainResult(
+        rows=tuple(row for score in scores for row in _rows(score)),
+        notes=tuple(notes),
+        text=whole,
+        scores=tuple(scores),
+    )
+
+
+def verdict_line(score: ExplainedScore) -> str:
+    """Say in one line what a detector found."""
+    decision, explanation = score.decision, score.explanation
+    if isinstance(explanation, Failure):
+        return f"{decision.detector}: no score: {explanation.message}"
+    line = f"{decision.detector}: score {explanation.score:.4g}"
+    if decision.threshold is not None:
+        line += f", threshold {decision.threshold:.4g}"
+    if decision.flagged is not None:
+        line += ", flagged" if decision.flagged else ", not flagged"
+    return line
+
+
+def _notes(score: ExplainedScore, text: str) -> list[str]:
+    found = score.explanation
+    if isinstance(found, Failure) or found.read >= len(text):
+        return []
+    return [
+        f"{score.decision.detector} read the first {found.read} of {len(text)} characters; the rest has no influence"
+    ]
+
+
+def _rows(score: ExplainedScore) -> list[PartRow]:
+    rows = []
+    for part in score.parts:
+        details: Mapping[str, float] = part.share.details
+        first = part.share.spans[0] if part.share.spans else (None, None)
+        rows.append(
+            PartRow(
+                detector=score.decision.detector,
+                part=part.share.text,
+                start=first[0],
+                end=first[1],
+                places=len(part.share.spans),
+                share=part.share.value,
+                push=part.push,
+                rank=int(details["rank"]) if "rank" in details else None,
+                logprob=details.get("logprob"),
+                entropy=details.get("entropy"),
+            )
+        )
+    return rows

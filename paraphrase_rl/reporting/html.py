@@ -1,0 +1,40 @@
+"""What every page has: templates that escape, packaged files, and their digests for the content security policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from paraphrase_rl.reporting.word_changes import printable
+
+
+def environment() -> Environment:
+    """Return an environment of the packaged templates: everything is escaped, an unknown name is an error."""
+    return Environment(
+        loader=PackageLoader("paraphrase_rl.reporting"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_shown,
+    )
+
+
+def asset(name: str) -> str:
+    """Read a packaged file."""
+    return (files("paraphrase_rl.reporting") / name).read_text(encoding="utf-8")
+
+
+def digest(text: str) -> str:
+    """Compute the SHA-256 of an inline style or script as a content security policy writes it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _shown(value: Any) -> Any:
+    """Invisible characters of every text on a page are written out; what is markup already stays as it is."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
