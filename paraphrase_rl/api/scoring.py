@@ -82,7 +82,7 @@ def score(
     saved, path = read_calibration(calibration)
     if fpr is not None:
         check_rate(fpr, "fpr")
-    ensemble, uncalibrated = _detectors(saved, detectors, device, registry)
+    ensemble, uncalibrated = chosen_detectors(saved, detectors, device, registry)
     if ensemble is None and fpr is not None:
         at = f" at {path}" if path is not None else ""
         raise CalibrationError(
@@ -94,12 +94,8 @@ def score(
         f"the text {name!r:.60} is the name of a file; give the file as pathlib.Path({name!r:.60})"
         for name in named_like_files(items)
     ]
-    excerpt_words = saved.calibrations[0].texts.excerpt_words if saved is not None else None
-    if excerpt_words is not None:
-        items = _cut(items, excerpt_words)
-        notes.append(
-            f"texts are cut to their first sentences, at most {excerpt_words} words, as in the calibration"
-        )
+    items, cut = cut_as_calibrated(items, saved)
+    notes += cut
     readable = [item.text for item in items]
     names = [*(ensemble.names if ensemble is not None else ()), *uncalibrated]
     report(f"scoring {len(readable)} texts with {', '.join(names)}")
@@ -149,10 +145,10 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
     return CalibrationSet.read(path), path
 
 
-def _detectors(
+def chosen_detectors(
     saved: CalibrationSet | None, wanted: Detectors | None, device: str | None, registry: Registry
 ) -> tuple[CalibratedEnsemble | None, dict[str, Detector]]:
-    """The calibrated detectors asked for, and those of which there is no calibration."""
+    """Return the calibrated detectors asked for, and those of which there is no calibration."""
     from paraphrase_rl.detection.ensemble import build_ensemble
     from paraphrase_rl.plugin.specs import Context
 
@@ -184,13 +180,17 @@ def _detectors(
     }
 
 
-def _cut(items: Sequence[Item], excerpt_words: int) -> list[Item]:
-    """Texts cut as the calibration's were: a score depends on length, so a threshold holds for such texts only."""
+def cut_as_calibrated(items: Sequence[Item], saved: CalibrationSet | None) -> tuple[list[Item], list[str]]:
+    """Cut texts as those of a calibration were, and say so: a score depends on length, and so does a threshold."""
     from dataclasses import replace
 
     from paraphrase_rl.text.excerpts import excerpt
 
-    return [replace(item, text=excerpt(item.text, excerpt_words)) for item in items]
+    words = saved.calibrations[0].texts.excerpt_words if saved is not None else None
+    if words is None:
+        return list(items), []
+    note = f"texts are cut to their first sentences, at most {words} words, as in the calibration"
+    return [replace(item, text=excerpt(item.text, words)) for item in items], [note]
 
 
 def _score_rows(items: Sequence[Item], decisions: Sequence[Decision]) -> Iterator[ScoreRow]:

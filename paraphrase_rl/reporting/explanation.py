@@ -88,10 +88,10 @@ def _shown(score: ExplainedScore) -> dict[str, object]:
     if isinstance(found, Failure):
         return row | {"verdict": found.message}
     detail = "rank" if score.tokens() else "places"
-    neutral = "a text at the threshold" if decision.threshold is not None else "the mean of this text"
+    neutral = "the share of a token at the threshold" if decision.threshold is not None else "the mean share"
     return row | {
         "score": f"{found.score:.4g}",
-        "sum": f"Push of a token = its share less that of a token of {neutral}."
+        "sum": f"Push of a token = its share less {neutral}."
         if found.is_mean
         else f"Shares and the base, {found.base:.4g}, add up to the score.",
         "strongest": [
@@ -108,7 +108,7 @@ def _shown(score: ExplainedScore) -> dict[str, object]:
 def _row(part: Part) -> dict[str, str]:
     rank = part.share.details.get("rank")
     return {
-        "part": part.share.text,
+        "part": part.share.text.strip() or repr(part.share.text)[1:-1],
         "push": f"{part.push:+.4f}",
         "detail": str(len(part.share.spans)) if rank is None else f"{int(rank)}",
     }
@@ -136,6 +136,8 @@ def _token_pieces(text: str, scores: Sequence[ExplainedScore]) -> Iterator[Piece
     for parts in zip(*(score.parts for score in scores), strict=True):
         share = parts[0].share
         ((start, end),) = share.spans
+        blanks = len(text[start:end]) - len(text[start:end].lstrip())
+        start += blanks if start + blanks < end else 0
         if start > position:
             yield Piece(text[position:start])
         if end > max(start, position):
