@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.detection.explaining import ExplainedScore
 
 _STRONGEST = 8
+_COLUMNS = ("towards AI", "push", "towards human", "push ")
 _COLOURS = (None, "green", "yellow", "magenta")
 """Colours of the rank classes; without colour, a token of class k stands in k brackets."""
 
@@ -43,7 +44,7 @@ def show_explanation(found: ExplainResult) -> None:
             show(
                 text_table(
                     _strongest(score),
-                    ["towards AI", "push", "towards human", "push "],
+                    _COLUMNS,
                     shutil.get_terminal_size().columns,
                 ),
                 nl=False,
