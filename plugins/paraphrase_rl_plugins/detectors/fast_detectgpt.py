@@ -36,7 +36,7 @@ def fast_detectgpt(statistics: TokenStatistics) -> float:
 def shares(statistics: TokenStatistics) -> FloatArray:
     """Compute what each token adds to the score: (log p - E_p[log p]) / sqrt(sum of the variances)."""
     surplus = statistics.logprob.astype(np.float64) + statistics.entropy.astype(np.float64)
-    return surplus / np.sqrt(np.sum(statistics.variance, dtype=np.float64))
+    return surplus / float(np.sqrt(np.sum(statistics.variance, dtype=np.float64)))
 
 
 @hookimpl

@@ -67,7 +67,7 @@ def _diversity(series: FloatArray, s: int, bins: int, scale: int) -> float:
 def shares(statistics: TokenStatistics, s: int = 3, eps_factor: float = 1.0, tau: int = 15) -> FloatArray:
     """Compute what each token adds to the score: log p / (T x the spread of the diversity entropies)."""
     series = statistics.logprob.astype(np.float64)
-    mean = series.mean()
+    mean = float(series.mean())
     if mean == 0.0:
         return np.zeros(len(series))
     return series / len(series) * (lastde(statistics, s, eps_factor, tau) / mean)

@@ -32,7 +32,8 @@ def lrr(statistics: TokenStatistics) -> float:
 
 def shares(statistics: TokenStatistics) -> FloatArray:
     """Compute what each token adds to the score: -log p / (sum of ln rank)."""
-    return -statistics.logprob.astype(np.float64) / np.sum(np.log(statistics.rank, dtype=np.float64))
+    ranks = float(np.sum(np.log(statistics.rank, dtype=np.float64)))
+    return -statistics.logprob.astype(np.float64) / ranks
 
 
 @hookimpl
