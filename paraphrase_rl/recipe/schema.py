@@ -66,6 +66,12 @@ class Training(Section):
     )
     batch_size: int = Field(4, ge=1, description="prompts per step")
     group_size: int = Field(8, ge=2, description="rollouts per prompt")
+    ratio_cap: float | None = Field(
+        2.0,
+        gt=1,
+        description="largest weight of a token by its importance ratio, where what samples has a copy of the policy "
+        "(vLLM); null = none",
+    )
     epochs: int = Field(3, ge=1, description="passes over the training prompts")
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps; null = all epochs")
     seed: int = Field(0, ge=0, description="seed of data order, adapter and sampling")

@@ -29,6 +29,7 @@ PACKAGES = (
     "numpy",
     "scikit-learn",
     "tinker",
+    "vllm",
 )
 
 

@@ -214,23 +214,6 @@ def test_trl_trains_it_on(place: Place, tmp_path: Path) -> None:
     assert any(not torch.equal(weights, after[name]) for name, weights in before.items())
 
 
-def test_vllm_loads_it(place: Place) -> None:
-    vllm = pytest.importorskip("vllm", reason="vLLM is not installed (make setup-gpu)")
-    if not torch.cuda.is_available():
-        pytest.skip("vLLM needs an accelerator")
-    from vllm.lora.request import LoRARequest
-
-    engine = vllm.LLM(
-        model=str(place.model), enable_lora=True, gpu_memory_utilization=0.2, enforce_eager=True
-    )
-    request = LoRARequest("exported", 1, str(place.adapter))
-    prompt = {"prompt_token_ids": IDS[0].tolist()}
-    asked = vllm.SamplingParams(max_tokens=1, temperature=1.0, logprobs=1)
-    plain = engine.generate([prompt], asked)[0].outputs[0].logprobs
-    adapted = engine.generate([prompt], asked, lora_request=request)[0].outputs[0].logprobs
-    assert plain != adapted
-
-
 @pytest.mark.parametrize(
     ("tied", "change", "message"),
     [

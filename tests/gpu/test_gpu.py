@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, Qwen3Config, Qwen3ForCausalLM
 
 from paraphrase_rl.models.language_model import LanguageModel
-from paraphrase_rl.plugin.specs import Context, NoOptions
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Sampling
 from tests.tiny_model import save_tiny_model, tokenizer
 from tests.training.runs import recipe, training_run
@@ -32,10 +32,13 @@ def test_scores_agree_with_the_cpu_up_to_bf16(tmp_path: Path) -> None:
         assert np.mean(gpu.entropy) == pytest.approx(np.mean(cpu.entropy), abs=0.05)
 
 
-def test_a_step_of_the_recipes_model(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sampler", ["own", "vllm"])
+def test_a_step_of_the_recipes_model(tmp_path: Path, sampler: str) -> None:
     """Two steps of 4 x 8 rollouts with the shape of Qwen3-4B (random weights) and the recipe's LoRA."""
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
+    if sampler == "vllm":
+        pytest.importorskip("vllm", reason="vLLM is not installed: make setup-gpu")
     tokens = tokenizer(151936)  # all of them text, so that rewards differ and there is an update
     config = Qwen3Config(
         vocab_size=151936,
@@ -65,7 +68,7 @@ def test_a_step_of_the_recipes_model(tmp_path: Path) -> None:
     run = training_run(tmp_path / "run", settings)
     torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
-    TrlBackend(NoOptions(), Context(device="cuda")).train(run)
+    TrlBackend(TrlOptions(sampler=sampler), Context(device="cuda")).train(run)
     rows = [row["metrics"] for row in run.directory.rows("metrics.jsonl")]
     assert len(rows) == 3
     assert all(row["grad_norm"] > 0 for row in rows)
@@ -76,7 +79,7 @@ def test_a_step_of_the_recipes_model(tmp_path: Path) -> None:
     done = 10 * parameters * last["completion_tokens"] / last["seconds_total"]
     limit = 2 * _bf16_limit()
     print(
-        f"\n{torch.cuda.get_device_name()}: {last['seconds_total']:.1f} s a step, "
+        f"\n{torch.cuda.get_device_name()}, sampler {sampler}: {last['seconds_total']:.1f} s a step, "
         f"{last['tokens_per_second']:.0f} completion tokens/s, {done / limit:.1%} of a measured matrix product, "
         f"{torch.cuda.max_memory_allocated() / 2**30:.0f} GiB, {time.perf_counter() - started:.0f} s in all\n"
         + ", ".join(f"{k} {v:.3g}" for k, v in last.items() if k.startswith(("seconds_", "kl_")))
@@ -110,7 +113,7 @@ def test_a_recorded_step_gives_the_same_rollouts(tmp_path: Path, monkeypatch: py
 
 
 def test_absolute_positions_and_prompts_of_different_lengths(tmp_path: Path) -> None:
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
     tokens = tokenizer()
     config = GPT2Config(
@@ -130,20 +133,20 @@ def test_absolute_positions_and_prompts_of_different_lengths(tmp_path: Path) -> 
     tokens.save_pretrained(tmp_path / "model")
     settings = recipe(tmp_path / "model", training={"batch_size": 4, "group_size": 3, "max_steps": 2})
     run = training_run(tmp_path / "run", settings)
-    TrlBackend(NoOptions(), Context(device="cuda")).train(run)
+    TrlBackend(TrlOptions(), Context(device="cuda")).train(run)
     for row in run.directory.rows("metrics.jsonl"):
         assert abs(row["metrics"]["kl_sample_train"]) < 0.02
 
 
 def test_the_base_weights_stay_as_they_are(tmp_path: Path) -> None:
     from paraphrase_rl_plugins.backends._callback import TrainingCallback
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
     settings = recipe(
         save_tiny_model(tmp_path / "model"), training={"batch_size": 4, "group_size": 8, "max_steps": 2}
     )
     run = training_run(tmp_path / "run", settings)
-    trainer = TrlBackend(NoOptions(), Context(device="cuda")).trainer(run)
+    trainer = TrlBackend(TrlOptions(), Context(device="cuda")).trainer(run)
     trainer.add_callback(TrainingCallback(run, trainer))
     before = {name: weights.clone() for name, weights in trainer.model.state_dict().items()}
     trainer.train()
@@ -167,14 +170,14 @@ def _bf16_limit() -> float:
 
 
 def test_the_adapter_loads_with_plain_peft(tmp_path: Path) -> None:
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
     from peft import PeftModel
 
     folder = save_tiny_model(tmp_path / "model")
     run = training_run(
         tmp_path / "run", recipe(folder, training={"batch_size": 2, "group_size": 3, "max_steps": 2})
     )
-    TrlBackend(NoOptions(), Context(device="cuda")).train(run)
+    TrlBackend(TrlOptions(), Context(device="cuda")).train(run)
     base = AutoModelForCausalLM.from_pretrained(folder).cuda()
     adapted = PeftModel.from_pretrained(base, run.folder / "adapter")
     ids = torch.tensor([[5, 6, 7, 8]], device="cuda")

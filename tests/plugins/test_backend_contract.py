@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.plugin import Context, NoOptions, Rollout, Sampling, Session, TrainingResult
+from paraphrase_rl.plugin import Context, Rollout, Sampling, Session, TrainingResult
 from paraphrase_rl.testing import BackendContract
 from tests.tiny_model import save_tiny_model
 
@@ -143,9 +143,9 @@ class TestTrl(BackendContract):
         type(self).model = str(tiny)
 
     def make(self) -> Any:
-        from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+        from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
-        return TrlBackend(NoOptions(), Context())
+        return TrlBackend(TrlOptions(), Context())
 
 
 class Renormalised(ToyBackend):

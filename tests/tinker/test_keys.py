@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from paraphrase_rl_plugins.backends import tinker_backend
-from paraphrase_rl_plugins.backends._tinker_policy import seed_of
+from paraphrase_rl_plugins.backends._seeds import seed_of
 from paraphrase_rl_plugins.backends.tinker_backend import adapted_parts
 
 from paraphrase_rl.cli.main import cli

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from paraphrase_rl.plugin.specs import Context, NoOptions
+from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
@@ -67,14 +67,13 @@ def training_run(
         train=documents(prompts),
         test=documents(prompts + 4)[prompts:],
         reward=ComposedReward([WeightedReward(name="vowels", reward=Vowels(), weight=1.0)]),
-        report=reporter(None),
         observe=lambda folder, record: None,
-        **{"resume_from": checkpoint, **changes},
+        **{"report": reporter(None), "resume_from": checkpoint, **changes},
     )
 
 
-def backend():
+def backend(**options: object):
     """The trl backend on CPU."""
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
-    return TrlBackend(NoOptions(), Context())
+    return TrlBackend(TrlOptions(**options), Context())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from paraphrase_rl.errors import DataError, ModelError, RecipeError
-from paraphrase_rl.plugin.specs import Context, NoOptions
+from paraphrase_rl.plugin.specs import Context
 from tests.tiny_model import save_tiny_model
 from tests.training.runs import backend, recipe, training_run
 
@@ -47,11 +47,11 @@ def test_sharded_weights(
 def test_several_gpus_without_a_launcher(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
     monkeypatch.setattr("torch.cuda.device_count", lambda: 4)
     with pytest.raises(RecipeError, match="one process sees 4 GPUs") as refused:
-        TrlBackend(NoOptions(), Context(device="cuda:0")).trainer(
+        TrlBackend(TrlOptions(), Context(device="cuda:0")).trainer(
             training_run(tmp_path / "run", recipe(tiny_model))
         )
     assert "accelerate launch" in refused.value.hint

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from peft import LoraConfig
 from transformers.pytorch_utils import Conv1D
 
-from paraphrase_rl.plugin import Recipe, RecipeError, make_portable, suggestion
+from paraphrase_rl.plugin import Recipe, RecipeError, RunError, make_portable, suggestion
 
 
 def lora_config(recipe: Recipe, model: Any) -> LoraConfig:
@@ -82,3 +83,30 @@ def write_adapter(
     model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
     make_portable(folder, base)
+
+
+def base_digest(model: Any) -> str:
+    """Compute ``sha256:...`` over the names and bytes of all weights but those of adapters."""
+    total = hashlib.sha256()
+    for name, weights in sorted(model.named_parameters()):
+        if "lora_" not in name:
+            total.update(f"{name}\0{tuple(weights.shape)}\n".encode())
+            total.update(weights.detach().contiguous().reshape(-1).view(torch.uint8).cpu().numpy())
+    return f"sha256:{total.hexdigest()}"
+
+
+def check_frozen(model: Any, before: str) -> None:
+    """Check that the weights of the base model are those that a training began with.
+
+    Args:
+        before: :func:`base_digest` at the beginning.
+
+    Raises:
+        RunError: they are not.
+    """
+    if base_digest(model) != before:
+        raise RunError(
+            "the weights of the base model have changed during the training, though only the adapter is trained: "
+            "the adapter fits no model",
+            "this is a fault of the installation: report it with the packages of the run's manifest.json",
+        )

@@ -68,11 +68,15 @@ class TrainingCallback(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.trainer.accelerator.wait_for_everyone()  # each process writes its own part of a checkpoint
+        self.trainer.copied_sampler()
+        self.trainer.check_sampler()
         self._enter()
 
     def rescue(self) -> None:
         """Write a checkpoint of a training that fails, if its weights are those of a step."""
-        if not self.updating and self.trainer.accelerator.num_processes == 1:  # the others may be gone
+        if self.updating or self.trainer.stale:
+            return
+        if self.trainer.accelerator.num_processes == 1:  # the others may be gone
             self.session.rescue(self.trainer.state.global_step, self._save_and_enter)
 
     def _save_and_enter(self) -> None:
@@ -88,12 +92,17 @@ class TrainingCallback(TrainerCallback):
     def _evaluate(self, step: int) -> None:
         if self.session.evaluation_due(step) and self.trainer.accelerator.is_main_process:
             unwrapped = self.trainer.accelerator.unwrap_model(self.trainer.model)
-            self.session.evaluate(TrlPolicy(unwrapped, self.trainer.chat), step)
+            policy = TrlPolicy(unwrapped, self.trainer.chat, self.trainer.evaluation_sampler())
+            self.session.evaluate(policy, step)
         self.trainer.accelerator.wait_for_everyone()
 
 
-def save_adapter(session: Session, trainer: RecipeTrainer) -> None:
-    """Write the final adapter whole or not at all."""
+def save_adapter(session: Session, trainer: RecipeTrainer, base: str) -> None:
+    """Write the final adapter whole or not at all.
+
+    Args:
+        base: digest of the base model's weights, for the ledger.
+    """
     if not trainer.accelerator.is_main_process:
         return
     unfinished = session.unfinished / "adapter"
@@ -103,4 +112,4 @@ def save_adapter(session: Session, trainer: RecipeTrainer) -> None:
         unfinished,
         session.recipe.model,
     )
-    session.add_checkpoint(trainer.state.global_step, unfinished, "final")
+    session.add_checkpoint(trainer.state.global_step, unfinished, "final", base_weights=base)

@@ -18,6 +18,7 @@ from paraphrase_rl.plugin import (
     load_tokenizer_alone,
     resolve,
 )
+from paraphrase_rl_plugins.backends._seeds import seed_of
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 
@@ -52,15 +53,6 @@ def _end_ids(model: str) -> list[int]:
         return []
     ends = settings.eos_token_id
     return [] if ends is None else [int(end) for end in (ends if isinstance(ends, list) else [ends])]
-
-
-def seed_of(key: Sequence[int]) -> int:
-    """Derive the seed for the service from the integers that fix one prompt's randomness.
-
-    The integers are hashed, not added: a server that seeds its i-th sample with seed + i must not share noise between
-        prompts.
-    """
-    return int(np.random.SeedSequence(list(key)).generate_state(1)[0] >> 1)
 
 
 class TinkerPolicy:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import defaultdict
 from collections.abc import Iterator
@@ -29,17 +30,15 @@ from paraphrase_rl.plugin import (
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs
-from paraphrase_rl_plugins.backends._sampler import (
-    Sampled,
-    attends_to_everything,
-    left_pad,
-    ready_to_sample,
-    right_pad,
-    sample_groups,
-)
+from paraphrase_rl_plugins.backends._sampler import Sampled, attends_to_everything, left_pad, right_pad
+from paraphrase_rl_plugins.backends._sampler_check import Probe, why_stale
+from paraphrase_rl_plugins.backends._samplers import OwnSampler
+from paraphrase_rl_plugins.backends._vllm import KNOWN_TEMPERATURE, VllmSampler
 from paraphrase_rl_plugins.backends._warmup import WarmedUp
 
 Batch = dict[str, Any]
+PROBE_TOKENS = 64
+"""Most tokens of the completion that a sampler is asked about."""
 
 
 class StepSampler(Sampler[int]):
@@ -67,20 +66,27 @@ class RecipeTrainer(GRPOTrainer):
     Args:
         run: session of the core, which rates rollouts and computes advantages.
         chat: tokenizer and chat template of the model.
-        own_sampler: True to sample with ``_sampler`` (any single device, DistributedDataParallel); False to leave
-            sampling
-            to TRL, for weights that are served by vLLM.
+
+    Attributes:
+        sampler: what samples rollouts and evaluations; the model itself, unless the backend sets another.
+        stale: True once the sampler was found not to hold the policy: weights since then are of no use.
     """
 
-    def __init__(self, *, session: Session, chat: Chat, own_sampler: bool, **arguments: Any) -> None:
+    def __init__(self, *, session: Session, chat: Chat, **arguments: Any) -> None:
         self.session, self.chat = session, chat
-        self.own_sampler = own_sampler
         self.seconds: defaultdict[str, float] = defaultdict(float)
         self.current: RatedRollouts  # set by the first step
         self.mismatch: list[FloatArray] = []
+        self._truncated: list[float] = []
+        self._known = True
         self._buffered_inputs: list[Batch] = []
         self._warmed_up: WarmedUp | None = None
         super().__init__(**arguments)
+        model = self.accelerator.unwrap_model(self.model)
+        self.sampler: OwnSampler | VllmSampler = OwnSampler(model, self.eos_token_ids, self._pad_id)
+        self._probe: tuple[list[int], list[int]] | None = None
+        self._asked: Probe | None = None
+        self._asks_again = self.stale = False
 
     def start_from_warmup(self) -> None:
         """Take the policy after the session's warm-up, if it has one, as a second reference."""
@@ -170,7 +176,8 @@ class RecipeTrainer(GRPOTrainer):
             if self._warmed_up is not None:
                 with self._warmed_up.in_place():
                     warm = self._logprobs(self.model, batch)
-            if sampled[0].logprobs:
+            self._known = all(one.logprobs for one in sampled)
+            if self._known:
                 old, _ = right_pad([s.logprobs for s in sampled], 0.0, torch.float32, device)
             else:
                 old = self._logprobs(self.model, batch)
@@ -198,30 +205,79 @@ class RecipeTrainer(GRPOTrainer):
             [a.tolist() for a in advantages[first : first + len(rollouts)]], 0.0, torch.float32, device
         )
         self._clock("reward", started)
-        self.mismatch = []
+        self.mismatch, self._truncated = [], []
         return {**batch, "advantages": values, "old_per_token_logps": old}
 
     def _sample(self, step: int, indices: list[int], prompts: list[list[int]]) -> list[Sampled]:
-        if self.own_sampler:
-            model = self.accelerator.unwrap_model(self.model)
-            with ready_to_sample(model):
-                return sample_groups(
-                    model,
-                    prompts,
-                    [self.session.noise_key(step, index) for index in indices],
-                    group_size=self.num_generations,
-                    sampling=self.session.recipe.sampling,
-                    end_ids=self.eos_token_ids,
-                    pad_id=self._pad_id,
-                )
-        repeated = [prompt for prompt in prompts for _ in range(self.num_generations)]
-        completions, logprobs = self._generate_single_turn(repeated, None, {}, self.num_generations)
-        # vLLM reports log-probabilities renormalised over the nucleus; only without one are they of the full softmax.
-        known = logprobs if self.top_p >= 1.0 and logprobs is not None else [[]] * len(completions)
-        return [
-            Sampled(list(ids), list(values), bool(ids) and ids[-1] in self.eos_token_ids)
-            for ids, values in zip(completions, known, strict=True)
-        ]
+        sampled = self.current_sampler().sample(
+            prompts,
+            [self.session.noise_key(step, index) for index in indices],
+            group_size=self.num_generations,
+            sampling=self.session.recipe.sampling,
+        )
+        first = self._probe is None
+        if first:
+            self._probe = prompts[0], sampled[0].ids[:PROBE_TOKENS]
+        if (
+            first or self._asks_again
+        ):  # and once more after an update: before the first one there is no adapter yet
+            self.check_sampler()
+            self._asks_again = first
+        return sampled
+
+    def current_sampler(self) -> OwnSampler | VllmSampler:
+        """Return the sampler, with the weights as they are now."""
+        if isinstance(self.sampler, VllmSampler):
+            self.sampler.hold_current()
+        return self.sampler
+
+    def copied_sampler(self) -> VllmSampler | None:
+        """Return the sampler, with the weights as they are now, if it has weights of its own."""
+        sampler = self.current_sampler()
+        return sampler if isinstance(sampler, VllmSampler) else None
+
+    def evaluation_sampler(self) -> VllmSampler | None:
+        """Return the sampler of :meth:`copied_sampler` if it knows log-probabilities, as rollouts of a policy have."""
+        known = self.session.recipe.sampling.temperature == KNOWN_TEMPERATURE
+        return self.copied_sampler() if known else None
+
+    @torch.no_grad()
+    def check_sampler(self) -> None:
+        """Ask a sampler with weights of its own for one completion's log-probabilities; stop if they are not ours.
+
+        Raises:
+            RunError: the sampler does not have the weights of the trainer.
+        """
+        if not isinstance(self.sampler, VllmSampler) or self._probe is None:
+            return
+        prompt, completion = self._probe
+        with use_adapter(self.accelerator.unwrap_model(self.model), adapter_name=None):
+            base = self._probed()
+        probe = Probe(
+            sampler_base=self.sampler.logprobs(prompt, completion, adapted=False),
+            sampler=self.sampler.logprobs(prompt, completion, adapted=True),
+            trainer_base=base,
+            trainer=self._probed(),
+        )
+        why = why_stale(probe, self._asked)
+        if why:
+            self.stale = True
+            raise RunError(
+                f"the sampler does not hold the policy after step {self.state.global_step}: {why}",
+                "continue with --resume from a checkpoint before that, and with --option sampler=own",
+            )
+        self._asked = probe
+
+    def _probed(self) -> FloatArray:
+        """Log-probabilities of the probe's completion, shape (T,), at temperature 1, as the trainer computes them."""
+        assert self._probe is not None
+        prompt, completion = (torch.tensor([ids], device=self.accelerator.device) for ids in self._probe)
+        with self.accelerator.autocast():
+            logits = self.accelerator.unwrap_model(self.model)(
+                input_ids=torch.cat([prompt, completion], 1), logits_to_keep=completion.shape[1] + 1
+            ).logits[:, :-1]
+        logprobs = torch.log_softmax(logits.float(), -1).gather(2, completion[:, :, None])
+        return logprobs[0, :, 0].double().cpu().numpy().astype(np.float64)
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
@@ -277,10 +333,21 @@ class RecipeTrainer(GRPOTrainer):
         self.mismatch += [
             _ragged(difference, row) for difference, row in zip((old - logprobs).detach(), mask, strict=True)
         ]
-        loss = -(torch.exp(logprobs - old) * inputs["advantages"] * mask).sum()
+        ratios = self._capped(torch.exp(logprobs - old), mask)
+        loss = -(ratios * inputs["advantages"] * mask).sum()
         self._clock("forward", started)
         # DistributedDataParallel averages gradients over processes; the recipe's loss is their sum.
         return loss * self.accelerator.num_processes
+
+    def _capped(self, ratios: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        # Truncated importance sampling: above the cap a token keeps its gradient, by the cap's weight. A clamp of the
+        # ratio itself would drop the token.
+        cap = self.session.recipe.training.ratio_cap
+        if cap is None or self.sampler.exact:
+            return ratios
+        now = ratios.detach()
+        self._truncated += (now > cap)[mask.bool()].float().tolist()
+        return ratios * (cap / now).clamp(max=1.0)
 
     @property
     def _pad_id(self) -> int:
@@ -300,7 +367,9 @@ class RecipeTrainer(GRPOTrainer):
             difference = inputs["old_per_token_logps"] - new
             after += [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
         return {
-            "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)),
+            # the trainer's own log-probabilities in place of the sampler's would agree whatever happened
+            "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)) if self._known else math.nan,
+            **({"ratio_truncated": float(np.mean(self._truncated))} if self._truncated else {}),
             "kl_post_train": mean_over_tokens(gather_object(after)),
         }
 

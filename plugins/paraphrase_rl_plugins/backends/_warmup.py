@@ -15,6 +15,7 @@ from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from paraphrase_rl.plugin import FloatArray, RunError, Session, SupervisedExample, one_line
+from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._policy import TrlPolicy
 from paraphrase_rl_plugins.backends._sampler import left_pad, right_pad
 
@@ -58,7 +59,7 @@ def warm_up(session: Session, trainer: Any) -> bool:
         if warmup.checkpoint_due(step):
             accelerator.wait_for_everyone()
             if accelerator.is_main_process:
-                warmup.add_checkpoint(step, _save(session, model, optimizer, step))
+                warmup.add_checkpoint(step, _save(session, model, chat.tokenizer, optimizer, step))
             accelerator.wait_for_everyone()
             if step < warmup.steps and session.stop_requested():
                 return False
@@ -112,9 +113,9 @@ def completion_logprobs(
     return logits.gather(2, ids[:, :, None])[:, :, 0] - torch.logsumexp(logits, -1), mask
 
 
-def _save(session: Session, model: Any, optimizer: Any, step: int) -> Path:
+def _save(session: Session, model: Any, tokenizer: Any, optimizer: Any, step: int) -> Path:
     folder = session.unfinished / f"warmup-{step:06d}"
-    model.save_pretrained(folder)
+    write_adapter(model, tokenizer, folder, session.recipe.model)
     torch.save(optimizer.state_dict(), folder / OPTIMIZER)
     return folder
 

@@ -7,16 +7,17 @@ import shutil
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field
 
 from paraphrase_rl.plugin import (
     BackendSpec,
     Chat,
     Context,
     DataError,
-    NoOptions,
+    Options,
     Policy,
     RecipeError,
     RunError,
@@ -43,6 +44,7 @@ def register_backends() -> Iterable[BackendSpec]:
             name="trl",
             summary="Local training: TRL's GRPOTrainer with PEFT's LoRA, on CPU or GPUs",
             factory=TrlBackend,
+            options=TrlOptions,
             extra="trl",
             modules=("torch", "transformers", "trl", "peft", "accelerate", "datasets"),
             paper="Shao et al. 2024, DeepSeekMath (GRPO); Hu et al. 2021, LoRA",
@@ -61,10 +63,22 @@ def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
     return estimate(recipe, shape, load)
 
 
+class TrlOptions(Options):
+    """Options of the ``trl`` backend."""
+
+    sampler: Literal["auto", "own", "vllm"] = Field(
+        "auto",
+        description="what samples: own = the trained model itself; vllm = vLLM, with a copy of the adapter; "
+        "auto = vLLM where it is installed, on one GPU",
+    )
+    vllm_memory: float = Field(0.3, gt=0, lt=1, description="share of the GPU's memory that vLLM may take")
+
+
 class TrlBackend:
     """Samples, computes log-probabilities and updates weights with TRL."""
 
-    def __init__(self, options: NoOptions, context: Context) -> None:  # noqa: ARG002
+    def __init__(self, options: TrlOptions, context: Context) -> None:
+        self.options = options
         self.device = context.device
 
     def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
@@ -90,13 +104,16 @@ class TrlBackend:
         Raises:
             RecipeError: the batch cannot be divided among the processes, or the recipe names layers that the model
                 lacks.
-            RunError: a checkpoint cannot be written or read.
+            RunError: a checkpoint cannot be written or read; the sampler does not hold the policy; or the weights of
+                the base model have changed.
         """
         with _explained(session.folder), _without_deprecations():
+            from paraphrase_rl_plugins.backends._adapter import base_digest, check_frozen
             from paraphrase_rl_plugins.backends._callback import TrainingCallback, save_adapter
             from paraphrase_rl_plugins.backends._warmup import warm_up
 
             trainer = self.trainer(session)
+            base = base_digest(trainer.model)
             if not warm_up(session, trainer):
                 return TrainingResult(status="interrupted", step=0)
             trainer.start_from_warmup()
@@ -109,8 +126,9 @@ class TrlBackend:
             except BaseException:
                 recorder.rescue()
                 raise
+            check_frozen(trainer.model, base)
             if not recorder.interrupted:
-                save_adapter(session, trainer)
+                save_adapter(session, trainer, base)
         return TrainingResult(
             status="interrupted" if recorder.interrupted else "completed", step=trainer.state.global_step
         )
@@ -123,6 +141,7 @@ class TrlBackend:
 
         from paraphrase_rl_plugins.backends._adapter import lora_config
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
+        from paraphrase_rl_plugins.backends._vllm import vllm_sampler
 
         recipe = session.recipe
         processes = self._processes(recipe.training.batch_size)
@@ -134,14 +153,12 @@ class TrlBackend:
         chat = Chat(tokenizer, recipe.model, thinking=recipe.prompt.thinking)
         model = load_causal_lm(recipe.model, dtype=scoring_dtype(self.device))
         longest = _longest_prompt(session, chat, model.config)
-        vllm = self.device != "cpu" and find_spec("vllm") is not None
         trainer = RecipeTrainer(
             session=session,
             chat=chat,
-            own_sampler=not vllm,
             model=model,
             reward_funcs=[_rated_by_the_core],
-            args=self._config(session, model, processes, vllm, longest + recipe.sampling.max_tokens),
+            args=self._config(session, model, processes),
             train_dataset=Dataset.from_list(
                 [{"prompt": session.conversation(d), "index": i} for i, d in enumerate(session.train)]
             ),
@@ -149,6 +166,15 @@ class TrlBackend:
             peft_config=lora_config(recipe, model),
         )
         trainer.remove_callback(PrinterCallback)
+        copied = vllm_sampler(
+            trainer,
+            choice=self.options.sampler,
+            memory=self.options.vllm_memory,
+            device=self.device,
+            processes=processes,
+            longest=longest + recipe.sampling.max_tokens,
+        )
+        trainer.sampler = copied or trainer.sampler
         return trainer
 
     def _processes(self, batch_size: int) -> int:
@@ -175,7 +201,7 @@ class TrlBackend:
             )
         return processes
 
-    def _config(self, session: Session, model: Any, processes: int, vllm: bool, longest: int) -> Any:
+    def _config(self, session: Session, model: Any, processes: int) -> Any:
         from trl import GRPOConfig
 
         recipe, on_cpu = session.recipe, self.device == "cpu"
@@ -191,10 +217,6 @@ class TrlBackend:
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             shuffle_dataset=False,
-            use_vllm=vllm,
-            vllm_mode="colocate",
-            vllm_importance_sampling_correction=False,
-            vllm_max_model_length=longest,
             beta=0.0,
             learning_rate=_rate(session, model),
             lr_scheduler_type="constant",
