@@ -17,7 +17,7 @@ import torch
 from click.testing import CliRunner
 from huggingface_hub import ModelCard
 from paraphrase_rl_plugins.backends import trl_backend
-from paraphrase_rl_plugins.datasets import jsonl
+from paraphrase_rl_plugins.datasets import files
 from paraphrase_rl_plugins.rewards import detector_evasion
 from peft import AutoPeftModelForCausalLM, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -62,7 +62,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     registry = Registry(
-        Plugins.of(acme=acme_training, trl=trl_backend, jsonl=jsonl, evasion=detector_evasion)
+        Plugins.of(acme=acme_training, trl=trl_backend, files=files, evasion=detector_evasion)
     )
     return Place(tmp_path_factory.mktemp("place"), registry)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -393,6 +394,10 @@ def test_a_warmed_up_run(warmed: Path) -> None:
     (kept,) = [row for row in ledger if row["kind"] == "warmup"]
     assert kept["warmup_step"] == kept["warmup_steps"] == str(len(steps))
     assert [row["step"] for row in ledger if row["kind"] == "final"] == [4]
+    adapters = sorted(warmed.rglob("adapter_config.json"))
+    assert any("warmup" in path.parent.name for path in adapters)
+    for path in adapters:
+        assert "/" not in json.loads(path.read_text())["base_model_name_or_path"], "no path of this machine"
 
 
 @pytest.mark.parametrize(
