@@ -1,7 +1,7 @@
 """Log-probabilities of grouped completions: each prompt is read once, the unembedding sees completions only.
 
 With a cache (:func:`completion_logprobs`), or, where checkpointed activations forbid one, with the whole group as one
-packed sequence (:class:`PackedGroup`).
+packed sequence (:class:`PackedGroup`). Layers of linear attention can do neither (:func:`whole_logprobs`).
 """
 
 from __future__ import annotations
@@ -64,6 +64,35 @@ def completion_logprobs(
     logprobs = logits.gather(2, ids[:, :, None])[:, :, 0] - torch.logsumexp(logits, -1)
     logprobs = logprobs * mask
     return torch.nn.functional.pad(logprobs, (0, completion_ids.shape[1] - width))
+
+
+def whole_logprobs(
+    model: Any,
+    prompt_ids: torch.Tensor,
+    prompt_mask: torch.Tensor,
+    completion_ids: torch.Tensor,
+    completion_mask: torch.Tensor,
+    *,
+    temperature: float,
+) -> torch.Tensor:
+    """Compute the same as :func:`completion_logprobs`, each prompt read once for each of its completions.
+
+    For layers whose cache is a state that the next token overwrites: its gradient would be lost.
+    """
+    width = int(completion_mask.sum(1).max())
+    ids = torch.cat([prompt_ids, completion_ids[:, :width]], 1)
+    mask = torch.cat([prompt_mask, completion_mask[:, :width]], 1)
+    out = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+        use_cache=False,
+        logits_to_keep=width + 1,
+    )
+    logits = out.logits[:, -width - 1 : -1].float() / temperature
+    ids, mask = completion_ids[:, :width], completion_mask[:, :width]
+    logprobs = logits.gather(2, ids[:, :, None])[:, :, 0] - torch.logsumexp(logits, -1)
+    return torch.nn.functional.pad(logprobs * mask, (0, completion_ids.shape[1] - width))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DynamicCache, StaticCache
-from transformers.cache_utils import StaticLayer
+from transformers.cache_utils import LinearAttentionCacheLayerMixin, StaticLayer
 
 from paraphrase_rl.plugin import NumericalError, Sampling
 
@@ -177,7 +177,8 @@ def sample_groups(
         logits_to_keep=1,
     )
     cache = out.past_key_values
-    cache.batch_repeat_interleave(group_size)
+    # Rows are repeated and dropped as beams are: layers of linear attention (Qwen3.5) know no other way.
+    cache.reorder_cache(torch.arange(len(prompts), device=device).repeat_interleave(group_size))
     logits = out.logits[:, -1].float().repeat_interleave(group_size, 0)
     attention = attention.repeat_interleave(group_size, 0)
     position = positions[:, -1].repeat_interleave(group_size, 0) + 1
@@ -211,7 +212,7 @@ def sample_groups(
             continue
         if 1 - alive.float().mean().item() >= DROP_FINISHED_AT:
             keep = alive.nonzero()[:, 0]
-            cache.batch_select_indices(keep)
+            cache.reorder_cache(keep)
             rows, tokens, position = rows[keep], tokens[keep], position[keep]
             attention, alive = attention[keep], alive[keep]
         attention = torch.cat([attention, attention.new_ones(len(rows), 1)], 1)
@@ -297,6 +298,12 @@ class DecodingGraph:
             use_cache=True,
         )
         return out.logits[:, -1].float()
+
+
+def keeps_keys_and_values(model: Any) -> bool:
+    """Return whether every layer caches keys and values alone, not a state that is overwritten (linear attention)."""
+    layers = DynamicCache(config=model.config.get_text_config()).layers
+    return not any(isinstance(layer, LinearAttentionCacheLayerMixin) for layer in layers)
 
 
 def attends_to_everything(model: Any) -> bool:

@@ -29,8 +29,14 @@ from paraphrase_rl.plugin import (
     one_line,
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
-from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs
-from paraphrase_rl_plugins.backends._sampler import Sampled, attends_to_everything, left_pad, right_pad
+from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs, whole_logprobs
+from paraphrase_rl_plugins.backends._sampler import (
+    Sampled,
+    attends_to_everything,
+    keeps_keys_and_values,
+    left_pad,
+    right_pad,
+)
 from paraphrase_rl_plugins.backends._sampler_check import Probe, why_stale
 from paraphrase_rl_plugins.backends._samplers import OwnSampler
 from paraphrase_rl_plugins.backends._vllm import KNOWN_TEMPERATURE, VllmSampler
@@ -289,6 +295,8 @@ class RecipeTrainer(GRPOTrainer):
                 if self.args.gradient_checkpointing:  # it forbids the cache that shares the prompt
                     packs = attends_to_everything(self.accelerator.unwrap_model(model))
                     parts.append((self._packed if packs else self._checkpointed)(model, *group))
+                elif not keeps_keys_and_values(self.accelerator.unwrap_model(model)):
+                    parts.append(whole_logprobs(model, *group, temperature=self.temperature))
                 else:
                     parts.append(
                         completion_logprobs(model, *group, group_size=size, temperature=self.temperature)
