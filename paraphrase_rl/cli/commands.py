@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, str] = {
     "export": "Write the adapter of a run to a folder in PEFT's format.",
     "rewrite": "Rewrite texts with a rewriter.",
     "score": "Score texts with detectors: raw score, P(AI), verdict.",
+    "compare": "Compare detectors on labelled texts: which is best, and for whom it errs.",
     "explain": "Explain the scores of a text: which parts they come from.",
     "calibrate": "Fit thresholds and P(AI) of detectors on held-out texts.",
     "fit": "Train a trainable detector on labelled texts.",

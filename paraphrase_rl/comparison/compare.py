@@ -1,0 +1,233 @@
+"""Figures of all detectors of a comparison, ranked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from paraphrase_rl.comparison import figures
+from paraphrase_rl.comparison.figures import CrossFitted, Flags, Sample
+from paraphrase_rl.comparison.folds import Folds, Mask
+from paraphrase_rl.comparison.records import By, Comparison, DetectorFigures, Gap, PartFigures, RateFigures
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.statistics.bootstrap import resample, units_of, weighted_mean
+from paraphrase_rl.statistics.fairness import groups_of, share_difference
+from paraphrase_rl.statistics.records import Estimate
+from paraphrase_rl.text.length import count_words
+from paraphrase_rl.types import Document
+
+RATES = (0.001, 0.01, 0.05)
+"""False positive rates that are always shown, besides the asked one."""
+LENGTHS = (50, 100, 200, 400)
+"""Bounds of the bands of lengths, in words."""
+FEWEST_OF_A_PART = 5
+"""Groups, domains and bands with fewer human texts are left out, and counted in a note."""
+
+
+def compare(
+    scored: Sequence[CrossFitted],
+    documents: Sequence[Document],
+    folds: Folds,
+    *,
+    source: str,
+    target_fpr: float,
+    resamples: int,
+    seed: int,
+) -> Comparison:
+    """Compute the figures of every detector and of the ensemble of those that have scores, and rank the detectors.
+
+    Args:
+        scored: scores of the detectors, from :func:`~paraphrase_rl.comparison.scoring.cross_fitted`.
+        documents: N labelled texts.
+        folds: their folds.
+        source: name of the texts.
+        target_fpr: rate that the ranking is at, in (0, 1).
+        resamples: number of resamples of the intervals.
+        seed: of the resamples.
+
+    Raises:
+        CalibrationError: a fold has fewer than two human texts with a score.
+        DataError: a group of writers is called "all".
+    """
+    human = np.array([d.label == "human" for d in documents])
+    sample = Sample(human, folds, resample(units_of(documents), resamples, seed))
+    rates = tuple(dict.fromkeys((target_fpr, *RATES)))
+    usable = [one for one in scored if not one.reason and np.isfinite(one.scores).any()]
+    everyone = [*usable]
+    if len(usable) > 1:
+        everyone.append(figures.ensemble_of(usable, sample, COMBINED))
+    flags = {one.name: {rate: figures.flags_at(one, sample, rate) for rate in rates} for one in everyone}
+    rated = {
+        name: figures.rate_of(of[target_fpr], sample, ~human, target_fpr).value or 0.0
+        for name, of in flags.items()
+    }
+    best = max((one.name for one in usable), key=lambda name: rated[name], default=None)
+    found = [_figures(one, sample, flags[one.name], rates, best, flags) for one in everyone]
+    found.sort(key=lambda one: (-rated[one.detector], -(one.auroc.value or 0.0)))
+    found += [_nothing(one) for one in scored if one not in usable]
+    at_target = {name: of[target_fpr] for name, of in flags.items()}
+    parts, notes = _parts(everyone, documents, sample, at_target, target_fpr)
+    return Comparison(
+        source=source,
+        human=int(human.sum()),
+        ai=int((~human).sum()),
+        folds=folds.count,
+        target_fpr=target_fpr,
+        detectors=tuple(found),
+        parts=tuple(parts),
+        gaps=tuple(_gaps(everyone, documents, sample, at_target, target_fpr)),
+        notes=(*_notes(found, best, int(human.sum())), *notes),
+    )
+
+
+def _figures(
+    one: CrossFitted,
+    sample: Sample,
+    flags: dict[float, Flags],
+    rates: Sequence[float],
+    best: str | None,
+    every: dict[str, dict[float, Flags]],
+) -> DetectorFigures:
+    target = rates[0]
+    trust = figures.reliability(figures.tested_probabilities(one, sample), sample.human)
+    n = sample.human.size
+    return DetectorFigures(
+        detector=one.name,
+        trained=one.trained,
+        points=tuple(
+            RateFigures(
+                target_fpr=rate,
+                tpr=figures.rate_of(flags[rate], sample, ~sample.human, rate),
+                fpr=figures.rate_of(flags[rate], sample, sample.human, rate),
+                allowed=math.floor(rate * flags[rate].fewest_humans + 1e-9),
+                calibration_humans=flags[rate].fewest_humans,
+            )
+            for rate in rates
+        ),
+        auroc=figures.area(one, sample),
+        to_best=None
+        if one.name == best or best is None
+        else figures.difference(flags[target], every[best][target], sample),
+        brier=None if math.isnan(trust.brier) else trust.brier,
+        ece=None if math.isnan(trust.ece) else trust.ece,
+        bins=trust.bins,
+        texts=n,
+        failed=one.failures,
+        seconds_per_1000=None if math.isnan(one.seconds) else 1000.0 * one.seconds / n,
+    )
+
+
+def _nothing(one: CrossFitted) -> DetectorFigures:
+    return DetectorFigures(
+        detector=one.name,
+        trained=one.trained,
+        auroc=Estimate(value=None, n=0),
+        texts=one.scores.shape[1],
+        failed=one.scores.shape[1],
+        reason=one.reason or "it has a score for no text",
+    )
+
+
+def _parts(
+    everyone: Sequence[CrossFitted],
+    documents: Sequence[Document],
+    sample: Sample,
+    flags: dict[str, Flags],
+    rate: float,
+) -> tuple[list[PartFigures], list[str]]:
+    found, small = [], 0
+    for by, value, chosen in _members(documents):
+        if int((chosen & sample.human).sum()) < FEWEST_OF_A_PART:
+            small += 1
+            continue
+        found += [
+            PartFigures(
+                detector=one.name,
+                by=by,
+                value=value,
+                fpr=figures.rate_of(flags[one.name], sample, chosen & sample.human, rate),
+                tpr=figures.rate_of(flags[one.name], sample, chosen & ~sample.human, rate),
+            )
+            for one in everyone
+        ]
+    note = f"{small} groups, domains or lengths with under {FEWEST_OF_A_PART} human texts are not shown"
+    return found, [note] if small else []
+
+
+def _members(documents: Sequence[Document]) -> Iterator[tuple[By, str, Mask]]:
+    for by, values in (
+        ("group", [d.group for d in documents]),
+        ("domain", [d.domain for d in documents]),
+        ("length", [band(count_words(d.text)) for d in documents]),
+    ):
+        known = {value for value in values if value is not None}
+        if len(known) > 1 or (by == "group" and known):
+            for value in sorted(
+                known, key=lambda value: (int(value.split()[0]) if by == "length" else 0, value)
+            ):
+                yield by, value, np.array([v == value for v in values])  # type: ignore[misc]
+
+
+def band(words: int) -> str:
+    """Return the band of lengths of a text, such as ``100 to 199 words``."""
+    low = max(bound for bound in (0, *LENGTHS) if bound <= words)
+    high = next((bound for bound in LENGTHS if bound > words), None)
+    return f"{low} to {high - 1} words" if high is not None else f"{low} words or more"
+
+
+def _gaps(
+    everyone: Sequence[CrossFitted],
+    documents: Sequence[Document],
+    sample: Sample,
+    flags: dict[str, Flags],
+    rate: float,
+) -> Iterator[Gap]:
+    humans = [d for d in documents if d.label == "human"]
+    groups = [
+        group for group in groups_of(humans) if sum(d.group == group for d in humans) >= FEWEST_OF_A_PART
+    ]
+    if len(groups) < 2:
+        return
+    chosen = {group: np.array([d.group == group for d in documents]) & sample.human for group in groups}
+    for one in everyone:
+        found = flags[one.name]
+        shares = {g: figures.rate_of(found, sample, chosen[g], rate) for g in groups}
+        if any(share.low is None for share in shares.values()):
+            continue  # too few humans set the threshold for an interval, and so for a gap
+        known = [g for g in groups if shares[g].value is not None]
+        if len(known) < 2:
+            continue
+        highest = max(known, key=lambda g: shares[g].value or 0.0)
+        lowest = min(known, key=lambda g: shares[g].value or 0.0)
+        if highest == lowest:
+            continue
+        high, low = (
+            weighted_mean(found.resampled[:, chosen[g]], sample.weights[:, chosen[g]])
+            for g in (highest, lowest)
+        )
+        n = shares[highest].n + shares[lowest].n
+        gap = share_difference(shares[highest], shares[lowest], high - low, n)
+        yield Gap(detector=one.name, highest=highest, lowest=lowest, gap=gap)
+
+
+def _notes(found: Sequence[DetectorFigures], best: str | None, humans: int) -> list[str]:
+    notes = []
+    same = [one.detector for one in found if one.to_best is not None and one.distinguishable is False]
+    if best is not None and same:
+        notes.append(f"not distinguishable from {best} on these texts: {', '.join(same)}")
+    few = [
+        f"{100 * point.target_fpr:g} % (k = {point.allowed} of n = {point.calibration_humans})"
+        for point in (found[0].points if found else ())
+        if point.tpr.low is None and point.tpr.value is not None
+    ]
+    if few:
+        notes.append(f"{humans} human texts are too few for an interval at {', '.join(few)}")
+    members = [one for one in found if one.points and one.detector != COMBINED]
+    ensemble = next((one for one in found if one.detector == COMBINED), None)
+    if ensemble is not None and members and ensemble.points[0].tpr.value is not None:
+        top = max(members, key=lambda one: one.points[0].tpr.value or 0.0)
+        if (top.points[0].tpr.value or 0.0) > ensemble.points[0].tpr.value:
+            notes.append(f"the ensemble does worse than {top.detector} alone")
+    return notes

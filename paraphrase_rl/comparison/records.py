@@ -1,0 +1,191 @@
+"""Results of a comparison of detectors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from paraphrase_rl.detection.calibration import percent
+from paraphrase_rl.statistics.records import Estimate, Record
+from paraphrase_rl.tables import Tabular, Titled
+
+By = Literal["group", "domain", "length"]
+PARTS: tuple[By, ...] = get_args(By)
+
+
+class RateFigures(Record):
+    """Shares flagged at thresholds of one false positive rate, each threshold set on texts of other folds."""
+
+    target_fpr: float
+    tpr: Estimate = Field(description="share of AI texts flagged")
+    fpr: Estimate = Field(description="share of human texts flagged")
+    allowed: int = Field(ge=0, description="k: calibration humans that may be flagged, in the smallest fold")
+    calibration_humans: int = Field(ge=0, description="n: calibration humans, in the smallest fold")
+
+    @property
+    def smallest_fpr(self) -> float:
+        """The smallest rate above zero that the calibration humans can show, 1 / n."""
+        return 1.0 / self.calibration_humans
+
+
+class DetectorFigures(Record):
+    """One detector, or the ensemble of all."""
+
+    detector: str
+    trained: bool = Field(
+        description="trained inside the folds, on texts that are neither tested nor calibrated on"
+    )
+    points: tuple[RateFigures, ...] = ()
+    auroc: Estimate
+    to_best: Estimate | None = Field(
+        None,
+        description="TPR at the asked rate less that of the best detector, paired; None for the best itself",
+    )
+    brier: float | None = Field(None, description="of P(AI), labels weighted alike; lower is better")
+    ece: float | None = Field(
+        None, description="expected calibration error of P(AI), ten bins; lower is better"
+    )
+    bins: tuple[tuple[float, float, int], ...] = Field(
+        (), description="mean P(AI), share of AI texts, texts of each bin"
+    )
+    texts: int = Field(ge=0)
+    failed: int = Field(ge=0, description="texts without a score")
+    seconds_per_1000: float | None = Field(
+        None,
+        description="CPU seconds per 1,000 texts; a pass that several detectors share is divided among them",
+    )
+    reason: str = Field("", description="why it has no figures")
+
+    def at(self, target_fpr: float) -> RateFigures | None:
+        """Return the figures at a rate."""
+        return next((point for point in self.points if abs(point.target_fpr - target_fpr) < 1e-9), None)
+
+    @property
+    def distinguishable(self) -> bool | None:
+        """Whether it differs from the best: 0 lies outside of the interval of the difference; ``None`` if not known."""
+        if self.to_best is None or self.to_best.low is None or self.to_best.high is None:
+            return None
+        return not self.to_best.low <= 0.0 <= self.to_best.high
+
+
+class PartFigures(Record):
+    """One detector on the texts of one group, domain or band of lengths, at the asked rate."""
+
+    detector: str
+    by: By
+    value: str
+    fpr: Estimate
+    tpr: Estimate
+
+
+class Gap(Record):
+    """Difference of the largest and the smallest false positive rate of groups of writers, of one detector."""
+
+    detector: str
+    highest: str
+    lowest: str
+    gap: Estimate
+
+
+class Comparison(Record, Tabular):
+    """Detectors on the same labelled texts, the best first: by TPR at the asked false positive rate."""
+
+    source: str
+    human: int
+    ai: int
+    folds: int
+    target_fpr: float
+    detectors: tuple[DetectorFigures, ...]
+    parts: tuple[PartFigures, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> DetectorFigures | None:
+        """The first detector that has figures; the ensemble is no detector."""
+        return next((found for found in self.detectors if found.points and found.to_best is None), None)
+
+    def flat_rows(self) -> list[dict[str, object]]:
+        """Return one line a detector, with all figures as plain numbers."""
+        rows: list[dict[str, object]] = []
+        for rank, found in enumerate(self.detectors, 1):
+            row: dict[str, object] = {"rank": rank, "detector": found.detector, "trained": found.trained}
+            for point in found.points:
+                at = f"{100 * point.target_fpr:g}"
+                row |= point.tpr.flat(f"tpr_at_{at}") | point.fpr.flat(f"fpr_at_{at}")
+                row |= {
+                    f"allowed_at_{at}": point.allowed,
+                    f"calibration_humans_at_{at}": point.calibration_humans,
+                }
+            row |= found.auroc.flat("auroc")
+            row |= (found.to_best or Estimate(value=None, n=0)).flat("to_best")
+            row |= {
+                "distinguishable": found.distinguishable,
+                "brier": found.brier,
+                "ece": found.ece,
+                "failed": found.failed,
+                "seconds_per_1000": found.seconds_per_1000,
+                "reason": found.reason or None,
+            }
+            rows.append(row)
+        return rows
+
+    def shown_rows(self) -> list[dict[str, object]]:
+        """Return one line a detector for display: numbers as text, with their intervals."""
+        rows: list[dict[str, object]] = []
+        for found in self.detectors:
+            point = found.at(self.target_fpr)
+            row: dict[str, object] = {"detector": found.detector}
+            if point is not None:
+                row |= {"TPR": str(point.tpr), "to best": _to_best(found), "AUROC": _area(found.auroc)}
+                row |= {
+                    f"TPR {percent(other.target_fpr)}": other.tpr.in_short()
+                    for other in found.points
+                    if other is not point
+                }
+                row |= {"FPR": point.fpr.in_short()}
+            row |= {
+                "ECE": None if found.ece is None else f"{found.ece:.2f}",
+                "s/1000": None if found.seconds_per_1000 is None else f"{found.seconds_per_1000:.0f}",
+                "failed": found.failed or None,
+                "reason": found.reason or None,
+            }
+            rows.append(row)
+        return rows
+
+    def part_rows(self, by: By) -> list[dict[str, object]]:
+        """Return the false positive rate of every part, a column a detector, and the TPR of the best."""
+        values = list(dict.fromkeys(part.value for part in self.parts if part.by == by))
+        rows: list[dict[str, object]] = []
+        for value in values:
+            here = [part for part in self.parts if part.by == by and part.value == value]
+            row: dict[str, object] = {by: value, "human": here[0].fpr.n, "AI": here[0].tpr.n}
+            rows.append(row | {part.detector: part.fpr.in_short() for part in here})
+        return rows
+
+    def _shown(self) -> Titled:
+        heading = (
+            f"{self.human} human and {self.ai} AI texts of {self.source}, TPR at a false positive rate of "
+            f"{percent(self.target_fpr)}, {self.folds} folds"
+        )
+        return Titled(tuple(self.shown_rows()), self.notes, heading=heading)
+
+    def ranked(self) -> Sequence[str]:
+        """Return the names of the detectors, the best first."""
+        return [found.detector for found in self.detectors]
+
+
+def _to_best(found: DetectorFigures) -> str:
+    if found.to_best is None:
+        return "best"
+    text = "-" if found.to_best.value is None else f"{found.to_best.value:+.2f}"
+    return text if found.distinguishable else f"{text} ≈"
+
+
+def _area(found: Estimate) -> str:
+    """An AUROC with three digits: near 1, two say nothing."""
+    if found.value is None or found.low is None or found.high is None:
+        return "-" if found.value is None else f"{found.value:.3f}"
+    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"

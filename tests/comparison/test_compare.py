@@ -1,0 +1,304 @@
+"""Detectors compared by cross-fitting: folds, thresholds, intervals, ranking; figures against scikit-learn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import brier_score_loss, roc_auc_score
+
+import paraphrase_rl as prl
+from paraphrase_rl.comparison import figures
+from paraphrase_rl.comparison.compare import band, compare
+from paraphrase_rl.comparison.figures import CrossFitted, Sample
+from paraphrase_rl.comparison.folds import Folds, deal
+from paraphrase_rl.comparison.records import Comparison
+from paraphrase_rl.detection.threshold import operating_point
+from paraphrase_rl.errors import DataError, PluginError, UsageError
+from paraphrase_rl.statistics.bootstrap import resample, units_of
+from paraphrase_rl.types import Document
+
+RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "liang" / "detector_scores.json"
+WORDS = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+
+
+def documents(n: int, m: int, *, pairs: bool = False, groups: bool = False) -> list[Document]:
+    """n human and m AI texts, all different."""
+    found = []
+    for label, count in (("human", n), ("ai", m)):
+        for i in range(count):
+            found.append(
+                Document(
+                    id=f"{label}-{i}",
+                    text=" ".join(WORDS[int(c)] for c in f"{i:05d}")
+                    + f" {label} {'word ' * (i % 90)}".rstrip(),
+                    label=label,  # type: ignore[arg-type]
+                    pair=f"p{i}" if pairs and i < min(n, m) else None,
+                    group=("native", "second")[i % 2] if groups and label == "human" else None,
+                )
+            )
+    return found
+
+
+def fixed(name: str, scores: np.ndarray, folds: Folds) -> CrossFitted:
+    return CrossFitted(name, np.tile(scores, (folds.count, 1)), failures=int((~np.isfinite(scores)).sum()))
+
+
+def sample_of(texts: list[Document], folds: Folds, resamples: int = 200) -> Sample:
+    human = np.array([d.label == "human" for d in texts])
+    return Sample(human, folds, resample(units_of(texts), resamples, 0))
+
+
+def compared(texts: list[Document], *scored: CrossFitted, folds: Folds, rate: float = 0.05) -> Comparison:
+    return compare(scored, texts, folds, source="toys", target_fpr=rate, resamples=200, seed=0)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(10, 60),
+    st.integers(10, 60),
+    st.integers(3, 5),
+    st.booleans(),
+    st.randoms(use_true_random=False),
+)
+def test_folds_keep_pairs_together_are_even_and_do_not_depend_on_the_order(
+    n: int, m: int, count: int, pairs: bool, rnd: object
+) -> None:
+    texts = documents(n, m, pairs=pairs, groups=True)
+    folds = deal(texts, count, seed=3)
+    by_pair: dict[str, set[int]] = {}
+    for d, fold in zip(texts, folds.of.tolist(), strict=True):
+        if d.pair is not None:
+            by_pair.setdefault(d.pair, set()).add(fold)
+    assert all(len(found) == 1 for found in by_pair.values())
+    for label in ("human", "ai"):
+        sizes = np.bincount(folds.of[[d.label == label for d in texts]], minlength=count)
+        assert sizes.max() - sizes.min() <= 3
+    shuffled = list(texts)
+    rnd.shuffle(shuffled)  # type: ignore[attr-defined]
+    again = dict(zip([d.id for d in shuffled], deal(shuffled, count, seed=3).of.tolist(), strict=True))
+    assert [again[d.id] for d in texts] == folds.of.tolist()
+
+
+def test_no_text_is_trained_on_calibrated_on_and_tested_in_one_fold() -> None:
+    folds = deal(documents(30, 30), 5, seed=0)
+    tested = np.zeros(60, dtype=int)
+    for fold in range(5):
+        parts = [folds.tested(fold), folds.calibrated(fold, trained=True), folds.training(fold)]
+        assert (np.sum(parts, axis=0) == 1).all()
+        assert not (folds.tested(fold) & folds.calibrated(fold, trained=False)).any()
+        tested += folds.tested(fold)
+    assert (tested == 1).all()
+
+
+def test_too_few_texts_for_the_folds_are_refused() -> None:
+    with pytest.raises(DataError, match="5 ai texts are too few for 5 folds"):
+        deal(documents(30, 5), 5, seed=0)
+
+
+def test_each_fold_has_the_threshold_of_the_other_humans() -> None:
+    texts = documents(60, 40)
+    folds = deal(texts, 5, seed=0)
+    scores = np.random.default_rng(1).normal(size=100) + np.array([0.0] * 60 + [1.5] * 40)
+    flags = figures.flags_at(fixed("d", scores, folds), sample_of(texts, folds), 0.1)
+    human = np.array([d.label == "human" for d in texts])
+    for i in range(100):
+        threshold = operating_point(scores[human & (folds.of != folds.of[i])], 0.1).threshold
+        assert flags.known[i] == float(scores[i] > threshold)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(-4, 4), min_size=3, max_size=30),
+    st.lists(st.integers(-4, 4), min_size=3, max_size=30),
+)
+def test_the_auroc_is_that_of_scikit_learn_and_lies_in_its_interval(
+    humans: list[int], ais: list[int]
+) -> None:
+    found = figures._area(np.array(humans, dtype=float), np.array(ais, dtype=float))
+    labels = [0] * len(humans) + [1] * len(ais)
+    assert found.value == pytest.approx(roc_auc_score(labels, humans + ais), abs=1e-12)
+    assert found.low is not None
+    assert found.high is not None
+    assert 0.0 <= found.low <= found.value <= found.high <= 1.0
+    assert found.low < found.high
+
+
+def test_delongs_variance_is_that_of_its_definition() -> None:
+    rng = np.random.default_rng(0)
+    humans, ais = rng.normal(size=17), rng.normal(0.7, size=11)
+    psi = (ais[:, None] > humans).astype(float) + 0.5 * (ais[:, None] == humans)
+    expected = psi.mean(axis=1).var(ddof=1) / 11 + psi.mean(axis=0).var(ddof=1) / 17
+    assert figures._moments(humans, ais)[1] == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_perfect_auroc_has_an_interval_that_knows_n() -> None:
+    few = figures._area(np.arange(10.0), np.arange(10.0, 20.0))
+    many = figures._area(np.arange(500.0), np.arange(500.0, 1000.0))
+    assert few.value == many.value == 1.0
+    assert few.low is not None
+    assert many.low is not None
+    assert 0.6 < few.low < 0.75
+    assert many.low > 0.99
+
+
+def test_the_interval_of_a_perfect_detector_contains_a_nearly_perfect_truth() -> None:
+    assert figures._area(np.zeros(10), np.ones(10)).low < 0.999  # type: ignore[operator]
+
+
+def test_an_interval_of_a_rate_is_not_shown_where_n_is_too_small_for_it() -> None:
+    texts = documents(100, 50)
+    folds = deal(texts, 5, seed=0)
+    scores = np.random.default_rng(0).normal(size=150)
+    found = compared(texts, fixed("d", scores, folds), folds=folds).detectors[0]
+    at_1, at_5 = found.at(0.01), found.at(0.05)
+    assert at_1 is not None
+    assert at_5 is not None
+    assert (at_1.tpr.low, at_1.allowed, at_1.calibration_humans) == (None, 0, 80)
+    assert at_5.tpr.low is not None
+
+
+def test_detectors_are_ranked_and_those_that_cannot_be_told_apart_are_named() -> None:
+    texts = documents(100, 100)
+    folds = deal(texts, 5, seed=0)
+    rng = np.random.default_rng(0)
+    good = rng.normal(size=200) + 3.0 * np.array([0.0] * 100 + [1.0] * 100)
+    close = good + rng.normal(scale=0.01, size=200)
+    found = compared(
+        texts,
+        fixed("bad", rng.normal(size=200), folds),
+        fixed("good", good, folds),
+        fixed("close", close, folds),
+        folds=folds,
+    )
+    by_name = {one.detector: one for one in found.detectors}
+    assert found.ranked()[-1] == "bad"
+    assert found.best is not None
+    assert found.best.detector in ("good", "close")
+    other = "close" if found.best.detector == "good" else "good"
+    assert by_name[other].distinguishable is False
+    assert by_name["bad"].distinguishable is True
+    assert any(other in note and "not distinguishable" in note for note in found.notes)
+
+
+def test_the_ensemble_is_compared_with_its_members_and_its_loss_is_said() -> None:
+    texts = documents(100, 100)
+    folds = deal(texts, 5, seed=0)
+    rng = np.random.default_rng(0)
+    label = np.array([0.0] * 100 + [1.0] * 100)
+    good = rng.normal(size=200) + 2.5 * label
+    noise = [fixed(f"noise-{i}", rng.normal(size=200) + 0.3 * label, folds) for i in range(4)]
+    found = compared(texts, fixed("good", good, folds), *noise, folds=folds)
+    assert "ensemble" in found.ranked()
+    assert "the ensemble does worse than good alone" in found.notes
+
+
+def test_a_detector_without_scores_is_last_with_its_reason() -> None:
+    texts = documents(30, 30)
+    folds = deal(texts, 3, seed=0)
+    broken = CrossFitted("broken", np.full((3, 60), np.nan), reason="no model at /nowhere")
+    found = compared(texts, broken, fixed("d", np.arange(60.0), folds), folds=folds)
+    assert found.detectors[-1].reason == "no model at /nowhere"
+    assert found.best is not None
+    assert found.best.detector == "d"
+
+
+def test_false_positives_by_group_and_their_gap() -> None:
+    texts = documents(200, 50, groups=True)
+    folds = deal(texts, 5, seed=0)
+    second = np.array([d.group == "second" for d in texts])
+    scores = np.random.default_rng(0).normal(size=250) + 2.0 * second
+    found = compared(texts, fixed("d", scores, folds), folds=folds, rate=0.1)
+    rates = {part.value: part.fpr for part in found.parts if part.by == "group"}
+    assert rates["native"].value is not None
+    assert rates["second"].value is not None
+    assert rates["second"].value > rates["native"].value
+    (gap,) = found.gaps
+    assert (gap.highest, gap.lowest) == ("second", "native")
+    assert gap.gap.value == pytest.approx(rates["second"].value - rates["native"].value)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [(0, "0 to 49 words"), (50, "50 to 99 words"), (399, "200 to 399 words"), (400, "400 words or more")],
+)
+def test_bands_of_lengths(words: int, expected: str) -> None:
+    assert band(words) == expected
+
+
+def test_reliability_is_that_of_scikit_learn_with_both_labels_weighted_alike() -> None:
+    rng = np.random.default_rng(0)
+    human = np.array([True] * 30 + [False] * 10)
+    p = rng.uniform(size=40)
+    found = figures.reliability(p, human)
+    weight = np.where(human, 0.5 / 30, 0.5 / 10)
+    assert found.brier == pytest.approx(brier_score_loss(~human, p, sample_weight=weight), abs=1e-12)
+    perfect = figures.reliability(np.where(human, 0.0, 1.0), human)
+    assert (perfect.brier, perfect.ece) == (0.0, 0.0)
+    assert figures.reliability(np.full(40, 0.5), human).ece == pytest.approx(0.0)
+
+
+def test_figures_are_those_of_scikit_learn_on_recorded_scores() -> None:
+    if not RECORDED.exists():
+        pytest.skip(f"{RECORDED} is not there")
+    sets = json.loads(RECORDED.read_text(encoding="utf-8"))
+    names = sorted({detector for scores in sets.values() for detector in scores})
+    human_sets = [
+        name
+        for name in sets
+        if "human" in name.lower() or "toefl" in name.lower() or "hewlett" in name.lower()
+    ]
+    ai_sets = [name for name in sets if "gpt" in name.lower() and name not in human_sets]
+    assert human_sets
+    assert ai_sets
+    checked = 0
+    for detector in names:
+        humans = np.concatenate([np.array(sets[s].get(detector, []), dtype=float) for s in human_sets])
+        ais = np.concatenate([np.array(sets[s].get(detector, []), dtype=float) for s in ai_sets])
+        humans, ais = humans[np.isfinite(humans)], ais[np.isfinite(ais)]
+        if humans.size < 10 or ais.size < 10:
+            continue
+        labels = np.r_[np.zeros(humans.size), np.ones(ais.size)]
+        assert figures._area(humans, ais).value == pytest.approx(
+            roc_auc_score(labels, np.r_[humans, ais]), abs=1e-9
+        )
+        checked += 1
+    assert checked >= 3
+
+
+class TestVerb:
+    def essays(self) -> list[prl.Document]:
+        return [
+            prl.Document(id=f"{label}-{i}", text=f"{'word ' * (5 + i % 7)}{i} {label * ai}", label=label)  # type: ignore[arg-type]
+            for ai, label in enumerate(("human", "ai"))
+            for i in range(40)
+        ]
+
+    def test_a_trainable_detector_is_trained_inside_the_folds(self) -> None:
+        length = prl.detector(lambda texts: [len(t) for t in texts], name="length")
+        found = prl.compare(self.essays(), detectors=["tfidf", length], folds=3, resamples=50)
+        assert {one.detector: one.trained for one in found.detectors}["tfidf"] is True
+        assert found.best is not None
+        assert found.best.detector == "tfidf"
+        rows = {row["detector"]: row for row in found.flat_rows()}
+        assert rows["tfidf"]["tpr_at_5"] > 0.9  # type: ignore[operator]
+        assert len(found.to_pandas()) == 3
+        assert "tfidf" in repr(found)
+
+    def test_data_without_one_of_the_labels_are_refused(self) -> None:
+        humans = [d for d in self.essays() if d.label == "human"]
+        with pytest.raises(DataError, match="texts of one label only"):
+            prl.compare(humans, detectors="tfidf")
+
+    @pytest.mark.parametrize("given_", [{"folds": 2}, {"target_fpr": 2.0}, {"resamples": 0}])
+    def test_wrong_arguments_are_refused(self, given_: dict[str, object]) -> None:
+        with pytest.raises((UsageError, prl.PrlError)):
+            prl.compare(self.essays(), detectors="tfidf", **given_)  # type: ignore[arg-type]
+
+    def test_an_unknown_detector_is_named(self) -> None:
+        with pytest.raises(PluginError, match="nothing-here"):
+            prl.compare(self.essays(), detectors="nothing-here")
