@@ -214,7 +214,7 @@ def probability_maps(detector: CrossFitted, sample: Sample) -> list[ProbabilityM
 
 @dataclass(frozen=True)
 class Reliability:
-    """How well P(AI) agrees with the labels, both labels weighted alike, as P(AI) assumes equal odds.
+    """Agreement of P(AI) with the labels, both labels weighted alike, as P(AI) assumes equal odds.
 
     Attributes:
         brier: mean squared difference of P(AI) and label, in [0, 1], lower is better; .25 = always one half.

@@ -64,7 +64,7 @@ class DetectorFigures(Record):
 
     @property
     def distinguishable(self) -> bool | None:
-        """Whether it differs from the best: 0 lies outside of the interval of the difference; ``None`` if not known."""
+        """True if it differs from the best: 0 lies outside of the interval of the difference; ``None`` if not known."""
         if self.to_best is None or self.to_best.low is None or self.to_best.high is None:
             return None
         return not self.to_best.low <= 0.0 <= self.to_best.high

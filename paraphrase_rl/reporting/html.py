@@ -1,4 +1,4 @@
-"""What every page has: templates that escape, packaged files, and their digests for the content security policy."""
+"""Parts that every page has: templates that escape, packaged files, their digests for the content security policy."""
 
 from __future__ import annotations
 

@@ -53,6 +53,7 @@ def test_the_page_shows_what_its_commands_give(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("PRL_PLUGIN_FILES", raising=False)
     write_essays(tmp_path / "essays.csv")
     namespace: dict[str, Any] = {"__name__": "__main__"}
     refused = iter((True, True))
