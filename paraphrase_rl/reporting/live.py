@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paraphrase_rl.tables import record, text_table
+from paraphrase_rl.tables import record
 from paraphrase_rl.text.terminal import terminal_safe
 from paraphrase_rl.training.replay import Monitoring, RuleState
 
@@ -127,22 +127,23 @@ def _curves(watched: Monitoring, width: int, levels: str) -> list[Line]:
 
 
 def _rules(watched: Monitoring, width: int, levels: str) -> list[Line]:
-    rows = [
-        {
-            "rule": row.rule,
-            "band (steps)": f"{_band(row)} ({row.patience})",
-            "mean": "-" if row.mean is None else f"{row.mean:.2g}",
-            "state": row.state,
-            "action": row.action,
-        }
-        for row in watched
-    ]
-    drawn = text_table(rows, list(rows[0]) if rows else [], width).splitlines()
-    if levels == ASCII_LEVELS:
-        drawn = [line.replace("≤", "<=") for line in drawn]
-    kinds: list[Kind] = ["aside", "aside", *("alarm" if row.state == "alarm" else "plain" for row in watched)]
-    below: list[Kind] = ["aside"] * max(0, len(drawn) - len(kinds))  # what did not fit
-    return [Line(line, kind) for line, kind in zip(drawn, [*kinds, *below], strict=False)]
+    table = [("rule", "band (steps)", "mean", "state", "action")]
+    for row in watched:
+        mean = "-" if row.mean is None else f"{row.mean:.2g}"
+        state = "no data" if row.state == "not measured" else row.state
+        table.append((row.rule, f"{_band(row)} ({row.patience})", mean, state, row.action))
+    rule, band, *others = (max(len(cells[i]) for cells in table) for i in range(5))
+    rule = min(rule, _NAME)
+    band = min(band, width - rule - sum(others) - 4)
+    lines = []
+    for cells, row in zip(table, (None, *watched.rows), strict=True):
+        kind: Kind = "aside" if row is None else "alarm" if row.state == "alarm" else "plain"
+        parts = [
+            f"{_cut(cell, size):<{size}}" for cell, size in zip(cells, (rule, band, *others), strict=True)
+        ]
+        text = " ".join(parts).rstrip()
+        lines.append(Line(text.replace("≤", "<=") if levels == ASCII_LEVELS else text, kind))
+    return lines
 
 
 def _band(row: RuleState) -> str:

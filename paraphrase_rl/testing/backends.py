@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -93,8 +93,15 @@ class BackendContract(Contract):
             }
         )
 
-    def session(self, folder: Path, *, stop_after: int | None = None) -> TrainingSession:
-        """Open the session of a new run, or of the rest of the run that is in the folder."""
+    def session(
+        self, folder: Path, *, stop_after: int | None = None, monitors: Mapping[str, Any] | None = None
+    ) -> TrainingSession:
+        """Open the session of a new run, or of the rest of the run that is in the folder.
+
+        Args:
+            stop_after: number of steps after which a stop is asked for.
+            monitors: rules of the recipe, as its key ``monitors`` takes them.
+        """
         from paraphrase_rl.progress import reporter
         from paraphrase_rl.runs.directory import RunDirectory
         from paraphrase_rl.training.reward import ComposedReward, WeightedReward
@@ -107,10 +114,13 @@ class BackendContract(Contract):
             directory.rewind(checkpoint[0] if checkpoint else -1)
         else:
             directory.begin("model: contract\n", {})
+        recipe = self.recipe()
+        if monitors:
+            recipe = type(recipe).model_validate({**recipe.model_dump(), "monitors": monitors})
         documents = [Document(id=f"t{i}", text=text, label="ai") for i, text in enumerate(TEXTS)]
         steps: list[int] = []
         return TrainingSession(
-            recipe=self.recipe(),
+            recipe=recipe,
             directory=directory,
             train=documents[:4],
             test=documents[4:],
@@ -121,9 +131,11 @@ class BackendContract(Contract):
             resume_from=checkpoint,
         )
 
-    def trained(self, folder: Path, *, stop_after: int | None = None) -> Trained:
+    def trained(
+        self, folder: Path, *, stop_after: int | None = None, monitors: Mapping[str, Any] | None = None
+    ) -> Trained:
         """Train a run, or the rest of it, to its end or until a stop is asked for."""
-        session = self.session(folder, stop_after=stop_after)
+        session = self.session(folder, stop_after=stop_after, monitors=monitors)
         try:
             result = self.backend().train(session)
             assert isinstance(result, TrainingResult), f"train() returned {type(result).__name__}"
@@ -195,6 +207,33 @@ class BackendContract(Contract):
         assert stopped.steps == [1]
         assert [row["step"] for row in stopped.checkpoints] == [1]
         assert not stopped.complete
+
+    def test_what_monitors_decide_is_done(self, tmp_path: Path) -> None:
+        """The rate is halved after step 1, the coefficient raised after step 3, step 2 restored after step 4."""
+        always = {"metric": "reward_mean", "low": 2, "limit": 1}
+        run = self.trained(
+            tmp_path / "run",
+            monitors={
+                "slower": {**always, "action": "lower-rate"},
+                "firmer": {**always, "patience": 3, "action": "raise-kl", "factor": 10},
+                "back": {"metric": "kl_penalty_coef", "high": 0.05, "action": "roll-back", "limit": 1},
+            },
+        )
+        first, *later = [metrics["learning_rate"] for metrics in run.metrics]
+        assert later == [first / 2] * 3, "Session.learning_rate gives the rate of each update"
+        weights = {}
+        for name, row in (
+            ("step 2", next(row for row in run.checkpoints if row["step"] == 2)),
+            ("final", next(row for row in run.checkpoints if row["kind"] == "final")),
+        ):
+            self.backend().export(run.folder, row, tmp_path / name)
+            weights[name] = (tmp_path / name / "adapter_model.safetensors").read_bytes()
+        assert weights["final"] == weights["step 2"], "Session.take_roll_back gives the checkpoint to restore"
+
+    def test_a_stop_of_a_monitor_ends_the_step_and_leaves_a_checkpoint(self, tmp_path: Path) -> None:
+        stop = {"metric": "reward_mean", "low": 2, "action": "stop"}
+        stopped = self.trained(tmp_path / "run", monitors={"enough": stop})
+        self.test_a_stop_ends_the_step_and_leaves_a_checkpoint(stopped)
 
     def test_a_run_goes_on_from_its_checkpoint(self, stopped: Trained, unbroken: Trained) -> None:
         rest = self.trained(stopped.folder)

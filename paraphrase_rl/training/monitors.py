@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from paraphrase_rl.errors import RunError
+from paraphrase_rl.names import nearest
 from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, PUBLISHED, SPOKEN, Action, Monitor
 from paraphrase_rl.runs.metrics_files import DAMAGED
 from paraphrase_rl.runs.terms import RewardTerm
@@ -120,6 +121,26 @@ def rules_for(terms: Iterable[RewardTerm], monitors: Mapping[str, Monitor | None
                 )
             )
     return found
+
+
+def unmeasured(
+    monitors: Mapping[str, Monitor | None], rules: Sequence[Rule], metrics: Mapping[str, float]
+) -> list[str]:
+    """Say which monitors that a recipe gives, other than the published ones, look at nothing that a step measures."""
+    by_name = {rule.name: rule for rule in rules}
+    lines = []
+    for name, monitor in monitors.items():
+        if monitor is None or monitor == PUBLISHED.get(name):
+            continue
+        rule = by_name.get(name)
+        if rule is None:
+            role = monitor.metric.split(":")[1]
+            lines.append(f"monitor {name} is off: no reward term has the role {role}")
+        elif rule.metric not in (*metrics, ONE_SIDED_GAIN):
+            close = nearest(rule.metric, sorted(metrics))
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            lines.append(f"monitor {name} is off: no step measures {rule.metric}{hint}")
+    return lines
 
 
 def alarms(

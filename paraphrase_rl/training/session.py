@@ -22,7 +22,7 @@ from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import mean_over_tokens, token_advantages
-from paraphrase_rl.training.monitors import Alarm, Monitors, rules_for, without_checkpoint
+from paraphrase_rl.training.monitors import Alarm, Monitors, rules_for, unmeasured, without_checkpoint
 from paraphrase_rl.training.prompts import messages, prompt_order
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.training.warmup import WarmupSession
@@ -219,6 +219,9 @@ class TrainingSession:
         for row in _samples(rated, range(self.recipe.training.group_size)):
             self.directory.append("samples.jsonl", {"step": step, "kind": "training", **row})
         self._ended = step
+        if not self._durations and self.directory.writes:
+            for line in unmeasured(self.recipe.monitors, self._monitors.rules, metrics):
+                self.report(f"note: {line}")
         self._durations.append(seconds["total"])
         self._watch(step, metrics)
         if self.directory.writes:

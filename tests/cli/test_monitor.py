@@ -49,7 +49,7 @@ def test_a_healthy_run(healthy: Path) -> None:
     [rule] = [line for line in lines if line.startswith("mode-collapse")]
     assert rule.split() == ["mode-collapse", "0.05", "≤", "reward_std", "(5)", "0.2", "ok", "warn"]
     assert [line.split()[-2] for line in lines if line.startswith("meaning-lost")] == ["waiting"]
-    assert [line.split()[-3:-1] for line in lines if line.startswith("copying")] == [["not", "measured"]]
+    assert [line.split()[-3:-1] for line in lines if line.startswith("copying")] == [["no", "data"]]
     assert "Alarms" not in lines
     assert sum(line.startswith("source") for line in lines) == 3
 

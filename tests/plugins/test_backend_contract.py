@@ -68,6 +68,8 @@ class ToyBackend:
     ends_steps = 1
     listens = True
     resumes = True
+    slows = True
+    restores = True
 
     def __init__(self) -> None:
         self.base = np.linspace(0.0, 1.0, len(LETTERS))
@@ -95,11 +97,16 @@ class ToyBackend:
             gradient = np.zeros_like(self.base)
             for rollout, values in zip(rated.rollouts, session.advantages(rated).values, strict=True):
                 np.add.at(gradient, list(rollout.completion_ids), values)
-            policy = Toy(policy.logits + 0.1 * gradient)
+            rate = session.learning_rate(0.1)
+            policy = Toy(policy.logits + (rate if self.slows else 0.1) * gradient)
             for _ in range(self.ends_steps):
-                session.end_step(step, rated, {"learning_rate": 0.1}, {"total": time.perf_counter() - began})
+                measured = {"learning_rate": rate if self.slows else 0.1}
+                session.end_step(step, rated, measured, {"total": time.perf_counter() - began})
+            back = session.take_roll_back()
+            if back is not None and self.restores:
+                policy = self.policy("toy", back[1])
             stop = self.listens and session.stop_requested() and step < session.steps
-            if stop or step % session.recipe.checkpoints.every == 0:
+            if stop or back is not None or step % session.recipe.checkpoints.every == 0:
                 self._save(session, policy, step, "periodic")
             if stop:
                 return TrainingResult(status="interrupted", step=step)
@@ -191,6 +198,14 @@ class Anew(ToyBackend):
     resumes = False
 
 
+class Steady(ToyBackend):
+    slows = False
+
+
+class Forward(ToyBackend):
+    restores = False
+
+
 class Silent(ToyBackend):
     def train(self, session: Session) -> Any:
         super().train(session)
@@ -242,3 +257,21 @@ def test_the_contract_catches_a_run_that_begins_anew(tmp_path: Path) -> None:
     stopped = contract.trained(tmp_path / "stopped", stop_after=1)
     with pytest.raises(AssertionError, match="resume_from says which steps are done"):
         contract.test_a_run_goes_on_from_its_checkpoint(stopped, unbroken)
+
+
+@pytest.mark.parametrize(
+    ("backend", "message"),
+    [
+        (Steady, r"Session\.learning_rate gives the rate"),
+        (Forward, r"Session\.take_roll_back gives the checkpoint"),
+    ],
+)
+def test_the_contract_catches_a_backend_that_monitors_cannot_move(
+    backend: type[ToyBackend], message: str, tmp_path: Path
+) -> None:
+    class Contract(TestToy):
+        def make(self) -> Any:
+            return backend()
+
+    with pytest.raises(AssertionError, match=message):
+        Contract().test_what_monitors_decide_is_done(tmp_path)

@@ -218,8 +218,10 @@ def test_a_backend_that_does_not_do_it_is_told(tiny_model: Path, tmp_path: Path)
 def test_a_stopped_run_exits_with_1_says_so_and_can_go_on(launch: Prl, case: Case, tmp_path: Path) -> None:
     stop = "monitors.enough={metric: reward_mean, low: 2, patience: 3, action: stop}"
     options = ["--config", case.recipe, "--set", "training.max_steps=4", "--out", "run"]
+    options += ["--set", "monitors.typo={metric: kl_refrence, high: 1, action: stop}"]
     ended = launch("train", *options, "--set", stop, cwd=tmp_path, code=1)
     assert "monitor enough: reward_mean" in ended.stderr
+    assert ended.stderr.count("note: monitor typo is off: no step measures kl_refrence") == 1
     assert "stopped; continue with: prl train --resume run" in ended.stderr
     assert read_jsonl(tmp_path / "run" / "events.jsonl")[-1]["status"] == "stopped"
     assert Run(tmp_path / "run").status == "stopped"

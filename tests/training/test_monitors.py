@@ -11,8 +11,9 @@ import pytest
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import dumps
 from paraphrase_rl.recipe.monitors import PUBLISHED
+from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.terms import RewardTerm
-from paraphrase_rl.training.monitors import Monitors, Rule, one_sided_gain, rules_for
+from paraphrase_rl.training.monitors import Monitors, Rule, one_sided_gain, rules_for, unmeasured
 from paraphrase_rl.training.monitors import alarms as alarms_of
 
 EXPECTED = {
@@ -197,3 +198,20 @@ def test_an_event_with_an_impossible_scale_is_refused(scale: float) -> None:
     event = {"event": "monitor", "step": 1, "rule": "a", "action": "lower-rate", "scale": scale}
     with pytest.raises(RunError, match=r"events\.jsonl: a monitor cannot have scale"):
         Monitors([Rule("a", "x", high=0)]).restore([(1, {"x": 0})], [event])
+
+
+def test_a_rule_of_ones_own_that_can_find_nothing_is_named() -> None:
+    given = Recipe(
+        monitors={
+            "typo": {"metric": "kl_refrence", "high": 1},
+            "fair": {"metric": "role:fairness", "low": 0.5},
+            "gain": {"metric": "one_sided_gain", "high": 0.3},
+            "format": {"metric": "role:validity:no_lists", "low": 0.5},
+        }
+    ).monitors
+    metrics = {"kl_reference": 0.1, "format_rate": 1.0, "reward_mean": 0.5}
+    assert unmeasured(given, rules_for(TERMS, given), metrics) == [
+        "monitor typo is off: no step measures kl_refrence; did you mean kl_reference?",
+        "monitor fair is off: no reward term has the role fairness",
+        "monitor format is off: no step measures format_no_lists; did you mean format_rate?",
+    ]

@@ -214,6 +214,15 @@ RUNS = {
 }
 
 
+REAL = {
+    "quickstart": (
+        "the quickstart on the packaged 135M model, with a learning rate for a dozen steps: its alarm is right",
+        ("step-too-large",),
+    ),
+    "careful": ("the quickstart on the packaged 135M model at a quarter of its learning rate", ()),
+}
+
+
 @contextmanager
 def fault(run: Recorded) -> Iterator[None]:
     if run.sample is None:
@@ -279,7 +288,7 @@ def main(asked: Sequence[str]) -> None:
     for name in asked or RUNS:
         name, equals, folder = name.partition("=")
         if equals:
-            write(name, Path(folder), terms_of_run(Path(folder)), "a run of the packaged 135M model", [])
+            write(name, Path(folder), terms_of_run(Path(folder)), *REAL[name])
             continue
         run = RUNS[name]
         with tempfile.TemporaryDirectory() as scratch:
