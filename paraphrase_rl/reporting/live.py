@@ -136,8 +136,8 @@ def _rules(watched: Monitoring, width: int, levels: str) -> list[Line]:
     rule = min(rule, _NAME)
     band = min(band, width - rule - sum(others) - 4)
     lines = []
-    for cells, row in zip(table, (None, *watched.rows), strict=True):
-        kind: Kind = "aside" if row is None else "alarm" if row.state == "alarm" else "plain"
+    kinds: list[Kind] = ["aside", *("alarm" if row.state == "alarm" else "plain" for row in watched)]
+    for cells, kind in zip(table, kinds, strict=True):
         parts = [
             f"{_cut(cell, size):<{size}}" for cell, size in zip(cells, (rule, band, *others), strict=True)
         ]
