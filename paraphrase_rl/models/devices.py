@@ -8,7 +8,10 @@ from paraphrase_rl.errors import UsageError
 
 
 def default_device(runs_on_torch: bool = True) -> str:
-    """Return ``cuda`` if there is a CUDA device, else ``cpu``; torch is imported only if it is needed and installed."""
+    """Return ``cuda`` if there is a CUDA device, else ``cpu``; torch is imported only if it is needed and installed.
+
+    ``mps`` is taken only if it is asked for: nothing has been tested on it.
+    """
     if not runs_on_torch or find_spec("torch") is None:
         return "cpu"
     import torch
@@ -28,10 +31,16 @@ def check_device(device: str) -> None:
 
     try:
         meant = torch.device(device)
-        there = meant.type != "cuda" or (meant.index or 0) < torch.cuda.device_count()
+        count = {
+            "cpu": 1,
+            "cuda": torch.cuda.device_count(),
+            "mps": int(torch.backends.mps.is_available()),
+        }.get(meant.type, 0)
+        there = (meant.index or 0) < count
     except RuntimeError:
         there = False
     if not there:
         raise UsageError(
-            f"torch has no device {device!r} here", "choose cpu, cuda, or a numbered device such as cuda:1"
+            f"torch has no device {device!r} here",
+            "choose cpu, cuda, a numbered device such as cuda:1, or mps on a Mac",
         )

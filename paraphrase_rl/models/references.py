@@ -220,10 +220,10 @@ def _shared_encoder(model: ResolvedModel, device: str) -> SentenceEncoder:
 
 
 def scoring_dtype(device: str) -> torch.dtype:
-    """Choose the precision of weights: fp32 on CPU; bf16 on an accelerator, fp16 where it has no bf16."""
+    """Choose the precision of weights: fp32 on CPU and ``mps``; bf16 on a GPU, fp16 where it has no bf16."""
     import torch
 
-    if device == "cpu":
+    if device.startswith(("cpu", "mps")):
         return torch.float32
     if device.startswith("cuda") and not torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.float16

@@ -283,7 +283,7 @@ class RecipeTrainer(GRPOTrainer):
                 input_ids=torch.cat([prompt, completion], 1), logits_to_keep=completion.shape[1] + 1
             ).logits[:, :-1]
         logprobs = torch.log_softmax(logits.float(), -1).gather(2, completion[:, :, None])
-        return logprobs[0, :, 0].double().cpu().numpy().astype(np.float64)
+        return logprobs[0, :, 0].cpu().double().numpy().astype(np.float64)
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
@@ -402,4 +402,4 @@ _TOKEN_KEYS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
 
 
 def _ragged(values: torch.Tensor, mask: torch.Tensor) -> FloatArray:
-    return values[mask.bool()].double().cpu().numpy().astype(np.float64)
+    return values[mask.bool()].cpu().double().numpy().astype(np.float64)

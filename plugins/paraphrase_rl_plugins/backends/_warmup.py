@@ -88,7 +88,7 @@ def supervised_step(
         loss = -(logprobs * mask * weights[:, None]).sum()
         loss.backward()
         for i, values, there in zip(rows, logprobs.detach(), mask.bool(), strict=True):
-            found[i] = values[there].double().cpu().numpy().astype(np.float64)
+            found[i] = values[there].cpu().double().numpy().astype(np.float64)
     norms = [p.grad.norm() ** 2 for p in model.parameters() if p.grad is not None]
     optimizer.step()
     optimizer.zero_grad()

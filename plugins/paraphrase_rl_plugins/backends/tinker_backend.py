@@ -135,6 +135,7 @@ def register_backends() -> Iterable[BackendSpec]:
             cost="per token, by the service's price list",
             ignores={
                 "lora.alpha": "the service scales every adapter itself, as with alpha 32 whatever the rank",
+                "training.ratio_cap": "the service computes the importance ratios, and truncates none",
                 "checkpoints.keep": "the service keeps every periodic checkpoint for ttl_days (an option of the"
                 " backend), and the final one until it is deleted",
             },
