@@ -98,7 +98,7 @@ _PUBLIC = {
     "paraphrase_rl.models.embeddings": ("embed", "has_text"),
     # texts
     "paraphrase_rl.text.sentences": ("sentence_ends",),
-    "paraphrase_rl.text.thoughts": ("THOUGHT_MARK",),
+    "paraphrase_rl.text.thoughts": ("THOUGHT_MARK", "split_thought"),
     "paraphrase_rl.training.prompts": ("messages",),
     # data sets: rows of a table, files of a published corpus
     "paraphrase_rl.data.columns": ("TableOptions",),

@@ -97,6 +97,7 @@ from paraphrase_rl.runs.reader import manifest_of as manifest_of
 from paraphrase_rl.runs.reader import recipe_of_run as recipe_of_run
 from paraphrase_rl.text.sentences import sentence_ends as sentence_ends
 from paraphrase_rl.text.thoughts import THOUGHT_MARK as THOUGHT_MARK
+from paraphrase_rl.text.thoughts import split_thought as split_thought
 from paraphrase_rl.training.grpo import mean_over_tokens as mean_over_tokens
 from paraphrase_rl.training.prompts import messages as messages
 from paraphrase_rl.types import Document as Document

@@ -96,7 +96,10 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Bill:
-    """Tokens of a run: expected, if a rewrite is as long as its source; at most, if all reach the token limit."""
+    """Tokens of a run: expected, if a rewrite is as long as its source; at most, if all reach the token limit.
+
+    The length of thoughts is not known: with ``prompt.thinking`` every completion is expected to reach the limit.
+    """
 
     expected: Tokens
     most: Tokens
@@ -124,7 +127,8 @@ def bill(
                 continue
             sources = [_tokens(d.text) for d in documents]
             prompt = instructions + sum(sources) / len(sources)
-            completion = limit if to_the_limit else sum(min(s, limit) for s in sources) / len(sources)
+            cut = to_the_limit or recipe.prompt.thinking
+            completion = limit if cut else sum(min(s, limit) for s in sources) / len(sources)
             prefill += rollouts * prompt
             sample += rollouts * completion
             through += rollouts * (prompt + completion) if trained else 0.0

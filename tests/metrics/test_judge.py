@@ -249,6 +249,13 @@ def test_the_object_may_stand_in_a_fence(fence: str) -> None:
     assert parse(completion(content)[2]) == Marks(meaning=2, quality=3)
 
 
+@pytest.mark.parametrize("thought", ["<think>\nA 2, no: {}\n</think>\n\n", "hm</think>", "[THINK]?[/THINK]"])
+def test_a_judge_may_think(thought: str) -> None:
+    content = thought + '```json\n{"meaning": 2, "quality": 3}\n```'
+    assert parse(completion(content)[2]) == Marks(meaning=2, quality=3)
+    assert isinstance(parse(completion('<think>{"meaning": 2, "quality": 3}')[2]), NoAnswer)
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_a_refusal_that_holds_for_all_is_met_once(serve: Any, status: int) -> None:
     server = serve(lambda rewrite, attempt: (status, {}, f"no entry with {KEY}"))

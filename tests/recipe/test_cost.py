@@ -147,6 +147,14 @@ def test_a_long_source_is_expected_to_be_cut_at_the_limit() -> None:
     assert counted.most.sample == 64 * 50
 
 
+def test_a_thought_is_expected_to_fill_the_limit() -> None:
+    recipe = load_recipe(None, [*SHORT, "prompt.thinking=true"]).recipe
+    work = Workload.of(2, recipe.training, recipe.evaluation, 0)
+    counted = bill(recipe, work, Passes(prefill=1, train=1), CORPUS.select(split="train", label="ai"), [])
+    assert counted.expected == counted.most
+    assert counted.most.sample == 64 * 512
+
+
 def test_money_is_tokens_times_price() -> None:
     price = Price(prefill=0.5, sample=2, train=3, date=date(2026, 1, 1), source="x")
     assert Tokens(2e6, 1e6, 4e6).cost(price) == 0.5 * 2 + 2 * 1 + 3 * 4

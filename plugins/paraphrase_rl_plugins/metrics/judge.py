@@ -26,6 +26,7 @@ from paraphrase_rl.plugin import (
     UsageError,
     has_text,
     hookimpl,
+    split_thought,
 )
 from paraphrase_rl_plugins.metrics._connection import Connection, NoAnswer
 
@@ -210,13 +211,14 @@ class Judge:
 
 
 def parse(body: str) -> Marks | NoAnswer:
-    """Read the marks from the body of a chat completion: one JSON object, possibly in a code fence."""
+    """Read the marks from the body of a chat completion: one JSON object, maybe after a thought or in a fence."""
     try:
         content = json.loads(body)["choices"][0]["message"]["content"]
     except (ValueError, LookupError, TypeError):
         return NoAnswer("unreadable", "the service's answer is not a chat completion")
     if not isinstance(content, str):
         return NoAnswer("unreadable", "the judge gave an empty answer")
+    content = split_thought(content).text
     fenced = _FENCED.fullmatch(content.strip())
     try:
         return Marks.model_validate_json(fenced[1] if fenced else content)
