@@ -17,11 +17,15 @@ from paraphrase_rl.api.monitoring import monitor as monitor
 from paraphrase_rl.api.reporting import export as export
 from paraphrase_rl.api.reporting import report as report
 from paraphrase_rl.api.rewriting import rewrite as rewrite
+from paraphrase_rl.api.scoring import ScoreStream as ScoreStream
 from paraphrase_rl.api.scoring import score as score
+from paraphrase_rl.api.scoring import score_file as score_file
+from paraphrase_rl.api.scoring import score_stream as score_stream
 from paraphrase_rl.api.text_results import CalibrationResult as CalibrationResult
 from paraphrase_rl.api.text_results import FitResult as FitResult
 from paraphrase_rl.api.text_results import RewriteResult as RewriteResult
 from paraphrase_rl.api.text_results import ScoreResult as ScoreResult
+from paraphrase_rl.api.text_results import ScoreSummary as ScoreSummary
 from paraphrase_rl.api.training import check as check
 from paraphrase_rl.api.training import train as train
 from paraphrase_rl.comparison.records import Comparison as Comparison
@@ -44,5 +48,6 @@ from paraphrase_rl.types import Rollout as Rollout
 from paraphrase_rl.types import Scores as Scores
 from paraphrase_rl.types import StepRecord as StepRecord
 from paraphrase_rl.types import Terms as Terms
+from paraphrase_rl.types import Truncation as Truncation
 
 __version__: str

@@ -17,6 +17,7 @@ from typing import IO, Any
 
 from paraphrase_rl.errors import PrlError, RunError, UsageError
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 LOCK = ".lock"
 """Empty file in a folder, locked while a process works in the folder."""
 _DAMAGED = "the file was edited or damaged: restore it"
@@ -87,7 +88,7 @@ def lock_folder(folder: Path, error: type[PrlError], taken: str) -> int:
     except OSError as why:
         raise error(f"cannot write {folder}: {why.strerror}", "choose another --out") from why
     try:
-        if _locks(lock):
+        if try_lock(lock):
             return lock
     except OSError as why:  # a file system without locks
         os.close(lock)
@@ -103,15 +104,18 @@ def is_locked(folder: Path) -> bool:
     except OSError:
         return False
     try:
-        return not _locks(lock)
+        return not try_lock(lock)
     except OSError:  # a file system without locks
         return False
     finally:
         os.close(lock)
 
 
-def _locks(descriptor: int) -> bool:
-    """Lock an open file, waiting a moment: a process that only asks :func:`is_locked` holds the lock for less."""
+def try_lock(descriptor: int) -> bool:
+    """Lock an open file, if no other process has it locked; closing it releases the lock.
+
+    It waits a moment: a process that only asks :func:`is_locked` holds the lock for less.
+    """
     from filelock import lock_descriptor
 
     for _ in range(5):
@@ -171,7 +175,10 @@ def sha256_file(path: Path) -> str:
 
 def dumps(value: object) -> str:
     """Write a value as JSON on one line, in readable Unicode. NaN and infinities, which JSON lacks, become ``null``."""
-    return json.dumps(_finite(value), ensure_ascii=False, allow_nan=False)
+    try:
+        return _ENCODER.encode(value)
+    except (TypeError, ValueError):  # a number that is not finite, a numpy value
+        return _ENCODER.encode(_finite(value))
 
 
 def _finite(value: object) -> object:
@@ -187,7 +194,12 @@ def _finite(value: object) -> object:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
+def write_errors(path: Path) -> Iterator[None]:
+    """Turn an error while a file is written into one that says what to do.
+
+    Raises:
+        RunError: the disk is full, or the file cannot be written.
+    """
     try:
         yield
     except OSError as error:
@@ -199,7 +211,7 @@ def _explained(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[IO[bytes]]:
-    with _explained(path):
+    with write_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)  # of a killed process with the same number, as in a container
@@ -268,7 +280,7 @@ def new_folder(folder: Path) -> Iterator[Path]:
     taken = RunError(f"{folder} already exists", "choose another folder; nothing in it was changed")
     if os.path.lexists(folder):
         raise taken
-    with _explained(folder):
+    with write_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
         # a name that nobody has: what lies beside the folder may be somebody's
         with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as beside:
@@ -296,7 +308,7 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, object]]) -> None:
 
 def append_jsonl(path: Path, *rows: Mapping[str, object]) -> None:
     """Append rows in a single write, so that a kill leaves at most the last line incomplete."""
-    with _explained(path), path.open("ab") as stream:
+    with write_errors(path), path.open("ab") as stream:
         stream.write("".join(dumps(row) + "\n" for row in rows).encode())
         stream.flush()
         os.fsync(stream.fileno())

@@ -64,3 +64,10 @@ class Pace:
         if done < total and time.monotonic() - self._said > QUIET_SECONDS:
             self._report(line, done, total)
             self._said = time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as ``1h05m`` or ``4m30s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

@@ -6,8 +6,9 @@ import html
 import math
 import textwrap
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar
 
 from paraphrase_rl.errors import MissingDependencyError
@@ -145,16 +146,33 @@ def record(row: object) -> Mapping[str, object]:
     if isinstance(row, Mapping):
         return row
     if is_dataclass(row):
-        found = {field.name: getattr(row, field.name) for field in fields(row) if not field.metadata}
-        own = set(found)
-        for field in fields(row):
-            for key, value in getattr(row, field.name).items() if field.metadata else ():
-                found[f"input_{key}" if key in own else str(key)] = value
+        own, spread = _fields(type(row))
+        found = {name: getattr(row, name) for name in own}
+        for name in spread:
+            for key, value in getattr(row, name).items():
+                found[spread_name(key, own)] = value
         return found
     names = getattr(type(row), "model_fields", None)
     if names is None:
         raise TypeError(f"a row is a dataclass or a pydantic record, not {type(row).__name__}")
     return {name: getattr(row, name) for name in names}
+
+
+def spread_name(key: object, own: Collection[str]) -> str:
+    """Return the name that a further column of a row gets beside the row's own fields."""
+    return f"input_{key}" if key in own else str(key)
+
+
+def field_names(row: type) -> tuple[str, ...]:
+    """Return the names of the fields of a class of rows, without those that are spread."""
+    return _fields(row)[0]
+
+
+@cache
+def _fields(row: type) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the fields of a dataclass, and of those that are spread."""
+    known = fields(row)
+    return tuple(f.name for f in known if not f.metadata), tuple(f.name for f in known if f.metadata)
 
 
 def keys(rows: Sequence[Mapping[str, object]]) -> list[str]:

@@ -74,6 +74,27 @@ def _check_failures(values: FloatArray, failures: Sequence[Failure], what: str) 
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Truncation:
+    """Part of a text that a detector did not read: its score rests on the beginning of the text alone.
+
+    Attributes:
+        index: position of the text in the call.
+        read: number of units at the beginning of the text that were read.
+        total: number of units of the whole text; ``None`` if they were not counted.
+        unit: unit of the detector's limit, in the plural: ``tokens``, ``words``.
+    """
+
+    index: int
+    read: int
+    total: int | None
+    unit: str
+
+    def __str__(self) -> str:
+        whole = "the first " if self.total is None else ""
+        return f"{whole}{self.read:,}{'' if self.total is None else f' of {self.total:,}'} {self.unit}"
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
     """A detector's scores.
@@ -83,13 +104,18 @@ class Scores:
             likely AI**. NaN exactly for the texts with a Failure in ``failures``: the constructor refuses a NaN
             without a Failure, a number with one, and an infinity.
         failures: one for each text that could not be scored.
+        truncated: one for each text of which the detector read only the beginning, as it is longer than its limit.
     """
 
     values: FloatArray
     failures: tuple[Failure, ...] = ()
+    truncated: tuple[Truncation, ...] = ()
 
     def __post_init__(self) -> None:
         _check_failures(self.values, self.failures, "Scores.values")
+        for cut in self.truncated:
+            if not 0 <= cut.index < self.values.size or (cut.total is not None and cut.read >= cut.total):
+                raise ContractError(f"Scores.truncated: {cut} of text {cut.index} leaves nothing out")
 
     @property
     def scored(self) -> NDArray[np.bool_]:
@@ -99,9 +125,11 @@ class Scores:
     def take(self, rows: Sequence[int]) -> Scores:
         """Return the scores of the texts at the positions ``rows``, in that order."""
         failed = {failure.index: failure for failure in self.failures}
+        cut = {truncation.index: truncation for truncation in self.truncated}
         return Scores(
             self.values[np.array(rows, dtype=np.int64)],
             tuple(replace(failed[row], index=i) for i, row in enumerate(rows) if row in failed),
+            tuple(replace(cut[row], index=i) for i, row in enumerate(rows) if row in cut),
         )
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from paraphrase_rl.api.common import registry_or_default
-from paraphrase_rl.api.scoring import chosen_detectors, cut_as_calibrated, read_calibration
+from paraphrase_rl.api.saved_calibration import read_calibration
+from paraphrase_rl.api.text_scoring import chosen_detectors, cut_as_calibrated
 from paraphrase_rl.data.reading import items_of, usable
 from paraphrase_rl.detection.explaining import ExplainedScore, explained
 from paraphrase_rl.errors import PluginError, UsageError
@@ -19,7 +20,7 @@ from paraphrase_rl.types import Document, Failure
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Detectors
-    from paraphrase_rl.api.scoring import SavedCalibration
+    from paraphrase_rl.api.saved_calibration import SavedCalibration
     from paraphrase_rl.plugin.protocols import Detector
     from paraphrase_rl.plugin.registry import Registry
 

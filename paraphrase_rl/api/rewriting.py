@@ -14,15 +14,16 @@ from paraphrase_rl.api.common import (
     path_of,
     registry_or_default,
 )
-from paraphrase_rl.api.scoring import read_calibration
+from paraphrase_rl.api.saved_calibration import read_calibration
 from paraphrase_rl.api.text_results import RewriteResult, RewriteRow
-from paraphrase_rl.data.reading import Item, items_of, usable
+from paraphrase_rl.data.items import Item
+from paraphrase_rl.data.reading import items_of, usable
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.progress import OnProgress, Report, reporter
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import RunOrPath
-    from paraphrase_rl.api.scoring import SavedCalibration
+    from paraphrase_rl.api.saved_calibration import SavedCalibration
     from paraphrase_rl.data.bad_rows import BadRows
     from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble

@@ -12,6 +12,7 @@ from paraphrase_rl.detection.calibration_rows import CalibrationRow
 from paraphrase_rl.tables import SPREAD, Table
 
 Verdict = Literal["flagged", "not flagged"]
+SCORE_COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure", "truncated")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,10 @@ class ScoreRow:
         failure: why there is no score, ``KIND: MESSAGE``.
         no_verdict: why there is neither P(AI) nor a verdict despite a calibration, ``KIND: MESSAGE``; the kinds are
             ``seen`` (the text or a near duplicate of it was in training or calibration), ``length`` and ``language``.
+        truncated: part of a text longer than the detector's limit that was read, such as ``512 of 3,010 tokens``;
+            ``None`` if the whole text was.
+        n_read: the same as a number, in the detector's unit; ``None`` if the whole text was read.
+        n_total: length of the whole text in that unit; ``None`` too if it was not counted.
         input: the other columns of the text's row, unchanged; separate columns in a data frame and in files.
     """
 
@@ -39,6 +44,9 @@ class ScoreRow:
     verdict: Verdict | None = None
     failure: str | None = None
     no_verdict: str | None = None
+    truncated: str | None = None
+    n_read: int | None = None
+    n_total: int | None = None
     input: Mapping[str, object] = field(default_factory=dict, metadata=SPREAD)
 
 
@@ -55,7 +63,7 @@ class ScoreResult(Table[ScoreRow]):
         explanation: calibration used, and the share of its human texts that its thresholds flag, one line each.
     """
 
-    columns: ClassVar[tuple[str, ...]] = ("id", "detector", "score", "p_ai", "verdict", "failure")
+    columns: ClassVar[tuple[str, ...]] = SCORE_COLUMNS
 
     n_texts: int
     left_out: int = 0
@@ -82,6 +90,69 @@ class ScoreResult(Table[ScoreRow]):
     def failed(self) -> tuple[str, ...]:
         """Ids of the texts that some detector could not score."""
         return tuple(dict.fromkeys(row.id for row in self.rows if row.failure is not None))
+
+    @property
+    def truncated(self) -> tuple[str, ...]:
+        """Ids of the texts of which some detector read only the beginning."""
+        return tuple(dict.fromkeys(row.id for row in self.rows if row.truncated is not None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectorCount:
+    """What one detector, or the ensemble, made of all texts.
+
+    Attributes:
+        detector: its name, ``ensemble`` for the combination.
+        n_texts: texts.
+        n_flagged: texts that are flagged; ``None`` without a calibration.
+        n_failed: texts that could not be scored.
+        n_truncated: texts of which it read only the beginning.
+    """
+
+    detector: str
+    n_texts: int
+    n_flagged: int | None = None
+    n_failed: int = 0
+    n_truncated: int = 0
+
+
+@dataclass(frozen=True, repr=False, kw_only=True)
+class ScoreSummary(Table[DetectorCount]):
+    """Counts of texts by detector, whose rows are in a file or were given out one by one.
+
+    Attributes:
+        n_texts: texts that were scored.
+        n_failed: texts that some detector could not score.
+        n_truncated: texts of which some detector read only the beginning.
+        n_before: texts among them that an earlier call had finished; their rows were not computed again.
+        left_out: rows without a usable text that were left out.
+        path: file of the rows; ``None`` if they are in no file.
+        calibration: file of the calibration; ``None`` without a calibration, or if it is not in a file.
+        texts: texts the calibration was fitted on; ``None`` without a calibration.
+        target_fpr: false positive rate of the verdicts; ``None`` without a calibration.
+        explanation: calibration used, and the share of its human texts that its thresholds flag, one line each.
+    """
+
+    n_texts: int
+    n_failed: int = 0
+    n_truncated: int = 0
+    n_before: int = 0
+    left_out: int = 0
+    path: Path | None = None
+    calibration: Path | None = None
+    texts: CalibrationTexts | None = None
+    target_fpr: float | None = None
+    explanation: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        counted = "1 text" if self.n_texts == 1 else f"{self.n_texts:,} texts"
+        return f"Scores of {counted}" + ("" if self.path is None else f" in {self.path}")
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """The explanation, then the notes."""
+        return (*self.explanation, *super().remarks)
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import math
+import itertools
 import shlex
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -19,6 +18,7 @@ from paraphrase_rl.text.terminal import terminal_safe
 if TYPE_CHECKING:
     from paraphrase_rl.progress import Progress
 
+_TABLE_ROWS = 5000
 FORMATS = ("table", "wide", "json", "jsonl", "csv")
 TABLES = ("table", "wide")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -82,60 +82,51 @@ def emit(
     columns: Sequence[str] | None = None,
     meta: Row | None = None,
 ) -> None:
-    """Print a command's result on stdout.
+    """Print a command's result on stdout, see :func:`emit_blocks`."""
+    from paraphrase_rl.tables import keys
+
+    found = keys(rows) if rows or columns is None else columns
+    emit_blocks([rows], format_=format_, schema=schema, fields=found, columns=columns, meta=meta)
+
+
+def emit_blocks(
+    blocks: Iterable[Sequence[Row]],
+    *,
+    format_: str,
+    schema: str,
+    fields: Sequence[str],
+    columns: Sequence[str] | None = None,
+    meta: Row | None = None,
+) -> None:
+    """Print a command's result on stdout block by block, as the rows come; a table as soon as it has enough rows.
 
     Args:
-        rows: mappings of column names to values; a column that a row lacks is empty in this row.
+        blocks: rows, mappings of column names to values; a column that a row lacks is empty in this row.
         format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, a missing value as ``-``, fitted to
             the terminal (80 characters where there is none). Wide: the same, as wide as it is. JSON and JSONL: NaN and
             infinities as null. CSV: a missing value as an empty field, lists as JSON.
         schema: name of the kind of result, in the JSON.
-        columns: columns that the table shows, in order; the other formats have all.
+        fields: columns of all rows, in order.
+        columns: columns that the table shows, in order; ``None`` = all.
         meta: fields about all rows together; in the JSON only.
     """
-    from paraphrase_rl.files import dumps  # here: `prl --help` comes by this module and needs none of it
-    from paraphrase_rl.tables import keys, text_table
+    from paraphrase_rl.formats import gathered, json_parts, row_format  # here: `prl --help` needs none of it
+    from paraphrase_rl.tables import text_table
 
+    rest = iter(blocks)
+    blocks = itertools.chain([next(rest, [])], rest)  # nothing is printed if the first block is an error
     if format_ in TABLES:
         width = None if format_ == "wide" else shutil.get_terminal_size().columns
-        show(text_table(rows, keys(rows) if columns is None else columns, width), nl=False)
-        return
-    if format_ == "csv":
-        text = _csv(rows, keys(rows) or columns or [])
-    elif format_ == "jsonl":
-        text = "".join(dumps(row) + "\n" for row in rows)
+        for held in gathered(blocks, _TABLE_ROWS):
+            show(text_table(held, fields if columns is None else columns, width), nl=False)
+    elif format_ == "json":
+        for part in json_parts({"schema": schema, **(meta or {})}, blocks):
+            click.echo(part, nl=False)
     else:
-        text = dumps({"schema": schema, **(meta or {}), "rows": list(rows)}) + "\n"
-    click.echo(text, nl=False)
-
-
-def _csv(rows: Sequence[Row], columns: Sequence[str]) -> str:
-    lines: list[str] = []
-    writer = csv.writer(
-        _Lines(lines), lineterminator="\r\n"
-    )  # which makes it quote fields with either character
-    writer.writerow(columns)
-    writer.writerows([_field(row.get(key)) for key in columns] for row in rows)
-    return "".join(line.removesuffix("\r\n") + "\n" for line in lines)
-
-
-class _Lines:
-    """File that holds each row as one string."""
-
-    def __init__(self, lines: list[str]) -> None:
-        self.write = lines.append
-
-
-def _field(value: object) -> object:
-    from paraphrase_rl.files import dumps
-
-    if hasattr(value, "tolist"):
-        value = value.tolist()
-    if value is None or (isinstance(value, float) and not math.isfinite(value)):
-        return ""
-    if isinstance(value, (list, tuple, Mapping)):
-        return dumps(value)
-    return value
+        form = row_format("csv" if format_ == "csv" else "jsonl", fields)
+        click.echo(form.header(), nl=False)
+        for block in blocks:
+            click.echo(form.lines(block), nl=False)
 
 
 def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | None = None) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -13,7 +14,7 @@ from paraphrase_rl.errors import UsageError
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.forms import Form
-    from paraphrase_rl.data.reading import Item
+    from paraphrase_rl.data.items import Item
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -31,7 +32,7 @@ def text_options(function: _Function) -> _Function:
     """``PATH...``, ``--text``, ``--input-format``, ``--column`` and ``--bad-rows``.
 
     They are passed as the arguments paths, texts, input_format, column and bad_rows; the first four are what
-    :func:`read_items` takes.
+    :func:`inputs_of` and :func:`read_items` take.
     """
     for option in (
         bad_rows_option,
@@ -48,25 +49,21 @@ def text_options(function: _Function) -> _Function:
     return function
 
 
-def read_items(
-    paths: Sequence[str], texts: Sequence[str], input_format: Form | None, column: str | None
-) -> list[Item]:
-    """Read literal texts first, then the paths in order; standard input where neither is given.
+def inputs_of(paths: Sequence[str], texts: Sequence[str]) -> list[str | Path | IO[bytes]]:
+    """Return what a verb reads: literal texts first, then the paths in order; standard input where neither is given.
 
-    A line on stderr says as which form a table is read. A file that is named twice is read once.
+    A file that is named twice is read once.
 
     Args:
         paths: files, folders (their ``.txt`` and ``.md`` files, with all folders inside) and ``-``.
         texts: literal texts.
-        input_format: form of every file; ``None`` = found by name and content.
-        column: name of the text column of a table; ``None`` = ``text``.
 
     Raises:
         UsageError: a path that does not exist, or nothing given at all.
-        DataError: a folder without texts, no known form, a malformed table, or one without the column.
+        DataError: a folder without texts.
     """
     from paraphrase_rl.data.forms import STDIN
-    from paraphrase_rl.data.reading import files_at, items_of, read_file, together
+    from paraphrase_rl.data.reading import files_at
 
     if not paths and not texts:
         if sys.stdin is None or sys.stdin.isatty():
@@ -74,10 +71,25 @@ def read_items(
                 "no texts given", "give files or folders, use --text TEXT, or pipe a text to standard input"
             )
         paths = [STDIN]
-    groups = [("--text", items_of(texts))]
-    for name in dict.fromkeys(
-        name for path in paths for name in ([path] if path == STDIN else files_at(path))
-    ):
-        content = sys.stdin.buffer.read() if name == STDIN else None
-        groups.append((name, read_file(name, content, input_format, column, say)))
-    return together(groups, column)
+    names = dict.fromkeys(name for path in paths for name in ([path] if path == STDIN else files_at(path)))
+    return [*texts, *(sys.stdin.buffer if name == STDIN else Path(name) for name in names)]
+
+
+def read_items(
+    paths: Sequence[str], texts: Sequence[str], input_format: Form | None, column: str | None
+) -> list[Item]:
+    """Read what :func:`inputs_of` returns into memory. A line on stderr says as which form a table is read.
+
+    Args:
+        paths: see :func:`inputs_of`.
+        texts: see :func:`inputs_of`.
+        input_format: form of every file; ``None`` = found by name and content.
+        column: name of the text column of a table; ``None`` = ``text``.
+
+    Raises:
+        UsageError: see :func:`inputs_of`.
+        DataError: no known form, a malformed table, or one without the column.
+    """
+    from paraphrase_rl.data.reading import items_of
+
+    return items_of(inputs_of(paths, texts), column, say, input_format)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -59,11 +59,32 @@ def _is_missing(value: object) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value)) or repr(value) in ("<NA>", "NaT")
 
 
-def leave_out(bad: Sequence[BadRow], total: int, policy: BadRows | None = None) -> list[str]:
+class BadRowList:
+    """The first rows that cannot be used, and how many there are; ``add`` rows in order."""
+
+    def __init__(self, rows: Iterable[BadRow] = ()) -> None:
+        self.first: list[BadRow] = []
+        self.n = 0
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: BadRow) -> None:
+        """Count a row, and list it if it is among the first."""
+        self.n += 1
+        if len(self.first) < _LISTED:
+            self.first.append(row)
+
+    def extend(self, more: BadRowList) -> None:
+        """Add the rows of another list behind these."""
+        self.n += more.n
+        self.first += more.first[: _LISTED - len(self.first)]
+
+
+def leave_out(bad: BadRowList, total: int, policy: BadRows | None = None) -> list[str]:
     """Apply the policy for bad rows: raise an error, or return notes on the rows left out.
 
     Args:
-        bad: rows that cannot be used, in order.
+        bad: rows that cannot be used.
         total: number of rows, good and bad.
         policy: ``refuse`` or ``skip``; ``None`` = refuse, if the user has no choice.
 
@@ -73,20 +94,20 @@ def leave_out(bad: Sequence[BadRow], total: int, policy: BadRows | None = None) 
     """
     if policy not in ("refuse", "skip", None):
         raise UsageError(f"bad_rows cannot be {policy!r:.60}", "give 'refuse' or 'skip'")
-    if not bad:
+    if not bad.n:
         return []
     if policy == "skip":
-        kinds = f"{len(bad)} of {total} rows {'is' if len(bad) == 1 else 'are'} left out"
-        return [f"{kinds}: {'; '.join(map(str, bad[:3]))}{'; …' if len(bad) > 3 else ''}"]
-    first = bad[0]
+        kinds = f"{bad.n} of {total} rows {'is' if bad.n == 1 else 'are'} left out"
+        return [f"{kinds}: {'; '.join(map(str, bad.first[:3]))}{'; …' if bad.n > 3 else ''}"]
+    first = bad.first[0]
     hint = first.hint or "add the text or remove the row"
     if policy is not None:
         hint += f"; or {_SKIP}"
-    if len(bad) == 1:
+    if bad.n == 1:
         raise DataError(str(first), hint)
-    error = DataError(f"{len(bad)} of {total} rows cannot be used, the first: {first}", hint)
-    for row in bad[:_LISTED]:
+    error = DataError(f"{bad.n} of {total} rows cannot be used, the first: {first}", hint)
+    for row in bad.first:
         error.add_note(str(row))
-    if len(bad) > _LISTED:
-        error.add_note(f"… and {len(bad) - _LISTED} more")
+    if bad.n > len(bad.first):
+        error.add_note(f"… and {bad.n - len(bad.first)} more")
     raise error

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import get_args
 
 from paraphrase_rl.data.audit import Audit, AuditRow, audit
-from paraphrase_rl.data.bad_rows import BadRow, leave_out, unusable
+from paraphrase_rl.data.bad_rows import BadRow, BadRowList, leave_out, unusable
 from paraphrase_rl.data.splits import split_documents
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_texts
@@ -153,7 +153,7 @@ def make_corpus(
 def _validated(documents: Iterable[Document], source: str) -> list[Document]:
     read: list[Document] = []
     rows: dict[str, int] = {}
-    bad: list[BadRow] = []
+    bad = BadRowList()
     for row, document in enumerate(documents, start=1):
         where = f"data set {source}, row {row}"
         if not isinstance(document, Document):
@@ -165,15 +165,15 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
         _known(document.label, get_args(Label), where, "label")
         _known(document.split, get_args(Split), where, "split")
         if problem := unusable(document.text):
-            bad.append(BadRow(where, problem, "add the text or remove the row"))
+            bad.add(BadRow(where, problem, "add the text or remove the row"))
         elif document.id in rows:
             problem = f"the id is already used in row {rows[document.id]}"
             hint = "give each row its own id, or ignore the id column with the option columns: {id: null}"
-            bad.append(BadRow(where, problem, hint))
+            bad.add(BadRow(where, problem, hint))
         else:
             rows[document.id] = row
             read.append(replace(document, text=canonical(document.text)))
-    leave_out(bad, len(read) + len(bad))
+    leave_out(bad, len(read) + bad.n)
     if not read:
         raise DataError(f"data set {source} has no documents", "check the path and options of the data set")
     return read

@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from gzip import BadGzipFile
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from paraphrase_rl.data.bad_rows import BadRow, BadRows, leave_out, unusable
-from paraphrase_rl.data.forms import TEXT_COLUMN, Form, suffix
-from paraphrase_rl.data.rows import Source, open_source
+from paraphrase_rl.data.bad_rows import BadRow, BadRowList, BadRows, leave_out
+from paraphrase_rl.data.file_texts import FileTexts, Told, sorted_hashes, used_twice
+from paraphrase_rl.data.forms import STDIN, TEXT_COLUMN, Form
+from paraphrase_rl.data.items import Item, check_column, item_of
 from paraphrase_rl.errors import DataError, UsageError
 from paraphrase_rl.files import expanded
-from paraphrase_rl.names import suggestion
-from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import Document
 
-ID_COLUMN = "id"
 _IN_FOLDERS = (".txt", ".md")
+_COPIED = 1 << 20
+_FRAME_ROWS = 1000
+_LONGEST_NAME = 256
 _ACCEPTED = (
     "texts are a string, a list of strings or Documents, a pathlib.Path of a file or folder, "
     "or a data frame or datasets.Dataset with column=NAME"
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Item:
-    """A text with its id, or the reason why there is no text (``problem``).
-
-    Attributes:
-        id: id of the text in results.
-        text: the text in canonical form, see :mod:`paraphrase_rl.text.canonical`.
-        problem: why there is no text.
-        hint: what to do about it.
-        where: file and line that the text comes from; an empty string if that is the ``id``.
-        columns: all other columns of the text's row.
-    """
-
-    id: str
-    text: str = ""
-    problem: str = ""
-    hint: str = ""
-    where: str = ""
-    columns: Mapping[str, object] = field(default_factory=dict)
 
 
 class DataFrame(Protocol):
@@ -70,40 +48,93 @@ class Array(Protocol):
     def tolist(self) -> Any: ...
 
 
-Told: TypeAlias = Callable[[str], None]
-OneText: TypeAlias = str | Document | Path | Item
+class ByteStream(Protocol):
+    """A file open for reading bytes, such as ``sys.stdin.buffer``."""
+
+    def read(self, size: int = ..., /) -> bytes: ...
+
+
+OneText: TypeAlias = str | Document | Path | Item | ByteStream
 Texts: TypeAlias = OneText | Iterable[OneText] | DataFrame | Dataset | Array
 
 
-def items_of(texts: Texts, column: str | None = None, told: Told = lambda _line: None) -> list[Item]:
-    """Read every text with an id.
+class TextSource:
+    """Texts in order, each with an id; what they were checked for before the first is given out.
 
-    Ids are ``text-1`` … for strings, that of a Document, those of :func:`read_file` for files, the index of a data
+    Args:
+        parts: the texts, in parts of which each can be read several times; or one iterator, which is read once.
+
+    Attributes:
+        n: number of texts and of rows without one; ``None`` for an iterator.
+        bad: rows without a text; none yet of an iterator.
+        columns: other columns of the texts' rows, in order; none yet of an iterator.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Iterable[Item]],
+        n: int | None,
+        bad: BadRowList,
+        columns: Iterable[str] = (),
+    ) -> None:
+        self._parts = parts
+        self.n, self.bad, self.columns = n, bad, tuple(columns)
+
+    def __iter__(self) -> Iterator[Item]:
+        for part in self._parts:
+            yield from part
+
+
+def open_texts(
+    texts: Texts,
+    column: str | None = None,
+    input_format: Form | None = None,
+    told: Told = lambda _line: None,
+) -> TextSource:
+    """Check texts, and make them a source that gives them out one by one. Files are not kept in memory.
+
+    Ids are ``text-1`` … for strings, that of a Document, those of :class:`FileTexts` for files, the index of a data
     frame, and the row number (from 0) of a ``datasets.Dataset``.
 
     A single text that cannot be used (empty, not a string, with NUL characters) is an :class:`Item` with its
     problem; anything that leaves no texts at all is an error. See :func:`usable`.
 
     Args:
-        texts: a string, a :class:`Document`, a path, an iterable of these, a data frame or a ``datasets.Dataset``.
+        texts: a string, a :class:`Document`, a path, a file open for bytes, an iterable of these, a data frame or a
+            ``datasets.Dataset``. An iterator is read once and not checked before.
         column: name of the text column of a table; ``None`` = ``text``.
+        input_format: form of every file; ``None`` = found by name and content.
         told: called with a line that says as which form a file is read.
 
     Raises:
         UsageError: ``texts`` is none of these, or a path does not exist.
         DataError: a folder without texts, a malformed table, or one without the column.
     """
-    if isinstance(texts, (str, Document, Path, Item)):
-        return _of_several([texts], column, told)
+    if isinstance(texts, (str, Document, Path, Item)) or _is_stream(texts):
+        return _of_several([texts], column, input_format, told)
     if _is_frame(texts):
-        return _of_frame(texts, column or TEXT_COLUMN)
+        return _checked([_Again(lambda: _of_frame(texts, column or TEXT_COLUMN))])
     if hasattr(texts, "column_names"):
-        return _of_dataset(texts, column or TEXT_COLUMN)
+        return _checked([_Again(lambda: _of_dataset(texts, column or TEXT_COLUMN))])
     if hasattr(texts, "tolist"):  # a column of a data frame, or an array
         texts = texts.tolist()
     if isinstance(texts, (bytes, Mapping)) or not isinstance(texts, Iterable):
         raise UsageError(f"cannot read texts from {type(texts).__name__}", _ACCEPTED)
-    return _of_several(texts, column, told)
+    if iter(texts) is texts:
+        return TextSource([_as_they_come(texts, column, input_format, told)], None, BadRowList())
+    return _of_several(list(texts), column, input_format, told)
+
+
+def items_of(
+    texts: Texts,
+    column: str | None = None,
+    told: Told = lambda _line: None,
+    input_format: Form | None = None,
+) -> list[Item]:
+    """Read every text with an id into memory, see :func:`open_texts`."""
+    if isinstance(texts, Iterator):
+        texts = list(texts)
+    return list(open_texts(texts, column, input_format, told))
 
 
 def usable(items: Sequence[Item], policy: BadRows) -> tuple[list[Item], list[str]]:
@@ -113,8 +144,13 @@ def usable(items: Sequence[Item], policy: BadRows) -> tuple[list[Item], list[str
         DataError: some items have no text, and the policy is to refuse; see
             :func:`paraphrase_rl.data.bad_rows.leave_out`.
     """
-    bad = [BadRow(item.where or item.id, item.problem, item.hint) for item in items if item.problem]
+    bad = BadRowList(map(bad_row, (item for item in items if item.problem)))
     return [item for item in items if not item.problem], leave_out(bad, len(items), policy)
+
+
+def bad_row(item: Item) -> BadRow:
+    """Describe an item that has no text."""
+    return BadRow(item.where or item.id, item.problem, item.hint)
 
 
 def read_file(
@@ -124,75 +160,12 @@ def read_file(
     column: str | None = None,
     told: Told = lambda _line: None,
 ) -> list[Item]:
-    """Read the texts of one file: the whole file, or one text for each row of a table.
-
-    The id of a row is the value of its column ``id``, if there is one and no two rows share an id; else ``FILE:LINE``.
-
-    Args:
-        name: path of the file, from which ids are made.
-        content: bytes of the file, if they were read already.
-        input_format: form of the file; ``None`` = found by name and content.
-        column: name of the text column of a table; ``None`` = ``text``.
-        told: called with a line that says as which form a table, or a file whose name does not say it, is read.
+    """Read the texts of one file into memory, see :class:`FileTexts`.
 
     Raises:
         DataError: no known form, a malformed table, or one without the column.
     """
-    try:
-        source = open_source(name, content, input_format, column)
-    except DataError as error:
-        if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, BadGzipFile):
-            return [Item(id=name, problem=error.message)]
-        raise
-    if source.form != "text" or not suffix(name):
-        told(source.described)
-    if source.form == "text":
-        try:
-            return [_cell(name, source.text())]
-        except DataError as error:
-            return [Item(id=name, problem=error.message, hint=error.hint)]
-    return _of_table(source, column or TEXT_COLUMN)
-
-
-def _of_table(source: Source, column: str) -> list[Item]:
-    rows = list(source.rows())
-    if not rows:
-        raise DataError(f"no texts in {source.name}: it has no rows", "give another file")
-    readable = [row for row in rows if not row.problem]
-    if readable:
-        _check_column(source.name, dict.fromkeys(key for row in readable for key in row.values), column)
-    ids = ["" if (value := row.values.get(ID_COLUMN)) is None else str(value) for row in readable]
-    own = column != ID_COLUMN and all(ids) and len(set(ids)) == len(ids)
-    items = []
-    for row in rows:
-        where = f"{source.name}:{row.line}"
-        if row.problem:
-            items.append(Item(id=where, problem=row.problem, hint=row.hint, where=where))
-            continue
-        left = (column, ID_COLUMN) if own else (column,)
-        others = {key: value for key, value in row.values.items() if key not in left}
-        cell = _cell(str(row.values[ID_COLUMN]) if own else where, row.values.get(column))
-        items.append(replace(cell, where=where, columns=others))
-    return items
-
-
-def together(groups: Sequence[tuple[str, Sequence[Item]]], column: str | None) -> list[Item]:
-    """Join the items of several files, in order; an id that two files use gets the file's name in front.
-
-    Raises:
-        UsageError: a column was asked for, and none of the files is a table.
-    """
-    if column is not None and not any(item.where for _, items in groups for item in items):
-        raise UsageError(
-            f"column {column!r} is given, and no table that could have it",
-            "leave out the column, or give a table",
-        )
-    used = Counter(id for _, items in groups for id in {item.id for item in items})
-    return [
-        replace(item, id=f"{name}:{item.id}") if used[item.id] > 1 and item.id != name else item
-        for name, items in groups
-        for item in items
-    ]
+    return list(FileTexts(name, content, input_format, column, told))
 
 
 def files_at(path: str | Path) -> list[str]:
@@ -223,13 +196,11 @@ def files_at(path: str | Path) -> list[str]:
     return found
 
 
-def named_like_files(items: Sequence[Item]) -> list[str]:
-    """Find texts that are the name of an existing file: most likely the caller meant the file."""
-    return [
-        item.text
-        for item in items
-        if item.text != item.id and len(item.text) < 256 and "\n" not in item.text and _is_file(item.text)
-    ]
+def named_like_file(item: Item) -> bool:
+    """Return whether a text outside a table is the name of an existing file: most likely the file was meant."""
+    text = item.text
+    short = len(text) < _LONGEST_NAME and "\n" not in text
+    return short and not item.where and text != item.id and _is_file(text)
 
 
 def _is_file(name: str) -> bool:
@@ -239,60 +210,134 @@ def _is_file(name: str) -> bool:
         return False
 
 
-def _of_several(texts: Iterable[Any], column: str | None, told: Told) -> list[Item]:
-    groups: list[tuple[str, list[Item]]] = []
+class _Again:
+    """Items that a function gives anew each time they are asked for."""
+
+    def __init__(self, items: Callable[[], Iterator[Item]]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._items()
+
+
+class _Stream:
+    """Content of a stream of bytes, in a temporary file that is removed with this object."""
+
+    def __init__(self, stream: ByteStream) -> None:
+        self._file = tempfile.NamedTemporaryFile(prefix="prl-")  # noqa: SIM115 - it lives as long as the texts
+        while part := stream.read(_COPIED):
+            if not isinstance(part, bytes):
+                raise UsageError("cannot read texts from a file open as text", "open it in the mode 'rb'")
+            self._file.write(part)
+        self._file.flush()
+        self.path = Path(self._file.name)
+        self.name = str(getattr(stream, "name", STDIN))
+        if not isinstance(getattr(stream, "name", None), str) or self.name == "<stdin>":
+            self.name = STDIN
+
+
+def _of_several(
+    texts: Sequence[Any], column: str | None, input_format: Form | None, told: Told
+) -> TextSource:
+    parts: list[Sequence[Item] | FileTexts] = []
     for number, one in enumerate(texts, start=1):
-        if isinstance(one, Item):
-            groups.append((one.id, [one]))
-        elif isinstance(one, Document):
-            groups.append((str(one.id), [_cell(str(one.id), one.text)]))
-        elif isinstance(one, Path):
-            groups += [(name, read_file(name, column=column, told=told)) for name in files_at(one)]
+        if isinstance(one, Path) or _is_stream(one):
+            parts += _files(one, column, input_format, told)
+        elif parts and isinstance(parts[-1], list):
+            parts[-1].append(_given(one, number))
         else:
-            groups.append((f"text-{number}", [_cell(f"text-{number}", one)]))
-    return together(groups, column)
+            parts.append([_given(one, number)])
+    files = [part for part in parts if isinstance(part, FileTexts)]
+    given = [item for part in parts if not isinstance(part, FileTexts) for item in part]
+    if column is not None and not any(file.is_table for file in files) and not any(i.where for i in given):
+        raise UsageError(
+            f"column {column!r} is given, and no table that could have it",
+            "leave out the column, or give a table",
+        )
+    taken = used_twice([file.ids for file in files] + [sorted_hashes(hash(item.id) for item in given)])
+    for file in files:
+        file.taken = taken
+    return _checked(parts)
+
+
+def _files(
+    one: Path | ByteStream, column: str | None, input_format: Form | None, told: Told
+) -> list[FileTexts]:
+    if isinstance(one, Path):
+        return [FileTexts(name, None, input_format, column, told) for name in files_at(one)]
+    held = _Stream(one)
+    return [FileTexts(held.name, held, input_format, column, told)]
+
+
+def _given(one: Any, number: int) -> Item:
+    if isinstance(one, Item):
+        return one
+    if isinstance(one, Document):
+        return item_of(str(one.id), one.text)
+    return item_of(f"text-{number}", one)
+
+
+def _as_they_come(
+    texts: Iterable[Any], column: str | None, input_format: Form | None, told: Told
+) -> Iterator[Item]:
+    for number, one in enumerate(texts, start=1):
+        if isinstance(one, Path) or _is_stream(one):
+            for file in _files(one, column, input_format, told):
+                yield from file
+        else:
+            yield _given(one, number)
+
+
+def _checked(parts: Sequence[Iterable[Item]]) -> TextSource:
+    n, bad = 0, BadRowList()
+    columns: dict[str, None] = {}
+    for part in parts:
+        if isinstance(part, FileTexts):
+            n += part.n
+            bad.extend(part.bad)
+            columns.update(dict.fromkeys(part.columns))
+            continue
+        for item in part:
+            n += 1
+            if item.problem:
+                bad.add(bad_row(item))
+            if item.columns.keys() - columns.keys():
+                columns.update(dict.fromkeys(map(str, item.columns)))
+    return TextSource(parts, n, bad, columns)
+
+
+def _is_stream(texts: Any) -> bool:
+    return hasattr(texts, "read") and not isinstance(texts, Path)
 
 
 def _is_frame(texts: Any) -> bool:
     return hasattr(texts, "columns") and hasattr(texts, "index") and hasattr(texts, "to_dict")
 
 
-def _of_frame(frame: Any, column: str) -> list[Item]:
-    _check_column("the data frame", frame.columns, column)
+def _of_frame(frame: Any, column: str) -> Iterator[Item]:
+    check_column("the data frame", frame.columns, column)
     cells = frame[column]
     if getattr(cells, "ndim", 1) != 1:
         raise DataError(f"the data frame has several columns {column!r}", "give each column one name")
-    others = frame.drop(columns=column).to_dict("records")
-    return [
-        replace(_cell(str(index), value), columns={str(key): cell for key, cell in rest.items()})
-        for index, value, rest in zip(frame.index, cells, others, strict=True)
-    ]
+    others = frame.drop(columns=column)
+    for start in range(0, len(frame), _FRAME_ROWS):
+        rows = slice(start, start + _FRAME_ROWS)
+        for index, value, rest in zip(
+            frame.index[rows], cells.iloc[rows], others.iloc[rows].to_dict("records"), strict=True
+        ):
+            yield item_of(str(index), value, columns={str(key): cell for key, cell in rest.items()})
 
 
-def _of_dataset(table: Any, column: str) -> list[Item]:
+def _of_dataset(table: Any, column: str) -> Iterator[Item]:
     names = table.column_names
     if isinstance(names, Mapping):
         raise UsageError(
             f"the data set has several splits: {', '.join(map(str, names))}",
             "choose one split, such as data['test']",
         )
-    rows: Iterator[Mapping[str, object]] = iter(table)
     if names is not None:
-        _check_column("the data set", names, column)
-    return [
-        replace(_cell(str(number), row.get(column)), columns={k: v for k, v in row.items() if k != column})
-        for number, row in enumerate(rows)
-    ]
-
-
-def _check_column(where: str, columns: Iterable[object], column: str) -> None:
-    known = [str(name) for name in columns]
-    if column not in known:
-        raise DataError(
-            f"{where} has no column {column!r}", f"give the column of the texts; {suggestion(column, known)}"
-        )
-
-
-def _cell(id: str, value: object) -> Item:
-    problem = unusable(value)
-    return Item(id=id, problem=problem) if problem else Item(id=id, text=canonical(str(value)))
+        check_column("the data set", names, column)
+    rows: Iterator[Mapping[str, object]] = iter(table)
+    for number, row in enumerate(rows):
+        columns = {key: value for key, value in row.items() if key != column}
+        yield item_of(str(number), row.get(column), columns=columns)

@@ -20,6 +20,9 @@ Rows = Iterator[tuple[int, Values]]
 _LARGEST_FIELD = 2**31 - 1
 _START = 1 << 20
 """Bytes that a form is found out from."""
+_ROWS_AT_ONCE = 1000
+_BLANKS = " \t\n\r"
+_DECODER = json.JSONDecoder()
 _QUOTING = "quote fields that hold delimiters or line ends"
 _ONE_OBJECT = 'write one object per line: {"text": "..."}'
 
@@ -49,14 +52,14 @@ class Source:
         form: see :data:`paraphrase_rl.data.forms.Form`.
         encoding: encoding of the file.
         delimiter: delimiter of a CSV.
-        content: bytes of the source, if it is not a file that can be opened again.
+        content: bytes of the source, or the file that holds them, if they are not at ``name``.
     """
 
     name: str
     form: Form
     encoding: str = "utf-8"
     delimiter: str = ","
-    content: bytes | None = None
+    content: bytes | Path | None = None
 
     @property
     def described(self) -> str:
@@ -72,7 +75,7 @@ class Source:
         return decoded(self._whole(), self.name)
 
     def rows(self) -> Iterator[Row]:
-        """Yield the rows of a table; a row that cannot be read has a ``problem``. CSV and JSON lines are streamed.
+        """Yield the rows of a table; a row that cannot be read has a ``problem``. Memory does not grow with the table.
 
         Raises:
             DataError: the rest of the table cannot be read; or two columns have the same name.
@@ -85,9 +88,15 @@ class Source:
                 else:
                     yield from _json_lines(lines)
         elif self.form == "json":
-            yield from _array_rows(self.text(), self.name)
+            with (
+                read_errors(self.name, self._whole),
+                _stream(self.name, self.content) as stream,
+                io.TextIOWrapper(stream, self.encoding) as text,
+            ):
+                yield from _array_rows(text, self.name)
         else:
-            yield from _arrow_rows(self._whole(), self.name, self.form)
+            with read_errors(self.name), _stream(self.name, self.content) as stream:
+                yield from _arrow_rows(stream, self.name, self.form)
 
     def _whole(self) -> bytes:
         with read_errors(self.name), _stream(self.name, self.content) as stream:
@@ -96,7 +105,7 @@ class Source:
 
 def open_source(
     name: str,
-    content: bytes | None = None,
+    content: bytes | Path | None = None,
     input_format: Form | None = None,
     column: str | None = None,
 ) -> Source:
@@ -104,7 +113,7 @@ def open_source(
 
     Args:
         name: path of the file.
-        content: bytes of the file, if they were read already.
+        content: bytes of the file, or the file that holds them, if they are not at ``name``.
         input_format: form of the file; ``None`` = found by name and content.
         column: name of the column of texts, if one was asked for; then the file must be a table.
 
@@ -126,9 +135,9 @@ def open_source(
 
 
 @contextmanager
-def _stream(name: str, content: bytes | None) -> Iterator[IO[bytes]]:
+def _stream(name: str, content: bytes | Path | None) -> Iterator[IO[bytes]]:
     with (
-        io.BytesIO(content) if content is not None else Path(name).open("rb") as file,
+        io.BytesIO(content) if isinstance(content, bytes) else (content or Path(name)).open("rb") as file,
         unpacked(file) as stream,
     ):
         yield stream
@@ -149,19 +158,9 @@ def file_rows(file: Path) -> Rows:
         yield row.line, row.values
 
 
-def _array_rows(text: str, where: str) -> Iterator[Row]:
-    try:
-        rows = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(
-            f"{where}: not JSON: {error}", "the file may be incomplete: copy or download it again"
-        ) from error
-    if not isinstance(rows, list):
-        raise DataError(
-            f"{where}: not an array of objects",
-            'write the texts as an array of objects, such as [{"text": "..."}]',
-        )
-    for number, row in enumerate(rows):
+def _array_rows(text: IO[str], where: str) -> Iterator[Row]:
+    """Rows of a JSON array, object by object."""
+    for number, row in enumerate(_array(text, where)):
         if isinstance(row, dict):
             yield Row(number, row)
         else:
@@ -171,6 +170,86 @@ def _array_rows(text: str, where: str) -> Iterator[Row]:
                 f"not an object but {row!r:.60}",
                 'write each text as an object, such as {"text": "..."}',
             )
+
+
+def _array(text: IO[str], where: str) -> Iterator[object]:
+    """Values of a JSON array.
+
+    Raises:
+        DataError: the file is not JSON, or holds something else than an array.
+    """
+    window = _Window(text)
+    try:
+        if window.next() != "[":
+            json.loads(window.rest())
+            raise DataError(
+                f"{where}: not an array of objects",
+                'write the texts as an array of objects, such as [{"text": "..."}]',
+            )
+        separator = window.take("[")
+        while separator != "]":
+            if separator == "[" and window.next() == "]":
+                window.take("]")
+                break
+            yield window.value()
+            separator = window.take(",]")
+        if window.next():
+            window.take("")
+    except UnicodeDecodeError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise DataError(
+            f"{where}: not JSON: {error}", "the file may be incomplete: copy or download it again"
+        ) from error
+
+
+class _Window:
+    """What has been read of a JSON text and not yet been used."""
+
+    def __init__(self, text: IO[str]) -> None:
+        self._text = text
+        self._held, self._at, self._ended = "", 0, False
+
+    def next(self) -> str:
+        """Return the next character that is not a blank; an empty string at the end."""
+        while True:
+            while self._held[self._at : self._at + 1] in _BLANKS and self._at < len(self._held):
+                self._at += 1
+            if self._at < len(self._held) or self._ended:
+                return self._held[self._at : self._at + 1]
+            self._read()
+
+    def take(self, expected: str) -> str:
+        """Use the next character, which is one of those expected."""
+        found = self.next()
+        if not found or found not in expected:
+            wanted = f"Expecting {' or '.join(map(repr, expected))}" if expected else "Extra data"
+            raise json.JSONDecodeError(wanted, self._held, self._at)
+        self._at += 1
+        return found
+
+    def value(self) -> object:
+        """Use the next value. If it does not end in what is held, as much again is read."""
+        self.next()
+        while True:
+            try:
+                value, end = _DECODER.raw_decode(self._held, self._at)
+            except ValueError:
+                if self._ended:
+                    raise
+            else:
+                if end < len(self._held) or self._ended:  # a number may go on
+                    self._at = end
+                    return value
+            self._read()
+
+    def rest(self) -> str:
+        """Use everything that is left."""
+        return self._held[self._at :] + self._text.read()
+
+    def _read(self) -> None:
+        part = self._text.read(max(_START, len(self._held) - self._at))
+        self._held, self._at, self._ended = self._held[self._at :] + part, 0, not part
 
 
 def _json_lines(lines: Iterable[str]) -> Iterator[Row]:
@@ -220,7 +299,7 @@ def _plain(value: object) -> object:
     return value if value is None or isinstance(value, (str, int, float, list, dict)) else str(value)
 
 
-def _arrow_rows(content: bytes, where: str, form: Form) -> Iterator[Row]:
+def _arrow_rows(stream: IO[bytes], where: str, form: Form) -> Iterator[Row]:
     """Rows of Parquet and Arrow, batch by batch."""
     try:
         import pyarrow as arrow
@@ -231,18 +310,20 @@ def _arrow_rows(content: bytes, where: str, form: Form) -> Iterator[Row]:
             "pip install 'paraphrase-rl[datasets]'",
         ) from error
     try:
-        buffer = arrow.BufferReader(content)
         if form == "parquet":
-            batches = parquet.ParquetFile(buffer).iter_batches()
+            file = parquet.ParquetFile(stream, pre_buffer=False, buffer_size=_START)
+            batches = file.iter_batches(batch_size=_ROWS_AT_ONCE)
         else:
-            is_file = content.startswith(b"ARROW1")
-            opened = ipc.open_file(buffer) if is_file else ipc.open_stream(buffer)
+            is_file = stream.read(6) == b"ARROW1"
+            stream.seek(0)
+            opened = ipc.open_file(stream) if is_file else ipc.open_stream(stream)
             batches = (opened.get_batch(i) for i in range(opened.num_record_batches)) if is_file else opened
         number = 0
         for batch in batches:
-            for values in batch.to_pylist():
-                yield Row(number, {key: _plain(value) for key, value in values.items()})
-                number += 1
+            for start in range(0, batch.num_rows, _ROWS_AT_ONCE):
+                for values in batch.slice(start, _ROWS_AT_ONCE).to_pylist():
+                    yield Row(number, {key: _plain(value) for key, value in values.items()})
+                    number += 1
     except (arrow.ArrowException, OSError, ValueError) as error:
         raise DataError(
             f"{where}: not {form}: {' '.join(str(error).split())[:200]}", "copy or download the file again"

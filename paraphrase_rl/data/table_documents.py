@@ -9,7 +9,7 @@ from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from paraphrase_rl.data.bad_rows import BadRow, leave_out
+from paraphrase_rl.data.bad_rows import BadRow, BadRowList, leave_out
 from paraphrase_rl.data.columns import SPLITS, TableOptions, UnknownValue
 from paraphrase_rl.data.forms import TableFormat
 from paraphrase_rl.data.rows import Source, open_source
@@ -82,12 +82,12 @@ class TableFiles:
         if [Path(other.name).name for other in self._sources].count(title) > 1:
             title = source.name
         columns: dict[str, None] = {}
-        rows = list(source.rows())
-        for row in rows:
-            columns.update(dict.fromkeys(row.values))
+        for row in source.rows():
+            if row.values.keys() != columns.keys():
+                columns.update(dict.fromkeys(row.values))
         if columns:
             notes += self._options.check_columns(columns, source.name)
-        for row in rows:
+        for row in source.rows():  # read again: a table may not fit into memory, its texts and labels do
             where = f"{source.name}:{row.line}"
             yield _Row(title, where, f"{title}:{row.line}", row.values, None, row.problem, row.hint)
 
@@ -111,21 +111,21 @@ def _documents(rows: Iterable[_Row], options: TableOptions, notes: list[str]) ->
         DataError: labels or splits that are unknown, or rows that cannot be used, all of them at once.
     """
     read: list[tuple[str, Document]] = []
-    bad: list[BadRow] = []
+    bad = BadRowList()
     unknown: Counter[UnknownValue] = Counter()
     first: dict[UnknownValue, str] = {}
     total = 0
     for row in rows:
         total += 1
         if row.problem:
-            bad.append(BadRow(row.where, row.problem, row.hint))
+            bad.add(BadRow(row.where, row.problem, row.hint))
             continue
         found = options.document(row.values, id=row.id, split=row.split)
         if isinstance(found, UnknownValue):
             unknown[found] += 1
             first.setdefault(found, row.where)
         elif isinstance(found, str):
-            bad.append(BadRow(row.where, found))
+            bad.add(BadRow(row.where, found))
         else:
             read.append((row.table, found))
     if unknown:

@@ -11,7 +11,7 @@ from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.plugin.protocols import Detector
-from paraphrase_rl.types import Failure, FloatArray, Scores
+from paraphrase_rl.types import Failure, FloatArray, Scores, Truncation
 
 FEW_WORDS = 50
 """Texts with fewer words get no reliable verdict, unless the calibration texts were as short as they are."""
@@ -29,6 +29,8 @@ class Decision:
         threshold: threshold of the operating point; ``None`` without a calibration.
         flagged: whether the score lies above the threshold; ``None`` without a score or a calibration.
         failure: why there is no score.
+        truncated: part of the text that the detector read, if it did not read the whole; of the ensemble, that of the
+            first detector that did not.
         no_verdict: why there is a score, and neither P(AI) nor a verdict although the detector is calibrated:
             ``KIND: MESSAGE``, see :mod:`paraphrase_rl.detection.applicability`.
     """
@@ -40,6 +42,7 @@ class Decision:
     threshold: float | None = None
     flagged: bool | None = None
     failure: Failure | None = None
+    truncated: Truncation | None = None
     no_verdict: str | None = None
 
     def withheld(self, reason: str | None) -> Decision:
@@ -120,10 +123,11 @@ def _column(
     p_ai: Callable[[FloatArray], FloatArray] | None = None,
 ) -> list[Decision]:
     failures = {f.index: f for f in scores.failures}
+    cut = {t.index: t for t in scores.truncated}
     probabilities = p_ai(scores.values) if p_ai is not None else None
     flags = point.flags(scores.values) if point is not None else [None] * scores.values.size
     return [
-        Decision(index=i, detector=name, failure=failures[i])
+        Decision(index=i, detector=name, failure=failures[i], truncated=cut.get(i))
         if i in failures
         else Decision(
             index=i,
@@ -132,6 +136,7 @@ def _column(
             p_ai=None if probabilities is None else float(probabilities[i]),
             threshold=None if point is None else point.threshold,
             flagged=flags[i],
+            truncated=cut.get(i),
         )
         for i in range(scores.values.size)
     ]

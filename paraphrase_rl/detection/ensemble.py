@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -133,7 +133,7 @@ class CalibratedEnsemble:
         """Compute P(AI) from raw scores, see :meth:`probabilities`; detectors without a P(AI) curve are left out."""
         self.require_probability()
         by_name = {
-            m.name: Scores(m.calibration.probabilities(scores[m.name].values), scores[m.name].failures)
+            m.name: replace(scores[m.name], values=m.calibration.probabilities(scores[m.name].values))
             for m in self.members
             if m.calibration.probability is not None
         }
@@ -141,7 +141,8 @@ class CalibratedEnsemble:
         values = combine_probabilities(
             np.stack([vote.values for vote in votes]), np.array([m.weight for m in self.voting]), self.combine
         )
-        return by_name, Scores(values, _all_failed(values, votes))
+        cut = {t.index: t for vote in reversed(votes) for t in vote.truncated}
+        return by_name, Scores(values, _all_failed(values, votes), tuple(cut[i] for i in sorted(cut)))
 
     def warnings(self) -> list[str]:
         """List the limits of the calibrations, one line each."""

@@ -13,7 +13,7 @@ from paraphrase_rl.errors import PluginError
 from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.models.language_model import shared_language_model
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
-from paraphrase_rl.types import Explanation, Failure, FloatArray, Scores, Share
+from paraphrase_rl.types import Explanation, Failure, FloatArray, Scores, Share, Truncation
 
 Shares = Callable[..., FloatArray]
 """``shares(statistics, **parameters)``: what each token adds to the score, float64 of shape (T,); they add up to it."""
@@ -47,16 +47,20 @@ class ZeroShotDetector:
     def score(self, texts: Sequence[str]) -> Scores:
         """Compute scores of shape (N,); failures of kind ``undefined`` in addition to those of the language model."""
         values = np.full(len(texts), np.nan)
-        failures = []
+        failures, truncated = [], []
         for index, statistics in enumerate(self._model.statistics(texts)):
             if isinstance(statistics, Failure):
                 failures.append(replace(statistics, owner=self._name))
                 continue
+            if statistics.truncated:
+                # the first token is read, and has no score
+                read, total = len(statistics) + 1, statistics.total_tokens
+                truncated.append(Truncation(index=index, read=read, total=total, unit="tokens"))
             try:
                 values[index] = self._score(statistics, **self._parameters)
             except Undefined as why:
                 failures.append(Failure(index=index, owner=self._name, kind="undefined", message=str(why)))
-        return Scores(values, tuple(failures))
+        return Scores(values, tuple(failures), tuple(truncated))
 
     def explain(self, text: str) -> Explanation | Failure:
         """Split the score of a text into the shares of its tokens; the first token has none.

@@ -141,11 +141,11 @@ class LanguageModel:
         """Results of texts that are not remembered, by key; texts of similar length share a batch."""
         results: dict[str, Result] = {}
         items = []
-        for key, ids, truncated in self._tokenised(texts):
+        for key, ids, total in self._tokenised(texts):
             if len(ids) < 2:
                 results[key] = _failure("too-short", f"{len(ids)} token; the first has no score")
             else:
-                items.append(_Item(key, ids, truncated))
+                items.append(_Item(key, ids, total))
         items.sort(key=lambda item: len(item.ids))
         while items:
             count = max(1, self._batch_tokens // len(items[-1].ids))
@@ -154,8 +154,8 @@ class LanguageModel:
             results.update(self._contained(batch))
         return results
 
-    def _tokenised(self, texts: dict[str, str]) -> Iterator[tuple[str, list[int], bool]]:
-        """Key, token ids cut to the limit, and whether something was cut."""
+    def _tokenised(self, texts: dict[str, str]) -> Iterator[tuple[str, list[int], int | None]]:
+        """Key, token ids cut to the limit, and the number of tokens of the whole text where it is counted."""
         if not texts:
             return
         # cut before tokenising: 1 MB must not cost more than the tokens that count; lone surrogates become ?
@@ -164,8 +164,7 @@ class LanguageModel:
             cut, add_special_tokens=False, split_special_tokens=True, return_attention_mask=False
         )["input_ids"]
         for (key, text), ids in zip(texts.items(), rows, strict=True):
-            longer = len(ids) > self.max_tokens or len(text) > self._max_characters
-            yield key, ids[: self.max_tokens], longer
+            yield key, ids[: self.max_tokens], len(ids) if len(text) <= self._max_characters else None
 
     def _contained(self, batch: list[_Item]) -> dict[str, Result]:
         """Compute one batch; where it crashes, its halves, down to a Failure for a text that crashes alone."""
@@ -244,14 +243,15 @@ class LanguageModel:
 class _Item:
     key: str
     ids: list[int]
-    truncated: bool
+    total: int | None
 
 
 def _result(row: list[Array], item: _Item) -> Result:
     if not all(np.isfinite(array).all() for array in row):
         return _failure("not-finite", "the language model returned values that are not finite")
     logprob, rank, entropy, variance = row
-    return TokenStatistics(logprob, rank.astype(np.int32), entropy, variance, item.truncated)
+    truncated = item.total is None or item.total > len(item.ids)
+    return TokenStatistics(logprob, rank.astype(np.int32), entropy, variance, truncated, item.total)
 
 
 def _failure(kind: str, message: str) -> Failure:

@@ -24,6 +24,7 @@ class TokenStatistics:
             under p.
         variance: float32, of log p under p, in nats squared.
         truncated: whether the text was cut at the token limit.
+        total_tokens: number of tokens of the whole text; ``None`` if they were not counted.
     """
 
     logprob: NDArray[np.float32]
@@ -31,6 +32,7 @@ class TokenStatistics:
     entropy: NDArray[np.float32]
     variance: NDArray[np.float32]
     truncated: bool
+    total_tokens: int | None = None
 
     def __post_init__(self) -> None:
         for array in (self.logprob, self.rank, self.entropy, self.variance):

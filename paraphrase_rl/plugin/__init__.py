@@ -58,6 +58,7 @@ _PUBLIC = {
         "Split",
         "StepRecord",
         "Terms",
+        "Truncation",
         "with_index",
     ),
     "paraphrase_rl.errors": (

@@ -115,4 +115,5 @@ from paraphrase_rl.types import Share as Share
 from paraphrase_rl.types import Split as Split
 from paraphrase_rl.types import StepRecord as StepRecord
 from paraphrase_rl.types import Terms as Terms
+from paraphrase_rl.types import Truncation as Truncation
 from paraphrase_rl.types import with_index as with_index

@@ -177,7 +177,9 @@ class IsolatedDetector:
 
         def join(parts: list[Scores]) -> Scores:
             values = np.concatenate([part.values for part in parts])
-            return Scores(values, _in_place(part.failures for part in parts))
+            failures = _in_place(part.failures for part in parts)
+            cut = tuple(replace(t, index=i) for i, part in enumerate(parts) for t in part.truncated)
+            return Scores(values, failures, cut)
 
         if not texts:
             return Scores(np.empty(0))

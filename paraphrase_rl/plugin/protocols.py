@@ -50,7 +50,8 @@ class Detector(Protocol):
     def score(self, texts: Sequence[str]) -> Scores:
         """Return scores of shape (N,) in the order of ``texts``, with a Failure for each text that cannot be scored.
 
-        A text's score does not depend on the other texts of the call (to 1e-4), nor on batch size or order.
+        A text's score does not depend on the other texts of the call (to 1e-4), nor on batch size or order. A detector
+        that reads only the beginning of a long text says so with a Truncation.
         """
         ...
 

@@ -29,6 +29,10 @@ TEXTS: Sequence[str] = (
 )
 
 
+LONG = 15
+"""Number of repetitions that make a text of some 3,000 words."""
+
+
 class DetectorContract(Contract):
     """Base of the tests of a detector: inherit, and define :meth:`make` and :attr:`pairs`.
 
@@ -91,6 +95,19 @@ class DetectorContract(Contract):
         assert scores.values.shape == (len(ODD_TEXTS),)
         check_failures(scores.failures, len(ODD_TEXTS))
         assert not scores.scored[:2].any(), "an empty text has no score: return a Failure for it"
+
+    def test_what_is_cut_off_is_said(self) -> None:
+        """A score that no ending of a long text changes was made from its beginning, and the Scores say so."""
+        long = " ".join(self.texts) * LONG
+        endings = (" It was not so.", f" {self.texts[0]}", " Seven whales sang, quite out of tune!" * 3)
+        scores = self.detector().score([long + ending for ending in endings])
+        if len(set(scores.values.tolist())) == 1 and scores.scored.all():
+            cut = {truncation.index for truncation in scores.truncated}
+            assert cut == set(range(len(endings))), (
+                "only the beginning of a long text counts: return a Truncation"
+            )
+        short = self.detector().score(self.texts)
+        assert all(t.read < (t.total or np.inf) and t.unit for t in (*scores.truncated, *short.truncated))
 
     def test_provenance_names_models_and_revisions(self) -> None:
         provenance = self.detector().provenance()

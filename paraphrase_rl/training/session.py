@@ -18,7 +18,7 @@ import numpy as np
 from paraphrase_rl.errors import NumericalError, PluginError, PrlError, RunError, one_line
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
-from paraphrase_rl.progress import Report
+from paraphrase_rl.progress import Report, duration
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import mean_over_tokens, token_advantages
@@ -275,7 +275,7 @@ class TrainingSession:
         return (
             f"step {step}/{self.steps}  reward {metrics['reward_mean']:.3f}  {shown}"
             f"  KL {metrics['kl_reference']:.4f}  {metrics['tokens_per_second']:.0f} tokens/s"
-            f"  {_duration(left)} left"
+            f"  {duration(left)} left"
         )
 
     # ---- checkpoints and evaluation
@@ -426,9 +426,3 @@ def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:
         }
         for row in rows
     ]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{rest:02d}s"

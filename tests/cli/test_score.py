@@ -247,10 +247,12 @@ def test_a_nul_or_lone_surrogate_inside_a_table(calibrated, prl, tmp_path):
 
 def test_the_table_has_a_row_a_judgement_and_the_csv_parses(calibrated, prl):
     table = prl("score", "--text", capitals(40)).stdout.splitlines()
-    assert table[0].split() == ["id", "detector", "score", "p_ai", "verdict", "failure"]
+    assert table[0].split() == ["id", "detector", "score", "p_ai", "verdict", "failure", "truncated"]
     assert [line.split()[1] for line in table[2:]] == ["shout", "whisper", "ensemble"]
     text = prl("score", "--text", capitals(40), "--format", "csv").stdout.splitlines()
-    assert text[0] == "id,detector,score,p_ai,threshold,verdict,failure,no_verdict"
+    assert text[0] == (
+        "id,detector,score,p_ai,threshold,verdict,failure,no_verdict,truncated,n_read,n_total"
+    )
     lines = prl("score", "--text", capitals(40), "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["detector"] for line in lines] == ["shout", "whisper", "ensemble"]
 

@@ -30,6 +30,7 @@ from paraphrase_rl.plugin import (
     Options,
     Scores,
     Share,
+    Truncation,
     dumps,
     fitted_folder,
     hookimpl,
@@ -38,14 +39,15 @@ from paraphrase_rl.plugin import (
     write_json,
     write_text,
 )
+from paraphrase_rl_plugins.detectors._ngrams import CHARACTER_RANGE, WORD_RANGE, ngrams
 
 NAME = "tfidf"
 SCHEMA = "paraphrase-rl/tfidf/1"
 FIRST_WORDS = 200
 """Number of words of a text that are read, in training and in scoring, so that length has little influence."""
 _ANALYZERS: Mapping[str, Mapping[str, Any]] = {
-    "word": {"analyzer": "word", "ngram_range": (1, 2), "sublinear_tf": True},
-    "char": {"analyzer": "char_wb", "ngram_range": (2, 5), "sublinear_tf": True},
+    "word": {"analyzer": "word", "ngram_range": WORD_RANGE, "sublinear_tf": True},
+    "char": {"analyzer": "char_wb", "ngram_range": CHARACTER_RANGE, "sublinear_tf": True},
 }
 
 
@@ -92,34 +94,34 @@ class Tfidf:
                     f"{_fit_line(folder)} --set detectors.{NAME}.options.{key}={wanted}",
                 )
         self._intercept = float(model["intercept"])
-        self._parts = [(_vectorizer(kind, model[kind]), np.array(model[kind]["coef"])) for kind in _ANALYZERS]
+        self._parts = [ngrams(model, kind) for kind in _ANALYZERS]
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Compute scores of shape (N,)."""
-        heads = [_head(text) for text in texts]
+        heads = [_head(text).lower() for text in texts]
         values = np.full(len(texts), self._intercept)
         seen = np.zeros(len(texts), dtype=np.int64)
-        if texts:
-            for vectorizer, coefficients in self._parts:
-                matrix = vectorizer.transform(heads)
-                values += matrix @ coefficients
-                seen += np.diff(matrix.indptr)
+        for part in self._parts:
+            sums, known = part.sums(heads)
+            values += sums
+            seen += known
         failures = tuple(_nothing_seen(i, heads[i]) for i in np.flatnonzero(seen == 0).tolist())
         values[seen == 0] = np.nan
-        return Scores(values, failures)
+        truncated = tuple(
+            Truncation(index=i, read=FIRST_WORDS, total=total, unit="words")
+            for i, text in enumerate(texts)
+            if len(text) > 2 * FIRST_WORDS and (total := len(text.split())) > FIRST_WORDS
+        )
+        return Scores(values, failures, truncated)
 
     def explain(self, text: str) -> Explanation | Failure:
         """Split the logit of a text into the intercept and the shares of its word and character n-grams."""
         head = _head(text)
         shares = []
-        for (vectorizer, coefficients), kind in zip(self._parts, _ANALYZERS, strict=True):
-            row = vectorizer.transform([head])
-            terms = vectorizer.get_feature_names_out()
+        for part, kind in zip(self._parts, _ANALYZERS, strict=True):
             places = _places(text, len(head.split()), kind)
-            for column, weight in zip(row.indices, row.data, strict=True):
-                term = str(terms[column])
-                value = float(weight * coefficients[column])
-                shares.append(Share(term, tuple(places(term)), value, {"tfidf": float(weight)}))
+            for term, weight, value in part.shares(head.lower()):
+                shares.append(Share(term, tuple(places(term)), value, {"tfidf": weight}))
         if not shares:
             return _nothing_seen(0, head)
         read = text[: _end_of_words(text, FIRST_WORDS)]
@@ -163,7 +165,7 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
         )
     heads = [_head(d.text) for d in labelled]
     limits = {"word": options.word_features, "char": options.char_features}
-    vectorizers = {kind: _vectorizer(kind, None, limits[kind]) for kind in _ANALYZERS}
+    vectorizers = {kind: _vectorizer(kind, limits[kind]) for kind in _ANALYZERS}
     try:
         matrices = [vectorizers[kind].fit_transform(heads) for kind in _ANALYZERS]
     except ValueError as error:
@@ -212,14 +214,10 @@ def _is_ours(path: Path) -> bool:
     )
 
 
-def _vectorizer(kind: str, fitted: Mapping[str, Any] | None, limit: int | None = None) -> Any:
+def _vectorizer(kind: str, limit: int) -> Any:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    if fitted is None:
-        return TfidfVectorizer(**_ANALYZERS[kind], max_features=limit)
-    vectorizer = TfidfVectorizer(**_ANALYZERS[kind], vocabulary=fitted["terms"])
-    vectorizer.idf_ = np.array(fitted["idf"])
-    return vectorizer
+    return TfidfVectorizer(**_ANALYZERS[kind], max_features=limit)
 
 
 def _head(text: str) -> str:

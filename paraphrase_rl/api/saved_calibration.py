@@ -1,0 +1,31 @@
+"""Calibrations as a verb is given them: a result, a file, a run, or the default file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TypeAlias
+
+from paraphrase_rl.api.text_results import CalibrationResult
+from paraphrase_rl.detection.calibration import CalibrationSet, default_path
+from paraphrase_rl.errors import UsageError
+from paraphrase_rl.files import is_file_or_folder
+
+SavedCalibration: TypeAlias = CalibrationResult | str | os.PathLike[str]
+
+
+def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | None, Path | None]:
+    """Return the calibration that was given, or else the default one if there is one; and the file it is in."""
+    if isinstance(given, CalibrationResult):
+        return given.records, given.path
+    if given is not None and not isinstance(given, (str, os.PathLike)):
+        raise UsageError(
+            f"cannot read a calibration from {type(given).__name__}",
+            "give what prl.calibrate returned, or a file that `prl calibrate` wrote",
+        )
+    path = Path(given) if given is not None else default_path()
+    if is_file_or_folder(path) and path.is_dir():
+        path = path / "calibration.json"
+    if given is None and not path.exists():
+        return None, path
+    return CalibrationSet.read(path), path
