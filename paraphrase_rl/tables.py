@@ -145,7 +145,7 @@ def record(row: object) -> Mapping[str, object]:
     """
     if isinstance(row, Mapping):
         return row
-    if is_dataclass(row):
+    if is_dataclass(row) and not isinstance(row, type):
         own, spread = _fields(type(row))
         found = {name: getattr(row, name) for name in own}
         for name in spread:

@@ -142,9 +142,13 @@ class ResumableFile:
         found: list[Any] = []
         for digest in digests:
             at = self._index.find(digest)
-            held = self._look_up(self._dropped[at[0]]) if at is not None else None
-            same = held is not None and held.texts[at[1] * DIGEST : (at[1] + 1) * DIGEST] == digest
-            found.append(held.results[at[1]] if same else None)
+            if at is None:
+                found.append(None)
+                continue
+            part, place = at
+            held = self._look_up(self._dropped[part])
+            same = held.texts[place * DIGEST : (place + 1) * DIGEST] == digest
+            found.append(held.results[place] if same else None)
         return found
 
     def append(self, lines: str, held: Held) -> None:

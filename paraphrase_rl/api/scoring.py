@@ -118,7 +118,13 @@ def score_stream(
 
     Args:
         texts: see :func:`score`; or an iterator of texts.
-        detectors: see :func:`score`; so for calibration, fpr, column, input_format, bad_rows and device.
+        detectors: see :func:`score`.
+        calibration: see :func:`score`.
+        fpr: see :func:`score`.
+        column: see :func:`score`.
+        input_format: see :func:`score`.
+        bad_rows: see :func:`score`; of an iterator, a bad row is met when it comes.
+        device: see :func:`score`.
         workers: number of processes on this machine, each with detectors of its own; of ``ray``, of replicas (1 = one
             for each GPU, or CPU, of the cluster). The rows are the same whatever their number.
         engine: ``local``, or ``ray``: Ray Data, on one machine or a cluster.
@@ -186,8 +192,17 @@ def score_file(
         out: the file.
         format: ``jsonl`` or ``csv``; ``None`` = by the name of the file.
         wide: one row a text, with columns of each detector, instead of one row a text and detector.
-        detectors: see :func:`score`; so for calibration, fpr, column, input_format, bad_rows and device.
-        workers: see :func:`score_stream`; so for engine, progress and registry.
+        detectors: see :func:`score`.
+        calibration: see :func:`score`.
+        fpr: see :func:`score`.
+        column: see :func:`score`.
+        input_format: see :func:`score`.
+        bad_rows: see :func:`score`.
+        device: see :func:`score`.
+        workers: see :func:`score_stream`.
+        engine: see :func:`score_stream`.
+        progress: called with each progress report.
+        registry: components to choose from; only without workers.
 
     Returns:
         Counts by detector; the rows are in the file.

@@ -67,6 +67,7 @@ TABLE_COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure", "trunc
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     paths: tuple[str, ...],
     texts: tuple[str, ...],
     names: tuple[str, ...],

@@ -250,9 +250,7 @@ def test_the_table_has_a_row_a_judgement_and_the_csv_parses(calibrated, prl):
     assert table[0].split() == ["id", "detector", "score", "p_ai", "verdict", "failure", "truncated"]
     assert [line.split()[1] for line in table[2:]] == ["shout", "whisper", "ensemble"]
     text = prl("score", "--text", capitals(40), "--format", "csv").stdout.splitlines()
-    assert text[0] == (
-        "id,detector,score,p_ai,threshold,verdict,failure,no_verdict,truncated,n_read,n_total"
-    )
+    assert text[0] == ("id,detector,score,p_ai,threshold,verdict,failure,no_verdict,truncated,n_read,n_total")
     lines = prl("score", "--text", capitals(40), "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line)["detector"] for line in lines] == ["shout", "whisper", "ensemble"]
 
