@@ -79,7 +79,9 @@ def shown_count(task: str, *, rows_on_stdout: bool) -> Iterator[OnProgress]:
     def show(progress: Progress) -> None:
         with _dropped_if_impossible():
             if progress.done is None:
-                bar.console.print(terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True)
+                bar.console.print(
+                    terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True
+                )
                 return
             pace = terminal_safe(progress.message.partition(", ")[2])
             bar.update(drawn, completed=progress.done, total=progress.total, pace=pace)

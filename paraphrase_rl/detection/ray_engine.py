@@ -44,7 +44,9 @@ class RayData:
             ) from error
         self._ray = ray
         logging.getLogger("ray.data").setLevel(logging.ERROR)  # it writes its plans to stderr
-        warnings.filterwarnings("ignore", "The minimum number of concurrent actors")  # one task reads, all score
+        warnings.filterwarnings(
+            "ignore", "The minimum number of concurrent actors"
+        )  # one task reads, all score
         self._started = not ray.is_initialized()
         try:
             if self._started:
