@@ -159,7 +159,7 @@ def record(row: object) -> Mapping[str, object]:
 
 
 def spread_name(key: object, own: Collection[str]) -> str:
-    """Return the name that a further column of a row gets beside the row's own fields."""
+    """Return the name that a further column of a row gets next to the row's own fields."""
     return f"input_{key}" if key in own else str(key)
 
 

@@ -1,4 +1,4 @@
-"""File of rows that a second call continues, with a file beside it that says what it holds.
+"""File of rows that a second call continues, with a second file that says what it holds.
 
 ``FILE.resume`` is written line by line, for each part in this order: up to which byte rows are about to be written; the
 rows, into ``FILE``; then what the part holds. So whatever moment a process is killed at, the rows up to the last line
@@ -204,7 +204,7 @@ class ResumableFile:
         except (ValueError, RecursionError):
             entry = None
         if not isinstance(entry, dict):
-            raise UsageError(f"{self._beside} is damaged", "remove it and the file beside it, or " + _OTHER)
+            raise UsageError(f"{self._beside} is damaged", "remove it and the file of the rows, or " + _OTHER)
         return entry
 
     def _follow(self, entry: Mapping[str, Any], at: int) -> None:

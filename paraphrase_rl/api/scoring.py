@@ -183,8 +183,8 @@ def score_file(
 ) -> ScoreSummary:
     """Score any number of texts into a file; a second call continues where the first one was stopped.
 
-    The rows are in the order of the texts. Beside the file stands ``OUT.resume``, which says what it holds, and has the
-    scores of every text by a digest of the canonical text. If texts were added, removed or moved since, the
+    The rows are in the order of the texts. Next to the file stands ``OUT.resume``, which says what it holds, and has
+    the scores of every text by a digest of the canonical text. If texts were added, removed or moved since, the
     rows from the first difference on are written again, and only texts that were never scored are scored.
 
     Args:

@@ -211,7 +211,7 @@ def _is_file(name: str) -> bool:
 
 
 class _Again:
-    """Items that a function gives anew each time they are asked for."""
+    """Items that a function gives each time they are asked for."""
 
     def __init__(self, items: Callable[[], Iterator[Item]]) -> None:
         self._items = items
