@@ -56,7 +56,7 @@ def gathered(blocks: Iterable[Sequence[Row]], n: int) -> Iterator[Sequence[Row]]
 
 
 class JsonLines:
-    """One object a line. NaN and infinities are ``null``."""
+    """Format of one object a line. NaN and infinities are ``null``."""
 
     def header(self) -> str:
         """Return an empty string."""

@@ -52,7 +52,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Held:
-    """What a part holds of each of its texts, in order.
+    """Contents of a part: something of each of its texts, in order.
 
     Attributes:
         texts: digests of the texts, :data:`DIGEST` bytes each.

@@ -99,7 +99,7 @@ class ScoreResult(Table[ScoreRow]):
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorCount:
-    """What one detector, or the ensemble, made of all texts.
+    """Counts of texts by one detector, or by the ensemble.
 
     Attributes:
         detector: its name, ``ensemble`` for the combination.

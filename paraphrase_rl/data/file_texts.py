@@ -79,7 +79,7 @@ class FileTexts:
 
     @property
     def is_table(self) -> bool:
-        """Whether the file has rows."""
+        """Return whether the file has rows."""
         return self._source is not None and self._source.form != "text"
 
     def __iter__(self) -> Iterator[Item]:

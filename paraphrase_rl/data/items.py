@@ -1,4 +1,4 @@
-"""One text of an input, with its id and the other columns of its row; or the reason why there is no text."""
+"""Text of an input, with its id and the other columns of its row; or the reason why there is no text."""
 
 from __future__ import annotations
 
