@@ -273,7 +273,7 @@ class CalibrationSet(_Record):
             raw = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise CalibrationError(f"no calibration at {path}", "run `prl calibrate` to make one") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CalibrationError(f"cannot read the calibration {path}: {error}", RECALIBRATE) from error
         if isinstance(raw, dict) and raw.get("schema") == SCHEMA and raw.get("canonical_text") != RULE:
             raise CalibrationError(

@@ -127,7 +127,7 @@ def damaged_file(package: str) -> Path | None:
         folder = _target(package, file_digest(gguf))
         try:
             digests = json.loads(_digests(folder).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             continue
         for name, digest in digests.items() if folder.is_dir() else ():
             path: Path = folder / name

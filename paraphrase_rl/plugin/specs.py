@@ -45,7 +45,7 @@ MetricRole = Literal["meaning", "facts", "length", "fluency", "validity", "entai
 class Options(BaseModel):
     """Base of every component's config model: unknown keys are refused, values are frozen."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class NoOptions(Options):

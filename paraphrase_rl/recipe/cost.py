@@ -65,18 +65,18 @@ def read_prices(file: Path) -> Prices:
     Raises:
         RecipeError: the file cannot be read, or a price lacks its amount, its date or its source.
     """
-    import yaml
+    from paraphrase_rl.recipe.yaml_positions import read_yaml
 
     hint = "write the prices in the format of plugins/paraphrase_rl_plugins/backends/tinker_prices.yaml"
     try:
-        return Prices.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+        return Prices.model_validate(read_yaml(file.read_text(encoding="utf-8"), str(file)).value)
     except OSError as error:
         raise RecipeError(f"cannot read the prices in {file}: {error.strerror or error}") from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise RecipeError(f"prices in {file}: {where}: {first['msg']}", hint) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (RecipeError, UnicodeDecodeError) as error:
         raise RecipeError(f"prices in {file}: not YAML: {str(error).splitlines()[0]}", hint) from error
 
 

@@ -102,7 +102,7 @@ def _info(folder: Path | None) -> ModelInfo | None:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
         config = config.get("text_config", config)  # multimodal models keep the language model's inside
         return _of_config(config, stored_parameters(folder))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
 
 

@@ -6,6 +6,7 @@ Unknown keys are refused everywhere.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Literal, Self
 
@@ -17,11 +18,24 @@ from paraphrase_rl.recipe.section import Section
 from paraphrase_rl.types import Kind
 
 
+def _has_infinity(value: Any) -> bool:
+    if isinstance(value, (dict, list)):
+        return any(map(_has_infinity, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, float) and not math.isfinite(value)
+
+
 class Component(Section):
     """A component by name, with its options."""
 
     name: str = Field(description="name of the component, or distribution/name")
     options: dict[str, Any] = Field(default_factory=dict, description="the component's own options")
+
+    @field_validator("options")
+    @classmethod
+    def _finite(cls, options: dict[str, Any]) -> dict[str, Any]:
+        if _has_infinity(options):
+            raise ValueError("every number must be finite")
+        return options
 
 
 class Weighted(Component):

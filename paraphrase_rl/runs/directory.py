@@ -471,12 +471,24 @@ class RunDirectory:
             ],
         )
         for name, table in tables.items():
-            write_jsonl(self.folder / name, [row for row in table if row.get("step", step) <= step])
+            kept = [row for row in table if row.get("step", step) <= step]
+            write_jsonl(self.folder / name, self._evaluated(kept) if name == "samples.jsonl" else kept)
         for path in self.folder.iterdir():
             if left_behind(path) in {*FILES_OF_A_START, *STEP_FILES, LEDGER}:
                 path.unlink()
         remove(self.unfinished)
         self._forget_start()
+
+    def _evaluated(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Leave out samples of an evaluation that a kill kept from being recorded."""
+        steps = {row.get("step") for row in self.rows("evaluations.jsonl")}
+        warmed_up = any("evaluation" in row for row in self.rows(WARMUP_ROWS))
+        return [
+            row
+            for row in samples
+            if (row.get("kind") != "evaluation" or row.get("step") in steps)
+            and (row.get("kind") != "warmup" or warmed_up)
+        ]
 
 
 def _unlisted(folder: Path, name: str) -> RunError:

@@ -373,13 +373,14 @@ class TrainingSession:
             "prompts": {d.id: mean for d, mean in zip(documents, means.tolist(), strict=True)},
             "seconds": time.perf_counter() - started,
         }
+        # The samples first: a kill between the two leaves samples of no evaluation, which the resumed run removes.
+        kind = "evaluation" if warmup is None else "warmup"
+        for row in _samples(rated, range(len(rated.rollouts))):
+            self.directory.append("samples.jsonl", {"step": step, "kind": kind, **row})
         if warmup is None:
             self.directory.append("evaluations.jsonl", found)
         else:
             warmup.add_evaluation(found)
-        kind = "evaluation" if warmup is None else "warmup"
-        for row in _samples(rated, range(len(rated.rollouts))):
-            self.directory.append("samples.jsonl", {"step": step, "kind": kind, **row})
         when = f"at step {step}" if warmup is None else "after the warm-up"
         self.report(
             f"evaluation {when}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"

@@ -1,6 +1,7 @@
 """A calibration: what it keeps, what it refuses, what it warns of, and its file."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -135,3 +136,12 @@ def test_another_model_is_refused(current):
     with pytest.raises(CalibrationError, match="calibrated with another") as caught:
         check_provenance(record, current)
     assert "prl calibrate" in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["[" * 9999, "9" * 5000, "{", '{"schema": NaN}', "\x00"])
+def test_a_file_of_somebody_else_costs_a_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "calibration.json").write_text(text)
+    with pytest.raises(CalibrationError) as caught:
+        CalibrationSet.read(tmp_path / "calibration.json")
+    assert "calibration.json" in caught.value.message
+    assert "\n" not in caught.value.message

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -14,12 +17,18 @@ from paraphrase_rl.recipe.loading import dump_recipe, load_recipe, packaged_reci
 from paraphrase_rl.recipe.monitors import PUBLISHED
 from paraphrase_rl.recipe.problems import known_keys
 from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.recipe.yaml_positions import parse_strings
 
 
 def refused(*overrides: str, file: Path | None = None) -> RecipeError:
     with pytest.raises(RecipeError) as raised:
         load_recipe(file, overrides)
     return raised.value
+
+
+def write_bytes(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
 
 
 def write(path: Path, text: str) -> Path:
@@ -227,6 +236,86 @@ def test_bad_files(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "r.yaml"
     file.write_bytes(content)
     assert said in refused(file=file).message
+
+
+BOMB = b"a: &a [x, x, x, x, x, x, x, x, x]\n" + b"".join(
+    b"%c: &%c [%s]\n" % (ord("a") + i, ord("a") + i, b", ".join([b"*%c" % (ord("a") + i - 1)] * 9))
+    for i in range(1, 7)
+)
+LIMITS = {
+    "aliases of aliases": (BOMB, r"r.yaml:\d: more than 20,000 values, by aliases"),
+    "an integer of 5,000 digits": (
+        b"training:\n  seed: " + b"9" * 5000,
+        r"r.yaml:2: the integer is too large",
+    ),
+    "an integer of 40 digits": (b"training: {seed: %s}" % (b"9" * 40), r"r.yaml:1: the integer is too large"),
+    "a hexadecimal integer": (b"training: {seed: 0x%s}" % (b"f" * 99), r"r.yaml:1: the integer is too large"),
+    "a date": (
+        b"model: a\nlora:\n  rank: 2024-13-45",
+        r"r.yaml:3: 2024-13-45: month must be in 1..12; write a",
+    ),
+    "a time": (b"model: 2024-01-01 25:00:00", r"r.yaml:1: 2024-01-01 25:00:00: hour must be in 0..23"),
+    "lists": (b"[" * 3000, r"r.yaml:1: not valid YAML: more than 50 collections inside one another"),
+    "mappings": (b"{a: " * 3000, r"r.yaml:1: not valid YAML: more than 50 collections"),
+    "mappings by lines": (
+        b"".join(b" " * i + b"a:\n" for i in range(300)),
+        r"r.yaml:5\d: not valid YAML: more than 50 collections",
+    ),
+    "infinity": (b"kl:\n  penalty_coef: .inf", r"r.yaml:2: kl.penalty_coef: input should be a finite"),
+    "no number": (b"kl:\n\n  penalty_coef: .NaN", r"r.yaml:3: kl.penalty_coef: input should be a finite"),
+    "too large a number": (
+        b"kl: {penalty_coef: 1e999}",
+        r"r.yaml:1: kl.penalty_coef: input should be a finite",
+    ),
+    "infinity in an option": (
+        b"held_out:\n- name: a\n  options: {x: [.inf]}",
+        r"r.yaml:\d: held_out.a.options: every number must be finite",
+    ),
+    "two megabytes": (b"model: " + b"x" * 2**21, r"characters are no recipe"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), LIMITS.values(), ids=LIMITS)
+def test_a_recipe_of_somebody_else_costs_a_line(tmp_path: Path, content: bytes, said: str) -> None:
+    tracemalloc.start()
+    error = refused(file=write_bytes(tmp_path / "r.yaml", content))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert re.search(said, error.message), error.message
+    assert "\n" not in error.message
+    assert error.hint
+    assert peak < 50 * 2**20
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "kl.penalty_coef=.inf",
+        f"training.seed={'9' * 5000}",
+        "model=2024-13-45",
+        f"model={'[' * 3000}",
+        ("kl.penalty_coef", math.inf),
+        ("training.learning_rate", math.nan),
+    ],
+    ids=range(6),
+)
+def test_limits_hold_for_changes_too(change: str | tuple[str, float]) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(None, [change])
+    assert "\n" not in caught.value.message
+
+
+def test_an_option_is_read_within_the_limits() -> None:
+    deep = "[" * 3000
+    assert parse_strings(deep) == deep
+    assert parse_strings("{label: yes, n: 1}") == {"label": "yes", "n": "1"}
+
+
+def test_what_is_within_the_limits_is_read(tmp_path: Path) -> None:
+    file = write(tmp_path / "r.yaml", "detectors: [&d {name: a, options: {x: [1, 2]}}]\nheld_out: [*d]\n")
+    held_out = load_recipe(file).recipe.held_out
+    assert held_out is not None
+    assert held_out[0].options == {"x": [1, 2]}
 
 
 def test_bad_paths(tmp_path: Path) -> None:

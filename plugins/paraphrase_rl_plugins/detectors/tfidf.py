@@ -285,7 +285,7 @@ def _read(folder: Path) -> tuple[dict[str, Any], dict[str, Any], str]:
         raise ModelError(
             f"the tfidf detector is not trained: {folder} is empty or missing", _fit_line(folder)
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"the tfidf detector in {folder} cannot be read: {error}", _fit_line(folder)
         ) from error

@@ -1,0 +1,327 @@
+"""Kills of real runs, at random moments and at every file operation: all must resume to the numbers of an unbroken run.
+
+    python -m tests.kills [--backend trl --backend tinker] [--moments 200] [--every 1] [--seed 0]
+
+Each process is the real ``prl train`` on a tiny model, killed by SIGKILL. A moment is a time, drawn up to the length of
+the unbroken run; a run is killed up to ``KILLS_A_RUN`` times before it may end. A file operation is any that Python
+does in the run directory (files opened for writing, moved, removed; folders made and removed), found by an audit hook:
+the process kills itself before the N-th, or in the middle of writing, for every N of an unbroken run and of a resumed
+one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import multiprocessing
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from paraphrase_rl.files import read_jsonl
+from tests.training.cases import numbers, prl_process, write_recipe, write_texts
+
+ROOT = Path(__file__).resolve().parents[1]
+KILLS_A_RUN = 5
+SETTINGS = {"batch_size": 2, "group_size": 3, "epochs": 3, "max_steps": 4, "learning_rate": 0.01}
+WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+PRELOADED = [
+    "paraphrase_rl.cli.train",
+    "paraphrase_rl_plugins.backends._trainer",
+    "paraphrase_rl_plugins.backends.trl_backend",
+    "transformers.models.llama.modeling_llama",
+    "tests.kills",
+]
+
+
+class Operations:
+    """Counter of the file operations in a folder; before the one numbered ``kill_at`` the process kills itself.
+
+    With ``torn`` it does so once the first half of what is written to that file is written.
+    """
+
+    def __init__(self, folder: Path, kill_at: int, torn: bool, tally: Path) -> None:
+        self.folder, self.kill_at, self.torn, self.tally = folder, kill_at, torn, tally
+        self.count, self.tear = 0, False
+
+    def install(self) -> None:
+        sys.addaudithook(self._hook)
+        whole = Path.open
+
+        def opened(path: Path, *arguments: Any, **named: Any) -> Any:
+            stream = whole(path, *arguments, **named)
+            if not self.tear:
+                return stream
+            write = stream.write
+
+            class Torn:
+                def __enter__(self) -> Any:
+                    return self
+
+                def __exit__(self, *_: Any) -> None:
+                    stream.close()
+
+                def write(self, data: bytes) -> None:
+                    write(data[: len(data) // 2])
+                    stream.flush()
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            return Torn()
+
+        Path.open = opened  # type: ignore[method-assign, assignment]
+
+    def _hook(self, event: str, given: tuple[Any, ...]) -> None:
+        if not self._is_ours(event, given):
+            return
+        self.count += 1
+        if self.count != self.kill_at:
+            return
+        if not self.torn:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.tear = event == "open"
+
+    def _is_ours(self, event: str, given: tuple[Any, ...]) -> bool:
+        if event == "open":
+            path, _, flags = given
+            if not isinstance(path, (str, bytes, os.PathLike)) or not flags & WRITES:
+                return False
+            where = Path.cwd() / os.fsdecode(path)
+        elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir"):
+            folder = given[-1] if event != "os.rename" else given[2]
+            base = Path(f"/proc/self/fd/{folder}").readlink() if folder != -1 else Path.cwd()
+            where = base / os.fsdecode(given[0])
+        else:
+            return False
+        return where.is_relative_to(self.folder)
+
+
+def process(arguments: list[str], cwd: Path, environment: dict[str, str], kill_at: int, torn: bool) -> None:
+    """``prl`` in a process of its own, with its file operations counted in ``cwd/tally``."""
+    operations = Operations(cwd / "run", kill_at, torn, cwd / "tally")
+    operations.install()
+    try:
+        prl_process(arguments, cwd, environment, None, "")
+    finally:
+        operations.tally.write_text(str(operations.count))
+
+
+@dataclass
+class Tried:
+    """Kills of one kind: how many were tried, and what is wrong with the runs that did not survive."""
+
+    what: str
+    kills: int = 0
+    runs: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        survived = self.kills - len(self.wrong)
+        return f"{self.what}: {survived} of {self.kills} kills survived, in {self.runs} runs" + "".join(
+            f"\n  {why}" for why in self.wrong
+        )
+
+
+class Killer:
+    """Runs of one recipe on one backend, each in a folder of its own.
+
+    Args:
+        begin: arguments of ``prl train`` that begin a run, but for ``--out``.
+    """
+
+    def __init__(self, folder: Path, begin: list[str], environment: dict[str, str], backend: str) -> None:
+        self.folder, self.begin, self.environment, self.backend = folder, begin, environment, backend
+        self.context = multiprocessing.get_context("forkserver")
+        self.context.set_forkserver_preload(PRELOADED)
+        self.number = itertools.count()
+        self.finish(self.new())  # what is loaded once is loaded, and the second run can be timed
+        started = time.monotonic()
+        self.whole = self.new()
+        self.finish(self.whole)
+        self.seconds = time.monotonic() - started
+        self.operations = int((self.whole / "tally").read_text())
+        self.expected = self.found(self.whole)
+
+    def new(self) -> Path:
+        folder = self.folder / f"{next(self.number):04}"
+        (folder / "streams").mkdir(parents=True)
+        return folder
+
+    def start(self, cwd: Path, kill_at: int = 0, torn: bool = False) -> Any:
+        """Begin the run, or go on with what is left of it."""
+        begun = (cwd / "run" / "recipe.yaml").exists()
+        arguments = ["train", *(["--resume", "run"] if begun else [*self.begin, "--out", "run"])]
+        running = self.context.Process(target=process, args=(arguments, cwd, self.environment, kill_at, torn))
+        running.start()
+        return running
+
+    def finish(self, cwd: Path) -> None:
+        running = self.start(cwd)
+        running.join(600)
+        assert running.exitcode == 0, (
+            f"exit code {running.exitcode}: {(cwd / 'streams' / 'stderr').read_text()}"
+        )
+
+    def found(self, cwd: Path) -> dict[str, Any]:
+        """What must be as in the unbroken run: all numbers, and which files there are."""
+        run = cwd / "run"
+        if self.backend == "trl":
+            said = numbers(run)
+        else:
+            said = {
+                name: [
+                    {
+                        key: value
+                        for key, value in (row | row.get("metrics", {})).items()
+                        if key not in ("metrics", "seconds", "tokens_per_second") and "seconds_" not in key
+                    }
+                    for row in read_jsonl(run / f"{name}.jsonl")
+                ]
+                for name in ("metrics", "evaluations", "samples")
+            }
+            said["checkpoints"] = [
+                (row["step"], row["kind"]) for row in read_jsonl(run / "checkpoints.jsonl")
+            ]
+        return {**said, "files": sorted(str(path.relative_to(run)) for path in run.rglob("*"))}
+
+    def check(self, cwd: Path, tried: Tried, how: str) -> None:
+        """Let a killed run end, and compare it."""
+        tried.runs += 1
+        try:
+            self.finish(cwd)
+            found = self.found(cwd)
+            different = [key for key, value in self.expected.items() if found[key] != value]
+            if different:
+                tried.wrong.append(f"{how}: other {', '.join(different)} in {cwd}")
+            else:
+                shutil.rmtree(cwd)
+        except Exception as error:
+            tried.wrong.append(f"{how}: {error} in {cwd}")
+
+    def at_moments(self, kills: int, seed: int) -> Tried:
+        """Kill runs at random moments."""
+        tried, draw = Tried(f"{self.backend}, random moments"), random.Random(seed)
+        while tried.kills < kills:
+            cwd, moments = self.new(), []
+            for _ in range(min(draw.randint(1, KILLS_A_RUN), kills - tried.kills)):
+                running, moment = self.start(cwd), draw.uniform(0, self.seconds)
+                running.join(moment)
+                if running.exitcode is not None:
+                    break  # it had ended
+                os.kill(running.pid, signal.SIGKILL)
+                running.join()
+                tried.kills += 1
+                moments.append(f"{moment:.3f}")
+            self.check(cwd, tried, f"after {', '.join(moments)} s")
+        return tried
+
+    def at_operations(
+        self, chosen: Callable[[int], bool], begun: Callable[[Path], object] | None = None
+    ) -> Tried:
+        """Kill a run before each file operation, and while it writes; ``begun`` prepares a folder to resume from."""
+        what = "of a run" if begun is None else "of a resumed run"
+        tried = Tried(f"{self.backend}, file operations {what}")
+        for number in itertools.count(1):
+            if not chosen(number):
+                if number > 5 * self.operations:
+                    return tried
+                continue
+            for torn in (False, True):
+                cwd = self.new()
+                if begun is not None:
+                    begun(cwd)
+                running = self.start(cwd, number, torn)
+                running.join(600)
+                if running.exitcode == -signal.SIGKILL:
+                    tried.kills += 1
+                    self.check(cwd, tried, f"operation {number}{', half written' if torn else ''}")
+                elif not torn:  # there are fewer
+                    shutil.rmtree(cwd)
+                    return tried
+                else:
+                    shutil.rmtree(cwd)  # nothing is written by this one
+        raise AssertionError("unreachable")
+
+    def killed_in_step(self, cwd: Path) -> None:
+        """Leave a run killed in its fourth step, after a checkpoint."""
+        self.environment["ACME_SIGNAL"] = f"SIGKILL:{6 if self.backend == 'trl' else 10}"
+        self.start(cwd).join(600)
+        del self.environment["ACME_SIGNAL"]
+        assert (cwd / "run" / "checkpoints.jsonl").exists()
+
+
+@contextmanager
+def service(model: Path, folder: Path) -> Iterator[str]:
+    """A compact training service in a process of its own; its address."""
+    command = [sys.executable, "-W", "ignore", "-m", "tests.servers.tinker_server", str(model), "--port", "0"]
+    started = subprocess.Popen(
+        [*command, "--folder", str(folder)], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    )
+    try:
+        assert started.stdout is not None
+        yield started.stdout.readline().split()[1]
+    finally:
+        started.kill()
+        started.wait()
+
+
+@contextmanager
+def killer(backend: str, folder: Path) -> Iterator[Killer]:
+    """A killer of runs on a backend, on a tiny model."""
+    from tests.tiny_model import save_tiny_model
+
+    model = save_tiny_model(folder / "model", qwen=backend == "tinker", tied=backend != "tinker")
+    recipe = write_recipe(
+        folder,
+        model,
+        write_texts(folder / "texts.jsonl"),
+        training=SETTINGS,
+        evaluation={"every": 2, "prompts": 3},
+    )
+    begin = ["--config", str(recipe)]
+    if backend == "trl":
+        yield Killer(folder / "runs", begin, {}, backend)
+        return
+    with service(model, folder / "state") as url:
+        begin += ["--backend", "tinker", "--option", f"base_url={url}"]
+        yield Killer(folder / "runs", begin, {"TINKER_API_KEY": "tml-kills"}, backend)
+
+
+def main() -> None:
+    """Kill, and print how many kills were survived."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backend", action="append", choices=("trl", "tinker"))
+    parser.add_argument("--moments", type=int, default=200)
+    parser.add_argument("--every", type=int, default=1, help="every so many file operations; 0 = none")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    wrong = 0
+    for backend in given.backend or ("trl", "tinker"):
+        with tempfile.TemporaryDirectory(prefix="kills-") as folder, killer(backend, Path(folder)) as runs:
+            print(f"{backend}: {runs.operations} file operations, {runs.seconds:.1f} s", flush=True)
+
+            def chosen(number: int) -> bool:
+                return given.every > 0 and number % given.every == 0
+
+            for tried in (
+                lambda: runs.at_operations(chosen),
+                lambda: runs.at_operations(chosen, runs.killed_in_step),
+                lambda: runs.at_moments(given.moments, given.seed),
+            ):
+                done = tried()
+                wrong += len(done.wrong)
+                print(done, flush=True)
+    sys.exit(wrong > 0)
+
+
+if __name__ == "__main__":
+    main()
