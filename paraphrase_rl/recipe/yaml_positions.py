@@ -38,8 +38,7 @@ class _Loader(yaml.SafeLoader):
         self.depth += 1
         if self.depth > DEEPEST:
             raise yaml.MarkedYAMLError(
-                problem=f"more than {DEEPEST} collections inside one another",
-                problem_mark=self.peek_event().start_mark,
+                problem=f"more than {DEEPEST} collections inside one another", problem_mark=self.get_mark()
             )
         node: yaml.Node | None = super().compose_node(parent, index)
         self.depth -= 1
@@ -159,6 +158,13 @@ def _construct(
         raise RecipeError(
             f"{name}:{node.start_mark.line + 1}: the YAML tag {node.tag} is not supported", "remove the tag"
         )
+    if isinstance(node, yaml.ScalarNode):
+        try:
+            return scalar(loader, node)
+        except ValueError as error:
+            raise RecipeError(
+                f"{name}:{node.start_mark.line + 1}: {error}", "write a value that the key can have"
+            ) from error
     if isinstance(node, yaml.SequenceNode):
         items = []
         for i, item in enumerate(node.value):
@@ -180,9 +186,4 @@ def _construct(
             lines[(*path, key)] = line
             mapping[key] = _construct(loader, value_node, (*path, key), lines, name, parents, scalar)
         return mapping
-    try:
-        return scalar(loader, node)
-    except ValueError as error:
-        raise RecipeError(
-            f"{name}:{node.start_mark.line + 1}: {error}", "write a value that the key can have"
-        ) from error
+    raise AssertionError("a node is a scalar, a sequence or a mapping")
