@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
@@ -29,6 +30,9 @@ from paraphrase_rl.tables import record
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of folds and intervals."
 )
+@click.option(
+    "--html", type=click.Path(path_type=Path, dir_okay=False), help="Write a page with tables and curves."
+)
 @data_options
 @set_option
 @device_option
@@ -39,6 +43,7 @@ def command(
     fpr: float,
     folds: int,
     seed: int,
+    html: Path | None,
     overrides: tuple[str, ...],
     device: str | None,
     format_: str,
@@ -58,6 +63,7 @@ def command(
     from paraphrase_rl.api.comparing import compare
     from paraphrase_rl.comparison.records import PARTS
     from paraphrase_rl.detection.calibration import percent
+    from paraphrase_rl.files import write_text
 
     recipe = recipe_of(None, choice_of(source, given), overrides, detectors)
     found = compare(
@@ -69,6 +75,9 @@ def command(
         device=device,
         progress=show_progress,
     )
+    if html is not None:
+        write_text(html, found.html())
+        say(f"wrote {html}")
     if format_ in TABLES:
         show(
             wrapped(
@@ -91,7 +100,7 @@ def command(
             found.flat_rows(),
             format_=format_,
             schema="prl.compare",
-            meta=found.model_dump(mode="json", exclude={"detectors"}),
+            meta=found.model_dump(mode="json", exclude={"detectors", "scores"}),
         )
     for note in found.notes:
         say(f"note: {note}")

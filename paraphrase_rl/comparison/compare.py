@@ -10,7 +10,15 @@ import numpy as np
 from paraphrase_rl.comparison import figures
 from paraphrase_rl.comparison.figures import CrossFitted, Flags, Sample
 from paraphrase_rl.comparison.folds import Folds, Mask
-from paraphrase_rl.comparison.records import By, Comparison, DetectorFigures, Gap, PartFigures, RateFigures
+from paraphrase_rl.comparison.records import (
+    By,
+    Comparison,
+    DetectorFigures,
+    Gap,
+    PartFigures,
+    RateFigures,
+    TestedScores,
+)
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.statistics.bootstrap import resample, units_of, weighted_mean
 from paraphrase_rl.statistics.fairness import groups_of, share_difference
@@ -78,6 +86,7 @@ def compare(
         detectors=tuple(found),
         parts=tuple(parts),
         gaps=tuple(_gaps(everyone, documents, sample, at_target, target_fpr)),
+        scores=tuple(_tested(one, sample) for one in everyone),
         notes=(*_notes(found, best, int(human.sum())), *notes),
     )
 
@@ -116,6 +125,16 @@ def _figures(
         texts=n,
         failed=one.failures,
         seconds_per_1000=None if math.isnan(one.seconds) else 1000.0 * one.seconds / n,
+    )
+
+
+def _tested(one: CrossFitted, sample: Sample) -> TestedScores:
+    values = one.scores[sample.folds.of, np.arange(sample.human.size)]
+    known = np.isfinite(values)
+    return TestedScores(
+        detector=one.name,
+        human=tuple(values[known & sample.human].tolist()),
+        ai=tuple(values[known & ~sample.human].tolist()),
     )
 
 
@@ -223,7 +242,9 @@ def _notes(found: Sequence[DetectorFigures], best: str | None, humans: int) -> l
         if point.tpr.low is None and point.tpr.value is not None
     ]
     if few:
-        notes.append(f"{humans} human texts are too few for an interval at {', '.join(few)}")
+        notes.append(
+            f"{found[0].detector}: {humans} human texts are too few for an interval at {', '.join(few)}"
+        )
     members = [one for one in found if one.points and one.detector != COMBINED]
     ensemble = next((one for one in found if one.detector == COMBINED), None)
     if ensemble is not None and members and ensemble.points[0].tpr.value is not None:

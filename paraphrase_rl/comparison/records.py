@@ -89,6 +89,16 @@ class Gap(Record):
     gap: Estimate
 
 
+class TestedScores(Record):
+    """Scores of one detector, each of the fold in which its text is tested; texts without a score are left out."""
+
+    __test__ = False
+
+    detector: str
+    human: tuple[float, ...]
+    ai: tuple[float, ...]
+
+
 class Comparison(Record, Tabular):
     """Detectors on the same labelled texts, the best first: by TPR at the asked false positive rate."""
 
@@ -100,6 +110,7 @@ class Comparison(Record, Tabular):
     detectors: tuple[DetectorFigures, ...]
     parts: tuple[PartFigures, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    scores: tuple[TestedScores, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -153,7 +164,8 @@ class Comparison(Record, Tabular):
                 "reason": found.reason or None,
             }
             rows.append(row)
-        return rows
+        filled = {key for row in rows for key, value in row.items() if value is not None}
+        return [{key: value for key, value in row.items() if key in filled} for row in rows]
 
     def part_rows(self, by: By) -> list[dict[str, object]]:
         """Return the false positive rate of every part, a column a detector, and the TPR of the best."""
@@ -164,6 +176,12 @@ class Comparison(Record, Tabular):
             row: dict[str, object] = {by: value, "human": here[0].fpr.n, "AI": here[0].tpr.n}
             rows.append(row | {part.detector: part.fpr.in_short() for part in here})
         return rows
+
+    def html(self) -> str:
+        """Write the comparison as one HTML page that needs no network."""
+        from paraphrase_rl.reporting.comparison import comparison_page
+
+        return comparison_page(self)
 
     def _shown(self) -> Titled:
         heading = (

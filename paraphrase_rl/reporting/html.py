@@ -8,14 +8,15 @@ from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
+from paraphrase_rl.reporting import formatting
 from paraphrase_rl.reporting.word_changes import printable
 
 
 def environment() -> Environment:
     """Return an environment of the packaged templates: everything is escaped, an unknown name is an error."""
-    return Environment(
+    found = Environment(
         loader=PackageLoader("paraphrase_rl.reporting"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -23,6 +24,17 @@ def environment() -> Environment:
         lstrip_blocks=True,
         finalize=_shown,
     )
+    found.filters |= {
+        "share": formatting.share,
+        "number": formatting.number,
+        "share_interval": formatting.share_interval_text,
+        "number_interval": formatting.number_interval_text,
+        "points": formatting.points,
+        "score": formatting.score_text,
+        "criterion_value": formatting.criterion_value,
+        "commands": _commands,
+    }
+    return found
 
 
 def asset(name: str) -> str:
@@ -38,3 +50,13 @@ def digest(text: str) -> str:
 def _shown(value: Any) -> Any:
     """Invisible characters of every text on a page are written out; what is markup already stays as it is."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _commands(text: str) -> Markup:
+    """Text between backticks becomes code."""
+    pieces = [escape(printable(piece)) for piece in text.split("`")]
+    if len(pieces) % 2 == 0:
+        return escape(printable(text))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if i % 2 else piece for i, piece in enumerate(pieces)
+    )

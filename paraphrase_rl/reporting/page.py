@@ -10,7 +10,7 @@ from itertools import groupby
 from typing import Any
 
 from jinja2 import Template
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from paraphrase_rl import __version__
 from paraphrase_rl.acceptance.criteria import quoted
@@ -30,7 +30,6 @@ from paraphrase_rl.reporting import (
 from paraphrase_rl.reporting.html import asset, digest, environment
 from paraphrase_rl.reporting.inputs import ReportInputs
 from paraphrase_rl.reporting.terms import CRITERIA, TERMS
-from paraphrase_rl.reporting.word_changes import printable
 from paraphrase_rl.statistics.fairness import EVERYBODY
 
 LONG_LIST = 12
@@ -79,17 +78,7 @@ def render_page(inputs: ReportInputs) -> str:
 @cache
 def _template() -> Template:
     found = environment()
-    found.filters |= {
-        "share": formatting.share,
-        "number": formatting.number,
-        "share_interval": formatting.share_interval_text,
-        "number_interval": formatting.number_interval_text,
-        "points": formatting.points,
-        "score": formatting.score_text,
-        "criterion_value": formatting.criterion_value,
-        "commands": _commands,
-        "family": heat_map.family_name,
-    }
+    found.filters["family"] = heat_map.family_name
     return found.get_template("page.html.j2")
 
 
@@ -120,16 +109,6 @@ def _no_trade_off(results: Results) -> str:
     if ensemble is None:
         return "the ensemble was not evaluated"
     return ensemble.failure or "similarity or the flags of the ensemble are missing"
-
-
-def _commands(text: str) -> Markup:
-    """Text between backticks becomes code."""
-    pieces = [escape(printable(piece)) for piece in text.split("`")]
-    if len(pieces) % 2 == 0:
-        return escape(printable(text))
-    return Markup("").join(
-        Markup("<code>{}</code>").format(piece) if i % 2 else piece for i, piece in enumerate(pieces)
-    )
 
 
 def _verdict(inputs: ReportInputs) -> dict[str, str]:

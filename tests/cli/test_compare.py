@@ -43,3 +43,9 @@ def test_a_table_of_ones_own(prl, tmp_path):
     )
     assert result.exit_code == 0, result.stderr
     assert "30 human and 30 AI texts" in result.stdout
+
+
+def test_a_page_is_written(prl, tmp_path):
+    result = prl("compare", "essays", "--detector", "shout", "--folds", "3", "--html", "page.html")
+    assert "wrote page.html" in result.stderr
+    assert "shout flags most" in (tmp_path / "page.html").read_text(encoding="utf-8")

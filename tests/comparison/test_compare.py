@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import brier_score_loss, roc_auc_score
+from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
 import paraphrase_rl as prl
 from paraphrase_rl.comparison import figures
 from paraphrase_rl.comparison.compare import band, compare
 from paraphrase_rl.comparison.figures import CrossFitted, Sample
 from paraphrase_rl.comparison.folds import Folds, deal
-from paraphrase_rl.comparison.records import Comparison
+from paraphrase_rl.comparison.records import Comparison, TestedScores
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import DataError, PluginError, UsageError
+from paraphrase_rl.reporting.comparison import roc_points
 from paraphrase_rl.statistics.bootstrap import resample, units_of
 from paraphrase_rl.types import Document
 
@@ -268,6 +270,33 @@ def test_figures_are_those_of_scikit_learn_on_recorded_scores() -> None:
         )
         checked += 1
     assert checked >= 3
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.integers(-4, 4), min_size=2, max_size=20),
+    st.lists(st.integers(-4, 4), min_size=2, max_size=20),
+)
+def test_the_curve_on_the_page_is_that_of_scikit_learn(humans: list[int], ais: list[int]) -> None:
+    column = TestedScores(detector="d", human=tuple(map(float, humans)), ai=tuple(map(float, ais)))
+    fpr, tpr, _ = roc_curve([0] * len(humans) + [1] * len(ais), humans + ais, drop_intermediate=False)
+    assert np.allclose(np.array(roc_points(column)), np.stack([fpr, tpr], axis=1), atol=1e-12)
+
+
+def test_the_page_shows_every_detector_and_escapes_names() -> None:
+    texts = [
+        replace(d, group="<script>" if d.group == "second" else d.group)
+        for d in documents(100, 50, groups=True)
+    ]
+    folds = deal(texts, 5, seed=0)
+    rng = np.random.default_rng(0)
+    scored = [fixed(name, rng.normal(size=150), folds) for name in ("first", "second-one")]
+    broken = CrossFitted("broken", np.full((5, 150), np.nan), reason="no <b>model</b>")
+    page = compared(texts, *scored, broken, folds=folds).html()
+    assert "<script" not in page
+    assert "no &lt;b&gt;model&lt;/b&gt;" in page
+    assert page.count("<svg") == 3 * 4  # ROC, scores, reliability, groups of two detectors and the ensemble
+    assert "default-src &#39;none&#39;" in page
 
 
 class TestVerb:
