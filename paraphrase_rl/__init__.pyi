@@ -4,6 +4,7 @@ from paraphrase_rl.acceptance.verdict import Verdict as Verdict
 from paraphrase_rl.api.calibrating import calibrate as calibrate
 from paraphrase_rl.api.calibrating import fit as fit
 from paraphrase_rl.api.calibrating import load_calibration as load_calibration
+from paraphrase_rl.api.comparing import ComparisonResult as ComparisonResult
 from paraphrase_rl.api.comparing import compare as compare
 from paraphrase_rl.api.components import load_registry as load_registry
 from paraphrase_rl.api.data import load_data as load_data
@@ -28,7 +29,6 @@ from paraphrase_rl.api.text_results import ScoreResult as ScoreResult
 from paraphrase_rl.api.text_results import ScoreSummary as ScoreSummary
 from paraphrase_rl.api.training import check as check
 from paraphrase_rl.api.training import train as train
-from paraphrase_rl.comparison.records import Comparison as Comparison
 from paraphrase_rl.data.documents import Corpus as Corpus
 from paraphrase_rl.errors import PrlError as PrlError
 from paraphrase_rl.evaluation.results import Results as Results

@@ -6,14 +6,24 @@ from typing import TYPE_CHECKING
 
 from paraphrase_rl.api.common import check_rate, check_whole, device_for, named_detectors, registry_or_default
 from paraphrase_rl.api.data import corpus_of
+from paraphrase_rl.comparison.records import Comparison
 from paraphrase_rl.errors import DataError, PluginError
 from paraphrase_rl.progress import OnProgress, reporter
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Detectors
     from paraphrase_rl.api.data import DataSource
-    from paraphrase_rl.comparison.records import Comparison
     from paraphrase_rl.plugin.registry import Registry
+
+
+class ComparisonResult(Comparison):
+    """Detectors on the same labelled texts, the best first: by TPR at the asked false positive rate."""
+
+    def html(self) -> str:
+        """Write the comparison as one HTML page that needs no network."""
+        from paraphrase_rl.reporting.comparison import comparison_page
+
+        return comparison_page(self)
 
 
 def compare(
@@ -27,7 +37,7 @@ def compare(
     device: str | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
-) -> Comparison:
+) -> ComparisonResult:
     """Compare detectors on labelled texts: which flags most AI texts at a false positive rate, and for whom it errs.
 
     All texts are used and none twice: they are dealt to folds by pair, evenly over labels, groups and domains; the
@@ -95,7 +105,7 @@ def compare(
             f"no detector could be built, the first: {scored[0].reason}", "name one: --detector"
         )
     report("intervals")
-    return comparison.compare(
+    found = comparison.compare(
         scored,
         documents,
         dealt,
@@ -104,3 +114,4 @@ def compare(
         resamples=resamples,
         seed=seed,
     )
+    return ComparisonResult(**dict(found))

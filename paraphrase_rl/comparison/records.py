@@ -177,12 +177,6 @@ class Comparison(Record, Tabular):
             rows.append(row | {part.detector: part.fpr.in_short() for part in here})
         return rows
 
-    def html(self) -> str:
-        """Write the comparison as one HTML page that needs no network."""
-        from paraphrase_rl.reporting.comparison import comparison_page
-
-        return comparison_page(self)
-
     def _shown(self) -> Titled:
         heading = (
             f"{self.human} human and {self.ai} AI texts of {self.source}, TPR at a false positive rate of "

@@ -10,9 +10,9 @@ CRITERIA: Mapping[str, str] = {
     "fairness_gap": "false positive rate of one group of writers minus that of another",
     "kl_sample_train": "difference between the model that samples and the model that is trained; 0 = none",
     "kl_reference": "how far training moved the model from where it began",
-    "frac_unrewarded": "share of the rewrites that could not be given a reward",
     "reward_drop": "fall of the mean reward below its best so far",
     "reward_std": "rewards still differ; 0 = the model writes the same text every time",
+    "frac_unrewarded": "share of the rewrites that could not be given a reward",
     "checkpoints": "weights saved, with no file missing or damaged",
 }
 """Meaning of each criterion of the verdict."""

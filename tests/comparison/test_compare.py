@@ -20,7 +20,7 @@ from paraphrase_rl.comparison.folds import Folds, deal
 from paraphrase_rl.comparison.records import Comparison, TestedScores
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import DataError, PluginError, UsageError
-from paraphrase_rl.reporting.comparison import roc_points
+from paraphrase_rl.reporting.comparison import comparison_page, roc_points
 from paraphrase_rl.statistics.bootstrap import resample, units_of
 from paraphrase_rl.types import Document
 
@@ -292,7 +292,7 @@ def test_the_page_shows_every_detector_and_escapes_names() -> None:
     rng = np.random.default_rng(0)
     scored = [fixed(name, rng.normal(size=150), folds) for name in ("first", "second-one")]
     broken = CrossFitted("broken", np.full((5, 150), np.nan), reason="no <b>model</b>")
-    page = compared(texts, *scored, broken, folds=folds).html()
+    page = comparison_page(compared(texts, *scored, broken, folds=folds))
     assert "<script" not in page
     assert "no &lt;b&gt;model&lt;/b&gt;" in page
     assert page.count("<svg") == 3 * 4  # ROC, scores, reliability, groups of two detectors and the ensemble

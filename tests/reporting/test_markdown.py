@@ -58,7 +58,7 @@ def test_an_evaluation_alone(tmp_path: Path) -> None:
     assert len(tables(text)) == 3
 
 
-def test_under_sixty_lines_whatever_was_measured(run: Path) -> None:
+def test_at_most_sixty_lines_whatever_was_measured(run: Path) -> None:
     results = cases.results()
     many = results.model_copy(
         update={
@@ -81,7 +81,7 @@ def test_under_sixty_lines_whatever_was_measured(run: Path) -> None:
     )
     cases.write_evaluation(run / "evaluation", many)
     text = markdown_summary(read_inputs(run))
-    assert len(text.splitlines()) < 60
+    assert len(text.splitlines()) <= 60
     assert "more rows" in text
 
 
