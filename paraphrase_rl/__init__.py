@@ -20,15 +20,13 @@ _PUBLIC = {
     "paraphrase_rl.api.components": ("load_registry",),
     "paraphrase_rl.api.data": ("load_data", "load_recipe"),
     "paraphrase_rl.api.rewriting": ("rewrite",),
+    "paraphrase_rl.api.scoring": ("ScoreStream", "score", "score_file", "score_stream"),
+    "paraphrase_rl.api.text_results": (
         "CalibrationResult",
         "FitResult",
         "RewriteResult",
         "ScoreResult",
         "ScoreSummary",
-    "paraphrase_rl.api.scoring": ("ScoreStream", "score", "score_file", "score_stream"),
-    "paraphrase_rl.api.scoring": ("score",),
-    "paraphrase_rl.api.text_results": (
-    "paraphrase_rl.api.text_results": ("CalibrationResult", "FitResult", "RewriteResult", "ScoreResult"),
     ),
     "paraphrase_rl.data.documents": ("Corpus",),
     "paraphrase_rl.errors": ("PrlError",),
