@@ -17,10 +17,10 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup setup-gpu skyrl demo tinker-demo test test-tinker test-gpu lint format types layers check docs bench clean
+.PHONY: help setup setup-gpu skyrl demo tinker-demo test test-tinker test-gpu lint format types layers check docs calibration bench clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paraphrase-rl needs Python 3.11 or newer; try make PYTHON=python3.11 ...")'
@@ -90,6 +90,9 @@ check: lint types layers test ## all of the above
 
 docs: setup ## write the generated parts of docs/ and README.md, and the snapshot of the declared surface
 	PRL_WRITE_DOCS=1 $(BIN)/python -m pytest -q tests/docs tests/plugins/test_surface.py
+
+calibration: setup ## write configs/calibration.json, the thresholds that come with the package (LIANG=essays of Liang et al.)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.packaged_calibration $(if $(LIANG),--liang $(LIANG))
 
 test-gpu: setup ## tests and figures that need an NVIDIA card; with vLLM where make setup-gpu has run
 	$(if $(wildcard $(GPU)/ready),$(GPU)/bin,$(BIN))/python -m pytest -q -s tests/gpu

@@ -17,9 +17,9 @@ from paraphrase_rl.api.common import (
     registry_or_default,
 )
 from paraphrase_rl.api.data import corpus_of
+from paraphrase_rl.api.saved_calibration import read_calibration
 from paraphrase_rl.api.text_results import CalibrationResult, FitResult, FitRow
-from paraphrase_rl.detection.calibration import CalibrationSet, default_path
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.errors import CalibrationError, UsageError
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
 
@@ -115,7 +115,8 @@ def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
     """Read a calibration from its file. Builds no detector and scores nothing.
 
     Args:
-        path: file that :meth:`CalibrationResult.save` or `prl calibrate` wrote; ``None`` = the command's default file.
+        path: file that :meth:`CalibrationResult.save` or `prl calibrate` wrote; ``None`` = the calibration that
+            :func:`score` uses by default: the command's default file, or that of the package.
 
     Returns:
         One row for each detector; ``tpr_in_sample`` and ``auroc_test``, which need texts to be scored, are ``None``.
@@ -130,10 +131,11 @@ def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
     """
     from paraphrase_rl.detection.calibration_rows import saved_row
 
-    path = path_of(path, "path") if path is not None else default_path()
-    saved = CalibrationSet.read(path)
+    saved, found = read_calibration(path_of(path, "path") if path is not None else None)
+    if saved is None:
+        raise CalibrationError(f"no calibration at {found}", "run `prl calibrate` to make one")
     notes = tuple(line for record in saved.records for line in record.warnings())
-    return CalibrationResult(tuple(map(saved_row, saved.records)), notes, records=saved, path=path)
+    return CalibrationResult(tuple(map(saved_row, saved.records)), notes, records=saved, path=found)
 
 
 def fit(

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from paraphrase_rl.api.common import registry_or_default
-from paraphrase_rl.api.saved_calibration import read_calibration
-from paraphrase_rl.api.text_scoring import chosen_detectors, cut_as_calibrated
+from paraphrase_rl.api.detector_choice import choose_detectors
 from paraphrase_rl.data.reading import items_of, usable
 from paraphrase_rl.detection.explaining import ExplainedScore, explained
+from paraphrase_rl.detection.scorer import Scorer
 from paraphrase_rl.errors import PluginError, UsageError
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.tables import Table
@@ -134,10 +134,11 @@ def explain(
     items, notes = usable(items_of(text, None, report), "refuse")
     if len(items) != 1:
         raise UsageError(f"{len(items)} texts given; one is explained at a time", "give one text")
-    saved, _ = read_calibration(calibration)
-    ensemble, uncalibrated = chosen_detectors(saved, detectors, device, registry)
-    items, cut = cut_as_calibrated(items, saved)
-    whole = canonical(items[0].text)
+    choice = choose_detectors(detectors, calibration, None, device, registry)
+    scorer = Scorer(choice.settings, choice.registry)
+    ensemble, uncalibrated = scorer.ensemble, scorer.uncalibrated
+    whole = canonical(choice.cut(items[0].text))
+    cut = [*choice.notes, *([choice.cut_note] if choice.excerpt_words is not None else [])]
     built: dict[str, Detector] = {**(ensemble.detectors if ensemble is not None else {}), **uncalibrated}
     report(f"explaining the scores of {', '.join(built)}")
     scores, silent = [], []
@@ -178,6 +179,8 @@ def verdict_line(score: ExplainedScore) -> str:
         line += f", threshold {decision.threshold:.4g}"
     if decision.flagged is not None:
         line += ", flagged" if decision.flagged else ", not flagged"
+    if decision.no_verdict is not None:
+        line += f", no verdict ({decision.no_verdict})"
     return line
 
 

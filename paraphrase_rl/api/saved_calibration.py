@@ -10,12 +10,16 @@ from paraphrase_rl.api.text_results import CalibrationResult
 from paraphrase_rl.detection.calibration import CalibrationSet, default_path
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.files import is_file_or_folder
+from paraphrase_rl.recipe.defaults import packaged_calibration
 
 SavedCalibration: TypeAlias = CalibrationResult | str | os.PathLike[str]
 
 
 def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | None, Path | None]:
-    """Return the calibration that was given, or else the default one if there is one; and the file it is in."""
+    """Return the calibration that was given, or else the default one; and the file it is in.
+
+    The default one is in the default file of `prl calibrate`, if there is one; else it comes with the package.
+    """
     if isinstance(given, CalibrationResult):
         return given.records, given.path
     if given is not None and not isinstance(given, (str, os.PathLike)):
@@ -27,5 +31,6 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
     if is_file_or_folder(path) and path.is_dir():
         path = path / "calibration.json"
     if given is None and not path.exists():
-        return None, path
+        packaged = packaged_calibration()
+        return (None, path) if packaged is None else (CalibrationSet.read(packaged), packaged)
     return CalibrationSet.read(path), path

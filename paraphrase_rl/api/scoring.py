@@ -43,8 +43,9 @@ def score(
             path.
         detectors: names, names with options, or what :func:`detector` returned; ``None`` = those of the calibration,
             else those of the default recipe.
-        calibration: what :func:`calibrate` returned or saved, or a run that has one; ``None`` = the default file of
-            `prl calibrate`, if there is one. The texts are cut as those of the calibration were.
+        calibration: what :func:`calibrate` returned or saved, or a run that has one; ``none`` = raw scores. ``None`` =
+            the default file of `prl calibrate`, else the calibration that comes with the package, for detectors with
+            the options and models it was made with. The texts are cut as those of the calibration were.
         fpr: false positive rate of the verdicts, in (0, 1), a rate that was calibrated; ``None`` = the target rate.
         column: name of the text column of a table; ``None`` = ``text``.
         input_format: format of the files: ``text``, ``csv``, ``jsonl``, ``json``, ``parquet`` or ``arrow``; ``None`` =

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from paraphrase_rl.detection.calibration import CalibrationSet, CalibrationTexts, percent
+from paraphrase_rl.detection.calibration import CalibrationSet, percent
 from paraphrase_rl.detection.calibration_rows import CalibrationRow
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.tables import SPREAD, Table
 
 Verdict = Literal["flagged", "not flagged"]

@@ -11,17 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from paraphrase_rl.api.common import check_rate, check_whole, device_for, named_detectors, registry_or_default
-from paraphrase_rl.api.saved_calibration import read_calibration
+from paraphrase_rl.api.common import check_rate, check_whole, registry_or_default
+from paraphrase_rl.api.detector_choice import choose_detectors
 from paraphrase_rl.api.text_results import DetectorCount, ScoreRow, ScoreSummary
 from paraphrase_rl.data.bad_rows import BadRowList, leave_out
 from paraphrase_rl.data.items import Item
 from paraphrase_rl.data.reading import bad_row, named_like_file, open_texts
 from paraphrase_rl.detection.engines import Engine, InProcess, Processes
-from paraphrase_rl.detection.scorer import Scorer, ScorerSettings
 from paraphrase_rl.errors import CalibrationError, UsageError
 from paraphrase_rl.progress import OnProgress, duration, reporter
-from paraphrase_rl.recipe.schema import Component, Recipe
 from paraphrase_rl.tables import field_names, spread_name
 
 if TYPE_CHECKING:
@@ -30,13 +28,15 @@ if TYPE_CHECKING:
     from paraphrase_rl.data.bad_rows import BadRows
     from paraphrase_rl.data.forms import Form
     from paraphrase_rl.data.reading import Texts
-    from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
+    from paraphrase_rl.detection.calibration import Calibration
     from paraphrase_rl.detection.decision import Decision
-    from paraphrase_rl.detection.ensemble import CalibratedEnsemble
-    from paraphrase_rl.plugin.protocols import Detector
     from paraphrase_rl.plugin.registry import Registry
 
 EngineName = Literal["local", "ray"]
+_CALIBRATE = (
+    "the calibration of the package is for a first look: set thresholds on texts like yours with "
+    "`prl calibrate --data FILE`"
+)
 AT_ONCE = {"fast": 1000, "cpu": 32, "accelerator": 1024}
 """Texts in a chunk: what is scored together, and written together. A language model on a CPU takes a second a text."""
 _SHOWN_NAMES = 3
@@ -117,17 +117,18 @@ class Scoring:
         self._source = open_texts(texts, column, input_format, self._report)
         self._notes = leave_out(self._source.bad, self._source.n or 0, bad_rows)
         self.left_out = self._source.bad.n
-        saved, self.path = read_calibration(calibration)
         if fpr is not None:
             check_rate(fpr, "fpr")
-        self.settings, self._registry = _settings(saved, detectors, device, fpr, self._registry)
+        self._choice = choose_detectors(detectors, calibration, fpr, device, shared)
+        self.settings, self.path = self._choice.settings, self._choice.path
+        self._registry = self._choice.registry
         if self._registry is not shared and (workers > 1 or engine != "local"):
             raise UsageError(
                 "a detector made with prl.detector cannot be given to other processes",
                 "put its function into a file, and name it: detectors='mine.py:function'",
             )
         if not self.settings.calibrated and fpr is not None:
-            at = f" at {self.path}" if self.path is not None else ""
+            at = f" at {self.path}" if self.path is not None and not self._choice.packaged else ""
             raise CalibrationError(
                 f"no calibration of {', '.join(self.settings.uncalibrated)}{at}: "
                 "there is no threshold for this false positive rate",
@@ -135,7 +136,7 @@ class Scoring:
             )
         self.used = self.settings.saved
         self.names = self.settings.names
-        self.excerpt_words = excerpt_words_of(saved)
+        self.excerpt_words = self._choice.excerpt_words
         self.n_texts = 0
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.names}
         self.n_failed = self.n_truncated = 0
@@ -184,8 +185,6 @@ class Scoring:
         Raises:
             DataError: a row has no usable text, and the policy is to refuse.
         """
-        from paraphrase_rl.text.excerpts import excerpt
-
         late, seen = BadRowList(), 0
         for item in self._source:
             seen += 1
@@ -196,11 +195,7 @@ class Scoring:
                 continue
             if len(self._like_files) < _SHOWN_NAMES and named_like_file(item):
                 self._like_files.append(item.text)
-            yield (
-                item
-                if self.excerpt_words is None
-                else replace(item, text=excerpt(item.text, self.excerpt_words))
-            )
+            yield item if self.excerpt_words is None else replace(item, text=self._choice.cut(item.text))
         self.left_out += late.n
         self._notes += leave_out(late, seen, self._bad_rows)
 
@@ -264,13 +259,13 @@ class Scoring:
         from paraphrase_rl.detection.applicability import without_verdict_notes
         from paraphrase_rl.detection.decision import length_notes
 
-        notes = list(self._notes)
+        notes = [*self._notes, *self._choice.notes]
         notes += [
             f"the text {name!r:.60} is the name of a file; give the file as pathlib.Path({name!r:.60})"
             for name in self._like_files
         ]
         if self.excerpt_words is not None:
-            notes.append(_cut_note(self.excerpt_words))
+            notes.append(self._choice.cut_note)
         notes += without_verdict_notes(self._withheld, self.n_texts)
         for name, counts in self.counts.items():
             if counts["truncated"] and name in self._detectors:
@@ -281,7 +276,10 @@ class Scoring:
         if self.used is not None:
             target = self.settings.target_fpr
             notes += [line for record in self._records for line in record.warnings(target)]
-            notes += length_notes(self._lengths, self._records[0])
+            if self._records[0].texts.limits is None:
+                notes += length_notes(self._lengths, self._records[0])
+            if self._choice.packaged:
+                notes.append(_CALIBRATE)
         if self.settings.uncalibrated:
             notes.append(
                 f"no calibration of {', '.join(self.settings.uncalibrated)}: "
@@ -322,12 +320,16 @@ class Scoring:
     def _explanation(self) -> tuple[str, ...]:
         if self.used is None:
             return ()
-        where = f"{self.path}, " if self.path is not None else ""
-        return (
-            f"calibration: {where}fitted on {self._records[0].texts.describe()}; "
-            "its thresholds are valid only for texts of this kind",
-            *(record.describe(self.settings.target_fpr) for record in self._records),
-        )
+        first, target = self._records[0], self.settings.target_fpr
+        lines = [
+            f"calibration: {self._choice.origin}fitted on {first.texts.describe()}; "
+            "its thresholds are valid only for texts of this kind"
+        ]
+        for record in self._records:
+            lines.append(record.describe(target))
+            if record.elsewhere and record.point(target) == record.target:
+                lines.append(record.describe_elsewhere())
+        return tuple(lines)
 
     def _pace(self, done: int, begun: float) -> str:
         """How far the work is, and how fast it goes."""
@@ -376,67 +378,3 @@ def wide_row(rows: Sequence[ScoreRow]) -> dict[str, object]:
         found |= {f"{row.detector}_{field}": getattr(row, field) for field in _WIDE}
     own = set(found)
     return found | {spread_name(key, own): value for key, value in rows[0].input.items()}
-
-
-def chosen_detectors(
-    saved: CalibrationSet | None, wanted: Detectors | None, device: str | None, registry: Registry
-) -> tuple[CalibratedEnsemble | None, dict[str, Detector]]:
-    """Return the calibrated detectors asked for, and those of which there is no calibration."""
-    scorer = Scorer(*_settings(saved, wanted, device, None, registry))
-    return scorer.ensemble, scorer.uncalibrated
-
-
-def cut_as_calibrated(items: Sequence[Item], saved: CalibrationSet | None) -> tuple[list[Item], list[str]]:
-    """Cut texts as those of a calibration were, and say so: a score depends on length, and so does a threshold."""
-    from paraphrase_rl.text.excerpts import excerpt
-
-    words = excerpt_words_of(saved)
-    if words is None:
-        return list(items), []
-    return [replace(item, text=excerpt(item.text, words)) for item in items], [_cut_note(words)]
-
-
-def excerpt_words_of(saved: CalibrationSet | None) -> int | None:
-    """Return the number of words that the texts of a calibration were cut to; ``None`` if they were not."""
-    return saved.calibrations[0].texts.excerpt_words if saved is not None else None
-
-
-def _cut_note(words: int) -> str:
-    return f"texts are cut to their first sentences, at most {words} words, as in the calibration"
-
-
-def _settings(
-    saved: CalibrationSet | None,
-    wanted: Detectors | None,
-    device: str | None,
-    fpr: float | None,
-    registry: Registry,
-) -> tuple[ScorerSettings, Registry]:
-    """The calibrated detectors asked for, those of which there is no calibration, and where they come from."""
-    calibrated = {c.detector: c for c in saved.calibrations} if saved is not None else {}
-    chosen: Sequence[Component] = []
-    if wanted is not None:
-        chosen, registry = named_detectors(wanted, registry)
-    else:
-        chosen = [Component(name=name) for name in calibrated] or Recipe().detectors
-    by_name = {component.name: component for component in chosen}
-    if not by_name:
-        raise UsageError(
-            "no detectors given",
-            "give at least one detector, or leave out the argument to use the default detectors",
-        )
-    for name in calibrated.keys() & by_name.keys():
-        if by_name[name].options and by_name[name].options != calibrated[name].options:
-            raise CalibrationError(
-                f"{name} was calibrated with other options: {calibrated[name].options}",
-                "leave out the options of the detector, or calibrate the detector again",
-            )
-    known = tuple(name for name in calibrated if name in by_name)
-    settings = ScorerSettings(
-        calibrated=known,
-        saved=saved if known else None,
-        uncalibrated={n: dict(c.options) for n, c in by_name.items() if n not in known},
-        target_fpr=fpr,
-        device=device_for(device, registry, by_name),
-    )
-    return settings, registry

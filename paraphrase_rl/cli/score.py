@@ -29,7 +29,7 @@ TABLE_COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure", "trunc
     "--calibration",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="File that `prl calibrate` wrote.  [default: its default file, if it exists]",
+    help="File that `prl calibrate` wrote; none = raw scores.  [default: its default file, else the package's]",
 )
 @click.option(
     "--detector",

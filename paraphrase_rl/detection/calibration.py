@@ -5,25 +5,22 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from statistics import median
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 import paraphrase_rl
 from paraphrase_rl import files
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Elsewhere, Record
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
-from paraphrase_rl.files import sha256_texts
 from paraphrase_rl.text.canonical import RULE
-from paraphrase_rl.text.language import is_english_prose
-from paraphrase_rl.text.length import count_words
-from paraphrase_rl.types import Document, FloatArray
+from paraphrase_rl.types import FloatArray
 
 SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
 RECALIBRATE = "run `prl calibrate` again"
@@ -34,66 +31,7 @@ def default_path() -> Path:
     return files.home() / "calibrations" / "default.json"
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Limits(_Record):
-    """Texts that a calibration holds for at most; others get a score, and neither P(AI) nor a verdict."""
-
-    least_words: int = Field(ge=1)
-    most_words: int = Field(ge=1, description="after the cut to excerpts")
-    language: Literal["en"] = "en"
-
-    def outside(self, text: str) -> str | None:
-        """Say why a text lies outside of these limits; ``None`` for a text within them."""
-        words = count_words(text)
-        if not self.least_words <= words <= self.most_words:
-            return f"length: {words} words, and the calibration holds for {self.least_words} to {self.most_words}"
-        if not is_english_prose(text):
-            return "language: not English prose, and the calibration holds for nothing else"
-        return None
-
-
-class CalibrationTexts(_Record):
-    """Texts that a calibration was fitted on; it holds for texts like these."""
-
-    source: str = Field(description="data set")
-    split: str = "calibration"
-    digest: str = Field(description="SHA-256 of the texts with their labels, in order")
-    median_words: int = Field(ge=0, description="median length of the human texts")
-    excerpt_words: int | None = Field(None, description="every text is an excerpt of at most so many words")
-    limits: Limits | None = None
-    left_out: int = Field(
-        0, ge=0, description="texts of the split that were not used, because a detector was trained on them"
-    )
-
-    @classmethod
-    def of(
-        cls,
-        documents: Sequence[Document],
-        *,
-        source: str,
-        excerpt_words: int | None = None,
-        left_out: int = 0,
-    ) -> CalibrationTexts:
-        """Describe the documents of a calibration, in their order."""
-        lengths = [count_words(d.text) for d in documents if d.label == "human"]
-        return cls(
-            source=source,
-            digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),
-            median_words=round(median(lengths)) if lengths else 0,
-            excerpt_words=excerpt_words,
-            left_out=left_out,
-        )
-
-    def describe(self) -> str:
-        """Describe the texts in a phrase, for messages."""
-        cut = f", cut to at most {self.excerpt_words} words" if self.excerpt_words else ""
-        return f"{self.source} ({self.split} split, median {self.median_words} words{cut})"
-
-
-class Calibration(_Record):
+class Calibration(Record):
     """One detector's thresholds and P(AI), with everything they depend on.
 
     ``points`` holds one operating point per false positive rate, the target rate first.
@@ -115,6 +53,7 @@ class Calibration(_Record):
     )
     points: tuple[OperatingPoint, ...] = Field(min_length=1)
     probability: ProbabilityMap | None = None
+    elsewhere: tuple[Elsewhere, ...] = ()
     fitted: str | None = Field(
         None,
         description="folder of a trained detector saved with this calibration; None = the one in its options",
@@ -173,6 +112,13 @@ class Calibration(_Record):
             f"true rate {percent(point.low)} to {percent(point.high)} with 95 % confidence)"
         )
 
+    def describe_elsewhere(self) -> str:
+        """Describe on one line how many AI texts, and human texts of other kinds, the target threshold flags."""
+        found = [f"{self.flagged_ai} of {self.n_ai} AI texts"] if self.flagged_ai is not None else []
+        if self.elsewhere:
+            found.append(f"of other human texts {', '.join(there.describe() for there in self.elsewhere)}")
+        return f"{self.detector}: it also flags {'; '.join(found)}"
+
     def warnings(self, target_fpr: float | None = None) -> list[str]:
         """List the limits of this calibration, one line each."""
         point = self.point(target_fpr)
@@ -205,12 +151,13 @@ def percent(share: float) -> str:
     return f"{100.0 * share:.1f} %"
 
 
-class CalibrationSet(_Record):
+class CalibrationSet(Record):
     """Calibrations of an ensemble, as saved in a file.
 
     Attributes:
         weights: weight of each detector's P(AI) in the mean, in the order of ``calibrations``.
         combined: thresholds on the combined P(AI); ``None`` if a detector has no P(AI).
+        default: detectors that are used if none is named; ``None`` = all.
         canonical_text: version of :mod:`paraphrase_rl.text.canonical` that its texts were scored with.
         seen: texts that all of these were fitted on; ``None`` in files of earlier versions.
     """
@@ -229,6 +176,25 @@ class CalibrationSet(_Record):
     combine: Literal["mean", "worst-case"] = "mean"
     combined: Calibration | None = None
     seen: SeenTexts | None = None
+    default: tuple[str, ...] | None = None
+
+    def only(self, detectors: Collection[str]) -> CalibrationSet | None:
+        """Return the calibrations of some detectors, ``None`` if there is none of them.
+
+        The combined thresholds remain if all detectors that count in them (weight above 0) are among these.
+        """
+        every = list(zip(self.calibrations, self.weights, strict=True))
+        kept = [(c, weight) for c, weight in every if c.detector in detectors]
+        if not kept:
+            return None
+        whole = all(c.detector in detectors for c, weight in every if weight > 0)
+        return self.model_copy(
+            update={
+                "calibrations": tuple(c for c, _ in kept),
+                "weights": tuple(weight for _, weight in kept),
+                "combined": self.combined if whole else None,
+            }
+        )
 
     @property
     def records(self) -> tuple[Calibration, ...]:

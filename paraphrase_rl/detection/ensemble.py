@@ -215,6 +215,9 @@ def build_ensemble(
     saved: CalibrationSet, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
     """Build the ensemble of calibrations; see :func:`load_ensemble`, which reads them from a file."""
+    wanted = saved if names is None else saved.only(names)
+    if wanted is None:
+        return CalibratedEnsemble([], saved.combine, None, saved.seen)
     members = [
         Member(
             name=calibration.detector,
@@ -223,12 +226,9 @@ def build_ensemble(
             weight=weight,
             training=training_of(registry, calibration.detector, calibration.built_with),
         )
-        for calibration, weight in zip(saved.calibrations, saved.weights, strict=True)
-        if names is None or calibration.detector in names
+        for calibration, weight in zip(wanted.calibrations, wanted.weights, strict=True)
     ]
-    counting = {c.detector for c, weight in zip(saved.calibrations, saved.weights, strict=True) if weight > 0}
-    whole = counting <= {member.name for member in members}
-    return CalibratedEnsemble(members, saved.combine, saved.combined if whole else None, saved.seen)
+    return CalibratedEnsemble(members, wanted.combine, wanted.combined, wanted.seen)
 
 
 def build_calibrated(calibration: Calibration, registry: Components, context: Context) -> Detector:

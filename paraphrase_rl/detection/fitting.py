@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from paraphrase_rl.detection.calibration import Calibration, CalibrationSet, CalibrationTexts
+from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble, Combine, Member
 from paraphrase_rl.detection.labels import check_labels
 from paraphrase_rl.detection.probability import fit_probability

@@ -39,9 +39,9 @@ class ScorerSettings:
     @property
     def names(self) -> tuple[str, ...]:
         """Detectors with a decision on each text, in order: calibrated, ensemble, uncalibrated."""
-        saved = self.saved
-        whole = saved is not None and len(saved.calibrations) == len(self.calibrated) > 1
-        combined = (COMBINED,) if whole and saved is not None and saved.combined is not None else ()
+        used = self.saved.only(self.calibrated) if self.saved is not None else None
+        several = used is not None and used.combined is not None and len(used.calibrations) > 1
+        combined = (COMBINED,) if several else ()
         return (*self.calibrated, *combined, *self.uncalibrated)
 
     def on(self, device: str) -> ScorerSettings:

@@ -6,11 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from paraphrase_rl.detection.calibration import (
-    Calibration,
-    CalibrationSet,
-    CalibrationTexts,
-)
+from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble, Member, build_calibrated
 from paraphrase_rl.detection.fitting import (
     BuiltDetector,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.splits import units
-from paraphrase_rl.detection.calibration import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate_combined, calibrate_detector
 from paraphrase_rl.detection.labels import check_labels

@@ -22,6 +22,13 @@ def config_files() -> dict[str, Path]:
     return {}
 
 
+def packaged_calibration() -> Path | None:
+    """Find the calibration that comes with the package; ``None`` if it comes with none."""
+    found = config_files().get(Path(FILE).stem)
+    path = None if found is None else found.with_name("calibration.json")
+    return path if path is not None and path.is_file() else None
+
+
 def default(key: str) -> Any:
     """Return the value of a key of ``defaults.yaml``.
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from paraphrase_rl.detection.applicability import without_verdict_notes
-from paraphrase_rl.detection.calibration import CalibrationTexts, Limits
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Limits
 from paraphrase_rl.detection.decision import Decision, decide
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.detection.fitting import calibrate_combined, fit_calibration

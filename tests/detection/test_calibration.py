@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from paraphrase_rl.detection.calibration import CalibrationSet, CalibrationTexts, check_provenance
+from paraphrase_rl.detection.calibration import CalibrationSet, check_provenance
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.types import Failure, Scores

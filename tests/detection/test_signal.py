@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from paraphrase_rl.detection.calibration import Calibration, CalibrationTexts
+from paraphrase_rl.detection.calibration import Calibration
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals

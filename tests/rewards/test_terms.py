@@ -16,7 +16,7 @@ from paraphrase_rl_plugins.rewards.fairness import Fairness
 from paraphrase_rl_plugins.rewards.fluency import Fluency
 from paraphrase_rl_plugins.rewards.semantic_similarity import SemanticSimilarity
 
-from paraphrase_rl.detection.calibration import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble
 from paraphrase_rl.detection.fitting import BuiltDetector, calibrate_detector
 from paraphrase_rl.errors import PluginError, RecipeError

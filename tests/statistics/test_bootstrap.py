@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from paraphrase_rl.detection.calibration import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
