@@ -67,13 +67,10 @@ def compare(
     if len(usable) > 1:
         everyone.append(figures.ensemble_of(usable, sample, COMBINED))
     flags = {one.name: {rate: figures.flags_at(one, sample, rate) for rate in rates} for one in everyone}
-    rated = {
-        name: figures.rate_of(of[target_fpr], sample, ~human, target_fpr).value or 0.0
-        for name, of in flags.items()
-    }
+    rated = {one.name: _rank(one, flags[one.name][target_fpr], sample, target_fpr) for one in everyone}
     best = max((one.name for one in usable), key=lambda name: rated[name], default=None)
     found = [_figures(one, sample, flags[one.name], rates, best, flags) for one in everyone]
-    found.sort(key=lambda one: (-rated[one.detector], -(one.auroc.value or 0.0)))
+    found.sort(key=lambda one: rated[one.detector], reverse=True)
     found += [_nothing(one) for one in scored if one not in usable]
     at_target = {name: of[target_fpr] for name, of in flags.items()}
     parts, notes = _parts(everyone, documents, sample, at_target, target_fpr)
@@ -89,6 +86,12 @@ def compare(
         scores=tuple(_tested(one, sample) for one in everyone),
         notes=(*_notes(found, best, int(human.sum())), *notes),
     )
+
+
+def _rank(one: CrossFitted, flags: Flags, sample: Sample, rate: float) -> tuple[float, float]:
+    """TPR at the asked rate, then AUROC."""
+    tpr = figures.rate_of(flags, sample, ~sample.human, rate).value
+    return tpr or 0.0, figures.area(one, sample).value or 0.0
 
 
 def _figures(

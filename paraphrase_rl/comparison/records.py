@@ -99,7 +99,7 @@ class TestedScores(Record):
     ai: tuple[float, ...]
 
 
-class Comparison(Record, Tabular):
+class Comparison(Tabular, Record):
     """Detectors on the same labelled texts, the best first: by TPR at the asked false positive rate."""
 
     source: str

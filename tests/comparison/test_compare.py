@@ -316,7 +316,8 @@ class TestVerb:
         rows = {row["detector"]: row for row in found.flat_rows()}
         assert rows["tfidf"]["tpr_at_5"] > 0.9  # type: ignore[operator]
         assert len(found.to_pandas()) == 3
-        assert "tfidf" in repr(found)
+        assert repr(found).startswith("40 human and 40 AI texts")
+        assert max(map(len, repr(found).splitlines())) <= 80
 
     def test_data_without_one_of_the_labels_are_refused(self) -> None:
         humans = [d for d in self.essays() if d.label == "human"]
