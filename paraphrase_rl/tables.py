@@ -79,7 +79,7 @@ class Table(Generic[Row]):
 
     def __repr__(self) -> str:
         shown, columns = self._shown()
-        lines = [self.title, *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
+        lines = [_wrapped(self.title), *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
         if len(shown) < len(self.rows):
             lines.append(f"… {len(self.rows) - len(shown)} more")
         return "\n".join([*lines, *(_wrapped(cell(remark, None)) for remark in self.remarks)])
