@@ -23,26 +23,34 @@ def check(
     recipe: RecipeSource | None = None,
     *,
     backend: str | None = None,
+    backend_options: Mapping[str, Any] | None = None,
     set: Changes = (),
+    trial: bool = False,
     device: str | None = None,
     seconds_per_step: float | None = None,
     hourly: float | None = None,
     max_cost: float | None = None,
     prices: AnyPath | None = None,
+    progress: OnProgress | None = None,
     registry: Registry | None = None,
 ) -> Findings:
-    """Check a recipe before it runs: what it does, needs and costs. Nothing is trained or downloaded.
+    """Check a recipe before it runs: what it does, needs and costs. Without ``trial`` nothing is trained or downloaded.
 
     Args:
         recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or for a backend
             that charges its own, such as ``recipe-served``.
         backend: the backend that the recipe would run on; by default ``trl``.
+        backend_options: options of the backend.
         set: recipe keys to change, such as ``{"training.max_steps": 20}``.
-        device: torch device to estimate memory and hours for, which need not be here; by default that of this machine.
+        trial: calibrate the detectors, sample one group with the base policy and rate it, with outputs that are no
+            rewrites; with a backend that trains here, take one step in a temporary folder.
+        device: torch device to estimate memory and hours for, which need not be here unless it is tried; by default
+            that of this machine.
         seconds_per_step: measured seconds per step, to tell how long the run takes; without them they are estimated.
         hourly: what an hour of the machine costs, to tell what a run of one's own costs.
         max_cost: the most that the run may cost, in the currency of the prices; more is an error among the findings.
         prices: a price table to use instead of the backend's own.
+        progress: called with each progress report of a trial.
         registry: where components come from.
 
     Returns:
@@ -51,6 +59,7 @@ def check(
 
     Raises:
         RecipeError: the recipe or the price table cannot be read.
+        UsageError: a trial on a device that is not here.
 
     Example:
         >>> findings = prl.check("quickstart", set={"training.max_steps": 2})
@@ -59,8 +68,10 @@ def check(
     """
     from paraphrase_rl.preflight.inspection import inspect, prices_of
     from paraphrase_rl.preflight.machine import likely_device
+    from paraphrase_rl.progress import reporter
     from paraphrase_rl.recipe.defaults import default_backend
     from paraphrase_rl.recipe.loading import load_recipe
+    from paraphrase_rl.runs.backend import ChosenBackend
 
     backend = backend or default_backend()
     registry = registry_or_default(registry)
@@ -70,16 +81,26 @@ def check(
         if recipe is not None
         else ("quickstart" if table is None else default_recipe(backend, registry))
     )
+    device = (device_or_default(device) if trial else device) or likely_device()
+    loaded, options = load_recipe(source, set), dict(mapping_of(backend_options, "backend_options"))
     found = inspect(
-        load_recipe(source, set),
+        loaded,
         registry,
         backend,
-        device=device or likely_device(),
+        options=options,
+        device=device,
         seconds_per_step=seconds_per_step,
         hourly=hourly,
         prices=table,
         max_cost=max_cost,
     )
+    if trial:
+        from paraphrase_rl.training.trial import try_recipe
+
+        on, told = ChosenBackend(backend, options), reporter(progress)
+        found = found.tried(
+            lambda corpus: try_recipe(loaded.recipe, registry, corpus, on, device=device, report=told)
+        )
     return found.findings(_name_of(source), backend)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,8 @@ import click
 
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
 from paraphrase_rl.cli.output import TABLES, emit, emit_records, format_option, say, show, wrapped
-from paraphrase_rl.cli.settings import cost_options, set_option
+from paraphrase_rl.cli.progress import shown_progress
+from paraphrase_rl.cli.settings import component_option, cost_options, option_values, set_option
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.tables import record
@@ -33,7 +35,14 @@ _INDENT = 34
     default=default_backend(),
     help="Backend the recipe will run on.",
 )
+@component_option("the backend")
 @set_option
+@click.option(
+    "--try",
+    "trial",
+    is_flag=True,
+    help="Sample and rate one group with the base policy, and time a step; needs the models, and minutes.",
+)
 @click.option(
     "--seconds-per-step",
     type=click.FloatRange(min=0),
@@ -57,7 +66,9 @@ def command(
     ctx: click.Context,
     config: str | None,
     backend: str,
+    options: tuple[str, ...],
     overrides: tuple[str, ...],
+    trial: bool,
     seconds_per_step: float | None,
     hourly: float | None,
     device: str | None,
@@ -68,14 +79,15 @@ def command(
 ) -> None:
     """Check a recipe before it runs: what it does, needs and costs.
 
-    Nothing is trained or downloaded. Exits with 1 when the recipe cannot run as it is or could cost more than
-    --max-cost, with 2 when it cannot be read.
+    Without --try nothing is trained or downloaded. Exits with 1 when the recipe cannot run as it is or could cost more
+    than --max-cost, with 2 when it cannot be read.
 
     \b
     Examples:
       prl check
       prl check --config configs/recipe.yaml --seconds-per-step 30
       prl check --config recipe --backend tinker --max-cost 50
+      prl check --config quickstart --try
       prl check --explain PRL012
     """
     from paraphrase_rl.api.training import check, finding_rule
@@ -83,16 +95,20 @@ def command(
     if explain is not None:
         emit_records([record(finding_rule(explain))], format_=format_, schema="prl.check.rule")
         return
-    findings = check(
-        config,
-        backend=backend,
-        set=overrides,
-        device=device,
-        seconds_per_step=seconds_per_step,
-        hourly=hourly,
-        max_cost=max_cost,
-        prices=price_file,
-    )
+    with shown_progress("trial") if trial else nullcontext() as progress:
+        findings = check(
+            config,
+            backend=backend,
+            backend_options=option_values(options, "timeout_s=120"),
+            set=overrides,
+            trial=trial,
+            device=device,
+            seconds_per_step=seconds_per_step,
+            hourly=hourly,
+            max_cost=max_cost,
+            prices=price_file,
+            progress=progress,
+        )
     if format_ in TABLES:
         show("".join(map(_block, findings)), nl=False)
     else:

@@ -1,6 +1,7 @@
 """Checks of a recipe before it runs: what it does, needs and costs, and likely mistakes. Nothing is trained.
 
-A module for each subject holds its rules, and a function ``check`` that yields its findings.
+A module for each subject holds its rules, and a function ``check`` that yields its findings; that of the trial is
+called ``findings``, and gets what was measured.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from paraphrase_rl.preflight import (
     rewards,
     schedule,
     served,
+    trial,
 )
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 
-SUBJECTS = (
+CHECKED = (
     components,
     models,
     served,
@@ -40,11 +42,14 @@ SUBJECTS = (
     acceptance,
     data,
 )
+"""Subjects that need the recipe and its texts alone."""
+SUBJECTS = (*CHECKED, trial)
+"""All subjects: the trial runs models."""
 
 
 def preflight(case: Case) -> list[Finding]:
     """Check a recipe, subject by subject."""
-    return [finding for subject in SUBJECTS for finding in subject.check(case)]
+    return [finding for subject in CHECKED for finding in subject.check(case)]
 
 
 def rules_of(subject: ModuleType) -> list[Rule]:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
 from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.preflight import cost, trial
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import preflight
 from paraphrase_rl.preflight.cost import LIMIT
 from paraphrase_rl.preflight.data import UNREADABLE
-from paraphrase_rl.preflight.findings import Finding, Findings
+from paraphrase_rl.preflight.findings import Finding, Findings, Rule
+from paraphrase_rl.preflight.trial import Trial
 from paraphrase_rl.recipe.cost import Prices, read_prices
 from paraphrase_rl.recipe.loading import LoadedRecipe
 
@@ -25,11 +27,13 @@ class Inspection:
 
     Attributes:
         found: findings about the recipe, the first of which says so if the texts cannot be read.
+        case: what was looked at.
         corpus: texts of the recipe; ``None`` if they cannot be read.
         unread: why the texts cannot be read.
     """
 
     found: tuple[Finding, ...]
+    case: Case
     corpus: Corpus | None
     unread: PrlError | None
 
@@ -41,6 +45,32 @@ class Inspection:
             backend: name of the backend that the recipe was checked for.
         """
         return Findings(self.found, recipe=recipe, backend=backend)
+
+    def tried(self, measure: Callable[[Corpus], Trial]) -> Inspection:
+        """Try the recipe, and add what was found; hours and money are then those of the measured step.
+
+        Args:
+            measure: carries the trial out on the recipe's texts. What it raises is a finding. It is not called if
+                something keeps a run from starting anyway.
+        """
+        if self.corpus is None or any(finding.severity == "error" for finding in self.found):
+            untried = trial.STOPPED.found(
+                "not tried, because of the errors found", severity="note", remedy=""
+            )
+            return replace(self, found=(*self.found, untried))
+        try:
+            measured = measure(self.corpus)
+        except PrlError as error:
+            stopped = trial.STOPPED.found(error.message, remedy=error.hint)
+            return replace(self, found=(*self.found, stopped))
+        step = measured.seconds.get("step")
+        case = self.case
+        if step is not None and case.seconds_per_step is None:
+            case = replace(case, seconds_per_step=round(step, 1))
+        costs = {rule.code for rule in vars(cost).values() if isinstance(rule, Rule)}
+        others = [finding for finding in self.found if finding.code not in costs]
+        found = (*others, *cost.check(case), *trial.findings(measured, case))
+        return replace(self, found=found, case=case)
 
     def texts(self) -> Corpus:
         """Return the recipe's texts if nothing keeps a run from starting.
@@ -102,7 +132,7 @@ def inspect(
         max_cost=max_cost,
     )
     first = (UNREADABLE.found(unread.message, key="data.source", remedy=unread.hint),) if unread else ()
-    return Inspection(found=(*first, *preflight(case)), corpus=corpus, unread=unread)
+    return Inspection(found=(*first, *preflight(case)), case=case, corpus=corpus, unread=unread)
 
 
 def prices_of(registry: Registry, backend: str, file: Path | None) -> Prices | None:

@@ -27,24 +27,24 @@ UNSEEN = Rule(
     "PRL017",
     "note",
     "prompt",
-    "What a prompt ends in, and whether the model thinks before it answers, is known only once the model's tokenizer "
-    "is on this machine.",
+    "What a prompt ends in, and whether the model thinks before it answers, is known only once the model's "
+    "tokenizer is on this machine.",
 )
 CHAT = Rule(
     "PRL018",
     "error",
     "prompt",
-    "The model cannot be asked as the recipe says: its tokenizer has no usable chat template, or it thinks before it "
-    "answers, cannot be told not to, and prompt.thinking is false.",
+    "The model cannot be asked as the recipe says: its tokenizer has no usable chat template, or it thinks "
+    "before it answers, cannot be told not to, and prompt.thinking is false.",
     "choose another model",
 )
 THINKING = Rule(
     "PRL019",
     "warning",
     "thinking",
-    "The model thinks before it answers, or may. Without prompt.thinking a thought in an answer fails the format gate, "
-    "which then gives 0 to every rollout. With it, the thought is removed before the rewrite is rated, and needs room: "
-    "it counts against sampling.max_tokens, and one that is cut there leaves no rewrite.",
+    "The model thinks before it answers, or may. Without prompt.thinking a thought in an answer fails the format "
+    "gate, which then gives 0 to every rollout. With it, the thought is removed before the rewrite is rated, and "
+    "needs room: it counts against sampling.max_tokens, and one that is cut there leaves no rewrite.",
     "choose a model that can be told not to think",
 )
 ROOM = 1024

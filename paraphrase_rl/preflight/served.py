@@ -22,15 +22,16 @@ NOT_SERVED = Rule(
     "PRL014",
     "error",
     "served",
-    "The service does not train this model, or no longer: models retire there within a year. A run would fail when it "
-    "asks for the model.",
+    "The service does not train this model, or no longer: models retire there within a year. A run would fail "
+    "when it asks for the model.",
     "name a model that is served",
 )
 UNLISTED = Rule(
     "PRL015",
     "warning",
     "served",
-    "Whether the service trains this model is not known: it could not be asked, and its price table lacks the model.",
+    "Whether the service trains this model is not known: it could not be asked, and its price table lacks the "
+    "model.",
     "set the API key and check again, or name a model of the table",
 )
 _SIZE = re.compile(r"(?<![a-z\d.])(\d+(?:\.\d+)?)([bm])(?![a-z\d])", re.IGNORECASE)

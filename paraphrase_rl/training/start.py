@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from paraphrase_rl.data.documents import Corpus
-from paraphrase_rl.detection.ensemble import load_ensemble
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, load_ensemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals
 from paraphrase_rl.detection.threshold import usual_rates
@@ -23,6 +23,7 @@ from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.preflight.inspection import inspect, prices_of
 from paraphrase_rl.progress import Report, reporter
 from paraphrase_rl.recipe.loading import LoadedRecipe, dump_recipe
+from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.backend import ChosenBackend
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.manifest import manifest
@@ -142,6 +143,27 @@ def train(start: Start, registry: Registry) -> str:
         directory.close()
 
 
+def calibrated(
+    recipe: Recipe, registry: Registry, corpus: Corpus, device: str, report: Report
+) -> CalibratedEnsemble:
+    """Calibrate the detectors of a recipe on the calibration split of its texts.
+
+    Raises:
+        PrlError: a detector cannot be built, or there are too few texts.
+    """
+    names = ", ".join(detector.name for detector in recipe.detectors)
+    report(f"calibrating {names} on held-out texts of {corpus.source}")
+    context = Context(device=device)
+    return calibrate(
+        [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
+        corpus.select(split="calibration"),
+        usual_rates(recipe.calibration.target_fpr),
+        source=corpus.source,
+        excerpt_words=recipe.data.excerpt_words,
+        combine=recipe.ensemble.combine,
+    )
+
+
 def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDirectory) -> TrainingSession:
     """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
     recipe, folder, checkpoint = start.loaded.recipe, start.folder, None
@@ -159,16 +181,7 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
         ensemble = load_ensemble(folder / "calibration.json", registry, context)
         checkpoint = directory.last_checkpoint()
     else:
-        names = ", ".join(detector.name for detector in recipe.detectors)
-        start.report(f"calibrating {names} on held-out texts of {corpus.source}")
-        ensemble = calibrate(
-            [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
-            corpus.select(split="calibration"),
-            usual_rates(recipe.calibration.target_fpr),
-            source=corpus.source,
-            excerpt_words=recipe.data.excerpt_words,
-            combine=recipe.ensemble.combine,
-        )
+        ensemble = calibrated(recipe, registry, corpus, start.device, start.report)
     train = corpus.select(split="train", label="ai")
     context = Context(device=start.device, ensemble=ensemble)
     reward = build_reward(recipe, registry, context, any(d.group for d in train))

@@ -233,6 +233,12 @@ ELSEWHERE = {
     "PRL104": "tests/recipe/test_cost.py",
     "PRL108": "tests/recipe/test_cost.py",
     "PRL109": "tests/recipe/test_cost.py",
+    "PRL121": "tests/preflight/test_trial.py",
+    "PRL122": "tests/preflight/test_trial.py",
+    "PRL124": "tests/preflight/test_trial.py",
+    "PRL128": "tests/preflight/test_trial.py",
+    "PRL129": "tests/preflight/test_trial.py",
+    "PRL130": "tests/preflight/test_trial.py",
 }
 """Rules whose mistakes need more than a recipe and texts, and the tests that make them."""
 

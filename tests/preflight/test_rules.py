@@ -86,7 +86,7 @@ def test_explain_a_code_that_is_none() -> None:
     told = run("--explain", "PRL22")
     assert (told.exit_code, told.stdout) == (2, "")
     assert "there is no finding PRL22" in told.stderr
-    assert "did you mean PRL022" in told.stderr
+    assert "PRL022" in told.stderr.split("known:")[0]
     with pytest.raises(UsageError, match="there is no finding x"):
         rule_of("x")
 
