@@ -18,6 +18,7 @@ from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.reporting import formatting
 from paraphrase_rl.reporting.inputs import ReportInputs, read_inputs
 from paraphrase_rl.reporting.markdown import escaped, table, verdict_lines
+from paraphrase_rl.reporting.word_changes import printable
 from paraphrase_rl.runs.reader import read_history
 from paraphrase_rl.runs.summary import summarise
 
@@ -79,11 +80,11 @@ def model_card(exported: Exported) -> str:
         metadata=_metadata(base, exported.merged),
         title=escaped(f"{exported.run.resolve().name}, step {exported.step}"),
         what="The weights, with a LoRA adapter merged into them," if exported.merged else "A LoRA adapter",
-        base=base,
+        base=_code(base.name),
         step=exported.step,
         steps=history.steps,
-        version=manifest.get("paraphrase_rl", __version__),
-        backend=manifest.get("backend", "?"),
+        version=escaped(str(manifest.get("paraphrase_rl", __version__))),
+        backend=_code(manifest.get("backend", "?")),
         code=code.format(base=base.name),
         recipe=[(key, escaped(value)) for key, value in _shown(recipe)],
         whole_recipe=_whole(recipe).rstrip(),
@@ -159,9 +160,9 @@ def _data(manifest: dict[str, Any] | Any, recipe: Recipe, licence: str) -> str:
     words = recipe.data.excerpt_words
     cut = f", cut to excerpts of at most {words} words" if words else ""
     return (
-        f"{data.get('documents', '?')} documents of {escaped(source)} "
-        f"(data set `{recipe.data.source.name}`){cut}; the AI texts of the train split were rewritten, "
-        f"thresholds come from held-out human texts. Digest of the texts: `{data.get('digest', '?')}`. "
+        f"{escaped(str(data.get('documents', '?')))} documents of {escaped(source)} "
+        f"(data set `{_code(recipe.data.source.name)}`){cut}; the AI texts of the train split were rewritten, "
+        f"thresholds come from held-out human texts. Digest of the texts: `{_code(data.get('digest', '?'))}`. "
         f"Licence of the texts: {escaped(licence) or 'not stated by the data set, so to be found before sharing'}."
     )
 
@@ -196,10 +197,10 @@ def _acceptance(inputs: ReportInputs, exported: Exported) -> str:
 
 def _licence(base: PublishedModel) -> str:
     if base.licence:
-        return f"As the model it was trained on, `{base.name}`: {base.licence}."
+        return f"As the model it was trained on, `{_code(base.name)}`: {base.licence}."
     return (
-        f"That of the model it was trained on, `{base.name}`, which is not known on the machine that wrote this card: "
-        "look it up, and add it to the metadata above, before this is shared."
+        f"That of the model it was trained on, `{_code(base.name)}`, which is not known on the machine that wrote this"
+        " card: look it up, and add it to the metadata above, before this is shared."
     )
 
 
@@ -212,6 +213,11 @@ def _provenance(manifest: Any) -> Iterator[tuple[str, str]]:
     commit = (manifest.get("git") or {}).get("commit")
     if commit:
         yield "commit", str(commit)
+
+
+def _code(value: object) -> str:
+    """A text for a code span, which has no escapes."""
+    return " ".join(printable(str(value)).replace("`", "'").split())
 
 
 def _without_places(text: str, run: Path) -> str:

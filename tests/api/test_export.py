@@ -139,6 +139,10 @@ def test_the_licence_of_a_downloaded_model_is_in_its_card(
 def test_an_older_adapter_is_made_portable_whatever_it_says(place: Place, tmp_path: Path) -> None:
     """Runs of earlier versions, and services, write a path; peft writes a blank card."""
     run = shutil.copytree(place.home / "run", tmp_path / "run")
+    ledger = run / "checkpoints.jsonl"
+    rows = [json.loads(line) for line in ledger.read_text().splitlines()]
+    old_rows = [{key: row[key] for key in ("step", "kind", "path")} for row in rows]  # without digests
+    ledger.write_text("".join(json.dumps(row) + "\n" for row in old_rows))
     for folder in (run / "adapter", run / "checkpoints" / "checkpoint-1"):
         config = folder / "adapter_config.json"
         old = {**json.loads(config.read_text()), "base_model_name_or_path": "/home/somebody/.cache/m"}
@@ -275,7 +279,7 @@ def test_the_card_says_what_it_is_and_what_it_is_for(place: Place, kind: str, li
         "**Not accepted**",
         "attack success",
         "## Licence",
-        "not known on the machine",
+        "which is not known on the machine",
         "## Provenance",
     ):
         assert part in text, part
@@ -304,6 +308,22 @@ def test_the_card_of_a_packaged_model_names_the_repository_and_its_licence(
     assert "texts.jsonl" in text
     assert "CC BY 4.0 \\| \\`x\\`" in text
     assert str(tmp_path) not in text
+
+
+def test_what_a_strangers_run_says_of_itself_stays_text(place: Place, tmp_path: Path) -> None:
+    from paraphrase_rl.reporting.card import Exported, model_card
+
+    run = shutil.copytree(place.home / "run", tmp_path / "run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    bad = "`x`\n\n## Mine\n<script>alert(1)</script>\x1b[31m"
+    manifest["backend"] = manifest["paraphrase_rl"] = manifest["data"]["digest"] = bad
+    manifest["data"]["source"] = manifest["data"]["documents"] = manifest["models"][bad] = bad
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    text = model_card(Exported(run=run, step=2, merged=False, data_licence=bad))
+    assert "\n## Mine" not in text
+    assert "\x1b" not in text
+    outside_code = "".join(text.replace("\\`", "").split("`")[::2])
+    assert "<script>" not in outside_code
 
 
 # ---- --push, against a server that speaks the hub's protocol
