@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from paraphrase_rl.preflight.checks import SUBJECTS, rules_of
+from paraphrase_rl.preflight.published import CONTRADICTIONS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "checks.md"
 MARK = "<!-- generated from here on from paraphrase_rl/preflight by tests/docs/test_check_docs.py -->\n"
@@ -24,6 +25,9 @@ def generated() -> str:
         )
         head = "| code | severity | about | what it means | what to do |\n|---|---|---|---|---|\n"
         parts.append(f"## {title}\n\n{rest[0].upper()}{rest[1:]}\n\n{head}{rows}")
+    rows = "".join(f"| {one.says} | {one.holds} | {', '.join(one.codes)} |\n" for one in CONTRADICTIONS)
+    head = "| the published recipe says | what holds | findings |\n|---|---|---|\n"
+    parts.append(f"## Contradictions of the published recipe\n\n{head}{rows}")
     return "\n".join(parts)
 
 
