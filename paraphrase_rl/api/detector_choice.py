@@ -119,6 +119,13 @@ def choose_detectors(
         target_fpr=fpr,
         device=device_for(device, registry, options),
     )
+    if (
+        packaged and held is not None and not settings.device.startswith(("cpu", "mps"))
+    ):  # single precision there
+        notes.append(
+            f"the calibration of the package was made in single precision on a CPU; on {settings.device} scores are "
+            "computed in half precision and differ a little"
+        )
     return DetectorChoice(
         settings=settings,
         registry=registry,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Annotated
 
 import numpy as np
@@ -87,9 +87,9 @@ class SeenTexts(BaseModel):
 
     def _sharing(self, texts: Sequence[str]) -> list[int]:
         """Positions of the texts that share an 8-gram with a recorded text."""
-        grams = [shingles(text) for text in texts]
-        owners = np.repeat(np.arange(len(texts)), [len(found) for found in grams])
-        wanted = np.array([gram for found in grams for gram in found], dtype=np.uint32)
+        grams = [_hashes(text) for text in texts]
+        owners = np.repeat(np.arange(len(texts)), [found.size for found in grams])
+        wanted = np.concatenate([*grams, np.empty(0, dtype=_TYPE)])
         hashes = self._index[0]
         at = np.searchsorted(hashes, wanted)
         inside = at < hashes.size
@@ -112,5 +112,8 @@ def _digest(text: str) -> str:
     return sha256_text(normalised(text))[:16]
 
 
+@lru_cache(
+    maxsize=_AT_ONCE
+)  # a text is looked up in the record of each detector, then in that of the calibration
 def _hashes(text: str) -> _Hashes:
     return np.unique(np.array(list(shingles(text)), dtype=np.uint32))
