@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,3 +30,19 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip("../shared/data is not here: a check on real labelled texts is left out")
     return SHARED_DATA
+
+
+@pytest.fixture(autouse=True)
+def _no_plugin_files() -> Iterator[None]:
+    """A command that a test runs in this process names its plug-in files to this process alone; the next has none."""
+    from paraphrase_rl.plugin.given import VARIABLE
+
+    before = os.environ.get(VARIABLE)
+    yield
+    if os.environ.get(VARIABLE) != before:
+        from paraphrase_rl.plugin.registry import default_registry
+
+        os.environ.pop(VARIABLE, None)
+        if before is not None:
+            os.environ[VARIABLE] = before
+        default_registry.cache_clear()

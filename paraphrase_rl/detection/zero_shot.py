@@ -36,7 +36,12 @@ class ZeroShotDetector:
     """Scores texts by a function of their token statistics under one shared language model."""
 
     def __init__(
-        self, name: str, score: Score, shares: Shares | None, options: ZeroShotOptions, context: Context
+        self,
+        name: str,
+        score: Score,
+        options: ZeroShotOptions,
+        context: Context,
+        shares: Shares | None = None,
     ) -> None:
         self._name = name
         self._score = score
@@ -130,7 +135,7 @@ def zero_shot_spec(
     """
 
     def build(chosen: Any, context: Context) -> ZeroShotDetector:
-        return ZeroShotDetector(name, score, shares, chosen, context)
+        return ZeroShotDetector(name, score, chosen, context, shares)
 
     return DetectorSpec(
         name=name,
