@@ -100,6 +100,21 @@ def test_the_noise_is_that_of_the_prompt_and_the_step(
     assert len(set(drawn)) > 6
 
 
+def test_a_resumed_run_goes_on_with_the_same_numbers(
+    healthy: tuple[Any, double.LLM], tiny_model: Path, tmp_path: Path
+) -> None:
+    settings = healthy[0].recipe
+    for resume, stop in ((False, lambda: True), (True, lambda: False)):
+        with double.installed():
+            run = training_run(tmp_path / "run", settings, resume=resume, stop_requested=stop)
+            backend(sampler="vllm").train(run)
+            run.directory.close()
+    metrics = [[row["reward_mean"], row["kl_reference"], row["kl_post_train"]] for row in rows(run)]
+    unbroken = [[row["reward_mean"], row["kl_reference"], row["kl_post_train"]] for row in rows(healthy[0])]
+    assert np.array(metrics) == pytest.approx(np.array(unbroken), abs=1e-9)
+    assert len(double.LLM.made[0].adapters) < len(healthy[1].adapters), "the rest of the run alone"
+
+
 def test_evaluations_use_it_too(healthy: tuple[Any, double.LLM]) -> None:
     run, engine = healthy
     evaluated = {row["step"] for row in run.directory.rows("evaluations.jsonl")}
