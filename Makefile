@@ -94,6 +94,10 @@ docs: setup ## write the generated parts of docs/ and README.md, and the snapsho
 calibration: setup ## write configs/calibration.json, the thresholds that come with the package (LIANG=essays of Liang et al.)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.packaged_calibration $(if $(LIANG),--liang $(LIANG))
 
+MOMENTS ?= 200
+kills: setup ## kill real runs at MOMENTS random moments and at every file operation, on both backends (an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python -W ignore -m tests.kills --moments $(MOMENTS)
+
 test-gpu: setup ## tests and figures that need an NVIDIA card; with vLLM where make setup-gpu has run
 	$(if $(wildcard $(GPU)/ready),$(GPU)/bin,$(BIN))/python -m pytest -q -s tests/gpu
 
