@@ -17,7 +17,7 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup setup-gpu skyrl demo tinker-demo test test-tinker test-gpu lint format types layers check docs calibration bench clean
+.PHONY: help setup setup-gpu skyrl demo tinker-demo test test-tinker kills test-gpu lint format types layers check docs calibration bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

@@ -138,6 +138,7 @@ def train(
     backend_options: Mapping[str, Any] | None = None,
     set: Changes = (),
     resume: RunOrPath | None = None,
+    start_from: RunOrPath | None = None,
     device: str | None = None,
     max_cost: float | None = None,
     prices: AnyPath | None = None,
@@ -155,8 +156,11 @@ def train(
         out: run directory, new or empty; by default ``runs/RECIPE-TIME``.
         backend: where to train, ``trl`` by default.
         backend_options: options of the backend; each replaces the value of a run that is continued.
-        set: recipe keys to change, such as ``{"training.max_steps": 20}``.
+        set: recipe keys to change, such as ``{"training.max_steps": 20}``; of a run that is continued, only those that
+            no step it has done depends on: more steps, checkpoints, ``evaluation.every``, monitors, acceptance.
         resume: a run to continue, with its own recipe and backend, instead of starting one.
+        start_from: a run whose newest weights the new run begins with, and whose recipe and backend it takes unless
+            others are given.
         device: torch device; by default the first CUDA device if there is one, else ``cpu``.
         max_cost: refuse a run that could cost more, in the currency of the prices.
         prices: a price table to use instead of the backend's own.
@@ -186,22 +190,24 @@ def train(
     from paraphrase_rl.recipe.defaults import default_backend
     from paraphrase_rl.recipe.loading import load_recipe
     from paraphrase_rl.runs.backend import ChosenBackend, backend_of_run
-    from paraphrase_rl.runs.reader import recipe_file
     from paraphrase_rl.runs.run import Run
+    from paraphrase_rl.training.changes import Initial, inherited, initial_of, resumed_recipe
     from paraphrase_rl.training.processes import are_several, first_accelerator
     from paraphrase_rl.training.start import Start
     from paraphrase_rl.training.start import train as start_training
 
     options = dict(mapping_of(backend_options, "backend_options"))
+    changed: Mapping[str, Any] = {}
+    initial: Initial | None = None
     if resume is not None:
-        if recipe is not None or out is not None or backend is not None or set:
+        if any(given is not None for given in (recipe, out, backend, start_from)):
             raise UsageError(
                 "a resumed run keeps its recipe, backend and directory: none of them can be given",
-                "leave out the arguments recipe, set, backend and out",
+                "leave out the arguments recipe, backend and out; start a new run from its weights with --from",
             )
         folder = Run(resume).folder
-        loaded, on = load_recipe(recipe_file(folder)), backend_of_run(folder, options)
-    elif recipe is None:
+        (loaded, changed), on = resumed_recipe(folder, set), backend_of_run(folder, options)
+    elif recipe is None and start_from is None:
         raise UsageError("nothing to train", "give a recipe such as quickstart, or a run to resume")
     else:
         if out is None and are_several():
@@ -209,13 +215,21 @@ def train(
                 "several processes train together and need the same run directory",
                 "give the directory as out (--out)",
             )
-        loaded, on = load_recipe(recipe, set), ChosenBackend(backend or default_backend(), options)
-        stem = Path(_name_of(recipe)).stem
+        if start_from is None:
+            loaded, on = load_recipe(recipe, set), ChosenBackend(backend or default_backend(), options)
+            stem = Path(_name_of(recipe)).stem if recipe is not None else ""
+        else:
+            other = Run(start_from).folder
+            loaded = load_recipe(inherited(other) if recipe is None else recipe, set)
+            on = ChosenBackend(backend, options) if backend else backend_of_run(other, options)
+            initial, stem = initial_of(other, loaded.recipe.model), f"from-{other.resolve().name}"
         folder = Path(out) if out is not None else Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
     start = Start(
         loaded=loaded,
         folder=folder,
         resume=resume is not None,
+        changed=changed,
+        initial=initial,
         backend=on,
         device=first_accelerator() if device is None else device_or_default(device),
         max_cost=max_cost,

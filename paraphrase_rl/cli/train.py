@@ -49,6 +49,13 @@ if TYPE_CHECKING:
     metavar="RUN",
     help="Continue the run in this directory, with its own recipe.",
 )
+@click.option(
+    "--from",
+    "start_from",
+    type=click.Path(path_type=Path),
+    metavar="RUN",
+    help="Start a new run from the weights of this one, by default with its recipe and backend.",
+)
 @set_option
 @device_option
 @cost_options
@@ -61,6 +68,7 @@ def command(
     options: tuple[str, ...],
     out: Path | None,
     resume: Path | None,
+    start_from: Path | None,
     overrides: tuple[str, ...],
     device: str | None,
     max_cost: float | None,
@@ -77,12 +85,13 @@ def command(
 
     with shown_progress("training") as progress, stop_after_step(lambda: _say_so(progress)) as stopping:
         run = train(
-            config or (None if resume is not None else default_recipe(backend)),
+            config or (default_recipe(backend) if resume is None and start_from is None else None),
             out=out,
             backend=backend,
             backend_options=option_values(options, "timeout_s=120"),
             set=overrides,
             resume=resume,
+            start_from=start_from,
             device=device,
             max_cost=max_cost,
             prices=price_file,

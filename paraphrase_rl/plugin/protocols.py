@@ -272,6 +272,11 @@ class Session(Protocol):
         ...
 
     @property
+    def start_from(self) -> Path | str | None:
+        """Adapter of another run to begin with: its folder, or a service's reference; ``None`` = a new one."""
+        ...
+
+    @property
     def folder(self) -> Path:
         """The run directory."""
         ...

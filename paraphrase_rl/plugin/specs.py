@@ -240,6 +240,8 @@ class BackendSpec(ComponentSpec):
         remote: True if the policy's weights are on another machine, so that only its tokenizer is needed here.
         warmup: True if it carries out the warm-up of a session (``session.warmup``); a recipe with a warm-up is refused
             on a backend that does not.
+        starts_from: True if it begins with the adapter of another run (``session.start_from``); `prl train --from` is
+            refused on a backend that does not.
         prices: price table of a service that charges by the token, see :mod:`paraphrase_rl.recipe.cost`;
             ``None`` if nothing is charged.
         estimate: ``estimate(recipe, shape, load)`` tells the memory and seconds of a step on this machine; ``None`` if
@@ -253,6 +255,7 @@ class BackendSpec(ComponentSpec):
     recipe: str = "recipe"
     remote: bool = False
     warmup: bool = False
+    starts_from: bool = False
     prices: Path | None = None
     estimate: Callable[[Recipe, ModelShape, Load], Estimate] | None = None
 

@@ -250,6 +250,11 @@ def plain(recipe: Recipe) -> dict[str, Any]:
     return recipe.model_dump(mode="python")
 
 
+def leaves(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a recipe as :func:`plain` gives it, by dotted key."""
+    return {dotted(keys, data): value for keys, value in _leaves(data)}
+
+
 def _inside(value: Any) -> Iterator[Keys]:
     """Keys of a value and of everything in it."""
     yield ()

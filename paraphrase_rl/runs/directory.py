@@ -4,6 +4,7 @@
 ``manifest.json``      versions, plug-ins, models with revisions, seeds, data digests, git state
 ``calibration.json``   thresholds and P(AI) of the ensemble that the rewards use
 ``detectors/``         trained detectors of the ensemble, copied at the start
+``initial/``           adapter of another run that this one began with
 ``metrics.jsonl``      one row per step
 ``evaluations.jsonl``  one row per evaluation
 ``samples.jsonl``      rewrites with their sources and reward terms
@@ -130,8 +131,12 @@ class RunDirectory:
         self._claim(path, sha256_text(text))
         write_text(path, text)
 
-    def keep_folder(self, source: Path, folder: Path) -> None:
-        """Copy a folder into the run, file by file, as :meth:`keep` writes them."""
+    def keep_folder(self, source: Path, folder: Path, names: Collection[str] | None = None) -> None:
+        """Copy a folder into the run, file by file, as :meth:`keep` writes them.
+
+        Args:
+            names: paths in the folder of the files to copy; ``None`` = all.
+        """
         for parent in reversed(folder.parents):
             if self._name(parent) not in {None, ".", *self._wrote}:
                 self._make(parent)
@@ -140,7 +145,7 @@ class RunDirectory:
             copy = folder / path.relative_to(source)
             if path.is_dir():
                 self._make(copy)
-            else:
+            elif names is None or path.relative_to(source).as_posix() in names:
                 self._claim(copy, sha256_file(path))
                 copy_file(path, copy)
 
@@ -286,7 +291,24 @@ class RunDirectory:
     @property
     def finished(self) -> bool:
         """True if the run is complete: its final adapter exists, in the directory or at the service."""
-        return any(row["kind"] == "final" and self._is_whole(row) for row in ledger(self.folder))
+        asked = [row for row in self.rows("events.jsonl") if row.get("event") in ("start", "changed")]
+        steps = asked[-1].get("steps", 0) if asked else 0
+        return any(
+            row["kind"] == "final" and row["step"] >= steps and self._is_whole(row)
+            for row in ledger(self.folder)
+        )
+
+    @property
+    def last_step(self) -> int:
+        """The last step recorded; 0 before the first."""
+        return max((row["step"] for row in self.rows("metrics.jsonl", ("step",))), default=0)
+
+    def change(self, recipe_yaml: str, manifest: Mapping[str, Any], *, steps: int, **changed: object) -> None:
+        """Replace the recipe of a run by one that changes no step done; said by an event first."""
+        if self.writes:
+            self.event("changed", steps=steps, **changed)
+            write_text(self.folder / "recipe.yaml", recipe_yaml)
+            write_text(self.folder / "manifest.json", json_text(manifest))
 
     def _is_whole(self, row: Mapping[str, Any]) -> bool:
         """Return whether the checkpoint of a row exists as it was written."""
@@ -329,7 +351,7 @@ class RunDirectory:
         """
         if not self.writes:
             return
-        before, place = ledger(self.folder), where
+        before, place, aside = ledger(self.folder), where, None
         if isinstance(where, Path) and where.parent == self.unfinished:
             place = self.folder / ("adapter" if kind == "final" else f"checkpoints/{where.name}")
         named = (
@@ -341,7 +363,7 @@ class RunDirectory:
         if isinstance(place, Path) and place != where and os.path.lexists(place):
             if rows == before:
                 raise _unlisted(self.folder, place.relative_to(self.folder).as_posix())
-            self._put_aside(named["path"])
+            aside = self._put_aside(named["path"])
         digests = {"sha256": digests_of(where)} if isinstance(where, Path) else {}
         rows.append({"step": step, "kind": kind, **named, **details, **digests})
         # Listed before it is in its place, and out of its place before it is unlisted: whatever moment a kill
@@ -349,6 +371,8 @@ class RunDirectory:
         write_jsonl(self.folder / LEDGER, rows)
         if isinstance(place, Path) and isinstance(where, Path) and place != where:
             where.rename(place)
+        if aside is not None:
+            remove(aside)
         self._forget_start()
         periodic = sorted(row["step"] for row in rows if row["kind"] == "periodic")
         kept = {*periodic[-1:], *[at for at in periodic if at % every == 0][-keep:]}
@@ -406,7 +430,12 @@ class RunDirectory:
                 f"{self.folder / LEDGER} is empty, which no run leaves behind",
                 "restore the file; if the run never had a checkpoint, the file can be deleted safely",
             )
-        periodic = [row for row in rows if row["kind"] == "periodic"]
+        # the final one of a service holds the optimizer too, and is where a longer run goes on
+        periodic = [
+            row
+            for row in rows
+            if row["kind"] == "periodic" or (row["kind"] == "final" and "reference" in row)
+        ]
         for row in reversed(periodic):
             if self._is_whole(row):
                 return int(row["step"]), row.get("reference") or place_of(self.folder, row)
@@ -446,12 +475,13 @@ class RunDirectory:
             if name not in listed:
                 raise _unlisted(self.folder, name)
 
-    def rewind(self, step: int) -> None:
+    def rewind(self, step: int, steps: int | None = None) -> None:
         """Remove everything after ``step``: rows of later steps, and checkpoints left unfinished by a kill.
 
         Args:
             step: the last step to keep; -1 = remove even the evaluation before the first step, unless a warm-up has a
                 checkpoint, which came after it.
+            steps: steps of the whole run; a final adapter of fewer stays until there is another.
         """
         if not self.writes:
             return
@@ -465,7 +495,7 @@ class RunDirectory:
             [
                 row
                 for row in rows
-                if row["step"] <= step
+                if (row["step"] <= step or (row["kind"] == "final" and row["step"] < (steps or 0)))
                 and ("reference" in row or is_there(self.folder, row))
                 and not self._damage.get(row.get("path", ""))
             ],

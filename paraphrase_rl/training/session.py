@@ -49,6 +49,7 @@ class TrainingSession:
         observe: function called after every step.
         stop_requested: function that returns True if the user, or a monitor, asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
+        start_from: adapter of another run to begin with: its folder, or a service's reference; ``None`` = a new one.
         stopped_by: name of the monitor that asked to stop; ``None`` if none did.
         warmup: the warm-up before the first step; ``None`` if the recipe has none.
     """
@@ -62,6 +63,7 @@ class TrainingSession:
     observe: Observer
     stop_requested: Callable[[], bool] = lambda: False
     resume_from: tuple[int, Path | str] | None = None
+    start_from: Path | str | None = None
     warmup: WarmupSession | None = None
 
     def __post_init__(self) -> None:
@@ -101,7 +103,8 @@ class TrainingSession:
     @property
     def is_complete(self) -> bool:
         """True if the final checkpoint is listed."""
-        return any(row["kind"] == "final" for row in self.directory.rows("checkpoints.jsonl"))
+        rows = self.directory.rows("checkpoints.jsonl")
+        return any(row["kind"] == "final" and row["step"] == self.steps for row in rows)
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
         """Build the messages that ask for a rewrite of a document."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -22,13 +22,15 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.preflight.inspection import inspect, prices_of
 from paraphrase_rl.progress import Report, reporter
-from paraphrase_rl.recipe.loading import LoadedRecipe, dump_recipe
+from paraphrase_rl.recipe.loading import LoadedRecipe, dump_recipe, plain
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.backend import ChosenBackend
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.manifest import manifest
 from paraphrase_rl.runs.reader import manifest_of
+from paraphrase_rl.training.changes import INITIAL, Initial, initial_in
 from paraphrase_rl.training.processes import is_first
+from paraphrase_rl.training.prompts import prompt_order
 from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession
@@ -47,6 +49,8 @@ class Start:
         loaded: the recipe; for a resumed run, the run's own.
         folder: the run directory.
         resume: whether the directory holds a run to continue.
+        changed: recipe keys whose values are others than when the resumed run began.
+        initial: weights of another run to begin with.
         backend: backend to train on.
         device: torch device of the detectors, the rewards, and a local backend.
         max_cost: the most that the run may cost, in the currency of the prices; ``None`` = any sum.
@@ -60,6 +64,8 @@ class Start:
     resume: bool
     backend: ChosenBackend
     device: str
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    initial: Initial | None = None
     max_cost: float | None = None
     prices: Path | None = None
     report: Report
@@ -108,7 +114,7 @@ def train(start: Start, registry: Registry) -> str:
     open_directory = RunDirectory.resume if start.resume else RunDirectory.create
     directory = open_directory(start.folder, writes=is_first())
     try:
-        if directory.finished:
+        if directory.finished and not start.changed:
             start.report(f"{start.folder} is already complete")
             ends = [row.get("status") for row in directory.rows("events.jsonl") if row.get("event") == "end"]
             if ends[-1:] != ["completed"]:  # killed after its final adapter, before it could say so
@@ -121,6 +127,10 @@ def train(start: Start, registry: Registry) -> str:
                 f"backend {on.name} carries out no warm-up",
                 "set warmup.method: null, or choose a backend that does",
             )
+        if (start.initial or (start.resume and initial_in(start.folder))) and not spec.starts_from:
+            raise RecipeError(
+                f"backend {on.name} cannot begin with the weights of another run", "leave out --from"
+            )
         prices = prices_of(registry, on.name, start.prices)
         found = inspect(
             start.loaded,
@@ -132,6 +142,8 @@ def train(start: Start, registry: Registry) -> str:
             max_cost=start.max_cost,
         )
         corpus = found.texts()
+        if start.changed and _is_done(start, corpus, directory):
+            return "completed"
         backend = registry.build("backends", on.name, on.options, Context(device=start.device))
         session = _prepare(start, registry, corpus, directory)
         return _carry_out(session, backend, registry)
@@ -164,6 +176,39 @@ def calibrated(
     )
 
 
+def _is_done(start: Start, corpus: Corpus, directory: RunDirectory) -> bool:
+    """Check the changes of a run that has begun; if it has all its steps, carry them out and return True.
+
+    Raises:
+        RunError: the run has done more steps than it would have, or has no checkpoint to do more from.
+    """
+    steps = len(prompt_order(len(corpus.select(split="train", label="ai")), start.loaded.recipe.training))
+    if directory.last_step > steps:
+        raise RunError(
+            f"{start.folder} has done {directory.last_step} steps, more than the {steps} of the changed recipe",
+            "choose no fewer steps than it has done",
+        )
+    if not directory.finished:
+        return False
+    last = directory.last_checkpoint()
+    if last is None and directory.last_step < steps:
+        raise RunError(
+            f"{start.folder} is complete and has no checkpoint with the optimizer's state to do more steps from",
+            f"start a new run from its weights: prl train --from {shlex.quote(str(start.folder))}",
+        )
+    if directory.last_step < steps:
+        return False
+    _change(start, directory, steps)
+    start.report(f"{start.folder} is already complete")
+    return True
+
+
+def _change(start: Start, directory: RunDirectory, steps: int) -> None:
+    facts = {**manifest_of(start.folder), "recipe": plain(start.loaded.recipe)}
+    directory.change(dump_recipe(start.loaded), facts, steps=steps, keys=dict(start.changed))
+    start.report(f"note: changed in this run: {', '.join(sorted(start.changed))}")
+
+
 def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDirectory) -> TrainingSession:
     """A run ready to start, its directory begun; or one rewound to its last checkpoint."""
     recipe, folder, checkpoint = start.loaded.recipe, start.folder, None
@@ -175,6 +220,9 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
         options=start.backend.options,
         device=start.device,
     )
+    facts["recipe"] = plain(recipe)
+    if start.initial is not None:
+        facts["from"] = start.initial.facts()
     context = Context(device=start.device)
     if start.resume:
         _check_same_inputs(folder, facts)
@@ -192,7 +240,10 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
     if start.resume:
         for damaged in directory.passed_over:
             start.report(f"note: a damaged checkpoint is not used: {damaged}")
-        directory.rewind(checkpoint[0] if checkpoint else -1)
+        steps = len(prompt_order(len(train), recipe.training))
+        if start.changed:
+            _change(start, directory, steps)
+        directory.rewind(checkpoint[0] if checkpoint else -1, steps)
         for damaged in directory.passed_over:
             directory.event("damaged", checkpoint=damaged)
         begun = "from its warm-up" if directory.has_warmup else "from its beginning"
@@ -202,6 +253,8 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
         if directory.writes:
             kept = keep_fitted(ensemble, registry, folder / "detectors", directory.keep_folder)
             kept.to_file(folder / "calibration.json", directory.keep)
+            if start.initial is not None and isinstance(start.initial.place, Path):
+                directory.keep_folder(start.initial.place, folder / INITIAL, set(facts["from"]["sha256"]))
         directory.begin(dump_recipe(start.loaded), facts)
     return TrainingSession(
         recipe=recipe,
@@ -213,6 +266,7 @@ def _prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDir
         observe=registry.plugins.on_step_end,
         stop_requested=start.stop_requested,
         resume_from=checkpoint,
+        start_from=_start_from(start),
         warmup=_warmup(start, corpus, directory, reward),
     )
 
@@ -247,6 +301,12 @@ def _warmup(
         report=start.report,
         stop_requested=start.stop_requested,
     )
+
+
+def _start_from(start: Start) -> Path | str | None:
+    if not is_first() and start.initial is not None:
+        return start.initial.place  # the first process is still copying it
+    return initial_in(start.folder)
 
 
 def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -> str:

@@ -124,7 +124,7 @@ def test_a_second_run_into_the_same_directory_is_refused(launch: Prl, case: Case
 
 @pytest.mark.parametrize(
     "options",
-    [["--config", "quickstart"], ["--set", "kl.penalty_coef=1"], ["--out", "x"], ["--backend", "trl"]],
+    [["--config", "quickstart"], ["--out", "x"], ["--backend", "trl"]],
 )
 def test_a_resumed_run_keeps_its_recipe(
     launch: Prl, killed: Path, options: list[str], tmp_path: Path

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig
+from peft import LoraConfig, PeftConfig, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
 
 from paraphrase_rl.plugin import Recipe, RecipeError, RunError, make_portable, suggestion
@@ -110,3 +111,28 @@ def check_frozen(model: Any, before: str) -> None:
             "the adapter fits no model",
             "this is a fault of the installation: report it with the packages of the run's manifest.json",
         )
+
+
+def load_adapter(model: Any, place: Path | str) -> None:
+    """Load the weights of an adapter into the new one of a model.
+
+    Raises:
+        RecipeError: the adapter is at a service, or of another shape than the recipe's.
+    """
+    if isinstance(place, str):
+        raise RecipeError(
+            f"the trl backend cannot load the weights at a service, {place}",
+            "start from a run trained locally",
+        )
+    held, new = PeftConfig.from_pretrained(str(place)), model.peft_config["default"]
+    state = load_file(place / "adapter_model.safetensors")
+    wanted = {name: tensor.shape for name, tensor in get_peft_model_state_dict(model).items()}
+    if (held.r, held.lora_alpha) != (new.r, new.lora_alpha) or wanted != {
+        n: t.shape for n, t in state.items()
+    }:
+        raise RecipeError(
+            f"the adapter to start from (rank {held.r}, alpha {held.lora_alpha:g}) does not fit the recipe's lora "
+            f"(rank {new.r}, alpha {new.lora_alpha:g}) or its layers",
+            "keep the keys lora.* and model of the run that it is from",
+        )
+    set_peft_model_state_dict(model, state)

@@ -143,6 +143,7 @@ def register_backends() -> Iterable[BackendSpec]:
             served=served,
             recipe="recipe-served",
             remote=True,
+            starts_from=True,
             prices=Path(__file__).with_name("tinker_prices.yaml"),
         )
     ]
@@ -224,6 +225,13 @@ class TinkerBackend:
                 session.resume_from[1]
             )
             return service.ask(restored, f"checkpoint {session.resume_from[1]}")
+        if isinstance(session.start_from, Path):
+            raise RecipeError(
+                f"the service cannot load the folder {session.start_from}", "start from a run trained there"
+            )
+        if session.start_from is not None:
+            loaded = service.connected.create_training_client_from_state(session.start_from)
+            return service.ask(loaded, f"checkpoint {session.start_from}")
         recipe = session.recipe
         created = service.connected.create_lora_training_client(
             recipe.model, rank=recipe.lora.rank, seed=recipe.training.seed, **adapted_parts(recipe.lora)

@@ -51,6 +51,7 @@ def register_backends() -> Iterable[BackendSpec]:
             licence="Apache-2.0 (TRL, PEFT)",
             cost="a GPU for models above 1B parameters",
             warmup=True,
+            starts_from=True,
             estimate=estimate,
         )
     ]
@@ -108,12 +109,14 @@ class TrlBackend:
                 the base model have changed.
         """
         with _explained(session.folder), _without_deprecations():
-            from paraphrase_rl_plugins.backends._adapter import base_digest, check_frozen
+            from paraphrase_rl_plugins.backends._adapter import base_digest, check_frozen, load_adapter
             from paraphrase_rl_plugins.backends._callback import TrainingCallback, save_adapter
             from paraphrase_rl_plugins.backends._warmup import warm_up
 
             trainer = self.trainer(session)
             base = base_digest(trainer.model)
+            if session.start_from is not None and session.resume_from is None:
+                load_adapter(trainer.accelerator.unwrap_model(trainer.model), session.start_from)
             if not warm_up(session, trainer):
                 return TrainingResult(status="interrupted", step=0)
             trainer.start_from_warmup()
