@@ -71,3 +71,15 @@ def test_a_killed_client_goes_on_from_its_last_checkpoint(case: Case, unbroken: 
     assert [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")] == [2]
     assert "resuming run after step 2" in case.prl("--resume", "run", cwd=tmp_path).stderr
     assert numbers(run) == alike(unbroken, case.server)
+
+
+def test_a_complete_run_is_extended_and_another_starts_from_its_weights(
+    case: Case, unbroken: Any, tmp_path: Path
+) -> None:
+    case.prl(*case.begin, "--set", "training.max_steps=1", "--out", "run", cwd=tmp_path)
+    resumed = case.prl("--resume", "run", "--set", "training.max_steps=3", cwd=tmp_path)
+    assert "resuming run after step 1" in resumed.stderr
+    assert numbers(tmp_path / "run") == alike(unbroken, case.server)
+    case.prl("--from", "run", "--set", "training.max_steps=1", "--out", "next", cwd=tmp_path)
+    last, first = (read_jsonl(tmp_path / name / "evaluations.jsonl") for name in ("run", "next"))
+    assert first[0]["prompts"] == last[-1]["prompts"], "it begins with the policy that the other ended with"
