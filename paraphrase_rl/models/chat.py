@@ -84,7 +84,7 @@ class Chat:
     def _source(self) -> str:
         try:
             return str(self.tokenizer.get_chat_template())
-        except ValueError as error:  # the tokenizer has none
+        except (ValueError, NotImplementedError) as error:  # the tokenizer has none, or is no usual one
             raise self._cannot(error) from error
 
     def _switch(self, source: str) -> tuple[dict[str, object], dict[str, object]] | None:

@@ -120,7 +120,9 @@ def load_tokenizer(reference: str | Path) -> PreTrainedTokenizerBase:
 
     model = resolve(reference)
     with _explained(model), _quiet():
-        tokenizer = AutoTokenizer.from_pretrained(model.path, trust_remote_code=False, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(
+            model.path, trust_remote_code=False, local_files_only=True, mistral_format=False
+        )
     tokenizer.padding_side = "right"
     return tokenizer
 
@@ -141,7 +143,10 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
     try:
         with _quiet():
             return AutoTokenizer.from_pretrained(
-                folder if here else name, trust_remote_code=False, local_files_only=here or hub_is_off()
+                folder if here else name,
+                trust_remote_code=False,
+                local_files_only=here or hub_is_off(),
+                mistral_format=False,  # mistral-common's own, which comes with vLLM, has no chat template
             )
     except Exception as error:  # the client raises errors of several libraries
         if here:

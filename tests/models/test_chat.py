@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import AutoTokenizer
 
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.chat import Chat, Thinks
 from paraphrase_rl.models.packaged import locate
+from paraphrase_rl.models.references import load_tokenizer, load_tokenizer_alone
 from tests.hybrid_model import published_template
-from tests.tiny_model import tokenizer
+from tests.tiny_model import save_tiny_model, tokenizer
 
 TALK = [
     {"role": "system", "content": "Rewrite."},
@@ -148,6 +150,31 @@ def test_a_template_without_a_system_message_is_refused_by_name(name: str) -> No
         ModelError, match=r"acme/gemma cannot write a chat with a system message: System role"
     ):
         chat(name)
+
+
+def test_a_tokenizer_that_has_no_template_to_show_is_refused_by_name() -> None:
+    class Unusual:
+        def get_chat_template(self) -> str:
+            raise NotImplementedError("does not implement get_chat_template")
+
+    with pytest.raises(ModelError, match="acme/unusual cannot write a chat"):
+        Chat(Unusual(), "acme/unusual")
+
+
+def test_mistral_common_is_not_taken_for_a_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes with vLLM, and transformers would prefer it wherever a model has a tekken.json; it has no template."""
+    folder = save_tiny_model(tmp_path / "mistral")
+    asked: list[object] = []
+    load = AutoTokenizer.from_pretrained
+
+    def recorded(*arguments: Any, **named: Any) -> Any:
+        asked.append(named.get("mistral_format"))
+        return load(*arguments, **named)
+
+    monkeypatch.setattr(AutoTokenizer, "from_pretrained", recorded)
+    for loader in (load_tokenizer, load_tokenizer_alone):
+        assert Chat(loader(folder), "tiny").thinks == "never"
+    assert asked == [False, False]
 
 
 THOUGHT, ANSWER = "The user wants it in other words. Rain fell?", "There was rain."
