@@ -71,6 +71,29 @@ class Case:
         except PrlError:
             return None  # reported by the check of the components
 
+    @cached_property
+    def live(self) -> Mapping[str, int | None] | PrlError | None:
+        """Models that a service trains now, with their context length in tokens where it tells.
+
+        The error if it cannot be asked; ``None`` if there is no service, or it does not tell.
+        """
+        spec = self.backend_spec
+        if spec is None or spec.served is None:
+            return None
+        try:
+            options = self.registry.options("backends", spec.name, self.backend_options)
+            self.registry.require("backends", spec.name)
+            return spec.served(options)
+        except PrlError as error:
+            return error
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that a prompt and its answer may have together, by the service or the model; ``None`` = unknown."""
+        served = self.live.get(self.recipe.model) if isinstance(self.live, Mapping) else None
+        known = [limit for limit in (served, self.model.context if self.model is not None else None) if limit]
+        return min(known, default=None)
+
     @property
     def remote(self) -> bool:
         """True if the policy's weights are on another machine."""

@@ -73,8 +73,7 @@ def check(case: Case) -> Iterator[Finding]:
 
 
 def _context(case: Case) -> Iterator[Finding]:
-    limit = case.model.context if case.model is not None else None
-    lengths = case.lengths
+    limit, lengths = case.context, case.lengths
     if limit is None or lengths is None:
         return
     needed = lengths.longest + case.recipe.sampling.max_tokens

@@ -42,13 +42,10 @@ def check(case: Case) -> Iterator[Finding]:
     spec, prices, model = case.backend_spec, case.prices, case.recipe.model
     if spec is None or spec.served is None:
         return
-    try:
-        options = case.registry.options("backends", spec.name, case.backend_options)
-        case.registry.require("backends", spec.name)
-        live = spec.served(options)
-    except PrlError as error:
+    live = case.live
+    if isinstance(live, PrlError):
         if prices is not None:
-            yield _by_the_table(case, f"by the price table of {prices.date} ({error.message})")
+            yield _by_the_table(case, f"by the price table of {prices.date} ({live.message})")
         return
     if live is None:
         return

