@@ -18,6 +18,7 @@ from paraphrase_rl.preflight import (
     data,
     learning,
     models,
+    monitors,
     prompt,
     resources,
     rewards,
@@ -40,6 +41,7 @@ CHECKED = (
     resources,
     cost,
     acceptance,
+    monitors,
     data,
 )
 """Subjects that need the recipe and its texts alone."""

@@ -144,6 +144,21 @@ KEYS: dict[str, tuple[list[Any], str, str]] = {
     "more tokens than the context": (["sampling.max_tokens=8000"], "PRL091", "error"),
     "one threshold for two KLs": (["acceptance.kl_reference=0.01"], "PRL112", "warning"),
     "the bound of one KL for the other": (["acceptance.kl_sample_train=0.5"], "PRL112", "warning"),
+    "a monitor of a role that is not there": (
+        ["monitors.x={metric: role:facts, low: 0.5}"],
+        "PRL115",
+        "warning",
+    ),
+    "a monitor that waits longer than the run": (
+        ["monitors.mode-collapse.action=stop", "monitors.mode-collapse.patience=5000"],
+        "PRL116",
+        "warning",
+    ),
+    "a roll-back before the first checkpoint": (
+        ["monitors.mode-collapse.action=roll-back", "checkpoints.every=75"],
+        "PRL117",
+        "warning",
+    ),
     "a criterion that cannot fail": (["acceptance.attack_success_rate=0.0"], "PRL113", "warning"),
 }
 ALSO: dict[str, set[str]] = {

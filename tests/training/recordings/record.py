@@ -219,7 +219,6 @@ REAL = {
         "the quickstart on the packaged 135M model, with a learning rate for a dozen steps: its alarm is right",
         ("step-too-large",),
     ),
-    "careful": ("the quickstart on the packaged 135M model at a quarter of its learning rate", ()),
 }
 
 
