@@ -102,7 +102,7 @@ def test_in_python_it_is_the_same(tmp_path: Path) -> None:
     watched = prl.monitor(collapsed(tmp_path / "run"))
     assert not watched.ok
     assert [(alarm.step, alarm.rule) for alarm in watched.alarms] == [(10, "mode-collapse")]
-    assert repr(watched).splitlines()[0] == f"{tmp_path / 'run'}: completed, step 12 of 12"
+    assert " ".join(repr(watched).split()).startswith(f"{tmp_path / 'run'}: completed, step 12 of 12 ")
     assert prl.monitor(prl.Run(tmp_path / "run"), set={"monitors.mode-collapse": None}).ok
     with pytest.raises(RunError, match="is not a run"):
         prl.monitor(tmp_path)
