@@ -223,7 +223,8 @@ def replayed(trainer: TinkerTrainer, rated: Any) -> Asked:
         sequences = [SimpleNamespace(tokens=list(r.completion_ids), logprobs=r.logprobs) for r in rollouts]
         future.set_result(SimpleNamespace(sequences=sequences))
         futures.append(AwaitableConcurrentFuture(future))
-    return Asked(list(indices), prompts, futures, version=0)
+    requests = [lambda again=future: again for future in futures]
+    return Asked(list(indices), prompts, requests, futures, version=0)
 
 
 def test_rewards_and_texts_are_the_same(on_trl: Any, on_the_service: Any) -> None:
