@@ -17,6 +17,7 @@ from paraphrase_rl.types import Document
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.columns import TableOptions
+    from paraphrase_rl.data.forms import TableFormat
     from paraphrase_rl.data.reading import DataFrame, Dataset
     from paraphrase_rl.plugin.registry import Registry
 
@@ -29,6 +30,7 @@ def load_data(
     source: DataSource | None = None,
     *,
     options: Mapping[str, object] | None = None,
+    input_format: TableFormat | None = None,
     test_fraction: float | None = None,
     calibration_fraction: float | None = None,
     split_seed: int | None = None,
@@ -42,6 +44,8 @@ def load_data(
             a ``datasets.Dataset``; ``None`` = the default recipe's. A column ``split`` is used.
         options: options of the data set if it is named; for a table, ``columns`` (such as ``{"text": "essay"}``) and
             ``label_values`` (such as ``{"0": "human", "1": "ai"}``), and ``bad_rows`` (``refuse`` or ``skip``).
+        input_format: format of the files: ``csv``, ``jsonl``, ``json``, ``parquet`` or ``arrow``; ``None`` = by their
+            names and contents.
         test_fraction: share of pairs for test, if the data has no splits; ``None`` = 0.2.
         calibration_fraction: share of pairs for calibration; ``None`` = 0.2.
         split_seed: seed of the split; ``None`` = 42.
@@ -84,7 +88,12 @@ def load_data(
     settings = source if isinstance(source, Data) else _load_recipe(None, given).recipe.data
     options = mapping_of(options, "options")
     if source is not None and not isinstance(source, (str, Component, Data)):
-        return _given_documents(source, options, settings)
+        return _given_documents(source, options, input_format, settings)
+    if input_format is not None:
+        raise UsageError(
+            "input_format is that of files, and no files are given",
+            "give files as pathlib.Path, or the option input_format of a data set that reads files",
+        )
     known = registry_or_default(registry)
     if isinstance(source, str):
         _check_name(source, known)
@@ -145,7 +154,9 @@ def _check_name(name: str, registry: Registry) -> None:
         raise
 
 
-def _given_documents(source: Any, options: Mapping[str, object], settings: Data) -> Corpus:
+def _given_documents(
+    source: Any, options: Mapping[str, object], input_format: TableFormat | None, settings: Data
+) -> Corpus:
     """Documents, files, data frames and tables of `datasets`."""
     from paraphrase_rl.data import table_documents as tables
 
@@ -170,7 +181,7 @@ def _given_documents(source: Any, options: Mapping[str, object], settings: Data)
             "give a data set by name, a pathlib.Path, Documents, a data frame or a datasets.Dataset",
         )
     if listed and all(isinstance(one, Path) for one in listed):
-        files = tables.TableFiles(listed, columns)
+        files = tables.TableFiles(listed, columns, input_format)
         return make_corpus(
             files.documents(), settings, source=files.title, description=files.description, notes=files.notes
         )

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.api.common import RunOrPath
     from paraphrase_rl.api.saved_calibration import SavedCalibration
     from paraphrase_rl.data.bad_rows import BadRows
+    from paraphrase_rl.data.forms import Form
     from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.detection.ensemble import CalibratedEnsemble
     from paraphrase_rl.plugin.protocols import Rewriter
@@ -45,6 +46,7 @@ def rewrite(
     run: RunOrPath | None = None,
     calibration: SavedCalibration | None = None,
     column: str | None = None,
+    input_format: Form | None = None,
     bad_rows: BadRows = "refuse",
     device: str | None = None,
     progress: OnProgress | None = None,
@@ -61,6 +63,7 @@ def rewrite(
         run: a :class:`Run` or its directory, whose policy, prompt, sampling and detectors are used.
         calibration: calibration of the detectors that the rewriter may use; ``None`` = the run's.
         column: name of the text column of a table; ``None`` = ``text``.
+        input_format: format of the files, see :func:`score`.
         bad_rows: ``refuse`` or ``skip`` rows without a usable text: empty, not a string, not valid Unicode.
         device: torch device.
         progress: called with each progress report.
@@ -88,7 +91,7 @@ def rewrite(
     given = dict(mapping_of(options, "options"))
     folder = path_of(run, "run") if run is not None else None
     check_rewriter(rewriter, given, folder, registry)
-    given_items = items_of(texts, column, report)
+    given_items = items_of(texts, column, report, input_format)
     items, notes = usable(given_items, bad_rows)
     spec = registry.spec("rewriters", rewriter)
     used = calibration if calibration is not None else _calibration_of(folder)

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     )
     from paraphrase_rl.plugin.specs import ComponentSpec
 
+_AT_ONCE = 4096
+"""Texts that a detector is given at once, however many there are: what it computes of each stays in bounds."""
 Answer = TypeVar("Answer")
 Spec = TypeVar("Spec", bound="ComponentSpec")
 
@@ -151,6 +154,24 @@ def _in_place(parts: Iterable[Sequence[Failure]]) -> tuple[Failure, ...]:
     return tuple(replace(failure, index=i) for i, failures in enumerate(parts) for failure in failures)
 
 
+def _one_after_another(parts: Sequence[Scores]) -> Scores:
+    """Scores of texts, of which each part has some."""
+    before = np.cumsum([0, *(part.values.size for part in parts)]).tolist()
+    return Scores(
+        np.concatenate([part.values for part in parts]),
+        tuple(
+            replace(f, index=start + f.index)
+            for start, p in zip(before, parts, strict=False)
+            for f in p.failures
+        ),
+        tuple(
+            replace(t, index=start + t.index)
+            for start, p in zip(before, parts, strict=False)
+            for t in p.truncated
+        ),
+    )
+
+
 class IsolatedDetector:
     """A detector of a plug-in."""
 
@@ -164,6 +185,10 @@ class IsolatedDetector:
             PluginError: see :func:`contained`; or the detector returns something else than Scores of shape (N,).
         """
 
+        blocks = -(-len(texts) // _AT_ONCE)
+        if blocks > 1:  # about as many in each: few texts alone must not decide that a detector is broken
+            cuts = np.linspace(0, len(texts), blocks + 1, dtype=np.int64).tolist()
+            return _one_after_another([self.score(texts[i:j]) for i, j in pairwise(cuts)])
         given = [canonical(text) if isinstance(text, str) else text for text in texts]
 
         def call(where: list[int]) -> Scores:
@@ -175,16 +200,14 @@ class IsolatedDetector:
                 f"returned {found} for {len(where)} texts, not Scores of shape ({len(where)},)"
             )
 
-        def join(parts: list[Scores]) -> Scores:
-            values = np.concatenate([part.values for part in parts])
-            failures = _in_place(part.failures for part in parts)
-            cut = tuple(replace(t, index=i) for i, part in enumerate(parts) for t in part.truncated)
-            return Scores(values, failures, cut)
-
         if not texts:
             return Scores(np.empty(0))
         return contained(
-            self.origin, len(texts), call, failed=lambda f: Scores(np.array([np.nan]), (f,)), join=join
+            self.origin,
+            len(texts),
+            call,
+            failed=lambda f: Scores(np.array([np.nan]), (f,)),
+            join=_one_after_another,
         )
 
     def explain(self, text: str) -> Explanation | Failure:

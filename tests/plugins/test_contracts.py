@@ -149,6 +149,10 @@ FAULTS: dict[str, tuple[Callable[[Sequence[str], Scores], Scores], str]] = {
     "one score too few": (lambda texts, s: Scores(s.values[:-1]), "test_one_score_a_text"),
     "bare array": (lambda texts, s: s.values, "test_one_score_a_text"),  # type: ignore[dict-item,return-value]
     "one score for none": (lambda texts, s: s if texts else Scores(np.zeros(1)), "test_no_texts"),
+    "cut without a word": (
+        lambda texts, s: FakeDetector().score([text[:300] for text in texts]),
+        "test_what_is_cut_off_is_said",
+    ),
     "drawn at random": (
         lambda texts, s: changed(s, np.random.default_rng().random(len(texts))),
         "test_the_same_text_scores_the_same",

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pydantic import field_validator
 
-from paraphrase_rl import Document, Failure, Measurements, RewardBatch, Rewrite, Scores, Terms
+from paraphrase_rl import Document, Failure, Measurements, RewardBatch, Rewrite, Scores, Terms, Truncation
 from paraphrase_rl.errors import ModelError, PluginError
 from paraphrase_rl.plugin import (
     BackendSpec,
@@ -27,6 +27,7 @@ from paraphrase_rl.plugin.installed import Filter, Plugin
 from paraphrase_rl.plugin.protocols import TrainingResult
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Options
+from paraphrase_rl.types import ContractError
 
 SPECS: dict[str, Any] = {
     "detectors": DetectorSpec,
@@ -358,3 +359,62 @@ def test_an_export_that_crashes_is_named(tmp_path: Path) -> None:
 def test_a_training_that_ends_well_says_so() -> None:
     result = TrainingResult(status="completed", step=3)
     assert built("backends", Answers(result)).train(None) is result
+
+
+class Counts:
+    """Counts words; reads three of them; fails for a text without any, and crashes at BOOM."""
+
+    def __init__(self) -> None:
+        self.calls: list[int] = []
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        self.calls.append(len(texts))
+        if any("BOOM" in text for text in texts):
+            raise RuntimeError("boom")
+        words = [len(text.split()) for text in texts]
+        return Scores(
+            np.array([min(n, 3) if n else np.nan for n in words], dtype=np.float64),
+            tuple(
+                Failure(index=i, owner="odd", kind="empty", message="none")
+                for i, n in enumerate(words)
+                if not n
+            ),
+            tuple(Truncation(index=i, read=3, total=n, unit="words") for i, n in enumerate(words) if n > 3),
+        )
+
+
+@pytest.mark.parametrize(
+    "texts", [["a b c d", "", "a", "a b c d e"] * 3, ["a b c d", "BOOM", "", "a b c d e"] * 3]
+)
+def test_what_is_scored_in_blocks_or_one_by_one_keeps_its_place(
+    monkeypatch: pytest.MonkeyPatch, texts: list[str]
+) -> None:
+    honest = Counts()
+    detector = registry_of("detectors", honest).build("detectors", "odd")
+    whole = detector.score(texts)
+    assert [(t.index, str(t)) for t in whole.truncated] == [
+        (i, f"3 of {len(text.split())} words") for i, text in enumerate(texts) if len(text.split()) > 3
+    ]
+    assert [f.index for f in whole.failures] == [i for i, text in enumerate(texts) if text in ("", "BOOM")]
+    monkeypatch.setattr("paraphrase_rl.plugin.isolation._AT_ONCE", 5)
+    honest.calls.clear()
+    blocks = detector.score(texts)
+    assert np.array_equal(blocks.values, whole.values, equal_nan=True)
+    assert (blocks.failures, blocks.truncated) == (whole.failures, whole.truncated)
+    assert max(honest.calls) == 4, "twelve texts, at most five at once: three blocks of four"
+    assert whole.take([3, 0]).truncated == tuple(
+        Truncation(index=i, read=3, total=n, unit="words") for i, n in ((0, 5), (1, 4))
+    )
+
+
+@pytest.mark.parametrize(
+    "cut",
+    [
+        Truncation(index=1, read=3, total=4, unit="words"),
+        Truncation(index=-1, read=3, total=4, unit="words"),
+        Truncation(index=0, read=4, total=4, unit="words"),
+    ],
+)
+def test_a_truncation_of_nothing_is_a_breach_of_the_contract(cut: Truncation) -> None:
+    with pytest.raises(ContractError, match=r"leaves nothing out"):
+        Scores(np.zeros(1), (), (cut,))
