@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import click
-
-from paraphrase_rl.cli.output import show, wrapped
+from paraphrase_rl.cli.output import show, show_coloured, wrapped
 from paraphrase_rl.tables import text_table
-from paraphrase_rl.text.terminal import terminal_safe
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.explaining import ExplainResult
@@ -36,7 +33,7 @@ def show_explanation(found: ExplainResult) -> None:
             )
         )
         show()
-        click.echo(_marked(found.text, group[0]))
+        show_coloured(_marked(found.text, group[0]))
         show()
     for score in found.scores:
         show(verdict_line(score))
@@ -65,28 +62,22 @@ def _strongest(score: ExplainedScore) -> Sequence[dict[str, object]]:
     return rows
 
 
-def _marked(text: str, score: ExplainedScore) -> str:
+def _marked(text: str, score: ExplainedScore) -> Iterator[tuple[str, str | None]]:
+    """Stretches of the text and their colours; without colour, tokens in brackets."""
     from paraphrase_rl.detection.explaining import rank_class
 
-    pieces, position = [], 0
+    position = 0
     for part in score.parts:
         ((start, end),) = part.share.spans
         if end <= position:
             continue
-        pieces.append(terminal_safe(text[position:start]))
         token, k = text[max(start, position) : end], rank_class(part.share.details["rank"])
-        blank = token[: len(token) - len(token.lstrip())]
-        word = terminal_safe(token.lstrip())
-        marked = (
-            click.style(word, fg=_COLOURS[k])
-            if _colour() and k
-            else f"{'[' * k}{word}{']' * k}"
-            if k
-            else word
-        )
-        pieces.append(blank + marked)
+        word = token.lstrip()
+        yield text[position:start] + token[: len(token) - len(word)], None
+        yield (word, _COLOURS[k]) if _colour() else (f"{'[' * k}{word}{']' * k}", None)
         position = end
-    return "".join(pieces) + (" …" if position < len(text) else "")
+    if position < len(text):
+        yield " …", None
 
 
 def _legend() -> str:

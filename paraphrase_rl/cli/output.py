@@ -52,6 +52,16 @@ def show(text: object = "", *, nl: bool = True) -> None:
     click.echo(terminal_safe(str(text)), nl=nl)
 
 
+def show_coloured(pieces: Iterable[tuple[str, str | None]]) -> None:
+    """Print stretches of one text, each with the colour of its characters, or none."""
+    click.echo(
+        "".join(
+            click.style(terminal_safe(text), fg=colour) if colour else terminal_safe(text)
+            for text, colour in pieces
+        )
+    )
+
+
 def wrapped(text: str, first: str = "", rest: str = "") -> str:
     """Break a text into lines that fit the terminal, at spaces only; ``first`` and ``rest`` begin the lines."""
     return textwrap.fill(

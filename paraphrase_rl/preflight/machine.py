@@ -30,11 +30,9 @@ def likely_device() -> str:
 def device_memory(device: str) -> DeviceMemory | None:
     """Return the memory of a device of this machine; ``None`` if it has no such device, or does not tell."""
     if device == "cpu":
-        try:
-            whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        except (AttributeError, ValueError, OSError):  # Windows has no sysconf
-            return None
-        return DeviceMemory(whole, "this machine's memory")
+        import psutil
+
+        return DeviceMemory(psutil.virtual_memory().total, "this machine's memory")
     if not device.startswith("cuda") or not _DRIVER.exists() or find_spec("torch") is None:
         return None
     import torch

@@ -59,7 +59,7 @@ def test_a_missing_extra_is_no_fault_and_brings_its_line(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize(
     ("version", "why"),
-    [("1.9.5", "not >=1.16"), ("1.17.0", "not <1.17"), ("1.16.0.dev1", "not >=1.16"), ("1.16.2", "")],
+    [("1.9.5", "not >=1.16"), ("2.0.0", "not <2"), ("1.16.0.dev1", "not >=1.16"), ("1.16.2", "")],
 )
 def test_versions_are_held_against_their_bounds(
     version: str, why: str, monkeypatch: pytest.MonkeyPatch

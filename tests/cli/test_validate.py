@@ -26,7 +26,7 @@ def test_an_acceptable_run(tmp_path: Path) -> None:
     assert done.exit_code == 0, done.output
     table = done.stdout.splitlines()
     assert table[0].split() == ["criterion", "bound", "value", "interval", "verdict", "certain"]
-    assert [line.split()[0] for line in table[2:10]] == list(CRITERIA)
+    assert [line.split()[0] for line in table[2:11]] == list(CRITERIA)
     assert table[2].split() == [
         "attack_success_rate",
         ">=",
@@ -38,7 +38,7 @@ def test_an_acceptable_run(tmp_path: Path) -> None:
         "pass",
         "yes",
     ]
-    notes = "\n".join(table[11:])
+    notes = "\n".join(table[12:])
     assert all(criterion in notes for criterion in CRITERIA)
     assert "0.20 before, 0.68 after" in " ".join(notes.split())
     assert done.stderr == f"{run}, policy of step 12: accepted\n"
@@ -96,7 +96,7 @@ def test_formats_carry_everything(tmp_path: Path) -> None:
     lines = prl(run, "--format", "jsonl").stdout.splitlines()
     assert [json.loads(line) for line in lines] == payload["rows"]
     table = list(csv.DictReader(io.StringIO(prl(run, "--format", "csv").stdout)))
-    assert [row["verdict"] for row in table] == ["pass"] * 8
+    assert [row["verdict"] for row in table] == ["pass"] * 9
 
 
 def test_best_shows_the_front(tmp_path: Path) -> None:

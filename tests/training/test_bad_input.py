@@ -61,7 +61,7 @@ def test_recipes(
         (lambda row: {"body": row["text"]}, "text"),
         (
             lambda row: row | {"text": f"same {row['pair'][-1]} {'x' * (row['label'] == 'ai')}"},
-            "no detector scores AI calibration texts above human",
+            "the labels look swapped",
         ),
     ],
     ids=["no AI texts", "empty", "unknown label", "no column text", "calibration fails"],

@@ -199,7 +199,13 @@ def test_every_number_the_recipe_watches_is_logged(run: Run) -> None:
 
 def test_the_ledger_lists_the_final_adapter(run: Run) -> None:
     ledger = read_jsonl(run.folder / "checkpoints.jsonl")
-    assert ledger == [{"step": 2, "kind": "final", "path": "adapter"}]
+    (final,) = ledger
+    assert {key: final[key] for key in ("step", "kind", "path")} == {
+        "step": 2,
+        "kind": "final",
+        "path": "adapter",
+    }
+    assert set(final["sha256"]) >= {"adapter_config.json", "adapter_model.safetensors"}
     config = run.json("adapter/adapter_config.json")
     assert (config["r"], config["lora_alpha"]) == (32, 32)
     assert {name.rpartition(".")[2] for name in config["target_modules"]} == {
@@ -208,7 +214,7 @@ def test_the_ledger_lists_the_final_adapter(run: Run) -> None:
 
 
 def test_the_final_adapter_loads_with_plain_peft(tmp_path: Path) -> None:
-    from peft import AutoPeftModelForCausalLM, PeftModel
+    from peft import PeftModel
 
     folder = save_tiny_model(tmp_path / "qwen", qwen=True)
     changes: dict[str, Any] = {
@@ -228,6 +234,4 @@ def test_the_final_adapter_loads_with_plain_peft(tmp_path: Path) -> None:
     base = AutoModelForCausalLM.from_pretrained(folder)
     assert (logprobs(base) - trained).abs().max() > 0.01
     adapter = tmp_path / "run" / "adapter"
-    by_itself = AutoPeftModelForCausalLM.from_pretrained(adapter)
-    assert torch.allclose(logprobs(by_itself), trained, atol=1e-5)
     assert torch.allclose(logprobs(PeftModel.from_pretrained(base, adapter)), trained, atol=1e-5)
