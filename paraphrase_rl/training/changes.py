@@ -1,4 +1,4 @@
-"""What may change in a run that has begun, and the weights that a new run takes over from another one."""
+"""Changes that a run which has begun may take, and the weights that a new run takes over from another one."""
 
 from __future__ import annotations
 
