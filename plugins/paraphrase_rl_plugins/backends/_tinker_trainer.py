@@ -60,6 +60,7 @@ class TinkerTrainer:
         rate: learning rate, used without change.
         ttl: seconds for which the service saves periodic checkpoints, ``None`` = for ever.
         ahead: number of batches that may be sampled before earlier updates are done; 0 = always on-policy.
+        warmed_up: the policy after the warm-up, where there is one.
     """
 
     def __init__(
@@ -72,9 +73,10 @@ class TinkerTrainer:
         rate: float,
         ttl: int | None,
         ahead: int = 0,
+        warmed_up: TinkerPolicy | None = None,
     ) -> None:
         self.session, self.service, self.training, self.base = session, service, training, base
-        self.rate, self.ttl, self.ahead = rate, ttl, ahead
+        self.rate, self.ttl, self.ahead, self.warmed_up = rate, ttl, ahead, warmed_up
         self.pending: deque[Asked] = deque()
         self.step = session.resume_from[0] if session.resume_from else 0
         self.updating = False  # while weights change they are those of no step
@@ -194,12 +196,15 @@ class TinkerTrainer:
         waiting = list(range(len(asked.futures)))
         rated: dict[int, RatedRollouts] = {}
         scoring: dict[int, list[Any]] = {}
+        scoring_warm: dict[int, list[Any]] = {}
         while waiting:
             arrived = self._arrived(asked, waiting)
             waiting = [group for group in waiting if group not in arrived]
             rollouts = {group: self._rollouts(asked, group) for group in arrived}
             for group in arrived:
                 scoring[group] = [self.base.score(rollout) for rollout in rollouts[group]]
+                if self.warmed_up is not None:
+                    scoring_warm[group] = [self.warmed_up.score(rollout) for rollout in rollouts[group]]
             for group in arrived:
                 began = time.perf_counter()
                 indices = [asked.indices[group]] * len(rollouts[group])
@@ -207,21 +212,24 @@ class TinkerTrainer:
                 rating += time.perf_counter() - began
         sampled = time.perf_counter()
         for group, futures in scoring.items():
-            rated[group].base_logprobs = [
-                scores(
-                    rollout,
-                    self.service.wait(
-                        future, "reference log-probabilities", functools.partial(self.base.score, rollout)
-                    ),
-                )
-                for rollout, future in zip(rated[group].rollouts, futures, strict=True)
-            ]
+            rated[group].base_logprobs = self._scored(rated[group].rollouts, futures, self.base)
+        for group, futures in scoring_warm.items():
+            assert self.warmed_up is not None
+            rated[group].warmup_logprobs = self._scored(rated[group].rollouts, futures, self.warmed_up)
         seconds = {
             "sample": sampled - started - rating,
             "reward": rating,
             "reference": time.perf_counter() - sampled,
         }
         return RatedRollouts.join([rated[group] for group in sorted(rated)]), seconds
+
+    def _scored(self, rollouts: list[Rollout], futures: list[Any], policy: TinkerPolicy) -> list[FloatArray]:
+        """Log-probabilities that were asked of a reference policy; one that hangs is asked for once more."""
+        what = "reference log-probabilities"
+        return [
+            scores(rollout, self.service.wait(future, what, functools.partial(policy.score, rollout)))
+            for rollout, future in zip(rollouts, futures, strict=True)
+        ]
 
     def _arrived(self, asked: Asked, waiting: list[int]) -> list[int]:
         """Groups that are sampled, at least one; where all hang, they are asked for once more."""

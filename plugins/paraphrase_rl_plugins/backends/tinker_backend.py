@@ -24,6 +24,7 @@ from paraphrase_rl.plugin import (
 
 if TYPE_CHECKING:
     from paraphrase_rl.plugin import Lora, Recipe, Session
+    from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy
     from paraphrase_rl_plugins.backends._tinker_service import Service
 
 PARTS = {
@@ -144,6 +145,7 @@ def register_backends() -> Iterable[BackendSpec]:
             recipe="recipe-served",
             remote=True,
             starts_from=True,
+            warmup=True,
             prices=Path(__file__).with_name("tinker_prices.yaml"),
         )
     ]
@@ -164,6 +166,7 @@ class TinkerBackend:
         """
         from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy
         from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
+        from paraphrase_rl_plugins.backends._tinker_warmup import warm_up
 
         recipe, days = session.recipe, self.options.ttl_days
         check(recipe)
@@ -173,14 +176,19 @@ class TinkerBackend:
             base = service.ask(
                 service.connected.create_sampling_client(base_model=recipe.model), "the base model"
             )
+            policy, ttl = TinkerPolicy(service, base, chat), None if days is None else round(days * 86_400)
+            training = warm_up(session, service, training, policy, ttl)
+            if training is None:
+                return TrainingResult(status="interrupted", step=0)
             trainer = TinkerTrainer(
                 session,
                 service,
                 training,
-                TinkerPolicy(service, base, chat),
+                policy,
                 rate=_rate(recipe),
-                ttl=None if days is None else round(days * 86_400),
+                ttl=ttl,
                 ahead=self.options.max_steps_off_policy,
+                warmed_up=self._warmed_up(service, session, chat),
             )
             return trainer.train()
 
@@ -219,12 +227,25 @@ class TinkerBackend:
 
         return Service(self.options.base_url, self.options.timeout_s, remedy)
 
+    def _warmed_up(self, service: Service, session: Session, chat: ServedChat) -> TinkerPolicy | None:
+        """The policy after the warm-up, whose distance is measured; ``None`` without one."""
+        from paraphrase_rl_plugins.backends._tinker_policy import TinkerPolicy
+
+        if session.warmup is None or session.warmup.reference is None:
+            return None
+        sampler = service.connected.create_sampling_client(model_path=session.warmup.reference)
+        return TinkerPolicy(service, service.ask(sampler, "the warmed-up policy"), chat)
+
     def _training(self, service: Service, session: Session) -> Any:
         if session.resume_from is not None:
             restored = service.connected.create_training_client_from_state_with_optimizer(
                 session.resume_from[1]
             )
             return service.ask(restored, f"checkpoint {session.resume_from[1]}")
+        if session.warmup is not None and session.warmup.resume_from is not None:
+            place = session.warmup.resume_from[1]
+            restored = service.connected.create_training_client_from_state_with_optimizer(place)
+            return service.ask(restored, f"checkpoint {place}")
         if isinstance(session.start_from, Path):
             raise RecipeError(
                 f"the service cannot load the folder {session.start_from}", "start from a run trained there"

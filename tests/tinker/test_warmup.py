@@ -1,0 +1,226 @@
+"""The warm-up at the service: the same pairs, batches and update as on TRL; a stop changes nothing of its numbers."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from paraphrase_rl_plugins.backends._tinker_service import Service
+from paraphrase_rl_plugins.backends._tinker_warmup import supervised_step
+from paraphrase_rl_plugins.backends._warmup import completion_logprobs
+from paraphrase_rl_plugins.backends._warmup import supervised_step as trl_step
+from peft import set_peft_model_state_dict
+from safetensors.torch import load_file
+from tinker import AdamParams
+
+from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.plugin.rated import SupervisedExample
+from paraphrase_rl.training.session import TrainingSession
+from paraphrase_rl.training.warmup import WarmupSession
+from paraphrase_rl.training.warmup_pairs import PairMaker
+from tests.servers.tinker_server import Server
+from tests.tinker.conftest import KEY
+from tests.tinker.runs import backend, short
+from tests.training.runs import WORDS, training_run
+from tests.training.runs import backend as trl_backend
+
+RATE = 1e-3
+PAIRS = [
+    (" ".join(np.random.default_rng(i).choice(WORDS, 3 + i % 4)), " ".join(WORDS[i : i + 2 + i % 5]))
+    for i in range(14)
+]
+
+
+def warm_run(
+    folder: Path,
+    model: Path,
+    *,
+    resume: bool = False,
+    stop_requested: Callable[[], bool] = lambda: False,
+    **changes: Any,
+) -> TrainingSession:
+    """A run with a warm-up on given pairs: 3 steps an epoch, 6 in all; then two steps of GRPO."""
+    warmup = {
+        "method": "pairs",
+        "path": "given",
+        "batch_size": 5,
+        "learning_rate": 0.01,
+        "checkpoint_every": 2,
+    }
+    settings = short(
+        model,
+        warmup=warmup,
+        kl={"penalty_coef": 0.1, "reference": "warmup"},
+        training={"max_steps": 2},
+        sampling={"max_tokens": 24},
+        **changes,
+    )
+    session = training_run(folder, settings, resume=resume, stop_requested=stop_requested)
+    pairs = PairMaker(
+        recipe=settings,
+        directory=session.directory,
+        texts=(),
+        given=lambda: PAIRS,
+        reward=session.reward,
+        report=session.report,
+        stop_requested=stop_requested,
+    )
+    session.warmup = WarmupSession(
+        recipe=settings,
+        directory=session.directory,
+        pairs=pairs,
+        report=session.report,
+        stop_requested=stop_requested,
+    )
+    return session
+
+
+def warmup_numbers(folder: Path) -> list[dict[str, float]]:
+    timed = ("seconds_total", "tokens_per_second")
+    return [
+        {k: v for k, v in row.get("metrics", row.get("evaluation")).items() if k not in timed}
+        for row in read_jsonl(folder / "warmup.jsonl")
+    ]
+
+
+@pytest.fixture(scope="module")
+def on_the_service(compact: Server, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("service") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINKER_API_KEY", KEY)
+        session = warm_run(folder, qwen)
+        assert backend(compact).train(session).status == "completed"
+        session.directory.close()
+    return folder
+
+
+def test_both_backends_take_the_same_steps(on_the_service: Path, qwen: Path, tmp_path: Path) -> None:
+    session = warm_run(tmp_path / "run", qwen)
+    assert trl_backend().train(session).status == "completed"
+    session.directory.close()
+    ours, theirs = warmup_numbers(on_the_service)[:-1], warmup_numbers(tmp_path / "run")[:-1]
+    assert len(ours) == len(theirs) == 6
+    assert [row["completion_tokens"] for row in ours] == [row["completion_tokens"] for row in theirs]
+    assert ours[0]["warmup_loss"] == pytest.approx(theirs[0]["warmup_loss"], abs=1e-5), "of the base model"
+    for side in (ours, theirs):  # from there on, the adapters begin with other random numbers
+        assert side[-1]["warmup_loss"] < side[0]["warmup_loss"] - 0.2
+
+
+def test_grpo_starts_from_the_warmed_up_policy_and_measures_both_distances(on_the_service: Path) -> None:
+    first, *_ = [row["metrics"] for row in read_jsonl(on_the_service / "metrics.jsonl")]
+    assert abs(first["kl_warmup"]) < 1e-4
+    assert abs(first["kl_reference"]) > 0.01
+    ledger = read_jsonl(on_the_service / "checkpoints.jsonl")
+    last = [row for row in ledger if row["kind"] == "warmup"][-1]
+    assert (last["warmup_step"], last["warmup_steps"], last["expires"]) == ("6", "6", None)
+    evaluations = read_jsonl(on_the_service / "evaluations.jsonl")
+    assert [row["step"] for row in evaluations] == [0, 2]
+    assert "evaluation" in read_jsonl(on_the_service / "warmup.jsonl")[-1]
+
+
+@pytest.mark.parametrize("asked", [3, 6], ids=["in the warm-up", "in the first step after it"])
+def test_a_stop_changes_nothing(
+    on_the_service: Path, compact: Server, qwen: Path, tmp_path: Path, asked: int
+) -> None:
+    calls: list[int] = []
+
+    def stop() -> bool:
+        calls.append(1)
+        return len(calls) >= asked
+
+    session = warm_run(tmp_path / "run", qwen, stop_requested=stop)
+    assert backend(compact).train(session).status == "interrupted"
+    session.directory.close()
+    rest = warm_run(tmp_path / "run", qwen, resume=True)
+    assert backend(compact).train(rest).status == "completed"
+    rest.directory.close()
+    assert warmup_numbers(tmp_path / "run") == warmup_numbers(on_the_service)
+    for name in ("reward_mean", "kl_warmup", "kl_reference", "grad_norm"):
+        found, expected = (
+            [row["metrics"][name] for row in read_jsonl(run / "metrics.jsonl")]
+            for run in (tmp_path / "run", on_the_service)
+        )
+        assert found == expected, name
+
+
+@pytest.fixture(scope="module")
+def start(compact: Server, qwen: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """An adapter that has left the base model, at the service and here, and a batch to learn."""
+    folder = tmp_path_factory.mktemp("start")
+    rng = np.random.default_rng(1)
+    lengths = [(4, 9), (7, 3), (5, 14), (3, 1), (9, 6)]
+    total = sum(completion for _, completion in lengths)
+    examples = [
+        SupervisedExample(
+            prompt_ids=rng.integers(3, 250, prompt).tolist(),
+            completion_ids=rng.integers(3, 250, completion).tolist(),
+            weight=1 / total,
+        )
+        for prompt, completion in lengths
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINKER_API_KEY", KEY)
+        with Service(compact.url, 60.0, "") as service:
+            session = warm_run(folder / "run", qwen, lora={"rank": 4, "alpha": 32})
+            training = backend(compact)._training(service, session)
+            supervised_step(service, training, examples, AdamParams(learning_rate=0.05))
+            saved = service.ask(training.save_state("start"), "").path
+            backend(compact).export(folder, {"reference": saved}, folder / "adapter")
+            session.directory.close()
+            weights = load_file(folder / "adapter" / "adapter_model.safetensors")
+            yield SimpleNamespace(service=service, saved=saved, weights=weights, examples=examples)
+
+
+def test_one_step_is_the_same_on_both(start: Any, qwen: Path, tmp_path: Path) -> None:
+    training = start.service.connected.create_training_client_from_state(start.saved).result(60)
+    adam = AdamParams(learning_rate=RATE, beta1=0.9, beta2=0.95, eps=1e-8)
+    before, measured = supervised_step(start.service, training, start.examples, adam)
+    again, _ = supervised_step(start.service, training, start.examples, adam)
+
+    session = warm_run(tmp_path / "run", qwen, lora={"rank": 4, "alpha": 32})
+    trainer = trl_backend().trainer(session)
+    set_peft_model_state_dict(trainer.model, start.weights)
+    optimizer = torch.optim.AdamW(
+        [p for p in trainer.model.parameters() if p.requires_grad],
+        lr=RATE,
+        betas=(0.9, 0.95),
+        eps=1e-8,
+        weight_decay=0.0,
+    )
+    ours, norm = trl_step(trainer.model, optimizer, start.examples, trainer.accelerator, 0)
+    with torch.no_grad():
+        logprobs, mask = completion_logprobs(trainer.model, start.examples, 0, "cpu")
+    after = np.concatenate([row[there].numpy() for row, there in zip(logprobs, mask.bool(), strict=True)])
+    session.directory.close()
+
+    theirs = np.concatenate(before)
+    assert np.abs(np.concatenate(ours) - theirs).max() < 1e-4
+    assert norm == pytest.approx(measured["grad_norm"], rel=1e-4)
+    changed, expected = after - np.concatenate(ours), np.concatenate(again) - theirs
+    assert np.abs(expected).mean() > 0.005, "the step moved the policy"
+    found = np.linalg.norm(changed - expected) / np.linalg.norm(expected)
+    print(f"\nparity: relative difference of the change of log-probabilities {found:.2e}")
+    assert found < 0.02
+
+
+def test_what_is_wrong_with_a_reference_is_told(on_the_service: Path, tmp_path: Path, qwen: Path) -> None:
+    from paraphrase_rl.errors import RunError
+    from paraphrase_rl.files import write_jsonl
+
+    shutil.copytree(on_the_service, tmp_path / "run")
+    rows = read_jsonl(tmp_path / "run" / "checkpoints.jsonl")
+    for row in rows:
+        if row["kind"] == "warmup":
+            row["expires"] = "2020-01-01T00:00:00+00:00"
+    write_jsonl(tmp_path / "run" / "checkpoints.jsonl", rows)
+    session = warm_run(tmp_path / "run", qwen, resume=True)
+    assert session.warmup is not None
+    with pytest.raises(RunError, match="expired at the service on 2020"):
+        _ = session.warmup.reference
+    session.directory.close()
