@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.errors import PrlError
+from paraphrase_rl.files import expanded
 from paraphrase_rl.plugin.estimates import Estimate, Load
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec
@@ -104,6 +105,24 @@ class Case:
         return self.corpus.select(split=split, label="ai") if self.corpus is not None else []
 
     @cached_property
+    def warmup_texts(self) -> tuple[str, ...]:
+        """Texts that the warm-up may make pairs of, near duplicates of held-out texts included; () without one."""
+        settings = self.recipe.warmup
+        if self.corpus is None or settings.method is None:
+            return ()
+        if settings.method == "best-of-n":
+            texts = [document.text for document in self.prompts("train")]
+        elif settings.method == "pairs":
+            texts = _given_sources(settings.path or "")
+        else:
+            from paraphrase_rl.data.human_excerpts import human_excerpts
+
+            longest = settings.max_words or self.recipe.data.excerpt_words
+            found = human_excerpts(self.corpus, settings.min_words, longest)
+            texts = [document.text for document in found]
+        return tuple(texts[: settings.texts])
+
+    @cached_property
     def work(self) -> Workload:
         """Steps, rollouts and evaluations of the run."""
         recipe = self.recipe
@@ -161,3 +180,13 @@ def _value_of(recipe: Recipe, key: str) -> object:
     for part in key.split("."):
         value = getattr(value, part, None)
     return value
+
+
+def _given_sources(path: str) -> list[str]:
+    """Sources of given pairs; none where the file cannot be read, which the run says by itself."""
+    from paraphrase_rl.data.rows import file_rows
+
+    try:
+        return [str(row.get("source", "")) for _, row in file_rows(expanded(path)) if not row.get("why")]
+    except PrlError:
+        return []

@@ -25,6 +25,7 @@ from paraphrase_rl.preflight import (
     schedule,
     served,
     trial,
+    warmup,
 )
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
@@ -37,6 +38,7 @@ CHECKED = (
     learning,
     rewards,
     backends,
+    warmup,
     schedule,
     resources,
     cost,

@@ -134,7 +134,9 @@ def _short(number: float) -> str:
 
 
 def _billed(case: Case, prices: Prices) -> Bill:
-    return bill(case.recipe, case.work, prices.passes, case.prompts("train"), case.prompts("test"))
+    return bill(
+        case.recipe, case.work, prices.passes, case.prompts("train"), case.prompts("test"), case.warmup_texts
+    )
 
 
 def _bill(case: Case, prices: Prices) -> Iterator[Finding]:

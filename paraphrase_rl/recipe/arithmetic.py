@@ -18,6 +18,11 @@ def total_steps(n_prompts: int, training: Training) -> int:
     return steps if training.max_steps is None else min(steps, training.max_steps)
 
 
+def warmup_steps(pairs: int, batch_size: int, epochs: int) -> int:
+    """Compute the number of steps of a warm-up; the last batch of an epoch may be smaller."""
+    return math.ceil(pairs / batch_size) * epochs
+
+
 def auto_learning_rate(hidden_size: int, model_type: str) -> float:
     """Compute the published learning rate for LoRA: 5e-5 * 10 * (2000 / hidden size) ** exponent of the model family.
 

@@ -111,8 +111,19 @@ def bill(
     passes: Passes,
     train: Sequence[Document],
     test: Sequence[Document],
+    warmup: Sequence[str] = (),
 ) -> Bill:
-    """Count the tokens of training on ``train`` and evaluating on the first prompts of ``test``."""
+    """Count the tokens of training on ``train`` and evaluating on the first prompts of ``test``.
+
+    Args:
+        recipe: the recipe.
+        work: rollouts of training and evaluations.
+        passes: how often the service reads a rollout.
+        train: AI texts of the train split.
+        test: AI texts of the test split.
+        warmup: texts of the warm-up: each makes one pair at most, and is rewritten ``warmup.candidates`` times unless
+            pairs are given.
+    """
     limit = recipe.sampling.max_tokens
     instructions = _tokens(recipe.prompt.system) + _tokens(recipe.prompt.instruction) + TEMPLATE_TOKENS
     evaluated = test[: recipe.evaluation.prompts]
@@ -132,7 +143,14 @@ def bill(
             prefill += rollouts * prompt
             sample += rollouts * completion
             through += rollouts * (prompt + completion) if trained else 0.0
-        return Tokens(prefill + passes.prefill * through, sample, passes.train * through)
+        pairs = sum(instructions + 2 * _tokens(text) for text in warmup) * recipe.warmup.epochs
+        if recipe.warmup.method not in (None, "pairs"):
+            many = recipe.warmup.candidates
+            prefill += many * sum(instructions + _tokens(text) for text in warmup)
+            sample += many * sum(limit if to_the_limit else min(_tokens(text), limit) for text in warmup)
+        if warmup:  # every rollout is read once more: its distance from the warmed-up policy is measured
+            prefill += through
+        return Tokens(prefill + passes.prefill * through, sample, passes.train * through + pairs)
 
     return Bill(tokens(to_the_limit=False), tokens(to_the_limit=True))
 

@@ -35,7 +35,7 @@ from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession
 from paraphrase_rl.training.warmup_pairs import PairMaker
-from paraphrase_rl.training.warmup_texts import given_pairs, human_excerpts
+from paraphrase_rl.training.warmup_texts import given_pairs, unseen_excerpts
 
 _Args = ParamSpec("_Args")
 _Answer = TypeVar("_Answer")
@@ -280,7 +280,7 @@ def _warmup(
     if settings.method is None:
         return None
     texts = (
-        human_excerpts(corpus, recipe)
+        unseen_excerpts(corpus, recipe)
         if settings.method == "inverse-paraphrase"
         else corpus.select(split="train", label="ai")[: settings.texts]
     )

@@ -37,11 +37,6 @@ Tokens = tuple[list[int], list[int]]
 """Token ids of a prompt and of its completion."""
 
 
-def warmup_steps(pairs: int, batch_size: int, epochs: int) -> int:
-    """Compute the number of steps of a warm-up; the last batch of an epoch may be smaller."""
-    return math.ceil(pairs / batch_size) * epochs
-
-
 def warmup_order(pairs: int, batch_size: int, epochs: int, seed: int) -> list[list[int]]:
     """Choose the indices of the pairs of each step: every epoch is a permutation by seed and epoch alone."""
     order = []

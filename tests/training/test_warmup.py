@@ -13,17 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paraphrase_rl.data.documents import Corpus, make_corpus
+from paraphrase_rl.data.human_excerpts import excerpts
 from paraphrase_rl.errors import DataError, RunError
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.models.chat import Chat
 from paraphrase_rl.progress import reporter
+from paraphrase_rl.recipe.arithmetic import warmup_steps
 from paraphrase_rl.recipe.schema import Data, Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.text.length import count_words
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
-from paraphrase_rl.training.warmup import encoded, warmup_order, warmup_steps
+from paraphrase_rl.training.warmup import encoded, warmup_order
 from paraphrase_rl.training.warmup_pairs import PairMaker
-from paraphrase_rl.training.warmup_texts import excerpts, given_pairs, human_excerpts
+from paraphrase_rl.training.warmup_texts import given_pairs, unseen_excerpts
 from paraphrase_rl.types import Document, RewardBatch, Rollout, Terms
 from tests.tiny_model import tokenizer
 from tests.training.cases import Case, Prl, numbers, write_recipe, write_texts
@@ -83,7 +85,7 @@ ROWS = [
 
 
 def test_only_human_texts_of_the_train_split_are_used_beyond_their_excerpt_too() -> None:
-    found = human_excerpts(corpus(*ROWS, words=10), settings(max_words=12))
+    found = unseen_excerpts(corpus(*ROWS, words=10), settings(max_words=12))
     assert {d.text for d in found} == {
         "First sentence of a human. Second sentence goes on from there.",
         "Second sentence goes on from there.",
@@ -95,13 +97,13 @@ def test_only_human_texts_of_the_train_split_are_used_beyond_their_excerpt_too()
 def test_nothing_of_calibration_or_test_is_used_even_where_the_data_repeats_it(texts: list[str]) -> None:
     rows = [*ROWS, *[("train", "human", f"{text} ") for text in texts]]
     held_out = {text for split, _, text in ROWS if split != "train"}
-    for document in human_excerpts(corpus(*rows), settings()):
+    for document in unseen_excerpts(corpus(*rows), settings()):
         assert not any(document.text in text for text in held_out)
 
 
 def test_a_passage_that_is_also_held_out_is_left_out() -> None:
     repeated = ("train", "human", "This begins in its own way. A test text by a human being.")
-    found = human_excerpts(corpus(*ROWS, repeated, words=10), settings(max_words=10))
+    found = unseen_excerpts(corpus(*ROWS, repeated, words=10), settings(max_words=10))
     assert "This begins in its own way." in [d.text for d in found]
     assert not any("A test text" in d.text for d in found)
 

@@ -1,0 +1,100 @@
+"""The plan of a warm-up, and what keeps it from being carried out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.preflight import warmup
+from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.recipe.arithmetic import Workload
+from paraphrase_rl.recipe.cost import TEMPLATE_TOKENS, TOKENS_PER_WORD, Passes, bill
+from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.types import Document
+
+
+def corpus(n: int) -> Corpus:
+    """``n`` human texts of two sentences to train on, one that is also a calibration text."""
+    human = [
+        Document(id=f"h{i}", text=f"Number {i} of all. It goes on here.", label="human", split="train")
+        for i in range(n)
+    ]
+    twice = [
+        Document(id=s, text="Seen by both splits.", label="human", split=s) for s in ("train", "calibration")
+    ]
+    ai = [Document(id=f"a{i}", text="By a model.", label="ai", split="train") for i in range(4)]
+    return Corpus((*human, *twice, *ai), "made-up", "")
+
+
+def findings(changes: dict[str, Any], texts: Corpus, backend: str = "trl") -> dict[str, str]:
+    case = Case(
+        loaded=load_recipe("quickstart", {f"warmup.{k}": v for k, v in changes.items()}),
+        registry=default_registry(),
+        corpus=texts,
+        backend=backend,
+    )
+    return {found.code: found.evidence for found in warmup.check(case)}
+
+
+INVERSE = {"method": "inverse-paraphrase", "min_words": 1, "max_words": 12}
+
+
+def test_the_plan_counts_texts_rollouts_and_steps() -> None:
+    found = findings(INVERSE, corpus(250))
+    assert found == {
+        "PRL130": "inverse-paraphrase: 250 human excerpts x 4 candidates = 1,000 rollouts; "
+        "at most 32 steps of 16 pairs, 2 epochs"
+    }
+    split = findings({**INVERSE, "max_words": 10, "min_words": 4, "texts": 300}, corpus(250))
+    assert "250 human excerpts" in split["PRL130"], (
+        "a sentence more does not fit; the second one alone is everybody's"
+    )
+
+
+def test_a_recipe_without_one_says_nothing() -> None:
+    assert findings({}, corpus(3)) == {}
+
+
+def test_few_and_no_texts() -> None:
+    assert set(findings(INVERSE, corpus(20))) == {"PRL130", "PRL133"}
+    assert set(findings(INVERSE, corpus(0))) == {"PRL132"}, "what calibration has too is not used"
+    assert set(findings({**INVERSE, "min_words": 90, "max_words": 100}, corpus(20))) == {"PRL132"}
+
+
+def test_given_pairs_are_counted_without_those_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(
+        '{"source": "a", "target": "b", "why": ""}\n{"source": "c", "target": "d", "why": "format 0"}\n'
+    )
+    found = findings({"method": "pairs", "path": str(path)}, corpus(3))
+    assert found["PRL130"] == "pairs: 1 given pairs; at most 2 steps of 16 pairs, 2 epochs"
+    assert set(findings({"method": "pairs", "path": str(tmp_path / "no")}, corpus(3))) == {"PRL132"}
+
+
+def test_a_backend_that_carries_out_none_is_refused() -> None:
+    spec = default_registry().spec("backends", "trl")
+    object.__setattr__(spec, "warmup", False)
+    try:
+        assert "PRL131" in findings(INVERSE, corpus(250))
+    finally:
+        object.__setattr__(spec, "warmup", True)
+
+
+def test_its_tokens_are_billed() -> None:
+    recipe = load_recipe("quickstart", {f"warmup.{k}": v for k, v in INVERSE.items()}).recipe
+    work, passes = Workload(0, 0, 0, 0), Passes(prefill=1, train=2)
+    texts = ["one two three"] * 10
+    with_one = bill(recipe, work, passes, (), (), texts)
+    prompt = recipe.prompt
+    head = (len(prompt.system.split()) + len(prompt.instruction.split())) * TOKENS_PER_WORD + TEMPLATE_TOKENS
+    each = 3 * TOKENS_PER_WORD
+    assert with_one.expected.sample == pytest.approx(10 * 4 * each)
+    assert with_one.most.sample == pytest.approx(10 * 4 * recipe.sampling.max_tokens)
+    assert with_one.expected.prefill == pytest.approx(10 * 4 * (head + each))
+    assert with_one.expected.train == pytest.approx(10 * 2 * (head + 2 * each))
+    given = recipe.model_copy(update={"warmup": recipe.warmup.model_copy(update={"method": "pairs"})})
+    assert bill(given, work, passes, (), (), texts).expected.sample == 0.0
