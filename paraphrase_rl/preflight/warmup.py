@@ -10,20 +10,20 @@ from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.recipe.arithmetic import warmup_steps
 
 PLAN = Rule(
-    "PRL130",
+    "PRL160",
     "ok",
     "warm-up",
     "The work of the warm-up before the first step: how many texts make pairs, and how many steps they are trained.",
 )
 NOT_CARRIED_OUT = Rule(
-    "PRL131",
+    "PRL161",
     "error",
     "warm-up",
     "The recipe has a warm-up, and the backend carries out none.",
     "set warmup.method: null, or choose a backend that carries it out",
 )
 NO_PAIRS = Rule(
-    "PRL132",
+    "PRL162",
     "error",
     "warm-up",
     "There is no text that the warm-up could make a pair of. Human texts of the calibration and test split are never "
@@ -31,7 +31,7 @@ NO_PAIRS = Rule(
     "add human texts to the train split, or lower warmup.min_words; with method pairs, see that the file has rows",
 )
 FEW_PAIRS = Rule(
-    "PRL133",
+    "PRL163",
     "note",
     "warm-up",
     "The warm-up has few texts: a few hundred pairs are what a policy of 135M parameters took its style from.",

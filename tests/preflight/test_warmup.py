@@ -46,11 +46,11 @@ INVERSE = {"method": "inverse-paraphrase", "min_words": 1, "max_words": 12}
 def test_the_plan_counts_texts_rollouts_and_steps() -> None:
     found = findings(INVERSE, corpus(250))
     assert found == {
-        "PRL130": "inverse-paraphrase: 250 human excerpts x 4 candidates = 1,000 rollouts; "
+        "PRL160": "inverse-paraphrase: 250 human excerpts x 4 candidates = 1,000 rollouts; "
         "at most 32 steps of 16 pairs, 2 epochs"
     }
     split = findings({**INVERSE, "max_words": 10, "min_words": 4, "texts": 300}, corpus(250))
-    assert "250 human excerpts" in split["PRL130"], (
+    assert "250 human excerpts" in split["PRL160"], (
         "a sentence more does not fit; the second one alone is everybody's"
     )
 
@@ -60,9 +60,9 @@ def test_a_recipe_without_one_says_nothing() -> None:
 
 
 def test_few_and_no_texts() -> None:
-    assert set(findings(INVERSE, corpus(20))) == {"PRL130", "PRL133"}
-    assert set(findings(INVERSE, corpus(0))) == {"PRL132"}, "what calibration has too is not used"
-    assert set(findings({**INVERSE, "min_words": 90, "max_words": 100}, corpus(20))) == {"PRL132"}
+    assert set(findings(INVERSE, corpus(20))) == {"PRL160", "PRL163"}
+    assert set(findings(INVERSE, corpus(0))) == {"PRL162"}, "what calibration has too is not used"
+    assert set(findings({**INVERSE, "min_words": 90, "max_words": 100}, corpus(20))) == {"PRL162"}
 
 
 def test_given_pairs_are_counted_without_those_left_out(tmp_path: Path) -> None:
@@ -71,15 +71,15 @@ def test_given_pairs_are_counted_without_those_left_out(tmp_path: Path) -> None:
         '{"source": "a", "target": "b", "why": ""}\n{"source": "c", "target": "d", "why": "format 0"}\n'
     )
     found = findings({"method": "pairs", "path": str(path)}, corpus(3))
-    assert found["PRL130"] == "pairs: 1 given pairs; at most 2 steps of 16 pairs, 2 epochs"
-    assert set(findings({"method": "pairs", "path": str(tmp_path / "no")}, corpus(3))) == {"PRL132"}
+    assert found["PRL160"] == "pairs: 1 given pairs; at most 2 steps of 16 pairs, 2 epochs"
+    assert set(findings({"method": "pairs", "path": str(tmp_path / "no")}, corpus(3))) == {"PRL162"}
 
 
 def test_a_backend_that_carries_out_none_is_refused() -> None:
     spec = default_registry().spec("backends", "trl")
     object.__setattr__(spec, "warmup", False)
     try:
-        assert "PRL131" in findings(INVERSE, corpus(250))
+        assert "PRL161" in findings(INVERSE, corpus(250))
     finally:
         object.__setattr__(spec, "warmup", True)
 
