@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 from paraphrase_rl.api.resumable_file import DIGEST, Held, ResumableFile
-from paraphrase_rl.api.text_scoring import Chunk, Scoring, score_rows, wide_columns, wide_row
+from paraphrase_rl.api.score_rows import row_columns, score_rows, wide_columns, wide_row
+from paraphrase_rl.api.text_scoring import Chunk, Scoring
 from paraphrase_rl.data.items import Item
 from paraphrase_rl.detection.decision import Decision
 from paraphrase_rl.detection.engines import Engine
@@ -49,7 +50,8 @@ def write_scores(scoring: Scoring, path: Path, form: LineFormat, wide: bool) -> 
     Raises:
         PrlError: see :func:`paraphrase_rl.api.scoring.score_file`.
     """
-    columns = wide_columns(scoring) if wide else scoring.columns
+    further = scoring.source_columns
+    columns = wide_columns(scoring.names, further) if wide else row_columns(further)
     rows = row_format(form, columns)
     engine = scoring.start()
     try:

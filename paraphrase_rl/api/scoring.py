@@ -6,8 +6,9 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from paraphrase_rl.api.common import path_of
+from paraphrase_rl.api.score_rows import row_columns, score_rows, wide_columns, wide_row
 from paraphrase_rl.api.text_results import ScoreResult, ScoreRow, ScoreSummary
-from paraphrase_rl.api.text_scoring import EngineName, Scoring, score_rows, wide_columns, wide_row
+from paraphrase_rl.api.text_scoring import EngineName, Scoring
 from paraphrase_rl.progress import OnProgress
 from paraphrase_rl.tables import record
 
@@ -265,7 +266,8 @@ class ScoreStream(Iterator[ScoreRow]):
 
     def columns(self, wide: bool = False) -> list[str]:
         """Return the names of the columns of :meth:`blocks`, in order."""
-        return wide_columns(self._scoring) if wide else self._scoring.columns
+        further = self._scoring.source_columns
+        return wide_columns(self.detectors, further) if wide else row_columns(further)
 
     def blocks(self, wide: bool = False) -> Iterator[list[Mapping[str, object]]]:
         """Yield the rows as mappings, those that are ready together in one list.

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Literal
 
 from paraphrase_rl.api.common import check_rate, check_whole, registry_or_default
 from paraphrase_rl.api.detector_choice import choose_detectors
-from paraphrase_rl.api.text_results import DetectorCount, ScoreRow, ScoreSummary
+from paraphrase_rl.api.text_results import DetectorCount, ScoreSummary
 from paraphrase_rl.data.bad_rows import BadRowList, leave_out
 from paraphrase_rl.data.items import Item
 from paraphrase_rl.data.reading import bad_row, named_like_file, open_texts
 from paraphrase_rl.detection.engines import Engine, InProcess, Processes
 from paraphrase_rl.errors import CalibrationError, UsageError
 from paraphrase_rl.progress import OnProgress, duration, reporter
-from paraphrase_rl.tables import field_names, spread_name
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Detectors
@@ -40,8 +39,6 @@ _CALIBRATE = (
 AT_ONCE = {"fast": 1000, "cpu": 32, "accelerator": 1024}
 """Texts in a chunk: what is scored together, and written together. A language model on a CPU takes a second a text."""
 _SHOWN_NAMES = 3
-_WIDE = tuple(name for name in field_names(ScoreRow) if name not in ("id", "detector"))
-"""Fields of a row that a detector has columns for, where a text has one row."""
 
 
 @dataclass
@@ -81,7 +78,6 @@ class Scoring:
         path: file of the calibration, if it is in one.
         excerpt_words: texts are cut as those of the calibration were.
         source_columns: further columns of the texts' rows, in order.
-        columns: columns of all rows, in order.
         n_texts: texts decided on so far; ``left_out``: rows without a usable text so far.
         counts: by detector, how many texts were flagged, failed and cut.
     """
@@ -143,9 +139,7 @@ class Scoring:
         self._lengths = array("L")
         self._withheld: Counter[str] = Counter()
         self._like_files: list[str] = []
-        own = field_names(ScoreRow)
         self.source_columns = self._source.columns
-        self.columns = list(dict.fromkeys([*own, *(spread_name(c, own) for c in self.source_columns)]))
         self.explanation = self._explanation()
 
     @property
@@ -338,43 +332,3 @@ class Scoring:
             return f"{self.n_texts:,} texts, {rate:,.3g} a second"
         left = duration((self.total - self.n_texts) / max(rate, 1e-9))
         return f"{self.n_texts:,} of {self.total:,} texts, {rate:,.3g} a second, {left} left"
-
-
-def score_rows(item: Item, decisions: Sequence[Decision]) -> list[ScoreRow]:
-    """Return the rows of one text."""
-    rows = []
-    for decision in decisions:
-        failure, cut = decision.failure, decision.truncated
-        flagged = decision.flagged
-        rows.append(
-            ScoreRow(
-                id=item.id,
-                detector=decision.detector,
-                score=decision.score,
-                p_ai=decision.p_ai,
-                threshold=decision.threshold,
-                verdict=None if flagged is None else "flagged" if flagged else "not flagged",
-                failure=f"{failure.kind}: {failure.message}" if failure is not None else None,
-                no_verdict=decision.no_verdict,
-                truncated=str(cut) if cut is not None else None,
-                n_read=cut.read if cut is not None else None,
-                n_total=cut.total if cut is not None else None,
-                input=item.columns,
-            )
-        )
-    return rows
-
-
-def wide_columns(scoring: Scoring) -> list[str]:
-    """Return the columns of :func:`wide_row`, in order: the id, those of each detector, those of the texts' rows."""
-    own = ["id", *(f"{name}_{field}" for name in scoring.names for field in _WIDE)]
-    return list(dict.fromkeys([*own, *(spread_name(c, own) for c in scoring.source_columns)]))
-
-
-def wide_row(rows: Sequence[ScoreRow]) -> dict[str, object]:
-    """Join the rows of one text, with columns such as ``tfidf_score`` for each detector."""
-    found: dict[str, object] = {"id": rows[0].id}
-    for row in rows:
-        found |= {f"{row.detector}_{field}": getattr(row, field) for field in _WIDE}
-    own = set(found)
-    return found | {spread_name(key, own): value for key, value in rows[0].input.items()}

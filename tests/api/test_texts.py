@@ -406,3 +406,19 @@ def test_no_home_directory_is_needed_where_prl_home_is_set(
     with pytest.raises(UsageError, match="no home directory") as raised:
         prl.score("a", registry=registry)
     assert "PRL_HOME" in raised.value.hint
+
+
+def test_the_format_of_files_is_found_or_said(registry: Registry, tmp_path: Path) -> None:
+    labelled = "text,label\n" + "".join(f"Aa {i},{'human' if i % 2 else 'ai'}\n" for i in range(12))
+    (tmp_path / "t.data").write_text(labelled)
+    (tmp_path / "t.txt").write_text(labelled)
+    for name in ("t.data", "t.txt"):
+        path = tmp_path / name
+        assert len(prl.score(path, detectors="shout", input_format="csv", registry=registry)) == 12
+        assert len(prl.rewrite("echo", path, input_format="csv", registry=registry)) == 12
+        assert len(prl.load_data(path, input_format="csv", registry=registry)) == 12
+    assert len(prl.score(tmp_path / "t.txt", detectors="shout", input_format="text", registry=registry)) == 1
+    with pytest.raises(DataError, match="holds CSV"):
+        prl.score(tmp_path / "t.txt", detectors="shout", registry=registry)
+    with pytest.raises(UsageError, match="input_format is that of files"):
+        prl.load_data("essays", input_format="csv", registry=registry)
