@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class PartRow:
-    """One part of the text and its part in the score of one detector.
+    """One part of the text and its share in the score of one detector.
 
     Attributes:
         detector: name of the detector.
@@ -36,7 +36,7 @@ class PartRow:
         end: end of this place.
         places: number of its places in the text.
         share: what it adds to the score, in the detector's unit; base and shares add up to the score.
-        push: share without its fraction of a neutral score; positive = towards AI, negative = towards human.
+        push: share less that of a token of a text at the threshold; positive = towards AI, negative = towards human.
         rank: rank of the token among all of the model's vocabulary, 1 = the likeliest; ``None`` for n-grams.
         logprob: log-probability of the token, in nats.
         entropy: entropy of the model's distribution before the token, in nats.
@@ -56,7 +56,7 @@ class PartRow:
 
 @dataclass(frozen=True, repr=False, kw_only=True)
 class ExplainResult(Table[PartRow]):
-    """Parts of one text and what they add to its scores: by detector, tokens in the order of the text.
+    """Parts of one text and what each adds to each detector's score; tokens follow the order of the text.
 
     Attributes:
         text: the text that was scored, as the detectors get it.

@@ -52,11 +52,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Held:
-    """Contents of a part: something of each of its texts, in order.
+    """Records of the texts of a part, in their order.
 
     Attributes:
         texts: digests of the texts, :data:`DIGEST` bytes each.
-        rows: 32-bit checksums of what else their rows were made of.
+        rows: 32-bit checksums of the other inputs of each row.
         results: results, as values of JSON.
     """
 

@@ -1,4 +1,4 @@
-"""Texts of one file: read once to check them, and again, as often as they are asked for, to give them out."""
+"""Texts of one file: it is read once to check them, and again each time they are iterated over."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class FileTexts:
 
 
 def used_twice(ids: Sequence[Hashes]) -> Hashes:
-    """Return the hashes that occur in more than one of several arrays, each of which has them once; sorted."""
+    """Return, sorted, the hashes that occur in more than one array; no array may hold a hash twice."""
     if len(ids) < 2:
         return np.empty(0, dtype=np.int64)
     found, counts = np.unique(np.concatenate(ids), return_counts=True)

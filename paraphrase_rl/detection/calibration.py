@@ -244,7 +244,8 @@ class CalibrationSet(Record):
         if isinstance(raw, dict) and raw.get("schema") == SCHEMA and raw.get("canonical_text") != RULE:
             raise CalibrationError(
                 f"{path} was made by another version, which preprocessed texts differently "
-                f"(rule {raw.get('canonical_text', 0)} of canonical text, here {RULE}); its thresholds do not apply",
+                f"(text preprocessing rule {raw.get('canonical_text', 0)}, this version has rule {RULE}); its "
+                "thresholds do not apply",
                 f"{RECALIBRATE}; a run with such a calibration must be trained again",
             )
         try:

@@ -59,7 +59,7 @@ class CalibrationTexts(Record):
         excerpt_words: int | None = None,
         left_out: int = 0,
     ) -> CalibrationTexts:
-        """Describe the documents of a calibration, in their order."""
+        """Summarise the documents of a calibration in one record; the digest depends on their order."""
         lengths = [count_words(d.text) for d in documents if d.label == "human"]
         return cls(
             source=source,

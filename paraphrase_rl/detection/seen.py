@@ -51,7 +51,9 @@ class SeenTexts(BaseModel):
     @model_validator(mode="after")
     def _aligned(self) -> SeenTexts:
         if len(self.digests) != len(self.grams):
-            raise ValueError("digests and grams differ in number")
+            raise ValueError(
+                f"digests and grams need one entry a text, got {len(self.digests)} and {len(self.grams)}"
+            )
         return self
 
     @classmethod

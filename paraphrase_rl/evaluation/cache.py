@@ -1,8 +1,7 @@
 """Cache of an evaluation: a killed evaluation continues from it, and a changed one computes only what changed.
 
 Every value has a cache key: a digest of the component, its options, what it was built from, and the text. Values are
-    saved as they are computed, and remain for later plans; the keys keep values of different plans apart. Failures
-    are not
+saved as they are computed, and remain for later plans; the keys keep values of different plans apart. Failures are not
 saved: the next evaluation tries again.
 """
 

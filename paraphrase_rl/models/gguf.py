@@ -93,7 +93,8 @@ class _Fields:
     def __getitem__(self, name: str) -> Any:
         if name not in self._fields:
             raise ModelError(
-                f"{self._path.name} has no {name}", "download the file again, or use a complete llama model"
+                f"{self._path.name} has no metadata field {name}",
+                "download the file again, or use a complete GGUF file of the llama architecture",
             )
         return self._fields[name].contents()
 

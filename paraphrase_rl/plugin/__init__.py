@@ -4,8 +4,7 @@ They are resolved on first use; ``__init__.pyi`` declares them.
 
 With :mod:`paraphrase_rl` and :mod:`paraphrase_rl.testing` this is the declared surface: every name in these three
 keeps its signature (``tests/plugins/surface.txt``), everything else may change. The bundled plug-ins import nothing
-else
-of ``paraphrase_rl``; docs/plugins.md shows how to write one.
+else of ``paraphrase_rl``; docs/plugins.md shows how to write one.
 """
 
 from importlib import import_module

@@ -1,8 +1,7 @@
 """Load plug-ins one by one and call their hooks; a plug-in that fails does not affect the others.
 
 :mod:`paraphrase_rl.plugin.installed` finds the plug-ins that are installed and may be loaded. With the environment
-variable
-``PRL_STRICT_PLUGINS=1`` a broken plug-in is an error at once, instead of a line in ``prl plugins failures``.
+variable ``PRL_STRICT_PLUGINS=1`` a broken plug-in is an error at once, not a line in ``prl plugins failures``.
 """
 
 from __future__ import annotations

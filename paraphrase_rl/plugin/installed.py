@@ -2,8 +2,7 @@
 
 A plug-in is an entry point of the group ``paraphrase_rl``. Distributions are read one by one: a damaged one does not
 affect the others. Two environment variables act before anything of a plug-in is imported; names are those of
-plug-ins, of
-distributions, or ``distribution/plug-in``, separated by commas:
+plug-ins, of distributions, or ``distribution/plug-in``, separated by commas:
 
 ``PRL_PLUGINS``
     the only third-party plug-ins to load; set but empty = none. Bundled plug-ins are not affected.

@@ -352,11 +352,11 @@ class Session(Protocol):
         ...
 
     def evaluation_due(self, step: int) -> bool:
-        """Return whether the held-out prompts must be rewritten after this step."""
+        """Return whether the held-out texts must be rewritten after this step."""
         ...
 
     def evaluate(self, policy: Policy, step: int) -> None:
-        """Rewrite the held-out prompts and record the reward terms."""
+        """Have the policy rewrite the held-out texts, and record the reward terms."""
         ...
 
 

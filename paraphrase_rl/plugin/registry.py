@@ -363,7 +363,7 @@ def _checked(spec_type: type[ComponentSpec], answer: object) -> list[object]:
                 f"{spec.name}: options must be a subclass of paraphrase_rl.plugin.specs.Options"
             )
         if spec.name in names:
-            raise PluginError(f"returned {spec.name!r} twice")
+            raise PluginError(f"its hook returned two components named {spec.name!r}")
         names.add(spec.name)
     return specs
 

@@ -206,8 +206,7 @@ class RewriterSpec(ComponentSpec):
 
     Attributes:
         needs_run: True if the rewriter is the policy of a run: the run in the Context, unless its option ``run``
-            names another. Its
-            option ``checkpoint`` chooses the step. Left out of an evaluation without a run.
+            names another. Its option ``checkpoint`` chooses the step. Left out of an evaluation without a run.
         baseline: True if the rewriter returns the texts as they are, which every evaluation includes anyway.
     """
 

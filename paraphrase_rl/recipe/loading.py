@@ -206,7 +206,7 @@ def _apply(data: dict[str, Any], name: str, value: Any, shown: str) -> Keys:
     """Set one key in place; returns where it stands."""
     parts = name.split(".")
     if not all(parts):
-        raise RecipeError(f"{shown}: expected section.key=value", "for example training.max_steps=20")
+        raise RecipeError(f"{shown}: a part of the key's name is empty", "for example training.max_steps=20")
     keys: Keys = ()
     target: Any = data
     for part in parts[:-1]:

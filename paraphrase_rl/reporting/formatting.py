@@ -68,7 +68,7 @@ def criterion_value(line: VerdictLine) -> str:
 
 
 def points(estimate: Estimate) -> str:
-    """Write a difference of shares in percentage points, with its interval."""
+    """Format a difference of shares in percentage points, with its interval."""
     if estimate.value is None:
         return NOTHING
     text = _signed(estimate.value)

@@ -164,8 +164,7 @@ def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:
 
     Newcombe 1998 (Statistics in Medicine 17, 873), method 10: the distances from each proportion to its limits are
     squared and added. He uses Wilson's limits; the rule holds for other limits as well (Zou & Donner 2008, Statistics
-    in
-    Medicine 27, 1693), and here they are those of the table of rates, so that the two tables agree.
+    in Medicine 27, 1693), and here they are those of the table of rates, so that the two tables agree.
     """
     p, low, high = _known(rate)
     q, reference_low, reference_high = _known(reference)

@@ -1,12 +1,10 @@
 """Canonical text: one text has one score, whatever file, table or argument it came in.
 
 **Container** is what a file, an editor or a table adds; it is removed: a byte order mark before the text, the kind of
-line
-end (CR LF and CR become LF), blanks and blank lines before the first and after the last character.
+line end (CR LF and CR become LF), blanks and blank lines before the first and after the last character.
 **Content** is what the writer chose; it is preserved: blanks and blank lines inside, look-alikes, zero-width
-characters (also
-U+FEFF anywhere but at the beginning), control characters, and U+0085, U+2028 and U+2029, which no editor writes for
-the end of a line, so the writer chose them.
+characters (also U+FEFF anywhere but at the beginning), control characters, and U+0085, U+2028 and U+2029, which no
+editor writes for the end of a line, so the writer chose them.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
 """Total reward: terms in [0, 1] combined to a number in [0, 1], 0 for an invalid output, NaN where a term failed.
 
+A rollout whose total is NaN takes no part in the update, see :mod:`paraphrase_rl.training.grpo`.
+
 A term counts by r = (value - floor) / (saturation - floor), clipped to [0, 1]; by default that is its value. Then
 
     mean:         total = sum of w * r / sum of w over the recipe's terms
@@ -80,7 +82,7 @@ class WeightedReward:
         return self.stem or self.name.rpartition("/")[2].replace("-", "_")
 
     def counted(self, values: FloatArray) -> FloatArray:
-        """Convert values to what they count in the total, in [0, 1]; NaN stays NaN."""
+        """Scale values to [0, 1] between floor and saturation, before the weight is applied; NaN stays NaN."""
         found: FloatArray = np.clip((values - self.floor) / (self.saturation - self.floor), 0.0, 1.0)
         return found
 

@@ -312,7 +312,7 @@ class TrainingSession:
             self.report(f"rescue checkpoint of step {step} written")
         except Exception as error:  # the training fails already, of something else
             why = error.message if isinstance(error, PrlError) else one_line(error)
-            self.report(f"no rescue checkpoint of step {step}: {why}")
+            self.report(f"could not save a rescue checkpoint of step {step}: {why}")
 
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
         """List a complete checkpoint in the ledger, and delete those no longer needed.
@@ -342,7 +342,7 @@ class TrainingSession:
         return due and all(row["step"] != step for row in self.directory.rows("evaluations.jsonl", ("step",)))
 
     def evaluate(self, policy: Policy, step: int) -> None:
-        """Rewrite the held-out prompts with the same noise at every evaluation, and record the reward terms.
+        """Have the policy rewrite the held-out texts, with the same noise each time, and record the reward terms.
 
         ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first). At step 0
         after a warm-up it is recorded with the warm-up; the one before it is that of the base model.

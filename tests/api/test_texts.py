@@ -322,7 +322,7 @@ def test_bad_input_is_one_kind_of_error_that_says_what_is_wrong(
         (None, {"training.epochs": "1"}, "training.epochs: input should be a valid integer"),
         (None, {"trainig.epochs": 1}, "unknown key trainig"),
         (None, {"training": {"epoch": 1}}, "unknown key training.epoch"),
-        (None, {"training..epochs": 1}, "expected section.key=value"),
+        (None, {"training..epochs": 1}, "a part of the key"),
         (None, {"training.epochs": print}, "is not allowed in a recipe"),
         (None, {"model.name": "x"}, "model: input should be a valid string"),
     ],

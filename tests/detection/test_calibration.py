@@ -109,7 +109,7 @@ def test_a_calibration_made_on_other_texts_is_refused_by_name(tmp_path, change):
     raw = json.loads(path.read_text())
     change(raw)
     path.write_text(json.dumps(raw))
-    with pytest.raises(CalibrationError, match=r"c\.json was made by another version, .*rule 0 of") as caught:
+    with pytest.raises(CalibrationError, match=r"c\.json was made by another version, .*rule 0,") as caught:
         CalibrationSet.read(path)
     assert "prl calibrate" in caught.value.hint
 

@@ -151,7 +151,7 @@ def test_an_error_meant_for_the_user_passes_unchanged(prl_registry: MakeRegistry
             [RewardSpec(name="r", summary="A reward", factory=dict)],
             "returned a RewardSpec where a DetectorSpec",
         ),
-        ([detector("twice"), detector("twice")], "returned 'twice' twice"),
+        ([detector("twice"), detector("twice")], "returned two components named 'twice'"),
         ([detector("untyped", options=dict)], "options must be a subclass"),
     ],
 )

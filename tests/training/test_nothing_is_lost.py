@@ -225,5 +225,5 @@ def test_a_rescue_that_is_impossible_hides_no_error(tiny_model: Path, tmp_path: 
     with pytest.raises(RunError, match="mine"):
         backend().train(run)
     run.directory.close()
-    assert any(line.startswith("no rescue checkpoint of step 3: ") for line in said)
+    assert any(line.startswith("could not save a rescue checkpoint of step 3: ") for line in said)
     assert listed(tmp_path / "run") == [2]

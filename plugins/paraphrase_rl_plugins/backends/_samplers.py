@@ -28,7 +28,7 @@ class GroupSampler(Protocol):
     ) -> list[Sampled]:
         """Sample ``group_size`` completions of each prompt, groups one after the other; ``keys`` fix the randomness.
 
-        A completion has no log-probabilities where the sampler does not know those of the full softmax.
+        Log-probabilities are left out where the sampler cannot give those of the whole, untruncated distribution.
         """
         ...
 

@@ -62,8 +62,7 @@ class SemanticSimilarity:
     """Plain cosine of the embeddings of source and rewrite, negative values clipped to 0.
 
     The cosine is not rescaled to (cos + 1) / 2, which would make 0.90 of a cosine of 0.80. A rewrite without a letter
-    or
-    digit gets 0. For a source without one there is no similarity: Failure ``no-text``.
+    or digit gets 0. For a source without one there is no similarity: Failure ``no-text``.
     Embeddings: :mod:`paraphrase_rl.models.embeddings`.
     """
 

@@ -1,4 +1,4 @@
-"""Rewriters made from functions, given only texts that a tokenizer accepts."""
+"""Rewriters made from functions. Texts that a tokenizer would refuse are held back and get a Failure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from paraphrase_rl.plugin import Failure, Rewrites, sha256_text, with_index
 
 
 class AllAtOnce:
-    """Rewriter from a function of many texts, given only texts that a tokenizer accepts.
+    """Rewriter that calls a function with many texts at once; those that a tokenizer would refuse get a Failure.
 
     Args:
-        owner: the rewriter's name, owner of the failures.
+        owner: the rewriter's name, which the failures carry.
         function: called as ``function(texts, n, seed)``; returns what a rewriter returns.
     """
 
