@@ -344,8 +344,10 @@ def _without_numbers(directory: RunDirectory) -> str:
         last = directory.last_checkpoint()
     except RunError as error:
         return error.message
-    good = f"the last good checkpoint is that of step {last[0]}" if last else "there is no checkpoint yet"
-    return f"{good}; start a new run with a lower training.learning_rate"
+    if last is None:
+        return "there is no checkpoint yet; start a new run with a lower training.learning_rate"
+    again = f"prl train --from {shlex.quote(str(directory.folder))} --set training.learning_rate=..."
+    return f"the last good checkpoint is that of step {last[0]}; start a new run from it: {again}"
 
 
 def _check_same_inputs(folder: Path, now: dict[str, Any]) -> None:
