@@ -93,7 +93,7 @@ def inherited(run: Path) -> LoadedRecipe:
     loaded = load_recipe(recipe_file(run))
     if loaded.recipe.warmup.method is None:
         return loaded
-    return load_recipe(recipe_file(run), {"warmup.method": None, "kl.reference": "base"})
+    return load_recipe(recipe_file(run), {"warmup.method": None, "warmup.path": None, "kl.reference": "base"})
 
 
 def initial_of(run: Path, model: str) -> Initial:

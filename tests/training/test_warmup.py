@@ -22,6 +22,7 @@ from paraphrase_rl.recipe.arithmetic import warmup_steps
 from paraphrase_rl.recipe.schema import Data, Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.text.length import count_words
+from paraphrase_rl.training.changes import inherited
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.training.warmup import encoded, warmup_order
 from paraphrase_rl.training.warmup_pairs import PairMaker
@@ -325,6 +326,14 @@ def test_texts_that_changed_since_and_pairs_that_all_fail_are_told(tmp_path: Pat
 def test_keys_that_contradict_each_other_are_refused(wrong: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Recipe.model_validate(wrong)
+
+
+def test_a_new_run_from_weights_that_were_warmed_up_on_given_pairs_has_no_warmup(tmp_path: Path) -> None:
+    (tmp_path / "recipe.yaml").write_text(
+        "warmup: {method: pairs, path: pairs.csv}\nkl: {reference: warmup}\n"
+    )
+    recipe = inherited(tmp_path).recipe
+    assert (recipe.warmup.method, recipe.warmup.path, recipe.kl.reference) == (None, None, "base")
 
 
 def test_the_published_recipe_has_no_warmup() -> None:
