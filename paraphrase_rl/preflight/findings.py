@@ -11,6 +11,9 @@ from paraphrase_rl.tables import Table
 Severity = Literal["ok", "note", "warning", "error"]
 """``error`` keeps a run from starting; ``warning`` = probably a mistake; ``note`` = know this; ``ok`` = a fact."""
 
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note", "ok")
+"""The worst first."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:

@@ -15,7 +15,7 @@ from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import preflight
 from paraphrase_rl.preflight.cost import LIMIT
 from paraphrase_rl.preflight.data import UNREADABLE
-from paraphrase_rl.preflight.findings import Finding, Findings, Rule
+from paraphrase_rl.preflight.findings import SEVERITIES, Finding, Findings, Rule
 from paraphrase_rl.preflight.trial import Trial
 from paraphrase_rl.recipe.cost import Prices, read_prices
 from paraphrase_rl.recipe.loading import LoadedRecipe
@@ -38,13 +38,14 @@ class Inspection:
     unread: PrlError | None
 
     def findings(self, recipe: str, backend: str) -> Findings:
-        """Return the findings as the result of a check.
+        """Return the findings as the result of a check, the worst first.
 
         Args:
             recipe: name of the recipe.
             backend: name of the backend that the recipe was checked for.
         """
-        return Findings(self.found, recipe=recipe, backend=backend)
+        worst_first = sorted(self.found, key=lambda finding: SEVERITIES.index(finding.severity))
+        return Findings(tuple(worst_first), recipe=recipe, backend=backend)
 
     def tried(self, measure: Callable[[Corpus], Trial]) -> Inspection:
         """Try the recipe, and add what was found; hours and money are then those of the measured step.

@@ -206,7 +206,9 @@ def test_check_finds_what_train_refuses(recipe: Path, registry: Registry) -> Non
     wrong = {"training.batch_size": 7, "rewards": [{"name": "consonants", "weight": 0.0}]}
     found = prl.check(recipe, set=wrong, registry=registry)
     assert not found.ok
-    assert f"on trl: {found.counts}" in repr(found)
+    assert f"on trl: {found.counts}" in " ".join(repr(found).split())
+    severities = [row.severity for row in found]
+    assert severities == sorted(severities, key=["error", "warning", "note", "ok"].index), "the worst first"
     with pytest.raises(RecipeError, match="2 things keep this run from starting") as caught:
         prl.train(recipe, out="run", set=wrong, registry=registry)
     told = [f"- {row.one_line}" for row in found if row.severity == "error"]
