@@ -304,8 +304,8 @@ def _warmup(
 
 
 def _start_from(start: Start) -> Path | str | None:
-    if not is_first() and start.initial is not None:
-        return start.initial.place  # the first process is still copying it
+    if not is_first() and not start.resume:  # the first process is still writing the directory
+        return None if start.initial is None else start.initial.place
     return initial_in(start.folder)
 
 

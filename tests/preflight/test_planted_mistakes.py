@@ -254,6 +254,8 @@ ELSEWHERE = {
     "PRL128": "tests/preflight/test_trial.py",
     "PRL129": "tests/preflight/test_trial.py",
     "PRL130": "tests/preflight/test_trial.py",
+    "PRL161": "tests/preflight/test_warmup.py",
+    "PRL162": "tests/preflight/test_warmup.py",
 }
 """Rules whose mistakes need more than a recipe and texts, and the tests that make them."""
 
