@@ -27,7 +27,7 @@ def with_template(folder: Path, name: str) -> Path:
 
 def found(model: object, *, backend: str = "trl", **keys: Any) -> list[prl.Finding]:
     findings = prl.check("quickstart", backend=backend, set={"model": str(model), **keys})
-    return [row for row in findings if row.code in CODES]
+    return sorted((row for row in findings if row.code in CODES), key=lambda row: row.code)
 
 
 def test_the_end_of_one_prompt_is_shown(tiny: Path) -> None:
