@@ -215,8 +215,9 @@ class Killer:
             for _ in range(min(draw.randint(1, KILLS_A_RUN), kills - tried.kills)):
                 running, moment = self.start(cwd), draw.uniform(0, self.seconds)
                 running.join(moment)
-                if running.exitcode is not None:
-                    break  # it had ended
+                if running.exitcode is not None:  # it had ended: the machine is faster now than it was
+                    self.seconds = min(self.seconds, 0.9 * moment)
+                    break
                 os.kill(running.pid, signal.SIGKILL)
                 running.join()
                 tried.kills += 1
