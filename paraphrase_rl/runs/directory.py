@@ -503,11 +503,17 @@ class RunDirectory:
         for name, table in tables.items():
             kept = [row for row in table if row.get("step", step) <= step]
             write_jsonl(self.folder / name, self._evaluated(kept) if name == "samples.jsonl" else kept)
+        self.clear()
+        self._forget_start()
+
+    def clear(self) -> None:
+        """Remove what a killed process left unfinished."""
+        if not self.writes:
+            return
         for path in self.folder.iterdir():
             if left_behind(path) in {*FILES_OF_A_START, *STEP_FILES, LEDGER}:
                 path.unlink()
         remove(self.unfinished)
-        self._forget_start()
 
     def _evaluated(self, samples: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Leave out samples of an evaluation that a kill kept from being recorded."""

@@ -24,9 +24,15 @@ def noted_in(folder: Path) -> dict[str, str | None] | None:
         rows = read_jsonl(notes)
     except (RunError, OSError):
         return None
-    if any(row.keys() != {"path", "sha256"} for row in rows) or not (rows or is_empty(notes)):
+    if any(row.keys() != {"path", "sha256"} for row in rows) or not (rows or _is_beginning(notes)):
         return None
     return {str(row["path"]): row["sha256"] for row in rows}
+
+
+def _is_beginning(notes: Path) -> bool:
+    """Return whether notes without a whole row are the beginning of one, as a kill leaves them."""
+    text, first = notes.read_text(encoding="utf-8", errors="replace"), '{"path": "'
+    return "\n" not in text and (text.startswith(first) or first.startswith(text))
 
 
 def is_empty(path: Path) -> bool:

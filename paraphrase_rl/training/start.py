@@ -116,6 +116,7 @@ def train(start: Start, registry: Registry) -> str:
     try:
         if directory.finished and not start.changed:
             start.report(f"{start.folder} is already complete")
+            directory.clear()
             ends = [row.get("status") for row in directory.rows("events.jsonl") if row.get("event") == "end"]
             if ends[-1:] != ["completed"]:  # killed after its final adapter, before it could say so
                 directory.event("end", status="completed")

@@ -237,6 +237,22 @@ def dead_process() -> int:
     return ended.pid
 
 
+@pytest.mark.parametrize("torn", ["", "{", '{"path": "calib', '{"path": "calibration.json", "sha256": "ab'])
+def test_notes_torn_in_their_first_row_do_not_block_the_next_start(tmp_path: Path, torn: str) -> None:
+    put(tmp_path / "run" / ".lock", "")
+    put(tmp_path / "run" / ".start.jsonl", torn)
+    RunDirectory.create(tmp_path / "run").close()
+    assert state(tmp_path / "run").keys() <= {".lock"}
+
+
+@pytest.mark.parametrize("text", ["mine", '{"paths"', '{"path": "a"}\n', '{"path": "x\n'])
+def test_notes_that_are_not_torn_ones_of_ours_are_somebodys(tmp_path: Path, text: str) -> None:
+    put(tmp_path / "run" / ".start.jsonl", text)
+    with pytest.raises(RunError, match="is not empty and not a run"):
+        RunDirectory.create(tmp_path / "run")
+    assert (tmp_path / "run" / ".start.jsonl").read_text() == text
+
+
 def test_only_what_a_dead_process_of_ours_was_writing_is_removed(tmp_path: Path) -> None:
     dead, mine = dead_process(), os.getpid()
     for name in (f".calibration.json.{dead}", f".recipe.yaml.{mine}"):
