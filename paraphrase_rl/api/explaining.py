@@ -21,7 +21,6 @@ from paraphrase_rl.types import Document, Failure
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Detectors
     from paraphrase_rl.api.saved_calibration import SavedCalibration
-    from paraphrase_rl.plugin.protocols import Detector
     from paraphrase_rl.plugin.registry import Registry
 
 
@@ -127,22 +126,19 @@ def explain(
         >>> abs(score.base + sum(row.share for row in found) - score.score) < 1e-6
         True
     """
-    from paraphrase_rl.detection.decision import decide
-
     registry = registry_or_default(registry)
     report = reporter(progress)
     items, notes = usable(items_of(text, None, report), "refuse")
     if len(items) != 1:
         raise UsageError(f"{len(items)} texts given; one is explained at a time", "give one text")
-    choice = choose_detectors(detectors, calibration, None, device, registry)
+    choice = choose_detectors(detectors, calibration, fpr, device, registry)
     scorer = Scorer(choice.settings, choice.registry)
-    ensemble, uncalibrated = scorer.ensemble, scorer.uncalibrated
     whole = canonical(choice.cut(items[0].text))
     cut = [*choice.notes, *([choice.cut_note] if choice.excerpt_words is not None else [])]
-    built: dict[str, Detector] = {**(ensemble.detectors if ensemble is not None else {}), **uncalibrated}
+    built = scorer.detectors
     report(f"explaining the scores of {', '.join(built)}")
     scores, silent = [], []
-    for decision in decide([whole], ensemble, uncalibrated, fpr):
+    for decision in scorer.decide([whole])[0]:
         if decision.detector not in built:
             continue
         try:

@@ -133,10 +133,13 @@ class ResumableFile:
         with write_errors(self.path):
             self._file.truncate(self._end)
 
+    @property
+    def was_cut(self) -> bool:
+        """True if parts were cut off, whose results can be looked up."""
+        return bool(self._dropped)
+
     def known(self, digests: Sequence[bytes]) -> list[Any]:
         """Return the results of texts that parts cut off had; ``None`` for each other text."""
-        if not self._dropped:
-            return [None] * len(digests)
         if self._index is None:
             self._index = _Index(self.read(part).texts for part in self._dropped)
         found: list[Any] = []

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from paraphrase_rl.api.resumable_file import DIGEST, Held, ResumableFile
-from paraphrase_rl.api.score_rows import row_columns, score_rows, wide_columns, wide_row
+from paraphrase_rl.api.score_rows import columns_of, mappings_of, score_rows
 from paraphrase_rl.api.text_scoring import Chunk, Scoring
 from paraphrase_rl.data.items import Item
 from paraphrase_rl.detection.decision import Decision
@@ -19,7 +19,6 @@ from paraphrase_rl.detection.engines import Engine
 from paraphrase_rl.errors import UsageError
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.formats import LineFormat, RowFormat, row_format
-from paraphrase_rl.tables import record
 from paraphrase_rl.text.canonical import RULE
 from paraphrase_rl.types import Failure, Truncation
 
@@ -50,8 +49,7 @@ def write_scores(scoring: Scoring, path: Path, form: LineFormat, wide: bool) -> 
     Raises:
         PrlError: see :func:`paraphrase_rl.api.scoring.score_file`.
     """
-    further = scoring.source_columns
-    columns = wide_columns(scoring.names, further) if wide else row_columns(further)
+    columns = columns_of(scoring.names, scoring.source_columns, wide)
     rows = row_format(form, columns)
     engine = scoring.start()
     try:
@@ -108,6 +106,8 @@ class _Continued:
 
     def _recognised(self, chunk: Chunk) -> Chunk:
         """The chunk with the decisions on texts that were in a part that was cut off."""
+        if not self._file.was_cut:
+            return chunk
         digests = _digests(chunk.items)
         found = self._file.known([digests[i : i + DIGEST] for i in range(0, len(digests), DIGEST)])
         if any(result is not None for result in found):
@@ -116,10 +116,7 @@ class _Continued:
         return chunk
 
     def _lines(self, items: Sequence[Item], decisions: Sequence[Sequence[Decision]]) -> str:
-        texts = map(score_rows, items, decisions)
-        if self._wide:
-            return self._rows.lines(map(wide_row, texts))
-        return self._rows.lines(record(row) for rows in texts for row in rows)
+        return self._rows.lines(mappings_of(map(score_rows, items, decisions), self._wide))
 
     def _unpacked(self, results: Sequence[Sequence[Any]]) -> list[Decision]:
         return [_decision(name, *result) for name, result in zip(self._scoring.names, results, strict=True)]

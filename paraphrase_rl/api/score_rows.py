@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from paraphrase_rl.api.text_results import ScoreRow
-from paraphrase_rl.tables import field_names, spread_name
+from paraphrase_rl.tables import field_names, record, spread_name
 
 if TYPE_CHECKING:
     from paraphrase_rl.data.items import Item
@@ -41,19 +41,37 @@ def score_rows(item: Item, decisions: Sequence[Decision]) -> list[ScoreRow]:
     return rows
 
 
-def row_columns(further: Sequence[str]) -> list[str]:
-    """Return the columns of rows, in order; ``further`` are those of the texts' rows."""
-    own = field_names(ScoreRow)
+def columns_of(detectors: Sequence[str], further: Sequence[str], wide: bool) -> list[str]:
+    """Return the columns of :func:`mappings_of`, in order.
+
+    Args:
+        detectors: detectors with a row for each text.
+        further: columns of the texts' rows.
+        wide: whether a text has one row; then the columns are its id, those of each detector, and ``further``.
+    """
+    own = (
+        ("id", *(f"{name}_{field}" for name in detectors for field in _WIDE))
+        if wide
+        else field_names(ScoreRow)
+    )
     return list(dict.fromkeys([*own, *(spread_name(column, own) for column in further)]))
 
 
-def wide_columns(detectors: Sequence[str], further: Sequence[str]) -> list[str]:
-    """Return the columns of :func:`wide_row`, in order: the id, those of each detector, those of the texts' rows."""
-    own = ["id", *(f"{name}_{field}" for name in detectors for field in _WIDE)]
-    return list(dict.fromkeys([*own, *(spread_name(column, own) for column in further)]))
+def mappings_of(texts: Iterable[Sequence[ScoreRow]], wide: bool) -> Iterator[Mapping[str, object]]:
+    """Yield the rows of texts as mappings of columns to values.
+
+    Args:
+        texts: the rows of each text.
+        wide: one row a text, with columns such as ``tfidf_score`` for each detector.
+    """
+    for rows in texts:
+        if wide:
+            yield _wide_row(rows)
+        else:
+            yield from map(record, rows)
 
 
-def wide_row(rows: Sequence[ScoreRow]) -> dict[str, object]:
+def _wide_row(rows: Sequence[ScoreRow]) -> dict[str, object]:
     """Join the rows of one text, with columns such as ``tfidf_score`` for each detector."""
     found: dict[str, object] = {"id": rows[0].id}
     for row in rows:

@@ -6,11 +6,10 @@ from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from paraphrase_rl.api.common import path_of
-from paraphrase_rl.api.score_rows import row_columns, score_rows, wide_columns, wide_row
+from paraphrase_rl.api.score_rows import columns_of, mappings_of, score_rows
 from paraphrase_rl.api.text_results import ScoreResult, ScoreRow, ScoreSummary
 from paraphrase_rl.api.text_scoring import EngineName, Scoring
 from paraphrase_rl.progress import OnProgress
-from paraphrase_rl.tables import record
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import AnyPath, Detectors
@@ -266,8 +265,7 @@ class ScoreStream(Iterator[ScoreRow]):
 
     def columns(self, wide: bool = False) -> list[str]:
         """Return the names of the columns of :meth:`blocks`, in order."""
-        further = self._scoring.source_columns
-        return wide_columns(self.detectors, further) if wide else row_columns(further)
+        return columns_of(self.detectors, self._scoring.source_columns, wide)
 
     def blocks(self, wide: bool = False) -> Iterator[list[Mapping[str, object]]]:
         """Yield the rows as mappings, those that are ready together in one list.
@@ -276,7 +274,7 @@ class ScoreStream(Iterator[ScoreRow]):
             wide: one row a text, with columns such as ``tfidf_score`` for each detector.
         """
         for chunk in self._texts:
-            yield [wide_row(rows) for rows in chunk] if wide else [record(r) for rows in chunk for r in rows]
+            yield list(mappings_of(chunk, wide))
 
     def __next__(self) -> ScoreRow:
         return next(self._rows)

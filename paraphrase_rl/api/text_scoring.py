@@ -106,7 +106,7 @@ class Scoring:
                 "a registry cannot be given to other processes: they use the installed plug-ins",
                 "leave out registry, or workers and engine",
             )
-        self._registry = shared = registry_or_default(registry)
+        shared = registry_or_default(registry)
         self._report = reporter(progress)
         self._bad_rows: BadRows = bad_rows
         self._workers, self._engine = workers, engine

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from paraphrase_rl.data.splits import units
+from paraphrase_rl.data.splits import drawn_order, units
 from paraphrase_rl.errors import DataError
-from paraphrase_rl.files import sha256_text
-from paraphrase_rl.text.duplicates import normalised
 from paraphrase_rl.types import Document
 
 Mask = NDArray[np.bool_]
@@ -94,5 +91,4 @@ def _label_load(
 
 def _order(documents: Sequence[Document], unit: Sequence[int], seed: int) -> tuple[int, str]:
     """Larger units first, as they are the harder to place; then by a hash of the content."""
-    content = min(sha256_text(normalised(documents[i].text)) for i in unit)
-    return -len(unit), hashlib.sha256(f"{seed}:{content}".encode()).hexdigest()
+    return -len(unit), drawn_order((documents[i].text for i in unit), seed)

@@ -37,7 +37,7 @@ class FileTexts:
 
     Args:
         name: path of the file, from which ids are made.
-        content: bytes of the file, or the file that holds them, if they are not at ``name``.
+        content: the file that holds its bytes, if they are not at ``name``.
         input_format: form of the file; ``None`` = found by name and content.
         column: name of the text column of a table; ``None`` = ``text``.
         told: called with a line that says as which form a table, or a file whose name does not say it, is read.
@@ -56,7 +56,7 @@ class FileTexts:
     def __init__(
         self,
         name: str,
-        content: bytes | Held | None = None,
+        content: Held | None = None,
         input_format: Form | None = None,
         column: str | None = None,
         told: Told = lambda _line: None,
@@ -167,11 +167,11 @@ def _holds(hashes: Hashes, wanted: int) -> bool:
 
 
 def _opened(
-    name: str, content: bytes | Held | None, input_format: Form | None, column: str | None
+    name: str, content: Held | None, input_format: Form | None, column: str | None
 ) -> tuple[Source | None, Item]:
     """The source, or the item that says why the file cannot be read."""
     try:
-        held = content.path if content is not None and not isinstance(content, bytes) else content
+        held = content.path if content is not None else None
         return open_source(name, held, input_format, column), Item(id=name)
     except DataError as error:
         if isinstance(error.__cause__, OSError) and not isinstance(error.__cause__, BadGzipFile):

@@ -153,21 +153,6 @@ def bad_row(item: Item) -> BadRow:
     return BadRow(item.where or item.id, item.problem, item.hint)
 
 
-def read_file(
-    name: str,
-    content: bytes | None = None,
-    input_format: Form | None = None,
-    column: str | None = None,
-    told: Told = lambda _line: None,
-) -> list[Item]:
-    """Read the texts of one file into memory, see :class:`FileTexts`.
-
-    Raises:
-        DataError: no known form, a malformed table, or one without the column.
-    """
-    return list(FileTexts(name, content, input_format, column, told))
-
-
 def files_at(path: str | Path) -> list[str]:
     """List the file itself, or the ``.txt`` and ``.md`` files of a folder and the folders inside it, sorted.
 

@@ -52,14 +52,14 @@ class Source:
         form: see :data:`paraphrase_rl.data.forms.Form`.
         encoding: encoding of the file.
         delimiter: delimiter of a CSV.
-        content: bytes of the source, or the file that holds them, if they are not at ``name``.
+        content: the file that holds its bytes, if they are not at ``name``.
     """
 
     name: str
     form: Form
     encoding: str = "utf-8"
     delimiter: str = ","
-    content: bytes | Path | None = None
+    content: Path | None = None
 
     @property
     def described(self) -> str:
@@ -80,23 +80,22 @@ class Source:
         Raises:
             DataError: the rest of the table cannot be read; or two columns have the same name.
         """
-        if self.form in ("csv", "jsonl"):
-            with read_errors(self.name, self._whole), _stream(self.name, self.content) as stream:
-                lines = io.TextIOWrapper(stream, self.encoding, newline="" if self.form == "csv" else None)
-                if self.form == "csv":
-                    yield from _csv_lines(lines, self.name, self.delimiter)
-                else:
-                    yield from _json_lines(lines)
-        elif self.form == "json":
-            with (
-                read_errors(self.name, self._whole),
-                _stream(self.name, self.content) as stream,
-                io.TextIOWrapper(stream, self.encoding) as text,
-            ):
-                yield from _array_rows(text, self.name)
-        else:
+        if self.form in ("parquet", "arrow"):
             with read_errors(self.name), _stream(self.name, self.content) as stream:
                 yield from _arrow_rows(stream, self.name, self.form)
+            return
+        newline = "" if self.form == "csv" else None
+        with (
+            read_errors(self.name, self._whole),
+            _stream(self.name, self.content) as stream,
+            io.TextIOWrapper(stream, self.encoding, newline=newline) as text,
+        ):
+            if self.form == "csv":
+                yield from _csv_lines(text, self.name, self.delimiter)
+            elif self.form == "jsonl":
+                yield from _json_lines(text)
+            else:
+                yield from _array_rows(text, self.name)
 
     def _whole(self) -> bytes:
         with read_errors(self.name), _stream(self.name, self.content) as stream:
@@ -105,7 +104,7 @@ class Source:
 
 def open_source(
     name: str,
-    content: bytes | Path | None = None,
+    content: Path | None = None,
     input_format: Form | None = None,
     column: str | None = None,
 ) -> Source:
@@ -113,7 +112,7 @@ def open_source(
 
     Args:
         name: path of the file.
-        content: bytes of the file, or the file that holds them, if they are not at ``name``.
+        content: the file that holds its bytes, if they are not at ``name``.
         input_format: form of the file; ``None`` = found by name and content.
         column: name of the column of texts, if one was asked for; then the file must be a table.
 
@@ -135,11 +134,8 @@ def open_source(
 
 
 @contextmanager
-def _stream(name: str, content: bytes | Path | None) -> Iterator[IO[bytes]]:
-    with (
-        io.BytesIO(content) if isinstance(content, bytes) else (content or Path(name)).open("rb") as file,
-        unpacked(file) as stream,
-    ):
+def _stream(name: str, content: Path | None) -> Iterator[IO[bytes]]:
+    with (content or Path(name)).open("rb") as file, unpacked(file) as stream:
         yield stream
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,6 +51,12 @@ def units(documents: Sequence[Document]) -> list[list[int]]:
     return list(grouped.values())
 
 
+def drawn_order(texts: Iterable[str], seed: int) -> str:
+    """Compute the place of a text, or of texts that stay together, in a draw: a hash of the seed and the content."""
+    content = min(sha256_text(normalised(text)) for text in texts)
+    return sha256_text(f"{seed}:{content}")
+
+
 def split_documents(
     documents: Sequence[Document], *, test_fraction: float, calibration_fraction: float, seed: int
 ) -> list[Document]:
@@ -90,9 +95,8 @@ def _deal(
     strata: defaultdict[tuple[str, ...], list[_Unit]] = defaultdict(list)
     for positions in free:
         texts = [documents[i] for i in positions]
-        content = min(sha256_text(normalised(d.text)) for d in texts)
         unit = _Unit(
-            order=hashlib.sha256(f"{seed}:{content}".encode()).hexdigest(),
+            order=drawn_order((d.text for d in texts), seed),
             strata=(_values(d.group for d in texts), _values(d.domain for d in texts)),
             positions=positions,
         )

@@ -10,7 +10,7 @@ from paraphrase_rl.detection.calibration import CalibrationSet
 from paraphrase_rl.detection.decision import Decision, decide
 from paraphrase_rl.detection.ensemble import COMBINED, build_ensemble
 from paraphrase_rl.errors import PluginError
-from paraphrase_rl.plugin.protocols import Components
+from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
 
 Decisions = list[list[Decision]]
@@ -78,10 +78,15 @@ class Scorer:
             for name, options in settings.uncalibrated.items()
         }
 
+    @property
+    def detectors(self) -> dict[str, Detector]:
+        """Detectors by name, those that are calibrated first."""
+        calibrated = self.ensemble.detectors if self.ensemble is not None else {}
+        return calibrated | self.uncalibrated
+
     def provenance(self) -> dict[str, dict[str, str]]:
         """Return the revisions of the models that each detector's scores depend on, by its name."""
-        calibrated = self.ensemble.detectors if self.ensemble is not None else {}
-        return {name: dict(d.provenance()) for name, d in (calibrated | self.uncalibrated).items()}
+        return {name: dict(detector.provenance()) for name, detector in self.detectors.items()}
 
     def decide(self, texts: Sequence[str], number: int = 0) -> Decisions:
         """Decide on one chunk of texts, in order.

@@ -6,14 +6,13 @@ texts and the seed alone, not on the order of rows or files.
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
-from paraphrase_rl.data.splits import opening
+from paraphrase_rl.data.splits import drawn_order, opening
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.text.duplicates import normalised
 from paraphrase_rl.types import Document
@@ -59,7 +58,7 @@ class Offer:
 
 def rank(text: str, seed: int) -> str:
     """Compute the place of a text in the draw: a hash of the seed and the text."""
-    return hashlib.sha256(f"{seed}:{sha256_text(normalised(text))}".encode()).hexdigest()
+    return drawn_order([text], seed)
 
 
 def read_offer(source: str, documents: Iterable[Document], seed: int, at_most: int) -> Offer:
