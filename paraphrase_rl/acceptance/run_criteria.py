@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, at_least, at_most
@@ -96,13 +99,14 @@ def checkpoints(case: Case) -> VerdictLine:
     wanted = [(step, False) for step in periodic] + [(history.steps, True)]
     if case.whole and case.step not in (*periodic, history.steps):
         wanted.append((case.step, False))
-    problems = {key: _problem(history, *key) for key in wanted}
+    rows = ledger(history.folder)
+    problems = {key: _problem(history, rows, *key) for key in wanted}
     bad = "; ".join(f"{_title(key)}: {problem}" for key, problem in problems.items() if problem)
     there = [_title(key) for key, problem in problems.items() if not problem]
     if history.status != "completed":
         return at_least(name, len(wanted), None, f"so far: {', '.join(there) or 'none'}{_but(case)}")
     ends = sorted(c.expires for c in history.checkpoints if c.expires and c.damage is None)
-    proved = all("sha256" in row or "reference" in row for row in ledger(history.folder))
+    proved = all("sha256" in row or "reference" in row for row in rows)
     expiry = f"; the first expires {ends[0]:%Y-%m-%d}" if ends else ""
     return at_least(
         name,
@@ -149,14 +153,14 @@ def _but(case: Case) -> str:
     return f"; {case.unfinished}" if case.unfinished else ""
 
 
-def _problem(history: History, step: int, final: bool) -> str | None:
+def _problem(history: History, rows: Sequence[Mapping[str, Any]], step: int, final: bool) -> str | None:
     found = [c for c in history.checkpoints if c.step == step and c.final == final]
     if not found:
         return "not listed in checkpoints.jsonl"
     if all(c.damage is not None for c in found):
         return found[0].damage
-    rows = [r for r in ledger(history.folder) if r["step"] == step and (r["kind"] == "final") == final]
-    return next((damage for row in rows if (damage := damage_of(history.folder, row))), None)
+    listed = [row for row in rows if row["step"] == step and (row["kind"] == "final") == final]
+    return next((damage for row in listed if (damage := damage_of(history.folder, row))), None)
 
 
 def _title(key: tuple[int, bool]) -> str:

@@ -105,7 +105,8 @@ def calibrate(
     path = path_of(out, "out") if out is not None else None
     if path is not None:
         fitted.to_file(path)
-    unseen, _ = leave_out_seen(corpus.documents, [m.training for m in fitted.members])
+    measured = [document for document in corpus.documents if document.split in ("calibration", "test")]
+    unseen, _ = leave_out_seen(measured, [m.training for m in fitted.members])
     rows = measured_rows(fitted, unseen)
     notes = (*fitted.warnings(), *corpus.notes)
     return CalibrationResult(tuple(rows), notes, records=fitted.calibrations, path=path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -20,6 +20,7 @@ from paraphrase_rl.comparison.records import (
     TestedScores,
 )
 from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.statistics.bootstrap import resample, units_of, weighted_mean
 from paraphrase_rl.statistics.fairness import groups_of, share_difference
 from paraphrase_rl.statistics.records import Estimate
@@ -64,15 +65,16 @@ def compare(
     rates = tuple(dict.fromkeys((target_fpr, *RATES)))
     usable = [one for one in scored if not one.reason and np.isfinite(one.scores).any()]
     everyone = [*usable]
+    maps = {one.name: figures.probability_maps(one, sample) for one in usable}
     if len(usable) > 1:
-        everyone.append(figures.ensemble_of(usable, sample, COMBINED))
+        everyone.append(figures.ensemble_of(usable, maps, sample, COMBINED))
+        maps[COMBINED] = figures.probability_maps(everyone[-1], sample)
     flags = {one.name: {rate: figures.flags_at(one, sample, rate) for rate in rates} for one in everyone}
-    rated = {one.name: _rank(one, flags[one.name][target_fpr], sample, target_fpr) for one in everyone}
-    best = max((one.name for one in usable), key=lambda name: rated[name], default=None)
-    found = [_figures(one, sample, flags[one.name], rates, best, flags) for one in everyone]
-    found.sort(key=lambda one: rated[one.detector], reverse=True)
-    found += [_nothing(one) for one in scored if one not in usable]
     at_target = {name: of[target_fpr] for name, of in flags.items()}
+    found = [_figures(one, maps[one.name], sample, flags[one.name], rates) for one in everyone]
+    best = max(found[: len(usable)], key=_rank).detector if usable else None
+    found = [_to_best(one, best, at_target, sample) for one in sorted(found, key=_rank, reverse=True)]
+    found += [_nothing(one) for one in scored if one not in usable]
     parts, notes = _parts(everyone, documents, sample, at_target, target_fpr)
     return Comparison(
         source=source,
@@ -82,28 +84,34 @@ def compare(
         target_fpr=target_fpr,
         detectors=tuple(found),
         parts=tuple(parts),
-        gaps=tuple(_gaps(everyone, documents, sample, at_target, target_fpr)),
+        gaps=tuple(_gaps(parts, everyone, documents, sample, at_target)),
         scores=tuple(_tested(one, sample) for one in everyone),
         notes=(*_notes(found, best, int(human.sum())), *notes),
     )
 
 
-def _rank(one: CrossFitted, flags: Flags, sample: Sample, rate: float) -> tuple[float, float]:
+def _rank(found: DetectorFigures) -> tuple[float, float]:
     """TPR at the asked rate, then AUROC."""
-    tpr = figures.rate_of(flags, sample, ~sample.human, rate).value
-    return tpr or 0.0, figures.area(one, sample).value or 0.0
+    return found.points[0].tpr.value or 0.0, found.auroc.value or 0.0
+
+
+def _to_best(
+    found: DetectorFigures, best: str | None, at_target: Mapping[str, Flags], sample: Sample
+) -> DetectorFigures:
+    if best is None or found.detector == best:
+        return found
+    to_best = figures.difference(at_target[found.detector], at_target[best], sample)
+    return found.model_copy(update={"to_best": to_best})
 
 
 def _figures(
     one: CrossFitted,
+    maps: Sequence[ProbabilityMap | None],
     sample: Sample,
-    flags: dict[float, Flags],
+    flags: Mapping[float, Flags],
     rates: Sequence[float],
-    best: str | None,
-    every: dict[str, dict[float, Flags]],
 ) -> DetectorFigures:
-    target = rates[0]
-    trust = figures.reliability(figures.tested_probabilities(one, sample), sample.human)
+    trust = figures.reliability(figures.tested_probabilities(one, maps, sample), sample.human)
     n = sample.human.size
     return DetectorFigures(
         detector=one.name,
@@ -119,9 +127,6 @@ def _figures(
             for rate in rates
         ),
         auroc=figures.area(one, sample),
-        to_best=None
-        if one.name == best or best is None
-        else figures.difference(flags[target], every[best][target], sample),
         brier=None if math.isnan(trust.brier) else trust.brier,
         ece=None if math.isnan(trust.ece) else trust.ece,
         bins=trust.bins,
@@ -156,7 +161,7 @@ def _parts(
     everyone: Sequence[CrossFitted],
     documents: Sequence[Document],
     sample: Sample,
-    flags: dict[str, Flags],
+    flags: Mapping[str, Flags],
     rate: float,
 ) -> tuple[list[PartFigures], list[str]]:
     found, small = [], 0
@@ -200,35 +205,29 @@ def band(words: int) -> str:
 
 
 def _gaps(
+    parts: Sequence[PartFigures],
     everyone: Sequence[CrossFitted],
     documents: Sequence[Document],
     sample: Sample,
-    flags: dict[str, Flags],
-    rate: float,
+    flags: Mapping[str, Flags],
 ) -> Iterator[Gap]:
-    humans = [d for d in documents if d.label == "human"]
-    groups = [
-        group for group in groups_of(humans) if sum(d.group == group for d in humans) >= FEWEST_OF_A_PART
-    ]
-    if len(groups) < 2:
-        return
-    chosen = {group: np.array([d.group == group for d in documents]) & sample.human for group in groups}
+    groups_of([d for d in documents if d.label == "human"])  # refuses a group called "all"
     for one in everyone:
         found = flags[one.name]
-        shares = {g: figures.rate_of(found, sample, chosen[g], rate) for g in groups}
+        shares = {part.value: part.fpr for part in parts if part.by == "group" and part.detector == one.name}
+        if len(shares) < 2:
+            continue
         if any(share.low is None for share in shares.values()):
             continue  # too few humans set the threshold for an interval, and so for a gap
-        known = [g for g in groups if shares[g].value is not None]
+        known = [g for g, share in shares.items() if share.value is not None]
         if len(known) < 2:
             continue
         highest = max(known, key=lambda g: shares[g].value or 0.0)
         lowest = min(known, key=lambda g: shares[g].value or 0.0)
         if highest == lowest:
             continue
-        high, low = (
-            weighted_mean(found.resampled[:, chosen[g]], sample.weights[:, chosen[g]])
-            for g in (highest, lowest)
-        )
+        chosen = [np.array([d.group == g for d in documents]) & sample.human for g in (highest, lowest)]
+        high, low = (weighted_mean(found.resampled[:, of], sample.weights[:, of]) for of in chosen)
         n = shares[highest].n + shares[lowest].n
         gap = share_difference(shares[highest], shares[lowest], high - low, n)
         yield Gap(detector=one.name, highest=highest, lowest=lowest, gap=gap)

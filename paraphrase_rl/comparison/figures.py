@@ -7,16 +7,19 @@ pairs) and set the thresholds again in each resample; all detectors are resample
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from paraphrase_rl.comparison.folds import Folds, Mask
+from paraphrase_rl.detection.ensemble import combine_probabilities
 from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
 from paraphrase_rl.statistics.bootstrap import (
     estimate_share,
+    flagged,
     interval,
     known_mean,
     weighted_mean,
@@ -107,9 +110,7 @@ def flags_at(detector: CrossFitted, sample: Sample, rate: float) -> Flags:
         threshold = operating_point(scores[on], rate).threshold
         known[tested] = scores[tested] > threshold
         drawn = weighted_thresholds(scores[on], rate, sample.weights[:, on])
-        above = (scores[tested] > drawn[:, None]).astype(np.float64)
-        above[~np.isfinite(drawn)] = np.nan
-        resampled[:, tested] = above
+        resampled[:, tested] = flagged(scores[tested], drawn)
         fewest = min(fewest, int(on.sum()))
     return Flags(known, resampled, fewest)
 
@@ -245,33 +246,36 @@ def reliability(probabilities: FloatArray, human: Mask) -> Reliability:
     return Reliability(float(weight @ (p - is_ai) ** 2), ece, tuple(bins))
 
 
-def tested_probabilities(detector: CrossFitted, sample: Sample) -> FloatArray:
-    """Compute P(AI) of every text by the map of its fold, shape (N,)."""
+def tested_probabilities(
+    detector: CrossFitted, maps: Sequence[ProbabilityMap | None], sample: Sample
+) -> FloatArray:
+    """Compute P(AI) of every text by the map of its fold, shape (N,); ``maps`` are its :func:`probability_maps`."""
     found = np.full(sample.human.size, np.nan)
-    for fold, fitted in enumerate(probability_maps(detector, sample)):
+    for fold, fitted in enumerate(maps):
         tested = sample.folds.tested(fold)
         if fitted is not None:
             found[tested] = fitted(detector.scores[fold][tested])
     return found
 
 
-def ensemble_of(detectors: list[CrossFitted], sample: Sample, name: str) -> CrossFitted:
+def ensemble_of(
+    detectors: Sequence[CrossFitted],
+    maps: Mapping[str, Sequence[ProbabilityMap | None]],
+    sample: Sample,
+    name: str,
+) -> CrossFitted:
     """Combine detectors: the mean of their P(AI), by the maps of each fold. A text counts if any member scores it."""
     trained = any(detector.trained for detector in detectors)
     scores = np.full((sample.folds.count, sample.human.size), np.nan)
-    maps = [probability_maps(detector, sample) for detector in detectors]
     for fold in range(sample.folds.count):
         votes = np.array(
             [
-                fitted[fold](detector.scores[fold])  # type: ignore[misc]
-                for detector, fitted in zip(detectors, maps, strict=True)
-                if fitted[fold] is not None
+                fitted(detector.scores[fold])
+                for detector in detectors
+                if (fitted := maps[detector.name][fold]) is not None
             ]
         )
         if votes.size:
-            known = np.isfinite(votes)
-            total = known.sum(axis=0)
-            mean = np.where(known, votes, 0.0).sum(axis=0) / np.maximum(total, 1)
-            scores[fold] = np.where(total > 0, mean, np.nan)
+            scores[fold] = combine_probabilities(votes, np.ones(len(votes)), "mean")
     failures = int((~np.isfinite(scores).all(axis=0)).sum())
     return CrossFitted(name, scores, trained=trained, failures=failures)

@@ -193,28 +193,32 @@ def combine_probabilities(table: FloatArray, weights: FloatArray, combine: str) 
     return np.where(total > 0.0, summed / np.where(total > 0.0, total, 1.0), np.nan)
 
 
-def load_ensemble(
-    path: Path, registry: Components, context: Context, names: Collection[str] | None = None
-) -> CalibratedEnsemble:
+def load_ensemble(path: Path, registry: Components, context: Context) -> CalibratedEnsemble:
     """Load the ensemble of a calibration file, and build its detectors again.
 
     Args:
         path: what :meth:`CalibratedEnsemble.to_file` wrote.
         registry: where detectors come from.
         context: context for the factories.
-        names: names of the detectors to build; ``None`` = all. An ensemble without one that counts (weight above 0) has
-            no combined thresholds.
 
     Raises:
         CalibrationError: no such file, not a calibration, or a detector's model has changed since.
     """
-    return build_ensemble(CalibrationSet.read(path), registry, context, names)
+    return build_ensemble(CalibrationSet.read(path), registry, context)
 
 
 def build_ensemble(
     saved: CalibrationSet, registry: Components, context: Context, names: Collection[str] | None = None
 ) -> CalibratedEnsemble:
-    """Build the ensemble of calibrations; see :func:`load_ensemble`, which reads them from a file."""
+    """Build the ensemble of calibrations; see :func:`load_ensemble`, which reads them from a file.
+
+    Args:
+        saved: the calibrations.
+        registry: where detectors come from.
+        context: context for the factories.
+        names: names of the detectors to build; ``None`` = all. An ensemble without one that counts (weight above 0) has
+            no combined thresholds.
+    """
     wanted = saved if names is None else saved.only(names)
     if wanted is None:
         return CalibratedEnsemble([], saved.combine, None, saved.seen)

@@ -12,7 +12,7 @@ from paraphrase_rl import __version__
 from paraphrase_rl.comparison.records import PARTS, Comparison, DetectorFigures, TestedScores
 from paraphrase_rl.detection.calibration import percent
 from paraphrase_rl.reporting.charts import WIDTH, Chart, Strip, Whisker, strips, whiskers
-from paraphrase_rl.reporting.html import asset, digest, environment
+from paraphrase_rl.reporting.html import asset, environment, policy
 from paraphrase_rl.reporting.svg import Scale, drawing, element, marker, path
 from paraphrase_rl.tables import keys
 
@@ -23,14 +23,14 @@ _MOST_GROUPS = 12
 def comparison_page(found: Comparison) -> str:
     """Write the page as HTML. It refers to nothing outside itself; its content security policy forbids it."""
     style = asset("report.css")
-    best = found.best
+    best, table = found.best, found.shown_rows()
     page = environment().get_template("comparison.html.j2")
     return page.render(
         found=found,
         best=best,
         rate=percent(found.target_fpr),
-        table=found.shown_rows(),
-        columns=keys(found.shown_rows()),
+        table=table,
+        columns=keys(table),
         tables=[(by, rows) for by in PARTS if (rows := found.part_rows(by))],
         gaps=[(gap.detector, gap.highest, gap.lowest, str(gap.gap)) for gap in found.gaps],
         rocs=list(_rocs(found)),
@@ -40,7 +40,7 @@ def comparison_page(found: Comparison) -> str:
         ],
         groups=list(_groups(found)),
         style=Markup(style),
-        policy=f"default-src 'none'; img-src data:; style-src '{digest(style)}'",
+        policy=policy([style]),
         version=__version__,
     )
 

@@ -15,7 +15,7 @@ from paraphrase_rl.detection.explaining import (
     rank_class,
     token_views,
 )
-from paraphrase_rl.reporting.html import asset, digest, environment
+from paraphrase_rl.reporting.html import asset, environment, policy
 from paraphrase_rl.types import Failure
 
 STRONGEST = 12
@@ -35,11 +35,9 @@ class Piece:
 
 def explanation_page(text: str, scores: Sequence[ExplainedScore], notes: Sequence[str]) -> str:
     """Write a whole HTML page; it refers to nothing outside itself, and its content security policy forbids it."""
-    style = asset("explanation.css")
-    policy = f"default-src 'none'; img-src data:; style-src '{digest(style)}' '{digest(_BODY)}'"
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy)}">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{escape(policy([asset("explanation.css"), _BODY]))}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n<meta name="referrer" content="no-referrer">\n'
         f'<title>{escape(_heading(scores))}</title>\n<link rel="icon" href="data:,">\n<style>{_BODY}</style>\n'

@@ -27,7 +27,7 @@ from paraphrase_rl.reporting import (
     trade_off,
     training_curves,
 )
-from paraphrase_rl.reporting.html import asset, digest, environment
+from paraphrase_rl.reporting.html import asset, environment, policy
 from paraphrase_rl.reporting.inputs import ReportInputs
 from paraphrase_rl.reporting.terms import CRITERIA, TERMS
 from paraphrase_rl.statistics.fairness import EVERYBODY
@@ -48,14 +48,13 @@ class KeyFigure:
 def render_page(inputs: ReportInputs) -> str:
     """Write the page as HTML. It refers to nothing outside itself; its content security policy forbids it."""
     style, script = asset("report.css"), asset("report.js")
-    policy = f"default-src 'none'; img-src data:; style-src '{digest(style)}'; script-src '{digest(script)}'"
     return _template().render(
         inputs=inputs,
         results=inputs.results,
         run=None if inputs.run is None else quoted(inputs.run),
         style=Markup(style),
         script=Markup(script),
-        policy=policy,
+        policy=policy([style], [script]),
         version=__version__,
         ORIGINAL=ORIGINAL,
         DEFAULT=DEFAULT,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 WORD_RANGE, CHARACTER_RANGE = (1, 2), (2, 5)
 """Shortest and longest n-gram, of words and of characters."""
-_WORD = re.compile(r"(?u)\b\w\w+\b")
+WORD = re.compile(r"(?u)\b\w\w+\b")
 """What scikit-learn takes for a word: two or more letters, digits or underscores."""
 _REMEMBERED = 100_000
 
@@ -82,7 +82,7 @@ class WordNgrams(Ngrams):
         known = self._index.get
         found, ends = array("i"), [0]
         for text in texts:
-            words = _WORD.findall(text)
+            words = WORD.findall(text)
             terms = [*words, *map(" ".join, pairwise(words))]
             found.extend([i for i in map(known, terms) if i is not None])
             ends.append(len(found))

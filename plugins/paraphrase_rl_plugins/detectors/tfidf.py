@@ -39,7 +39,7 @@ from paraphrase_rl.plugin import (
     write_json,
     write_text,
 )
-from paraphrase_rl_plugins.detectors._ngrams import CHARACTER_RANGE, WORD_RANGE, ngrams
+from paraphrase_rl_plugins.detectors._ngrams import CHARACTER_RANGE, WORD, WORD_RANGE, ngrams
 
 NAME = "tfidf"
 SCHEMA = "paraphrase-rl/tfidf/1"
@@ -116,15 +116,14 @@ class Tfidf:
 
     def explain(self, text: str) -> Explanation | Failure:
         """Split the logit of a text into the intercept and the shares of its word and character n-grams."""
-        head = _head(text)
+        head, read = _head(text), text[: _end_of_words(text, FIRST_WORDS)]
         shares = []
         for part, kind in zip(self._parts, _ANALYZERS, strict=True):
-            places = _places(text, len(head.split()), kind)
+            places = _places(read, kind)
             for term, weight, value in part.shares(head.lower()):
                 shares.append(Share(term, tuple(places(term)), value, {"tfidf": weight}))
         if not shares:
             return _nothing_seen(0, head)
-        read = text[: _end_of_words(text, FIRST_WORDS)]
         base = self._intercept
         score = base + math.fsum(share.value for share in shares)
         return Explanation(score, base, tuple(shares), len(read), is_mean=False)
@@ -232,18 +231,17 @@ def _end_of_words(text: str, words: int) -> int:
     return end
 
 
-def _places(text: str, words: int, kind: str) -> Callable[[str], Iterable[tuple[int, int]]]:
-    """Function that finds the places of a term in the first words of a text.
+def _places(text: str, kind: str) -> Callable[[str], Iterable[tuple[int, int]]]:
+    """Function that finds the places of a term in a text.
 
     It follows scikit-learn's analyzers: words of two characters or more in lower case; character n-grams inside words
     with a blank at either end. Where lower case changes the length of a word, an n-gram has no place.
     """
-    head = text[: _end_of_words(text, words)]
-    lower = head.lower()
-    if len(lower) != len(head):
+    lower = text.lower()
+    if len(lower) != len(text):
         return lambda _term: ()
     if kind == "word":
-        tokens = [(m.group(), m.start(), m.end()) for m in re.finditer(r"(?u)\b\w\w+\b", lower)]
+        tokens = [(m.group(), m.start(), m.end()) for m in WORD.finditer(lower)]
         found: dict[str, list[tuple[int, int]]] = {}
         for i, (token, start, end) in enumerate(tokens):
             found.setdefault(token, []).append((start, end))
@@ -257,7 +255,7 @@ def _places(text: str, words: int, kind: str) -> Callable[[str], Iterable[tuple[
         start = padded.find(term)
         while start >= 0:
             end = start + len(term)
-            yield max(0, start - 1), min(len(head), end - 1)
+            yield max(0, start - 1), min(len(text), end - 1)
             start = padded.find(term, start + 1)
 
     return places
