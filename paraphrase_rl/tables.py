@@ -194,7 +194,7 @@ def cell(value: object, widest: int | None = _WIDEST_CELL) -> str:
         value = ", ".join(cell(part, None) for part in value) or "-"
     if isinstance(value, Mapping):
         value = ", ".join(f"{key} {cell(part, None)}" for key, part in value.items()) or "-"
-    return _cut(terminal_safe(" ".join(str(value).split())), widest)
+    return cut(terminal_safe(" ".join(str(value).split())), widest)
 
 
 def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], width: int | None = None) -> str:
@@ -311,7 +311,8 @@ def _width(header: Sequence[str], cells: Sequence[Sequence[str]] = ()) -> int:
     return max((len(line) for lines in (header, *cells) for line in lines), default=0)
 
 
-def _cut(text: str, widest: int | None) -> str:
+def cut(text: str, widest: int | None) -> str:
+    """Cut a text at ``widest`` characters, ``None`` = never; an ellipsis shows that it was cut."""
     return text if widest is None or len(text) <= widest else text[: widest - 1] + "…"
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import get_args
+from typing import TYPE_CHECKING
 
 import click
 from click.shell_completion import CompletionItem
 
 from paraphrase_rl.errors import UsageError
-from paraphrase_rl.types import Kind
+
+if TYPE_CHECKING:
+    from paraphrase_rl.types import Kind
 
 
 def add_plugin_files(references: Sequence[str]) -> None:
@@ -19,12 +21,12 @@ def add_plugin_files(references: Sequence[str]) -> None:
     Raises:
         UsageError: the name of a file has a comma.
     """
-    from paraphrase_rl.plugin.given import VARIABLE
+    from paraphrase_rl.plugin.given import VARIABLE, named_files
     from paraphrase_rl.plugin.registry import default_registry
 
     if bad := [reference for reference in references if "," in reference]:
         raise UsageError(f"the plug-in {bad[0]} has a comma in its name", "rename the file")
-    known = [part for part in os.environ.get(VARIABLE, "").split(",") if part.strip()]
+    known = named_files()
     if more := [reference for reference in references if reference not in known]:
         os.environ[VARIABLE] = ",".join([*known, *more])
         default_registry.cache_clear()
@@ -60,7 +62,7 @@ class ComponentName(click.ParamType[str]):
     name = "name"
 
     def __init__(self, *kinds: Kind, or_file: bool = False) -> None:
-        self.kinds = kinds or get_args(Kind)
+        self.kinds = kinds
         self.or_file = or_file
 
     def convert(
@@ -70,10 +72,12 @@ class ComponentName(click.ParamType[str]):
         ctx: click.Context | None,  # noqa: ARG002
     ) -> str:
         """Load ``FILE.py:FUNCTION``, given as a detector, and return its name; return other names as they are."""
+        _, colon, function = value.rpartition(":")
+        if "detectors" not in self.kinds or not colon:
+            return value
         from paraphrase_rl.plugin.given import is_file_reference, kebab
 
-        _, colon, function = value.rpartition(":")
-        if "detectors" not in self.kinds or not colon or not is_file_reference(value):
+        if not is_file_reference(value):
             return value
         add_plugin_files([value])
         return kebab(function)

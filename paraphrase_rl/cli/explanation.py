@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.cli.output import show, show_coloured, wrapped
-from paraphrase_rl.tables import text_table
+from paraphrase_rl.cli.output import emit, show, show_coloured, wrapped
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.explaining import ExplainResult
@@ -38,14 +36,7 @@ def show_explanation(found: ExplainResult) -> None:
     for score in found.scores:
         show(verdict_line(score))
         if score.parts:
-            show(
-                text_table(
-                    _strongest(score),
-                    _COLUMNS,
-                    shutil.get_terminal_size().columns,
-                ),
-                nl=False,
-            )
+            emit(_strongest(score), format_="table", schema="", columns=_COLUMNS)
         show()
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import TABLES, emit, format_option, show
+from paraphrase_rl.cli.output import TABLES, emit, format_option, show, terminal_width
 from paraphrase_rl.errors import EXIT_NO, EXIT_OK, UsageError
 from paraphrase_rl.tables import record
 
@@ -84,7 +83,7 @@ def _lines(watched: Monitoring) -> list[Line]:
 
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     levels = LEVELS if encoding.startswith("utf") else ASCII_LEVELS
-    return view(watched, width=max(60, shutil.get_terminal_size().columns), levels=levels)
+    return view(watched, width=terminal_width(), levels=levels)
 
 
 def _drawn(watch: Callable[[], Monitoring]) -> Monitoring:

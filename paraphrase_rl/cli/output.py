@@ -54,19 +54,20 @@ def show(text: object = "", *, nl: bool = True) -> None:
 
 def show_coloured(pieces: Iterable[tuple[str, str | None]]) -> None:
     """Print stretches of one text, each with the colour of its characters, or none."""
-    click.echo(
-        "".join(
-            click.style(terminal_safe(text), fg=colour) if colour else terminal_safe(text)
-            for text, colour in pieces
-        )
-    )
+    safe = ((terminal_safe(text), colour) for text, colour in pieces)
+    click.echo("".join(click.style(text, fg=colour) if colour else text for text, colour in safe))
+
+
+def terminal_width() -> int:
+    """Return the width that lines of prose are broken at, in characters; at least 60."""
+    return max(60, shutil.get_terminal_size().columns)
 
 
 def wrapped(text: str, first: str = "", rest: str = "") -> str:
     """Break a text into lines that fit the terminal, at spaces only; ``first`` and ``rest`` begin the lines."""
     return textwrap.fill(
         text,
-        max(60, shutil.get_terminal_size().columns),
+        terminal_width(),
         initial_indent=first,
         subsequent_indent=rest,
         break_long_words=False,

@@ -62,7 +62,7 @@ def list_(kind: Kind | None, format_: str) -> None:
 
 
 @command.command()
-@click.argument("name", type=ComponentName())
+@click.argument("name", type=ComponentName(*KINDS))
 @format_option
 def show(name: str, format_: str) -> None:
     """Show everything about the component or plug-in NAME."""

@@ -6,11 +6,15 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from paraphrase_rl.cli.output import show_progress
 from paraphrase_rl.cli.streams import STDERR, silence
 from paraphrase_rl.progress import QUIET_SECONDS, OnProgress, Progress
 from paraphrase_rl.text.terminal import terminal_safe
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 
 @contextmanager
@@ -33,17 +37,27 @@ def shown_progress(task: str) -> Iterator[OnProgress]:
 
     def show(progress: Progress) -> None:
         with _dropped_if_impossible():
-            bar.console.print(terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True)
+            _print(bar, progress)
             if progress.done is not None:
                 bar.update(drawn, completed=progress.done, total=progress.total)
 
+    with _running(bar):
+        yield show
+
+
+@contextmanager
+def _running(bar: Bar) -> Iterator[None]:
     with _dropped_if_impossible():
         bar.start()
     try:
-        yield show
+        yield
     finally:
         with _dropped_if_impossible():
             bar.stop()
+
+
+def _print(bar: Bar, progress: Progress) -> None:
+    bar.console.print(terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -79,20 +93,13 @@ def shown_count(task: str, *, rows_on_stdout: bool) -> Iterator[OnProgress]:
     def show(progress: Progress) -> None:
         with _dropped_if_impossible():
             if progress.done is None:
-                bar.console.print(
-                    terminal_safe(progress.message), markup=False, highlight=False, soft_wrap=True
-                )
+                _print(bar, progress)
                 return
             pace = terminal_safe(progress.message.partition(", ")[2])
             bar.update(drawn, completed=progress.done, total=progress.total, pace=pace)
 
-    with _dropped_if_impossible():
-        bar.start()
-    try:
+    with _running(bar):
         yield show
-    finally:
-        with _dropped_if_impossible():
-            bar.stop()
 
 
 def _now_and_then() -> OnProgress:

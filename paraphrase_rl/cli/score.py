@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from paraphrase_rl.api.text_results import ScoreSummary
     from paraphrase_rl.progress import OnProgress
 
-TABLE_COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure", "truncated")
-
 
 @click.command("score")
 @text_options
@@ -121,6 +119,7 @@ def _print_rows(
     inputs: list[Any], wide: bool, format_: str, progress: OnProgress, given: dict[str, Any]
 ) -> ScoreSummary:
     from paraphrase_rl.api.scoring import score_stream
+    from paraphrase_rl.api.text_results import SCORE_COLUMNS
 
     with score_stream(inputs, progress=progress, **given) as stream:
         known = stream.summary
@@ -129,7 +128,7 @@ def _print_rows(
             format_=format_,
             schema="prl.score",
             fields=stream.columns(wide),
-            columns=None if wide else TABLE_COLUMNS,
+            columns=None if wide else SCORE_COLUMNS,
             meta={
                 "calibration": None if known.texts is None else str(known.calibration),
                 "target_fpr": known.target_fpr,

@@ -24,24 +24,28 @@ import numpy as np
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.files import expanded
 from paraphrase_rl.plugin.hookspecs import hookimpl
-from paraphrase_rl.plugin.installed import Plugin
+from paraphrase_rl.plugin.installed import FILE_REFERENCE, Plugin
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, NoOptions
 from paraphrase_rl.types import Failure, Scores
 
 VARIABLE = "PRL_PLUGIN_FILES"
 ScoreFunction = Callable[[list[str]], Sequence[float] | Any]
-_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<function>[^:/\\]+))?", re.DOTALL)
 
 
 def is_file_reference(text: str) -> bool:
     """Return whether a text is ``FILE.py`` or ``FILE.py:FUNCTION``."""
-    return _FILE.fullmatch(text) is not None
+    return FILE_REFERENCE.fullmatch(text) is not None
+
+
+def named_files(environ: Mapping[str, str] = os.environ) -> list[str]:
+    """List what ``PRL_PLUGIN_FILES`` names, each once."""
+    named = (part.strip() for part in environ.get(VARIABLE, "").split(","))
+    return [reference for reference in dict.fromkeys(named) if reference]
 
 
 def given_plugins(environ: Mapping[str, str] = os.environ) -> list[Plugin]:
     """Make the plug-ins that ``PRL_PLUGIN_FILES`` names; imports none of them."""
-    named = (part.strip() for part in environ.get(VARIABLE, "").split(","))
-    return [file_plugin(reference) for reference in dict.fromkeys(named) if reference]
+    return [file_plugin(reference) for reference in named_files(environ)]
 
 
 def file_plugin(reference: str) -> Plugin:
@@ -50,7 +54,7 @@ def file_plugin(reference: str) -> Plugin:
     Raises:
         PluginError: there is no such file, or it is not a Python file.
     """
-    match = _FILE.fullmatch(reference)
+    match = FILE_REFERENCE.fullmatch(reference)
     if match is None:
         raise PluginError(f"{reference!r} is not a Python file", "give FILE.py, or FILE.py:FUNCTION")
     file, function = expanded(Path(match["file"])), match["function"]

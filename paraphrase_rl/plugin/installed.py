@@ -21,6 +21,8 @@ from typing import Any, Literal
 
 GROUP = "paraphrase_rl"
 BUNDLED_PACKAGE = "paraphrase_rl_plugins"
+FILE_REFERENCE = re.compile(r"(?P<file>.+\.py)(?::(?P<function>[^:/\\]+))?", re.DOTALL)
+"""A file that the user names, ``FILE.py`` or ``FILE.py:FUNCTION``; see :mod:`paraphrase_rl.plugin.given`."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class Plugin:
     @property
     def is_file(self) -> bool:
         """True for a file that the user named, which is no part of a distribution."""
-        return re.fullmatch(r".+\.py(:[^:]+)?", self.target, re.DOTALL) is not None
+        return FILE_REFERENCE.fullmatch(self.target) is not None
 
     @property
     def source(self) -> str:

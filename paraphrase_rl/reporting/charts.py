@@ -12,6 +12,7 @@ from markupsafe import Markup
 from paraphrase_rl.reporting.formatting import minus, share
 from paraphrase_rl.reporting.svg import Scale, drawing, element, marker, path, span, ticks
 from paraphrase_rl.statistics.records import Estimate
+from paraphrase_rl.tables import cut
 
 WIDTH = 340
 LETTER = 7.6
@@ -132,7 +133,7 @@ def strips(key: str, title: str, description: str, rows: Sequence[Strip], thresh
             element("line", x1=left, x2=WIDTH - right, y1=base, y2=base, class_="grid"),
         ]
         at = base - row + 15
-        texts.append(element("text", shortened(strip.label, 30), x=left, y=at, class_="row-label halo"))
+        texts.append(element("text", cut(strip.label, 30), x=left, y=at, class_="row-label halo"))
         if threshold is not None and strip.scores:
             flagged = sum(score > threshold for score in strip.scores) / len(strip.scores)
             said = f"{share(flagged)} flagged"
@@ -205,7 +206,7 @@ def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names
         if spot.y.low is not None and spot.y.high is not None:
             parts.append(element("line", x1=at, x2=at, y1=y(spot.y.low), y2=y(spot.y.high), class_="whisker"))
         parts.append(marker(i, at, level, 6, class_))
-        label = shortened(spot.label, 24)
+        label = cut(spot.label, 24)
         length = LETTER * len(label)
         begin, baseline = _free(at, level, length, taken, (left, width - right), (top, height - bottom))
         taken.append((begin, begin + length, baseline))
@@ -269,7 +270,7 @@ def whiskers(
     for i, one in enumerate(rows):
         estimate, level = one.estimate, top + row * i + 28
         parts.append(_dashed(at, level - 8, level + 12))
-        parts.append(element("text", shortened(one.label, 34), x=left, y=level - 11, class_="row-label halo"))
+        parts.append(element("text", cut(one.label, 34), x=left, y=level - 11, class_="row-label halo"))
         if estimate.value is None:
             parts.append(element("text", "not measured", x=left, y=level + 4))
             continue
@@ -283,8 +284,3 @@ def whiskers(
         text = share(estimate.value)
         parts.append(element("text", text, x=WIDTH - right, y=level - 11, text_anchor="end"))
     return drawing(parts, key=key, title=title, description=description, width=WIDTH, height=height)
-
-
-def shortened(text: str, length: int) -> str:
-    """Cut a text at ``length`` characters; an ellipsis shows that it was cut."""
-    return text if len(text) <= length else text[: length - 1] + "…"

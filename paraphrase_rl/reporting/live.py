@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from paraphrase_rl.tables import record
+from paraphrase_rl.tables import cut, record
 from paraphrase_rl.text.terminal import terminal_safe
 from paraphrase_rl.training.replay import Monitoring, RuleState
 
@@ -62,7 +62,7 @@ def view(watched: Monitoring, *, width: int = 80, levels: str = LEVELS) -> list[
         lines += [Line(""), Line(f"Last rewrites (step {watched.samples[0]['step']})", "head")]
         for sample in watched.samples:
             lines += _sample(sample, width)
-    return [Line(_cut(terminal_safe(" ".join(line.text.split("\t"))), width), line.kind) for line in lines]
+    return [Line(cut(terminal_safe(" ".join(line.text.split("\t"))), width), line.kind) for line in lines]
 
 
 def told(watched: Monitoring, after: int) -> list[str]:
@@ -122,7 +122,7 @@ def _curves(watched: Monitoring, width: int, levels: str) -> list[Line]:
         ends = (known[0], known[-1]) if known else (math.nan, math.nan)
         first, last = ("-" if math.isnan(value) else f"{value:.3g}" for value in ends)
         drawn = sparkline(values, room, levels)
-        lines.append(Line(f"{_cut(name, _NAME):<{_NAME}} {first:>{_NUMBER}} {last:>{_NUMBER}}  {drawn}"))
+        lines.append(Line(f"{cut(name, _NAME):<{_NAME}} {first:>{_NUMBER}} {last:>{_NUMBER}}  {drawn}"))
     return lines
 
 
@@ -139,7 +139,7 @@ def _rules(watched: Monitoring, width: int, levels: str) -> list[Line]:
     kinds: list[Kind] = ["aside", *("alarm" if row.state == "alarm" else "plain" for row in watched)]
     for cells, kind in zip(table, kinds, strict=True):
         parts = [
-            f"{_cut(cell, size):<{size}}" for cell, size in zip(cells, (rule, band, *others), strict=True)
+            f"{cut(cell, size):<{size}}" for cell, size in zip(cells, (rule, band, *others), strict=True)
         ]
         text = " ".join(parts).rstrip()
         lines.append(Line(text.replace("≤", "<=") if levels == ASCII_LEVELS else text, kind))
@@ -165,7 +165,3 @@ def _sample(sample: object, width: int) -> list[Line]:
 
 def _folded(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, subsequent_indent="        ", break_on_hyphens=False) or [""]
-
-
-def _cut(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1] + "…"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 
 from paraphrase_rl.plugin import Context, NoOptions, RewardBatch, RewardSpec, Terms, hookimpl
 from paraphrase_rl_plugins.metrics._facts import agreement, names, negations_agreement
 from paraphrase_rl_plugins.metrics._numbers import numbers
+from paraphrase_rl_plugins.metrics._pairwise import Pairwise
 
-MEASURES: Mapping[str, Callable[[str, str], float]] = {
-    "numbers": agreement(numbers),
-    "names": agreement(names),
-    "negations": negations_agreement,
-}
+MEASURES = Pairwise(numbers=agreement(numbers), names=agreement(names), negations=negations_agreement)
 
 
 @hookimpl
@@ -46,13 +43,7 @@ class Facts:
     """
 
     def __call__(self, batch: RewardBatch) -> Terms:
-        details = {
-            name: np.array(
-                [measure(s.text, r) for s, r in zip(batch.sources, batch.rewrites, strict=True)],
-                dtype=np.float64,
-            )
-            for name, measure in MEASURES.items()
-        }
+        details = MEASURES(batch).values
         table = np.stack(list(details.values()))
         known = np.isfinite(table)
         kinds = known.sum(axis=0)

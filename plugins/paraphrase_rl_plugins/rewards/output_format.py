@@ -109,33 +109,28 @@ class OutputFormat:
           hidden or swapped for look-alikes of another script.
         """
         ours, theirs = words(rewrite), words(source)
-        head, source_head = _plain(rewrite[:HEAD]).lstrip(patterns.DECORATION), _plain(source[:HEAD])
+        head, source_head = (_plain(text[:HEAD]).lstrip(patterns.DECORATION) for text in (rewrite, source))
+        visible, visible_source = (patterns.INVISIBLE.sub("", text) for text in (rewrite, source))
+        plain_source = _plain(source)
         return {
             "not_empty": bool(ours),
             "finished": bool(finished),
             "length": self.options.min_length * len(theirs)
             <= len(ours)
             <= self.options.max_length * len(theirs),
-            "no_preamble": not _new(
-                patterns.PREAMBLE, head, source_head.lstrip(patterns.DECORATION), re.Pattern.match
+            "no_preamble": not _new(patterns.PREAMBLE, head, source_head, re.Pattern.match),
+            "no_note": not _new(patterns.NOTE, _plain(rewrite[-TAIL:]), plain_source),
+            "no_reasoning": not (
+                _new(reasoning.MARKS, visible, visible_source)
+                or _new(reasoning.PREFACES, head, source_head, re.Pattern.match)
+                or _new(reasoning.ASIDES, _plain(rewrite), plain_source)
             ),
-            "no_note": not _new(patterns.NOTE, _plain(rewrite[-TAIL:]), _plain(source)),
-            "no_reasoning": not self._reasons(rewrite, source, head, source_head.lstrip(patterns.DECORATION)),
             "no_instruction": not _echoes(ours, theirs, instruction),
             "no_copy": copied_share(ours, theirs) <= self.options.max_copied,
             "no_loop": self._no_loop(rewrite, source, ours, theirs),
             "no_markup": not _new(patterns.MARKUP, rewrite, source),
             "plain_characters": not _new(patterns.CHARACTERS, rewrite, source),
         }
-
-    @staticmethod
-    def _reasons(rewrite: str, source: str, head: str, source_head: str) -> bool:
-        visible, in_source = (patterns.INVISIBLE.sub("", text) for text in (rewrite, source))
-        return (
-            _new(reasoning.MARKS, visible, in_source)
-            or _new(reasoning.PREFACES, head, source_head, re.Pattern.match)
-            or _new(reasoning.ASIDES, _plain(rewrite), _plain(source))
-        )
 
     def _no_loop(self, rewrite: str, source: str, ours: Words, theirs: Words) -> bool:
         if repetition(ours) > repetition(theirs) + self.options.max_repetition:
