@@ -73,6 +73,19 @@ class Case:
             return None  # reported by the check of the components
 
     @cached_property
+    def model_users(self) -> Mapping[str, list[str]]:
+        """Models that components load, with the names of those that do; a component that is not there has none."""
+        users: dict[str, list[str]] = {}
+        for kind, component in self.recipe.components():
+            try:
+                models = self.registry.models(kind, component.name, component.options)
+            except PrlError:
+                continue  # reported by the check of the components
+            for model in models:
+                users.setdefault(model, []).append(component.name)
+        return users
+
+    @cached_property
     def live(self) -> Mapping[str, int | None] | PrlError | None:
         """Models that a service trains now, with their context length in tokens where it tells.
 

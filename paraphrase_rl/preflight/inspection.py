@@ -12,10 +12,10 @@ from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.preflight import cost, trial
 from paraphrase_rl.preflight.case import Case
-from paraphrase_rl.preflight.checks import preflight
+from paraphrase_rl.preflight.checks import preflight, rules_of
 from paraphrase_rl.preflight.cost import LIMIT
 from paraphrase_rl.preflight.data import UNREADABLE
-from paraphrase_rl.preflight.findings import SEVERITIES, Finding, Findings, Rule
+from paraphrase_rl.preflight.findings import SEVERITIES, Finding, Findings
 from paraphrase_rl.preflight.trial import Trial
 from paraphrase_rl.recipe.cost import Prices, read_prices
 from paraphrase_rl.recipe.loading import LoadedRecipe
@@ -68,7 +68,7 @@ class Inspection:
         case = self.case
         if step is not None and case.seconds_per_step is None:
             case = replace(case, seconds_per_step=round(step, 1))
-        costs = {rule.code for rule in vars(cost).values() if isinstance(rule, Rule)}
+        costs = {rule.code for rule in rules_of(cost)}
         others = [finding for finding in self.found if finding.code not in costs]
         found = (*others, *cost.check(case), *trial.findings(measured, case))
         return replace(self, found=found, case=case)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paraphrase_rl.errors import PrlError
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.recipe.model_info import find_model
@@ -35,13 +34,8 @@ _RULES = {"error": MISSING, "note": TO_DOWNLOAD, "ok": PRESENT}
 def check(case: Case) -> Iterator[Finding]:
     """Look for every model that the run loads; of a remote policy only the tokenizer is needed here."""
     users: dict[str, list[str]] = {case.recipe.model: ["policy"]}
-    for kind, component in case.recipe.components():
-        try:
-            models = case.registry.models(kind, component.name, component.options)
-        except PrlError:
-            continue  # reported by the check of the components
-        for model in models:
-            users.setdefault(model, []).append(component.name)
+    for model, names in case.model_users.items():
+        users.setdefault(model, []).extend(names)
     for reference, who in users.items():
         found = find_model(reference, weights=not case.remote or who != ["policy"])
         key = "model" if reference == case.recipe.model else ""

@@ -58,19 +58,15 @@ def check(case: Case) -> Iterator[Finding]:
     """Render one prompt, if the policy's tokenizer is on this machine."""
     recipe = case.recipe
     model, thinking = recipe.model, recipe.prompt.thinking
-    known = case.prices.models.get(model) if case.prices is not None else None
     found = find_model(model, weights=not case.remote)
     if found.folder is None:
-        if known is not None and known.always_thinks and not thinking:
+        prices = case.prices
+        known = prices.models.get(model) if prices is not None else None
+        if prices is not None and known is not None and known.always_thinks and not thinking:
             said = (
                 f"{model} thinks before it answers and cannot be told not to, while prompt.thinking is false"
             )
-            still = (
-                [name for name, price in case.prices.models.items() if price.retired is None]
-                if case.prices
-                else []
-            )
-            yield CHAT.found(said, key="prompt.thinking", remedy=remedy(case, still))
+            yield CHAT.found(said, key="prompt.thinking", remedy=remedy(case, prices.served))
         elif found.level != "error":  # else told as a missing model
             yield UNSEEN.found(f"{model}: its tokenizer is not on this machine", key="prompt")
         return

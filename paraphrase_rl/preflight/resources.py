@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from paraphrase_rl.errors import PrlError
 from paraphrase_rl.models.shape import parameters_by_name
 from paraphrase_rl.plugin.estimates import MemoryPart
 from paraphrase_rl.preflight.case import Case
@@ -112,16 +111,8 @@ def _memory(case: Case) -> Iterator[Finding]:
 
 def _loaded_here(case: Case) -> Iterator[MemoryPart]:
     """Weights of the models of detectors and rewards, each loaded once however many use it."""
-    users: dict[str, list[str]] = {}
-    for kind, component in case.recipe.components():
-        try:
-            models = case.registry.models(kind, component.name, component.options)
-        except PrlError:
-            continue  # reported by the check of the components
-        for model in models:
-            users.setdefault(model, []).append(component.name)
     width = 4 if case.device == "cpu" else 2
-    for reference, names in users.items():
+    for reference, names in case.model_users.items():
         info = find_model(reference).info
         counted = info.parameters if info is not None else None
         parameters = counted or parameters_by_name(reference)

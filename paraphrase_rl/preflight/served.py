@@ -61,9 +61,8 @@ def check(case: Case) -> Iterator[Finding]:
 
 def _by_the_table(case: Case, source: str) -> Finding:
     assert case.prices is not None
-    model, models = case.recipe.model, case.prices.models
-    price = models.get(model)
-    still = [name for name, one in models.items() if one.retired is None]
+    model, still = case.recipe.model, case.prices.served
+    price = case.prices.models.get(model)
     if price is None:
         return UNLISTED.found(
             f"{model} is not among the models {source}", key="model", remedy=remedy(case, still)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from paraphrase_rl.errors import PrlError
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.recipe.arithmetic import warmup_steps
@@ -46,10 +45,7 @@ def check(case: Case) -> Iterator[Finding]:
     settings = case.recipe.warmup
     if settings.method is None:
         return
-    try:
-        spec = None if case.backend is None else case.registry.spec("backends", case.backend)
-    except PrlError:
-        spec = None  # reported by the components
+    spec = case.backend_spec
     if spec is not None and not spec.warmup:
         yield NOT_CARRIED_OUT.found(f"backend {spec.name} carries out no warm-up", key="warmup.method")
     if case.corpus is None:

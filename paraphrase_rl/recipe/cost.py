@@ -58,6 +58,11 @@ class Prices(Section):
         """The newest date in the table."""
         return max(price.date for price in self.models.values())
 
+    @property
+    def served(self) -> list[str]:
+        """Names of the models that are still served, in the order of the table."""
+        return [name for name, price in self.models.items() if price.retired is None]
+
 
 def read_prices(file: Path) -> Prices:
     """Read a price table.
