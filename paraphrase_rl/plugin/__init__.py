@@ -99,7 +99,6 @@ _PUBLIC = {
     # texts
     "paraphrase_rl.text.sentences": ("sentence_ends",),
     "paraphrase_rl.text.thoughts": ("THOUGHT_MARK", "split_thought"),
-    "paraphrase_rl.training.prompts": ("messages",),
     # data sets: rows of a table, files of a published corpus
     "paraphrase_rl.data.columns": ("TableOptions",),
     "paraphrase_rl.data.published": ("FilesOptions", "HubOptions", "PublishedFiles"),
@@ -119,7 +118,8 @@ _PUBLIC = {
         "write_text",
     ),
     # backends: the recipe's sections, the update, a run's checkpoints
-    "paraphrase_rl.recipe.schema": ("Component", "Lora", "Prompt", "Recipe", "Sampling"),
+    "paraphrase_rl.recipe.prompt": ("Prompt",),
+    "paraphrase_rl.recipe.schema": ("Component", "Lora", "Recipe", "Sampling"),
     "paraphrase_rl.recipe.arithmetic": ("auto_learning_rate",),
     "paraphrase_rl.recipe.model_info": ("find_model",),
     "paraphrase_rl.models.shape": ("ModelShape",),

@@ -85,9 +85,9 @@ from paraphrase_rl.plugin.specs import RewardSpec as RewardSpec
 from paraphrase_rl.plugin.specs import RewriterSpec as RewriterSpec
 from paraphrase_rl.recipe.arithmetic import auto_learning_rate as auto_learning_rate
 from paraphrase_rl.recipe.model_info import find_model as find_model
+from paraphrase_rl.recipe.prompt import Prompt as Prompt
 from paraphrase_rl.recipe.schema import Component as Component
 from paraphrase_rl.recipe.schema import Lora as Lora
-from paraphrase_rl.recipe.schema import Prompt as Prompt
 from paraphrase_rl.recipe.schema import Recipe as Recipe
 from paraphrase_rl.recipe.schema import Sampling as Sampling
 from paraphrase_rl.runs.ledger import place_of as place_of
@@ -99,7 +99,6 @@ from paraphrase_rl.text.sentences import sentence_ends as sentence_ends
 from paraphrase_rl.text.thoughts import THOUGHT_MARK as THOUGHT_MARK
 from paraphrase_rl.text.thoughts import split_thought as split_thought
 from paraphrase_rl.training.grpo import mean_over_tokens as mean_over_tokens
-from paraphrase_rl.training.prompts import messages as messages
 from paraphrase_rl.types import Document as Document
 from paraphrase_rl.types import Explanation as Explanation
 from paraphrase_rl.types import Failure as Failure

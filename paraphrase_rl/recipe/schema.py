@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from paraphrase_rl.recipe.defaults import default
 from paraphrase_rl.recipe.monitors import Monitor, completed, published
+from paraphrase_rl.recipe.prompt import Prompt
 from paraphrase_rl.recipe.section import Section
 from paraphrase_rl.types import Kind
 
@@ -299,31 +300,6 @@ class Acceptance(Section):
     reward_drop: float = Field(
         0.2, gt=0, description="at most: fall of the mean reward (over 5 steps) below its best so far"
     )
-
-
-class Prompt(Section):
-    """Prompt of the policy."""
-
-    system: str = Field(
-        "You rewrite texts. You answer with the rewritten text and nothing else.",
-        description="system message",
-    )
-    instruction: str = Field(
-        "Paraphrase the following text. Keep its meaning, and make it read naturally.",
-        description="the user message is the instruction, an empty line, and the source",
-    )
-    thinking: bool = Field(
-        False,
-        description="whether the model thinks before it rewrites; false = it is told not to, and refused if it cannot "
-        "be; true = the thought is trained like the rest of the completion, but removed before the rewrite is rated",
-    )
-
-    def messages(self, text: str) -> list[dict[str, str]]:
-        """Build the conversation that asks for one rewrite."""
-        return [
-            {"role": "system", "content": self.system},
-            {"role": "user", "content": f"{self.instruction}\n\n{text}"},
-        ]
 
 
 class Recipe(Section):

@@ -23,7 +23,7 @@ from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import mean_over_tokens, token_advantages
 from paraphrase_rl.training.monitors import Alarm, Monitors, rules_for, unmeasured, without_checkpoint
-from paraphrase_rl.training.prompts import messages, prompt_order
+from paraphrase_rl.training.prompt_order import prompt_order
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.training.warmup import WarmupSession
 from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout, StepRecord
@@ -108,7 +108,7 @@ class TrainingSession:
 
     def conversation(self, document: Document) -> list[dict[str, str]]:
         """Build the messages that ask for a rewrite of a document."""
-        return messages(self.recipe.prompt, document.text)
+        return self.recipe.prompt.messages(document.text)
 
     def noise_key(self, step: int, index: int) -> tuple[int, int, int]:
         """Return integers that fix the randomness of one prompt's rollouts at one step (counted from 1)."""

@@ -30,7 +30,7 @@ from paraphrase_rl.runs.manifest import manifest
 from paraphrase_rl.runs.reader import manifest_of
 from paraphrase_rl.training.changes import INITIAL, Initial, initial_in
 from paraphrase_rl.training.processes import is_first
-from paraphrase_rl.training.prompts import prompt_order
+from paraphrase_rl.training.prompt_order import prompt_order
 from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession

@@ -20,7 +20,7 @@ from paraphrase_rl.progress import Report, reporter
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.backend import ChosenBackend
 from paraphrase_rl.runs.directory import RunDirectory
-from paraphrase_rl.training.prompts import messages, prompt_order
+from paraphrase_rl.training.prompt_order import prompt_order
 from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.start import calibrated
@@ -49,7 +49,7 @@ def try_recipe(
     policy: Any = backend.policy(recipe.model, None, thinking=recipe.prompt.thinking)
     started = time.perf_counter()
     [rollouts] = policy.sample(
-        [messages(recipe.prompt, document.text)],
+        [recipe.prompt.messages(document.text)],
         n=recipe.training.group_size,
         keys=[(recipe.training.seed, 1, index)],
         sampling=recipe.sampling,

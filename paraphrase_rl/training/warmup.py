@@ -24,12 +24,12 @@ from paraphrase_rl.models.chat import Chat
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import SupervisedExample
 from paraphrase_rl.progress import Report
-from paraphrase_rl.recipe.schema import Prompt, Recipe
+from paraphrase_rl.recipe.prompt import Prompt
+from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.ledger import WARMUP, damage_of, has_expired, is_there, ledger
 from paraphrase_rl.runs.metrics_files import WARMUP_ROWS
 from paraphrase_rl.runs.reader import adapter_of
-from paraphrase_rl.training.prompts import messages
 from paraphrase_rl.training.warmup_pairs import WARMUP_KEY, Pair, PairMaker
 from paraphrase_rl.types import FloatArray
 
@@ -51,7 +51,7 @@ def encoded(pairs: Sequence[Pair], chat: Chat, prompt: Prompt) -> list[Tokens]:
     found, tokenizer = [], chat.tokenizer
     for source, target in pairs:
         completion = tokenizer(target, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        found.append((chat.prompt(messages(prompt, source)), [*completion, int(tokenizer.eos_token_id)]))
+        found.append((chat.prompt(prompt.messages(source)), [*completion, int(tokenizer.eos_token_id)]))
     return found
 
 

@@ -17,7 +17,6 @@ from paraphrase_rl.recipe.schema import Recipe, Sampling
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS
 from paraphrase_rl.text.length import count_words
-from paraphrase_rl.training.prompts import messages
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout
 
@@ -163,7 +162,7 @@ class PairMaker:
         """Sample the candidates of each text; both lists have one entry for each."""
         # 0 in the place of the step, which counts from 1; + 1, since trailing zeros do not change a seed
         keys = [(self.recipe.training.seed, 0, WARMUP_KEY, index + 1) for index in indices]
-        prompts = [messages(self.recipe.prompt, self.texts[index].text) for index in indices]
+        prompts = [self.recipe.prompt.messages(self.texts[index].text) for index in indices]
         groups = policy.sample(prompts, n=self._many, keys=keys, sampling=sampling)
         texts = [self.texts[index] for index in indices for _ in range(self._many)]
         return texts, [rollout for group in groups for rollout in group]

@@ -17,9 +17,9 @@ from paraphrase_rl.models.chat import Chat
 from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.recipe.schema import Prompt, Sampling
+from paraphrase_rl.recipe.prompt import Prompt
+from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.testing import FakeDetector, RewriterContract
-from paraphrase_rl.training.prompts import messages
 from paraphrase_rl.types import Failure, Rewrite, Scores
 from tests.tiny_model import save_tiny_model
 
@@ -77,7 +77,7 @@ def decoder(model, tokenizer, detector, **changes):
 
 def written_out(model, tokenizer, detector, text, *, top_k, top_p, temperature, max_tokens):
     """The paper's algorithm, the whole sequence read anew for every token."""
-    prompt, written = Chat(tokenizer, "tiny").prompt(messages(PROMPT, text)), []
+    prompt, written = Chat(tokenizer, "tiny").prompt(PROMPT.messages(text)), []
     for _ in range(max_tokens):
         with torch.no_grad():
             logits = model(torch.tensor([prompt + written])).logits[0, -1].double().numpy()

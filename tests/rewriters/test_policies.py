@@ -17,7 +17,8 @@ from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry, default_registry
 from paraphrase_rl.plugin.specs import BackendSpec, Context, Options
-from paraphrase_rl.recipe.schema import Prompt, Sampling
+from paraphrase_rl.recipe.prompt import Prompt
+from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.testing import RewriterContract
 from paraphrase_rl.types import Failure, Rollout
 from tests.rewriters.fakes import FakePolicy, write_run

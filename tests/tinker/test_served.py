@@ -11,8 +11,8 @@ import pytest
 
 import paraphrase_rl as prl
 from paraphrase_rl.errors import ModelError, RunError
-from paraphrase_rl.recipe.schema import Prompt, Sampling
-from paraphrase_rl.training.prompts import messages
+from paraphrase_rl.recipe.prompt import Prompt
+from paraphrase_rl.recipe.schema import Sampling
 from tests.hybrid_model import published_template, save_hybrid_model
 from tests.servers.engine import Engine
 from tests.servers.skyrl_process import SkyRL
@@ -84,7 +84,7 @@ def test_a_thought_is_trained_at_the_service_and_not_rated(
 
 def test_a_policy_at_the_service_answers_without_thoughts(hybrid: Path, service: Server) -> None:
     policy = backend(service).policy(str(hybrid), None, thinking=True)
-    asked = [messages(Prompt(), f"text {i}") for i in range(3)]
+    asked = [Prompt().messages(f"text {i}") for i in range(3)]
     groups = policy.sample(asked, n=4, keys=[(1, i) for i in range(3)], sampling=Sampling(max_tokens=8))
     for rollout in (rollout for group in groups for rollout in group):
         written = policy.chat.tokenizer.decode(rollout.completion_ids, skip_special_tokens=True)

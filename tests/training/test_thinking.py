@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.recipe.schema import Prompt, Sampling
-from paraphrase_rl.training.prompts import messages
+from paraphrase_rl.recipe.prompt import Prompt
+from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.types import RewardBatch, Terms
 from tests.hybrid_model import published_template, save_hybrid_model
@@ -102,7 +102,7 @@ def test_a_model_that_cannot_stop_is_refused_before_its_weights_are_read(tmp_pat
 
 def test_a_policy_gives_answers_without_thoughts(hybrid: Path) -> None:
     policy = backend().policy(str(hybrid), None, thinking=True)
-    asked = [messages(Prompt(), f"text {i}") for i in range(4)]
+    asked = [Prompt().messages(f"text {i}") for i in range(4)]
     sampling = Sampling(max_tokens=8)
     groups = policy.sample(asked, n=3, keys=[(1, i) for i in range(4)], sampling=sampling)
     rollouts = [rollout for group in groups for rollout in group]

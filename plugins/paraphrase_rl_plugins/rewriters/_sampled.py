@@ -68,11 +68,10 @@ def sampled(owner: str, policy: Policy, prompt: Prompt, sampling: Sampling) -> A
     The randomness of a text depends on the seed and the text alone. Its rewrites depend on the other texts of the call
     only through the rounding of a batch, which changes about one token in a million.
     """
-    from paraphrase_rl.plugin import messages
 
     def rewrite(texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         groups = policy.sample(
-            [messages(prompt, text) for text in texts],
+            [prompt.messages(text) for text in texts],
             n=n,
             keys=[noise_key(seed, text) for text in texts],
             sampling=sampling,

@@ -147,10 +147,8 @@ class GuidedDecoder:
         import torch
         from transformers import DynamicCache
 
-        from paraphrase_rl.plugin import messages
-
         config = self.model.config.get_text_config()
-        new = self.chat.prompt(messages(self.prompt, text))
+        new = self.chat.prompt(self.prompt.messages(text))
         if len(new) + self.sampling.max_tokens > config.max_position_embeddings:
             message = (
                 f"the prompt of {len(new)} tokens and {self.sampling.max_tokens} more do not fit the model's context "

@@ -1,16 +1,11 @@
-"""Prompts of the policy and their order, the same on every backend."""
+"""Order of the prompts, the same on every backend."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from paraphrase_rl.recipe.arithmetic import total_steps
-from paraphrase_rl.recipe.schema import Prompt, Training
-
-
-def messages(prompt: Prompt, text: str) -> list[dict[str, str]]:
-    """Build the conversation that asks for one rewrite."""
-    return prompt.messages(text)
+from paraphrase_rl.recipe.schema import Training
 
 
 def prompt_order(n_prompts: int, training: Training) -> list[list[int]]:
