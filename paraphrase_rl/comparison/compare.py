@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from paraphrase_rl.comparison import figures
-from paraphrase_rl.comparison.figures import CrossFitted, Flags, Sample
+from paraphrase_rl.comparison.figures import CrossFitted, Sample
 from paraphrase_rl.comparison.folds import Folds, Mask
 from paraphrase_rl.comparison.records import (
     By,
@@ -21,8 +21,8 @@ from paraphrase_rl.comparison.records import (
 )
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.probability import ProbabilityMap
-from paraphrase_rl.statistics.bootstrap import resample, units_of, weighted_mean
-from paraphrase_rl.statistics.fairness import groups_of, share_difference
+from paraphrase_rl.statistics.bootstrap import Flags, resample, share_difference, too_few_humans, units_of
+from paraphrase_rl.statistics.fairness import groups_of
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.text.length import count_words
 from paraphrase_rl.types import Document
@@ -70,12 +70,12 @@ def compare(
         everyone.append(figures.ensemble_of(usable, maps, sample, COMBINED))
         maps[COMBINED] = figures.probability_maps(everyone[-1], sample)
     flags = {one.name: {rate: figures.flags_at(one, sample, rate) for rate in rates} for one in everyone}
-    at_target = {name: of[target_fpr] for name, of in flags.items()}
+    at_target = {name: of[target_fpr][0] for name, of in flags.items()}
     found = [_figures(one, maps[one.name], sample, flags[one.name], rates) for one in everyone]
     best = max(found[: len(usable)], key=_rank).detector if usable else None
     found = [_to_best(one, best, at_target, sample) for one in sorted(found, key=_rank, reverse=True)]
     found += [_nothing(one) for one in scored if one not in usable]
-    parts, notes = _parts(everyone, documents, sample, at_target, target_fpr)
+    parts, notes = _parts(everyone, documents, sample, at_target)
     return Comparison(
         source=source,
         human=int(human.sum()),
@@ -86,7 +86,7 @@ def compare(
         parts=tuple(parts),
         gaps=tuple(_gaps(parts, everyone, documents, sample, at_target)),
         scores=tuple(_tested(one, sample) for one in everyone),
-        notes=(*_notes(found, best, int(human.sum())), *notes),
+        notes=(*_notes(found, best), *notes),
     )
 
 
@@ -108,7 +108,7 @@ def _figures(
     one: CrossFitted,
     maps: Sequence[ProbabilityMap | None],
     sample: Sample,
-    flags: Mapping[float, Flags],
+    flags: Mapping[float, tuple[Flags, int]],
     rates: Sequence[float],
 ) -> DetectorFigures:
     trust = figures.reliability(figures.tested_probabilities(one, maps, sample), sample.human)
@@ -119,14 +119,14 @@ def _figures(
         points=tuple(
             RateFigures(
                 target_fpr=rate,
-                tpr=figures.rate_of(flags[rate], sample, ~sample.human, rate),
-                fpr=figures.rate_of(flags[rate], sample, sample.human, rate),
-                allowed=math.floor(rate * flags[rate].fewest_humans + 1e-9),
-                calibration_humans=flags[rate].fewest_humans,
+                tpr=found.share(~sample.human, sample.drawn),
+                fpr=found.as_set.share(sample.human, sample.drawn),
+                allowed=math.floor(rate * fewest + 1e-9),
+                calibration_humans=fewest,
             )
-            for rate in rates
+            for rate, (found, fewest) in ((rate, flags[rate]) for rate in rates)
         ),
-        auroc=figures.area(one, sample),
+        auroc=figures.auroc_of(one, sample),
         brier=None if math.isnan(trust.brier) else trust.brier,
         ece=None if math.isnan(trust.ece) else trust.ece,
         bins=trust.bins,
@@ -162,7 +162,6 @@ def _parts(
     documents: Sequence[Document],
     sample: Sample,
     flags: Mapping[str, Flags],
-    rate: float,
 ) -> tuple[list[PartFigures], list[str]]:
     found, small = [], 0
     for by, value, chosen in _members(documents):
@@ -174,8 +173,8 @@ def _parts(
                 detector=one.name,
                 by=by,
                 value=value,
-                fpr=figures.rate_of(flags[one.name], sample, chosen & sample.human, rate),
-                tpr=figures.rate_of(flags[one.name], sample, chosen & ~sample.human, rate),
+                fpr=flags[one.name].as_set.share(chosen & sample.human, sample.drawn),
+                tpr=flags[one.name].share(chosen & ~sample.human, sample.drawn),
             )
             for one in everyone
         ]
@@ -213,12 +212,10 @@ def _gaps(
 ) -> Iterator[Gap]:
     groups_of([d for d in documents if d.label == "human"])  # refuses a group called "all"
     for one in everyone:
-        found = flags[one.name]
+        found = flags[one.name].as_set
         shares = {part.value: part.fpr for part in parts if part.by == "group" and part.detector == one.name}
         if len(shares) < 2:
             continue
-        if any(share.low is None for share in shares.values()):
-            continue  # too few humans set the threshold for an interval, and so for a gap
         known = [g for g, share in shares.items() if share.value is not None]
         if len(known) < 2:
             continue
@@ -226,31 +223,34 @@ def _gaps(
         lowest = min(known, key=lambda g: shares[g].value or 0.0)
         if highest == lowest:
             continue
-        chosen = [np.array([d.group == g for d in documents]) & sample.human for g in (highest, lowest)]
-        high, low = (weighted_mean(found.resampled[:, of], sample.weights[:, of]) for of in chosen)
-        n = shares[highest].n + shares[lowest].n
-        gap = share_difference(shares[highest], shares[lowest], high - low, n)
+        high, low = (np.array([d.group == g for d in documents]) & sample.human for g in (highest, lowest))
+        gap = share_difference(found, high, found, low, sample.drawn)
         yield Gap(detector=one.name, highest=highest, lowest=lowest, gap=gap)
 
 
-def _notes(found: Sequence[DetectorFigures], best: str | None, humans: int) -> list[str]:
+def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
     notes = []
     same = [one.detector for one in found if one.to_best is not None and one.distinguishable is False]
     if best is not None and same:
         notes.append(f"not distinguishable from {best} on these texts: {', '.join(same)}")
-    few = [
-        f"{100 * point.target_fpr:g} % (k = {point.allowed} of n = {point.calibration_humans})"
-        for point in (found[0].points if found else ())
-        if point.tpr.low is None and point.tpr.value is not None
-    ]
-    if few:
-        notes.append(
-            f"{found[0].detector}: {humans} human texts are too few for an interval at {', '.join(few)}"
-        )
+    notes += _without_intervals(found)
     members = [one for one in found if one.points and one.detector != COMBINED]
     ensemble = next((one for one in found if one.detector == COMBINED), None)
     if ensemble is not None and members and ensemble.points[0].tpr.value is not None:
         top = max(members, key=lambda one: one.points[0].tpr.value or 0.0)
         if (top.points[0].tpr.value or 0.0) > ensemble.points[0].tpr.value:
             notes.append(f"the ensemble does worse than {top.detector} alone")
+    return notes
+
+
+def _without_intervals(found: Sequence[DetectorFigures]) -> list[str]:
+    """Notes on rates without intervals; those of a trained detector rest on one fold, others on all folds but one."""
+    notes = []
+    for trained in (False, True):
+        points = [p for one in found if one.trained == trained for p in one.points]
+        for rate in dict.fromkeys(point.target_fpr for point in points):
+            fewest = min(point.calibration_humans for point in points if point.target_fpr == rate)
+            why = too_few_humans(rate, fewest)
+            if why is not None:
+                notes.append(f"detectors trained here: {why}" if trained else why)
     return notes

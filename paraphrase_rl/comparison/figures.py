@@ -1,7 +1,9 @@
 """Figures of one detector from cross-fitted scores, and their differences to another's.
 
-Every text is tested once, at a threshold that was set on human texts of other folds. Intervals resample documents (or
-pairs) and set the thresholds again in each resample; all detectors are resampled alike, so that differences are paired.
+Every text is tested once, at a threshold that was set on human texts of other folds. Intervals of true positive rates
+draw documents (or pairs) and with them the threshold of every fold; the draws of all detectors are the same, so that
+differences are paired. False positive rates are of the thresholds as set: at that of the whole population they would be
+the rate that it aims at.
 """
 
 from __future__ import annotations
@@ -15,26 +17,20 @@ import numpy as np
 from paraphrase_rl.comparison.folds import Folds, Mask
 from paraphrase_rl.detection.ensemble import combine_probabilities
 from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
-from paraphrase_rl.detection.roc import auroc
-from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
+from paraphrase_rl.detection.roc import pooled
+from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.statistics.bootstrap import (
-    estimate_share,
-    flagged,
-    interval,
-    known_mean,
-    weighted_mean,
-    weighted_thresholds,
+    Flags,
+    Resamples,
+    area_estimate,
+    area_of,
+    drawn_thresholds,
+    share_difference,
 )
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import FloatArray
 
-FEWEST_ALLOWED = 2.0
-"""An interval of a rate at a threshold is shown where the rate allows at least so many calibration humans above it.
-
-At 1 % and 100 humans, where 1 is allowed, 95 % intervals cover .77; at 179 humans .92, at 500 .94 (measured).
-"""
 BINS = 10
-Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -66,136 +62,72 @@ class Sample:
     Attributes:
         human: shape (N,): which texts are human; the others are AI.
         folds: fold of each text.
-        weights: shape (B, N): how often each text is drawn in each resample.
+        drawn: draws of the texts.
     """
 
     human: Mask
     folds: Folds
-    weights: FloatArray
+    drawn: Resamples
 
 
-@dataclass(frozen=True)
-class Flags:
-    """Texts flagged at cross-fitted thresholds of one rate.
-
-    Attributes:
-        known: shape (N,): 1 if flagged, 0 if not, NaN without a score.
-        resampled: shape (B, N), at the thresholds of each resample.
-        fewest_humans: human texts with a score that the threshold of a fold rests on, the fewest of all folds.
-    """
-
-    known: FloatArray
-    resampled: FloatArray
-    fewest_humans: int
-
-
-def flags_at(detector: CrossFitted, sample: Sample, rate: float) -> Flags:
+def flags_at(detector: CrossFitted, sample: Sample, rate: float) -> tuple[Flags, int]:
     """Flag every text at the threshold of its fold.
+
+    Without draws, and so without intervals, if the humans that set the threshold of a fold are too few for them.
 
     Args:
         detector: scores of the detector.
         sample: the texts.
         rate: target false positive rate, in (0, 1).
 
+    Returns:
+        The flags, and the human texts with a score that the threshold of a fold rests on, the fewest of all folds.
+
     Raises:
         CalibrationError: fewer than two human texts of a fold have a score.
     """
     known = np.full(sample.human.size, np.nan)
-    resampled = np.full(sample.weights.shape, np.nan)
+    draws: FloatArray | None = np.full(sample.drawn.weights.shape, np.nan)
     fewest = sample.human.size
     for fold in range(sample.folds.count):
         scores = detector.scores[fold]
         on = sample.folds.calibrated(fold, trained=detector.trained) & sample.human & np.isfinite(scores)
         tested = np.flatnonzero(sample.folds.tested(fold) & np.isfinite(scores))
-        threshold = operating_point(scores[on], rate).threshold
-        known[tested] = scores[tested] > threshold
-        drawn = weighted_thresholds(scores[on], rate, sample.weights[:, on])
-        resampled[:, tested] = flagged(scores[tested], drawn)
+        thresholds = drawn_thresholds(scores[on], rate, sample.drawn.rows(on))
+        found = Flags.at(scores[tested], operating_point(scores[on], rate).threshold, thresholds)
+        known[tested] = found.known
+        if found.draws is None:
+            draws = None
+        elif draws is not None:
+            draws[:, tested] = found.draws
         fewest = min(fewest, int(on.sum()))
-    return Flags(known, resampled, fewest)
-
-
-def rate_of(flags: Flags, sample: Sample, chosen: Mask, rate: float) -> Estimate:
-    """Compute the share of some texts that are flagged; without an interval where too few humans set the threshold.
-
-    Args:
-        flags: from :func:`flags_at`.
-        sample: the texts.
-        chosen: shape (N,): which texts count.
-        rate: target false positive rate of the flags.
-    """
-    draws = weighted_mean(flags.resampled[:, chosen], sample.weights[:, chosen])
-    found = estimate_share(flags.known[chosen], draws)
-    if rate * flags.fewest_humans < FEWEST_ALLOWED - 1e-9:
-        return found.model_copy(update={"low": None, "high": None})
-    return found
+    return Flags(known, draws), fewest
 
 
 def difference(flags: Flags, best: Flags, sample: Sample) -> Estimate:
-    """Compute the difference of two true positive rates, ``flags - best``, on the same texts and resamples."""
-    ai = ~sample.human
-    both = ai & np.isfinite(flags.known) & np.isfinite(best.known)
-    value = known_mean(flags.known[both]) - known_mean(best.known[both])
-    draws = [weighted_mean(f.resampled[:, both], sample.weights[:, both]) for f in (flags, best)]
-    return interval(value, draws[0] - draws[1], int(both.sum()))
+    """Compute the difference of two true positive rates, ``flags - best``, on the same texts and in the same draws."""
+    both = ~sample.human & np.isfinite(flags.known) & np.isfinite(best.known)
+    return share_difference(flags, both, best, both, sample.drawn)
 
 
-def area(detector: CrossFitted, sample: Sample) -> Estimate:
-    """Compute the AUROC with an interval that knows n.
+def auroc_of(detector: CrossFitted, sample: Sample) -> Estimate:
+    """Compute the AUROC with its interval, see :attr:`paraphrase_rl.detection.roc.Area.interval`.
 
     For a detector without training it is that of all texts. One that is trained in each fold has scores on scales of
     their own: the mean over folds, each weighted by its pairs of texts.
-
-    The interval is that of DeLong et al. 1988 on the logit scale, which stays within (0, 1). Where all AI texts score
-    above all human ones it is that of Clopper and Pearson for as many successes as the rarer label has texts: a
-    variance of zero says nothing.
     """
-    if not detector.trained:
-        return _area(*_sides(detector.scores[0], sample.human))
-    parts = []
-    for fold in range(sample.folds.count):
-        tested = sample.folds.tested(fold)
-        humans, ais = _sides(detector.scores[fold][tested], sample.human[tested])
-        if humans.size and ais.size:
-            parts.append((humans.size * ais.size, _moments(humans, ais), min(humans.size, ais.size)))
+    parts, pairs = [], []
+    for fold in range(sample.folds.count if detector.trained else 1):
+        scores = detector.scores[fold]
+        tested = np.isfinite(scores) & (sample.folds.tested(fold) if detector.trained else True)
+        sides = (tested & sample.human, tested & ~sample.human)
+        if all(side.any() for side in sides):
+            parts.append(area_of(*(scores[side] for side in sides), *map(sample.drawn.rows, sides)))
+            pairs.append(float(sides[0].sum() * sides[1].sum()))
     if not parts:
         return Estimate(value=None, n=0)
-    total = sum(pairs for pairs, _, _ in parts)
-    value = sum(pairs * moment[0] for pairs, moment, _ in parts) / total
-    variance = sum((pairs / total) ** 2 * moment[1] for pairs, moment, _ in parts)
-    return _logit_interval(value, variance, sum(rarer for _, _, rarer in parts))
-
-
-def _area(humans: FloatArray, ais: FloatArray) -> Estimate:
-    if not humans.size or not ais.size:
-        return Estimate(value=None, n=0)
-    return _logit_interval(*_moments(humans, ais), min(humans.size, ais.size))
-
-
-def _moments(humans: FloatArray, ais: FloatArray) -> tuple[float, float]:
-    """AUROC and DeLong's variance of it; the variance is NaN where a label has a single text."""
-    order = np.sort(humans)
-    below = (np.searchsorted(order, ais, side="left") + np.searchsorted(order, ais, side="right")) / (
-        2.0 * humans.size
-    )
-    order = np.sort(ais)
-    above = 1.0 - (
-        np.searchsorted(order, humans, side="left") + np.searchsorted(order, humans, side="right")
-    ) / (2.0 * ais.size)
-    if min(humans.size, ais.size) < 2:
-        return auroc(humans, ais), math.nan
-    return auroc(humans, ais), float(below.var(ddof=1) / ais.size + above.var(ddof=1) / humans.size)
-
-
-def _logit_interval(value: float, variance: float, rarer: int) -> Estimate:
-    if not math.isfinite(variance):
-        return Estimate(value=value, n=rarer)
-    if not 0.0 < value < 1.0 or variance == 0.0:
-        low, high = clopper_pearson(round(value * rarer), rarer)
-        return Estimate(value=value, low=min(low, value), high=max(high, value), n=rarer)
-    logit, half = math.log(value / (1.0 - value)), Z95 * math.sqrt(variance) / (value * (1.0 - value))
-    low, high = (1.0 / (1.0 + math.exp(-x)) for x in (logit - half, logit + half))
-    return Estimate(value=value, low=low, high=high, n=rarer)
+    whole = pooled(parts, pairs)
+    return area_estimate(whole, whole.n)
 
 
 def _sides(scores: FloatArray, human: Mask) -> tuple[FloatArray, FloatArray]:

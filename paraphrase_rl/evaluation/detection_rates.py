@@ -1,34 +1,34 @@
-"""Detection rates of detectors on the texts of rewriters, computed on the data and in every resample.
+"""Detection rates of detectors on the texts of rewriters, computed on the data and in every draw.
 
-A resample draws test documents (pairs, if texts are paired) and human calibration texts, both with replacement, and
-sets the threshold again on the calibration texts drawn: with a fixed threshold, intervals would be too narrow.
+A draw weights test documents (pairs, if texts are paired) and human calibration texts, and says where the threshold
+may lie: with a fixed threshold, intervals would be too narrow. Where the calibration texts are too few to say it, there
+is no interval.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED
-from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.evaluation.panel import Panel
 from paraphrase_rl.evaluation.results import Cell, Point, Transfer
 from paraphrase_rl.evaluation.scores import Scored
 from paraphrase_rl.statistics.bootstrap import (
     Design,
+    Flags,
     Indices,
+    drawn_thresholds,
+    estimate_area,
     evaded,
-    flagged,
-    interval,
     known_mean,
     share_interval,
-    weighted_auroc,
-    weighted_mean,
-    weighted_thresholds,
+    too_few_humans,
+    weighted_share,
 )
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import FloatArray
@@ -42,13 +42,15 @@ class Originals:
         calibration: thresholds of the detector.
         ai: scores of AI texts, shape (N,), NaN if there is no score.
         human: scores of human texts, shape (H,), likewise.
-        thresholds: threshold that each resample's calibration texts set, shape (B,), by target rate.
+        thresholds: threshold in each draw, shape (B,), by target rate; ``None`` = too few calibration texts.
+        humans: calibration texts with a score.
     """
 
     calibration: Calibration
     ai: FloatArray
     human: FloatArray
-    thresholds: Mapping[float, FloatArray]
+    thresholds: Mapping[float, FloatArray | None]
+    humans: int
 
     @classmethod
     def of(
@@ -65,23 +67,28 @@ class Originals:
             calibration,
             ai,
             human,
-            {rate: weighted_thresholds(calibration_scores, rate, design.calibration) for rate in target_fprs},
+            {rate: drawn_thresholds(calibration_scores, rate, design.calibration) for rate in target_fprs},
+            int(np.isfinite(calibration_scores).sum()),
         )
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number: its value on the data and in each resample (shape (B,)), and the documents it rests on."""
+    """A share: its value on the data and in each draw (shape (B,)), and the documents it rests on.
+
+    ``draws`` is ``None`` if the threshold rests on too few texts for an interval.
+    """
 
     value: float
-    resampled: FloatArray
+    draws: FloatArray | None
     documents: frozenset[int]
-    is_share: bool = True
 
     @property
     def estimate(self) -> Estimate:
-        make = share_interval if self.is_share else interval
-        return make(self.value, self.resampled, len(self.documents))
+        n = len(self.documents)
+        if self.draws is None:
+            return Estimate(value=self.value if np.isfinite(self.value) else None, n=n)
+        return share_interval(self.value, self.draws, n)
 
 
 @dataclass(frozen=True)
@@ -99,8 +106,8 @@ class CellFigures:
     """One rewriter against one detector, not yet formatted; ``rows`` is the number of rewrites that count."""
 
     rows: int
-    auroc_before: Figure
-    auroc_after: Figure
+    auroc_before: Estimate
+    auroc_after: Estimate
     points: Mapping[float, PointFigures] = field(default_factory=dict)
 
 
@@ -114,37 +121,34 @@ def cell_figures(original: Originals, after: FloatArray, documents: Indices, des
         original: the detector's scores before.
         after: shape (R,): scores of the rewrites.
         documents: shape (R,): which AI text each is a rewrite of.
-        design: the resamples.
+        design: the draws.
     """
     known = np.isfinite(after) & np.isfinite(original.ai[documents])
     documents, after = documents[known], after[known]
-    before, weights = original.ai[documents], design.ai[:, documents]
+    before, drawn = original.ai[documents], design.ai.rows(documents)
     human = np.isfinite(original.human)
-    humans, human_weights = original.human[human], design.human[:, human]
-    rest = frozenset(documents.tolist())
 
-    def share(rows: FloatArray, resampled: FloatArray) -> Figure:
+    def share(rows: FloatArray, in_draws: FloatArray | None) -> Figure:
         counted = frozenset(documents[np.isfinite(rows)].tolist())
-        return Figure(known_mean(rows), weighted_mean(resampled, weights), counted)
+        draws = None if in_draws is None else weighted_share(in_draws, drawn, drawn.first)
+        return Figure(known_mean(rows), draws, counted)
 
     points = {}
     for target, thresholds in original.thresholds.items():
         threshold = original.calibration.point(target).threshold
-        fixed = np.array([threshold])
-        flags = [(flagged(scores, fixed), flagged(scores, thresholds)) for scores in (before, after)]
+        was, now = (Flags.at(scores, threshold, thresholds) for scores in (before, after))
+        missed = None if was.draws is None or now.draws is None else evaded(was.draws, now.draws)
         points[target] = PointFigures(
-            threshold=threshold,
-            tpr_before=share(flags[0][0][0], flags[0][1]),
-            tpr_after=share(flags[1][0][0], flags[1][1]),
-            attack_success_rate=share(evaded(flags[0][0], flags[1][0])[0], evaded(flags[0][1], flags[1][1])),
+            threshold,
+            tpr_before=share(was.known, was.draws),
+            tpr_after=share(now.known, now.draws),
+            attack_success_rate=share(evaded(was.known, now.known), missed),
         )
 
-    def area(scores: FloatArray) -> Figure:
-        resampled = weighted_auroc(humans, scores, human_weights, weights)
-        value = auroc(humans, scores) if humans.size and scores.size else np.nan
-        return Figure(value, resampled, rest, is_share=False)
+    def auroc_of(scores: FloatArray) -> Estimate:
+        return estimate_area(original.human[human], scores, design.human.rows(human), drawn)
 
-    return CellFigures(int(known.sum()), area(before), area(after), points)
+    return CellFigures(int(known.sum()), auroc_of(before), auroc_of(after), points)
 
 
 def detection_rates(
@@ -154,8 +158,10 @@ def detection_rates(
     calibration: Scored,
     attacked: Sequence[Scored],
     design: Design,
-) -> tuple[list[Cell], list[Transfer]]:
+) -> tuple[list[Cell], list[Transfer], list[str]]:
     """Compute the cells of every rewriter and detector, the originals first, and means by detector family.
+
+    The third result are notes on rates without intervals, because too few calibration texts set the threshold.
 
     Args:
         panel: the detectors.
@@ -163,10 +169,10 @@ def detection_rates(
         human: human test texts as they are.
         calibration: human calibration texts.
         attacked: the AI test texts after each rewriter.
-        design: the resamples.
+        design: the draws.
     """
     if not original.documents:
-        return [], []
+        return [], [], []
     originals = {
         name: Originals.of(
             known,
@@ -200,7 +206,13 @@ def detection_rates(
                 families.setdefault((info.family, info.trained_against), {})[info.name] = figures
         for (family, trained_against), figures_by_name in families.items():
             transfers += transfer(scored.rewriter, family, trained_against, figures_by_name)
-    return cells, transfers
+    return cells, transfers, _without_intervals(originals.values())
+
+
+def _without_intervals(originals: Collection[Originals]) -> list[str]:
+    rates = dict.fromkeys(rate for original in originals for rate in original.thresholds)
+    fewest = {rate: min(o.humans for o in originals if rate in o.thresholds) for rate in rates}
+    return [why for rate, n in fewest.items() if (why := too_few_humans(rate, n))]
 
 
 def cell_record(
@@ -218,8 +230,8 @@ def cell_record(
     return Cell(
         rewriter=rewriter,
         detector=detector,
-        auroc_before=figures.auroc_before.estimate,
-        auroc_after=figures.auroc_after.estimate,
+        auroc_before=figures.auroc_before,
+        auroc_after=figures.auroc_after,
         points=tuple(
             Point(
                 target_fpr=target,
@@ -285,11 +297,11 @@ def transfer(
 
 
 def _mean(figures: Sequence[Figure]) -> Estimate:
-    """The mean over the detectors that have the figure, the same ones in each resample."""
+    """The mean over the detectors that have the figure, the same ones in each draw."""
     known = [figure for figure in figures if np.isfinite(figure.value)]
     if not known:
         return Estimate(value=None, n=0)
-    table = np.stack([figure.resampled for figure in known], axis=1)
     documents = frozenset[int]().union(*(figure.documents for figure in known))
+    draws = [figure.draws for figure in known if figure.draws is not None]
     mean = float(np.mean([figure.value for figure in known]))
-    return Figure(mean, weighted_mean(table, np.ones_like(table)), documents).estimate
+    return Figure(mean, np.mean(draws, axis=0) if len(draws) == len(known) else None, documents).estimate

@@ -37,9 +37,9 @@ def false_positive_tables(
 
     Args:
         panel: the detectors.
-        everybody: all human test texts, from which the resamples draw.
+        everybody: all human test texts, from which the draws are.
         treated: texts among these after each treatment.
-        design: the resamples.
+        design: the draws.
         reference: the group that others are compared with.
     """
     position = {document.id: i for i, document in enumerate(everybody.documents)}
@@ -59,8 +59,8 @@ def false_positive_tables(
                     target_fprs=[point.target_fpr for point in calibration.points],
                     words=texts.words,
                     reference=reference,
-                    weights=design.human[:, drawn],
-                    calibration_weights=design.calibration,
+                    drawn=design.human.rows(drawn),
+                    calibration_drawn=design.calibration,
                 )
             except CalibrationError as error:
                 length = f" at {texts.words} words" if texts.words else ""

@@ -72,7 +72,7 @@ def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report:
 
     report("computing rates and intervals")
     design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
-    cells, transfers = detection_rates(panel, original, human, calibration, attacked, design)
+    cells, transfers, few = detection_rates(panel, original, human, calibration, attacked, design)
     quality = [row for s in attacked for row in mean_quality_rows(s, measured[s.rewriter], design.ai)]
     treated = [HumanTexts(scored=human, calibration=calibration)]
     if (words := equal_length_words(plan.human)) is not None:
@@ -85,7 +85,7 @@ def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report:
     rates, gaps, missing = false_positive_tables(
         panel, human, treated, design, plan.recipe.acceptance.reference_group
     )
-    notes = (*about.notes, *panel.notes, *measurer.notes, *missing)
+    notes = (*about.notes, *panel.notes, *measurer.notes, *few, *missing)
     results = Results(
         about=about.model_copy(update={"notes": notes, "seconds": round(time.monotonic() - clock, 1)}),
         detectors=tuple(panel.infos),

@@ -20,8 +20,8 @@ from paraphrase_rl.files import sha256_text
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
-from paraphrase_rl.statistics.bootstrap import estimate_mean
-from paraphrase_rl.types import Document, FloatArray, Rewrite
+from paraphrase_rl.statistics.bootstrap import Resamples, estimate_mean
+from paraphrase_rl.types import Document, Rewrite
 
 CHUNK = 64
 
@@ -155,7 +155,7 @@ class Measurer:
             self.notes.append(message)
 
 
-def mean_quality_rows(scored: Scored, measured: Sequence[Measured], weights: FloatArray) -> list[Quality]:
+def mean_quality_rows(scored: Scored, measured: Sequence[Measured], drawn: Resamples) -> list[Quality]:
     """Compute the mean of each metric with its interval, resampling documents.
 
     A metric that does not apply to a rewrite (numbers preserved of a text without numbers) is left out of its mean and
@@ -164,10 +164,9 @@ def mean_quality_rows(scored: Scored, measured: Sequence[Measured], weights: Flo
     Args:
         scored: R rewrites of N texts by one rewriter.
         measured: metrics of each rewrite.
-        weights: shape (B, N): how often each text is drawn.
+        drawn: draws of the texts.
     """
     names = list(dict.fromkeys(name for row in measured for name in row.metrics))
-    units = [scored.documents[row.document].id for row in scored.rows]
     values = {
         name: np.array([row.metrics.get(name) for row in measured], dtype=np.float64)  # None becomes NaN
         for name in names
@@ -176,7 +175,7 @@ def mean_quality_rows(scored: Scored, measured: Sequence[Measured], weights: Flo
         Quality(
             rewriter=scored.rewriter,
             metric=name,
-            estimate=estimate_mean(values[name], units, weights[:, scored.positions]),
+            estimate=estimate_mean(values[name], drawn.rows(scored.positions)),
             failed=sum(name not in row.metrics or name in row.failed for row in measured),
         )
         for name in names

@@ -1,6 +1,6 @@
 """One detector before and after hardening: the share of AI texts it flags, and its false positives.
 
-Both are tested on the same texts and in the same resamples, so that their difference is a paired one.
+Both are tested on the same texts and in the same draws, so that their difference is a paired one.
 """
 
 from __future__ import annotations
@@ -12,21 +12,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
-from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.detection.roc import change
 from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import ORIGINAL
 from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.hardening.records import Defence, Detection, Met, OnHumans
 from paraphrase_rl.statistics.bootstrap import (
     Design,
-    estimate_share,
-    flagged,
-    interval,
-    weighted_auroc,
-    weighted_mean,
-    weighted_thresholds,
+    Flags,
+    area_estimate,
+    area_of,
+    drawn_thresholds,
+    share_difference,
 )
-from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables, share_difference
+from paraphrase_rl.statistics.fairness import equal_length_words, fairness_tables
 from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
 from paraphrase_rl.text.excerpts import excerpt
 from paraphrase_rl.types import Failure, FloatArray
@@ -158,33 +157,33 @@ class Tables:
             target_fprs=self._plan.target_fprs,
             words=words,
             reference=self._plan.recipe.acceptance.reference_group,
-            weights=self._design.human[:, : len(texts)],
-            calibration_weights=self._design.calibration,
+            drawn=self._design.human.rows(slice(len(texts))),
+            calibration_drawn=self._design.calibration,
         )
 
     def _detection(self, target: float, pair: tuple[FloatArray, FloatArray]) -> Detection:
-        shares, draws = [], []
+        flags = []
         for side, calibration, scores in zip(self._sides, self._calibration, pair, strict=True):
-            threshold = np.array([side.member.calibration.point(target).threshold])
-            flags = flagged(scores, threshold)[0]
-            thresholds = weighted_thresholds(calibration, target, self._design.calibration)
-            draws.append(weighted_mean(flagged(scores, thresholds), self._design.ai))
-            shares.append(estimate_share(flags, draws[-1]))
-        change = share_difference(shares[1], shares[0], draws[1] - draws[0], shares[0].n)
-        return Detection(target_fpr=target, before=shares[0], after=shares[1], change=change)
+            thresholds = drawn_thresholds(calibration, target, self._design.calibration)
+            flags.append(Flags.at(scores, side.member.calibration.point(target).threshold, thresholds))
+        everybody, draws = np.ones(len(pair[0]), dtype=bool), self._design.ai
+        before, after = (one.share(everybody, draws) for one in flags)
+        moved = share_difference(flags[1], everybody, flags[0], everybody, draws)
+        return Detection(target_fpr=target, before=before, after=after, change=moved)
 
     def _areas(self, pair: tuple[FloatArray, FloatArray], known: np.ndarray) -> list[Estimate]:
         """AUROC before, after, and its change."""
         n = int(known.sum())
-        values, draws = [], []
+        if not n or not all(np.isfinite(human).any() for human in self._human):
+            return [Estimate(value=None, n=n)] * 3
+        areas = []
         for scores, human in zip(pair, self._human, strict=True):
             scored = np.isfinite(human)
-            values.append(auroc(human[scored], scores[known]) if n and scored.any() else np.nan)
-            weights = self._design.human[:, scored], self._design.ai[:, known]
-            draws.append(weighted_auroc(human[scored], scores[known], *weights))
-        values.append(values[1] - values[0])
-        draws.append(draws[1] - draws[0])
-        return [interval(value, draw, n) for value, draw in zip(values, draws, strict=True)]
+            drawn = self._design.human.rows(scored), self._design.ai.rows(known)
+            areas.append(area_of(human[scored], scores[known], *drawn))
+        low, high = change(*areas) or (None, None)
+        moved = Estimate(value=areas[1].value - areas[0].value, low=low, high=high, n=n)
+        return [*(area_estimate(one, n) for one in areas), moved]
 
 
 def _cut(texts: Sequence[Text], words: int | None) -> list[Text]:

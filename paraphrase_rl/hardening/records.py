@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from paraphrase_rl.evaluation.results import RewriterInfo
+from paraphrase_rl.statistics.bootstrap import too_few_humans
 from paraphrase_rl.statistics.records import (
     Estimate,
     FairnessGap,
@@ -88,6 +89,7 @@ class Hardening(Tabular, SavedRecord):
     seed: int
     resamples: int
     target_fpr: float
+    calibration_texts: int = Field(0, ge=0, description="human texts that thresholds were fixed on")
     trained_on: TrainedOn
     provenance_before: dict[str, str]
     provenance_after: dict[str, str]
@@ -109,6 +111,8 @@ class Hardening(Tabular, SavedRecord):
         found += [
             f"{n} train texts could not be rewritten with {label}" for label, n in taught.failed.items() if n
         ]
+        if self.calibration_texts and (why := too_few_humans(self.target_fpr, self.calibration_texts)):
+            found.append(why)
         found += [
             f"{row.failed} of {row.texts} test texts of {row.rewriter} are left out: {row.failure}"
             for row in self.defence

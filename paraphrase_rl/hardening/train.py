@@ -95,6 +95,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             seed=plan.seed,
             resamples=plan.resamples,
             target_fpr=plan.recipe.calibration.target_fpr,
+            calibration_texts=min(side.member.calibration.n_human for side in (before, after)),
             trained_on=trained_on,
             provenance_before=dict(before.member.calibration.provenance),
             provenance_after=dict(after.member.calibration.provenance),

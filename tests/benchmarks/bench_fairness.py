@@ -61,7 +61,7 @@ def main() -> None:
         for name in given.detectors:
             options = {"max_tokens": given.max_tokens} if given.max_tokens and name != "tfidf" else {}
             scores = default_registry().build("detectors", name, options).score(texts).values
-            weights = resample([d.id for d in humans], RESAMPLES, 0)
+            drawn = resample([d.id for d in humans], RESAMPLES, 0)
             rates, gaps = fairness_tables(
                 humans,
                 scores,
@@ -71,8 +71,8 @@ def main() -> None:
                 target_fprs=[TARGET],
                 words=words,
                 reference="native",
-                weights=weights,
-                calibration_weights=weights[:, is_native],
+                drawn=drawn,
+                calibration_drawn=drawn.rows(is_native),
             )
             found = {rate.group: rate.rate for rate in rates}
             print(

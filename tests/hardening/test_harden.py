@@ -202,7 +202,9 @@ def test_seen_rewrites_are_caught_and_unseen_ones_are_not(tmp_path):
     assert detected(found, "reverse") == ("unseen", 0.0, 0.0, 0.0)
     shout = next(row for row in found.defence if row.rewriter == "shout")
     assert (shout.auroc_before.value, shout.auroc_after.value, shout.auroc_change.value) == (0.5, 1.0, 0.5)
-    assert 0.0 < shout.points[0].change.low <= shout.points[0].change.value
+    assert shout.auroc_change.low < 0.5 < shout.auroc_change.high < 1.0
+    assert shout.points[0].change.low is None, "eight calibration humans say too little about the threshold"
+    assert any("n too small for 5 %" in note and "8 human texts" in note for note in found.notes)
     assert (shout.texts, shout.failed, shout.points[0].before.n) == (8, 0, 8)
     assert found == Hardening.read(tmp_path / "out")
 
