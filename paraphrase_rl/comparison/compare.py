@@ -230,7 +230,7 @@ def _gaps(
 
 def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
     notes = []
-    same = [one.detector for one in found if one.to_best is not None and one.distinguishable is False]
+    same = [one.detector for one in found if one.to_best is not None and not one.distinguishable]
     if best is not None and same:
         notes.append(f"not distinguishable from {best} on these texts: {', '.join(same)}")
     notes += _without_intervals(found)
