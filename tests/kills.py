@@ -1,12 +1,12 @@
 """Kills of real runs, at random moments and at every file operation: all must resume to the numbers of an unbroken run.
 
-    python -m tests.kills [--backend trl --backend tinker] [--moments 200] [--every 1] [--seed 0]
+    python -m tests.kills [--backend trl --backend tinker] [--moments 200] [--every 1] [--seed 0] [--log FILE]
 
 Each process is the real ``prl train`` on a tiny model, killed by SIGKILL. A moment is a time, drawn up to the length of
 the unbroken run; a run is killed up to ``KILLS_A_RUN`` times before it may end. A file operation is any that Python
 does in the run directory (files opened for writing, moved, removed; folders made and removed), found by an audit hook:
 the process kills itself before the N-th, or in the middle of writing, for every N of an unbroken run and of a resumed
-one.
+one. ``--log`` names a file that gets a row for each killed run; those that survived in it are not tried again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import append_jsonl, read_jsonl
 from tests.training.cases import numbers, prl_process, write_recipe, write_texts
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,6 +87,7 @@ class Operations:
         if self.count != self.kill_at:
             return
         if not self.torn:
+            self.tally.write_text(event)
             os.kill(os.getpid(), signal.SIGKILL)
         self.tear = event == "open"
 
@@ -117,12 +118,39 @@ def process(arguments: list[str], cwd: Path, environment: dict[str, str], kill_a
 
 @dataclass
 class Tried:
-    """Kills of one kind: how many were tried, and what is wrong with the runs that did not survive."""
+    """Kills of one kind: how many were tried, and what is wrong with the runs that did not survive.
+
+    Attributes:
+        log: file with a row for each run, those of an earlier process among them.
+    """
 
     what: str
+    log: Path
     kills: int = 0
     runs: int = 0
     wrong: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        rows = read_jsonl(self.log) if self.log.exists() else []
+        self.before = {
+            row["run"]: row["kills"] for row in rows if row["what"] == self.what and not row["wrong"]
+        }
+
+    def survived_before(self, run: str) -> int | None:
+        """Count and return the kills that a run survived in an earlier process; ``None`` if it is to be tried."""
+        kills = self.before.get(run)
+        if kills is not None:
+            self.kills += kills
+            self.runs += 1
+        return kills
+
+    def ended(self, run: str, kills: int, wrong: str | None) -> None:
+        """Count a run that was killed and resumed; ``wrong``: what is wrong with it."""
+        self.kills += kills
+        self.runs += 1
+        if wrong:
+            self.wrong.append(f"{run}: {wrong}")
+        append_jsonl(self.log, {"what": self.what, "run": run, "kills": kills, "wrong": wrong})
 
     def __str__(self) -> str:
         survived = self.kills - len(self.wrong)
@@ -136,10 +164,14 @@ class Killer:
 
     Args:
         begin: arguments of ``prl train`` that begin a run, but for ``--out``.
+        log: file that gets a row for each killed run.
     """
 
-    def __init__(self, folder: Path, begin: list[str], environment: dict[str, str], backend: str) -> None:
+    def __init__(
+        self, folder: Path, begin: list[str], environment: dict[str, str], backend: str, log: Path
+    ) -> None:
         self.folder, self.begin, self.environment, self.backend = folder, begin, environment, backend
+        self.log = log
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload(PRELOADED)
         self.number = itertools.count()
@@ -193,25 +225,29 @@ class Killer:
             ]
         return {**said, "files": sorted(str(path.relative_to(run)) for path in run.rglob("*"))}
 
-    def check(self, cwd: Path, tried: Tried, how: str) -> None:
-        """Let a killed run end, and compare it."""
-        tried.runs += 1
+    def wrong_with(self, cwd: Path) -> str | None:
+        """Let a killed run end, and compare it: what is wrong with it."""
         try:
             self.finish(cwd)
             found = self.found(cwd)
             different = [key for key, value in self.expected.items() if found[key] != value]
             if different:
-                tried.wrong.append(f"{how}: other {', '.join(different)} in {cwd}")
-            else:
-                shutil.rmtree(cwd)
+                return f"other {', '.join(different)} in {cwd}"
+            shutil.rmtree(cwd)
+            return None
         except Exception as error:
-            tried.wrong.append(f"{how}: {error} in {cwd}")
+            return f"{error} in {cwd}"
 
     def at_moments(self, kills: int, seed: int) -> Tried:
         """Kill runs at random moments."""
-        tried, draw = Tried(f"{self.backend}, random moments"), random.Random(seed)
-        while tried.kills < kills:
-            cwd, moments = self.new(), []
+        tried = Tried(f"{self.backend}, random moments", self.log)
+        for number in itertools.count():
+            if tried.kills >= kills:
+                return tried
+            name = f"run {number} of seed {seed}"
+            if tried.survived_before(name) is not None:
+                continue
+            draw, cwd, moments = random.Random(f"{seed} {number}"), self.new(), []
             for _ in range(min(draw.randint(1, KILLS_A_RUN), kills - tried.kills)):
                 running, moment = self.start(cwd), draw.uniform(0, self.seconds)
                 running.join(moment)
@@ -220,37 +256,50 @@ class Killer:
                     break
                 os.kill(running.pid, signal.SIGKILL)
                 running.join()
-                tried.kills += 1
                 moments.append(f"{moment:.3f}")
-            self.check(cwd, tried, f"after {', '.join(moments)} s")
-        return tried
+            wrong = self.wrong_with(cwd)
+            tried.ended(name, len(moments), wrong and f"after {', '.join(moments)} s: {wrong}")
+        raise AssertionError("unreachable")
 
     def at_operations(
         self, chosen: Callable[[int], bool], begun: Callable[[Path], object] | None = None
     ) -> Tried:
         """Kill a run before each file operation, and while it writes; ``begun`` prepares a folder to resume from."""
         what = "of a run" if begun is None else "of a resumed run"
-        tried = Tried(f"{self.backend}, file operations {what}")
+        tried = Tried(f"{self.backend}, file operations {what}", self.log)
         for number in itertools.count(1):
             if not chosen(number):
                 if number > 5 * self.operations:
                     return tried
                 continue
-            for torn in (False, True):
-                cwd = self.new()
-                if begun is not None:
-                    begun(cwd)
-                running = self.start(cwd, number, torn)
-                running.join(600)
-                if running.exitcode == -signal.SIGKILL:
-                    tried.kills += 1
-                    self.check(cwd, tried, f"operation {number}{', half written' if torn else ''}")
-                elif not torn:  # there are fewer
-                    shutil.rmtree(cwd)
+            before, torn = f"before operation {number}", f"halfway through operation {number}"
+            if tried.survived_before(before) is None:
+                cwd = self.killed_at(number, begun)
+                if cwd is None:  # there are fewer
                     return tried
-                else:
-                    shutil.rmtree(cwd)  # nothing is written by this one
+                written = (cwd / "tally").read_text() == "open"
+                tried.ended(before, 1, self.wrong_with(cwd))
+                if not written:
+                    continue
+            if tried.survived_before(torn) is None:
+                cwd = self.killed_at(number, begun, torn=True)
+                if cwd is not None:
+                    tried.ended(torn, 1, self.wrong_with(cwd))
         raise AssertionError("unreachable")
+
+    def killed_at(
+        self, number: int, begun: Callable[[Path], object] | None, *, torn: bool = False
+    ) -> Path | None:
+        """Return the folder of a run killed at that file operation; ``None`` if it ended without it."""
+        cwd = self.new()
+        if begun is not None:
+            begun(cwd)
+        running = self.start(cwd, number, torn)
+        running.join(600)
+        if running.exitcode == -signal.SIGKILL:
+            return cwd
+        shutil.rmtree(cwd)
+        return None
 
     def killed_in_step(self, cwd: Path) -> None:
         """Leave a run killed in its fourth step, after a checkpoint."""
@@ -276,9 +325,11 @@ def service(model: Path, folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def killer(backend: str, folder: Path) -> Iterator[Killer]:
+def killer(backend: str, folder: Path, log: Path | None = None) -> Iterator[Killer]:
     """A killer of runs on a backend, on a tiny model."""
     from tests.tiny_model import save_tiny_model
+
+    log = log or folder / "kills.jsonl"
 
     model = save_tiny_model(folder / "model", qwen=backend == "tinker", tied=backend != "tinker")
     recipe = write_recipe(
@@ -290,11 +341,11 @@ def killer(backend: str, folder: Path) -> Iterator[Killer]:
     )
     begin = ["--config", str(recipe)]
     if backend == "trl":
-        yield Killer(folder / "runs", begin, {}, backend)
+        yield Killer(folder / "runs", begin, {}, backend, log)
         return
     with service(model, folder / "state") as url:
         begin += ["--backend", "tinker", "--option", f"base_url={url}"]
-        yield Killer(folder / "runs", begin, {"TINKER_API_KEY": "tml-kills"}, backend)
+        yield Killer(folder / "runs", begin, {"TINKER_API_KEY": "tml-kills"}, backend, log)
 
 
 def main() -> None:
@@ -304,10 +355,14 @@ def main() -> None:
     parser.add_argument("--moments", type=int, default=200)
     parser.add_argument("--every", type=int, default=1, help="every so many file operations; 0 = none")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--log", type=Path, help="file with a row for each killed run, to go on from")
     given = parser.parse_args()
     wrong = 0
     for backend in given.backend or ("trl", "tinker"):
-        with tempfile.TemporaryDirectory(prefix="kills-") as folder, killer(backend, Path(folder)) as runs:
+        with (
+            tempfile.TemporaryDirectory(prefix="kills-") as folder,
+            killer(backend, Path(folder), given.log) as runs,
+        ):
             print(f"{backend}: {runs.operations} file operations, {runs.seconds:.1f} s", flush=True)
 
             def chosen(number: int) -> bool:
