@@ -12,6 +12,7 @@ one. ``--log`` names a file that gets a row for each killed run; those that surv
 from __future__ import annotations
 
 import argparse
+import gc
 import itertools
 import multiprocessing
 import os
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,7 @@ PRELOADED = [
     "paraphrase_rl_plugins.backends.trl_backend",
     "transformers.models.llama.modeling_llama",
     "tests.kills",
+    *(entry.value for entry in entry_points(group="paraphrase_rl")),
 ]
 
 
@@ -108,6 +111,7 @@ class Operations:
 
 def process(arguments: list[str], cwd: Path, environment: dict[str, str], kill_at: int, torn: bool) -> None:
     """``prl`` in a process of its own, with its file operations counted in ``cwd/tally``."""
+    gc.freeze()  # else a collection copies every page that is shared with the fork server
     operations = Operations(cwd / "run", kill_at, torn, cwd / "tally")
     operations.install()
     try:
