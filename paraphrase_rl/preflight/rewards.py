@@ -16,7 +16,9 @@ TERMS = Rule(
     "PRL035",
     "ok",
     "rewards",
-    "The total reward is the mean of these terms, weighted by these numbers.",
+    "The total reward is the mean of these terms, weighted by these numbers. Each lies in [0, 1], higher is better, "
+    "and an invalid output gets a total of 0. The published running z-scores had no bounds: an output that could not "
+    "be parsed (-1) earned more than a bad rewrite (-3).",
 )
 NOTHING_TO_LEARN = Rule(
     "PRL036",

@@ -21,7 +21,7 @@ from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.preflight.machine import DeviceMemory, device_memory
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
-from tests.preflight.test_planted_mistakes import SOUND, sound
+from tests.preflight.planted import SOUND, sound
 from tests.tiny_model import save_tiny_model
 
 GB = 1e9

@@ -15,9 +15,9 @@ from paraphrase_rl.recipe.prompt import Prompt
 from paraphrase_rl.recipe.schema import Sampling
 from tests.hybrid_model import published_template, save_hybrid_model
 from tests.servers.engine import Engine
-from tests.servers.skyrl_process import SkyRL
+from tests.servers.skyrl_process import SkyRL, installed
 from tests.servers.tinker_server import Server, Service
-from tests.tinker.conftest import KEY
+from tests.tinker.conftest import KEY, SERVERS
 from tests.tinker.runs import backend, short
 from tests.training.runs import training_run
 
@@ -29,17 +29,27 @@ def hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_hybrid_model(tmp_path_factory.mktemp("hybrid") / "hybrid-4B")
 
 
-@pytest.fixture(scope="module")
-def service(hybrid: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Our server with the hybrid model."""
-    running = Server(Service(Engine(str(hybrid), tmp_path_factory.mktemp("state")), key=KEY))
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    yield running
-    running.shutdown()
+@pytest.fixture(scope="module", params=SERVERS)
+def service(
+    request: pytest.FixtureRequest, hybrid: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server | SkyRL]:
+    """Each server in turn, with a model that often closes a thought."""
+    folder = tmp_path_factory.mktemp("state")
+    if request.param == "compact":
+        running = Server(Service(Engine(str(hybrid), folder), key=KEY))
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield running
+        running.shutdown()
+    else:
+        if not installed():
+            pytest.skip("SkyRL's server is not installed: make skyrl")
+        other = SkyRL(hybrid, folder)
+        yield other
+        other.stop()
 
 
 def trained(
-    folder: Path, model: Path, service: Server, *, thinking: bool
+    folder: Path, model: Path, service: Server | SkyRL, *, thinking: bool
 ) -> tuple[list[Any], list[dict[str, Any]]]:
     """Rollouts of the one step of a run, and the rows of its samples."""
     settings = short(
@@ -56,7 +66,7 @@ def trained(
     return rollouts, session.directory.rows("samples.jsonl")
 
 
-def test_a_hybrid_model_is_told_not_to_think(hybrid: Path, service: Server, tmp_path: Path) -> None:
+def test_a_hybrid_model_is_told_not_to_think(hybrid: Path, service: Server | SkyRL, tmp_path: Path) -> None:
     rollouts, _ = trained(tmp_path / "run", hybrid, service, thinking=False)
     decode = backend(service).policy(str(hybrid), None).chat.tokenizer.decode
     assert all(decode(rollout.prompt_ids).endswith(CLOSED) for rollout in rollouts)
@@ -64,7 +74,7 @@ def test_a_hybrid_model_is_told_not_to_think(hybrid: Path, service: Server, tmp_
 
 
 def test_a_thought_is_trained_at_the_service_and_not_rated(
-    hybrid: Path, service: Server, tmp_path: Path
+    hybrid: Path, service: Server | SkyRL, tmp_path: Path
 ) -> None:
     rollouts, rows = trained(tmp_path / "run", hybrid, service, thinking=True)
     decode = backend(service).policy(str(hybrid), None).chat.tokenizer.decode
@@ -82,7 +92,7 @@ def test_a_thought_is_trained_at_the_service_and_not_rated(
     assert {row["rewrite"] for row in rows if row["kind"] == "training"} <= {r.text for r in rollouts}
 
 
-def test_a_policy_at_the_service_answers_without_thoughts(hybrid: Path, service: Server) -> None:
+def test_a_policy_at_the_service_answers_without_thoughts(hybrid: Path, service: Server | SkyRL) -> None:
     policy = backend(service).policy(str(hybrid), None, thinking=True)
     asked = [Prompt().messages(f"text {i}") for i in range(3)]
     groups = policy.sample(asked, n=4, keys=[(1, i) for i in range(3)], sampling=Sampling(max_tokens=8))
@@ -91,18 +101,18 @@ def test_a_policy_at_the_service_answers_without_thoughts(hybrid: Path, service:
         assert rollout.text == written.partition("</think>")[2].lstrip()
 
 
-def test_a_model_that_cannot_stop_costs_nothing(hybrid: Path, service: Server, tmp_path: Path) -> None:
+def test_a_model_that_cannot_stop_costs_nothing(compact: Server, tmp_path: Path) -> None:
     thinker = tmp_path / "gpt-oss-20b"
     save_hybrid_model(thinker)
     (thinker / "chat_template.jinja").write_text(published_template("gptoss"), encoding="utf-8")
-    before = list(service.service.seen)
+    before = list(compact.service.seen)
     with pytest.raises(ModelError, match="gpt-oss-20b thinks before it answers and cannot be told not to"):
-        backend(service).train(training_run(tmp_path / "run", short(thinker)))
-    assert service.service.seen == before, "nothing was asked of the service"
+        backend(compact).train(training_run(tmp_path / "run", short(thinker)))
+    assert compact.service.seen == before, "nothing was asked of the service"
 
 
 def test_the_hybrid_model_is_checked_before_a_run(
-    hybrid: Path, service: Server, monkeypatch: pytest.MonkeyPatch
+    hybrid: Path, service: Server | SkyRL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINKER_BASE_URL", service.url)
     findings = {
