@@ -24,6 +24,7 @@ from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.model_info import FoundModel, ModelInfo
 from tests.preflight.planted import ALSO, AROUND, ASK, DATA, FACTS, KEYS, NOTES, WARMUP, check, corpus
 
+ROOT = Path(__file__).resolve().parents[2]
 QWEN = ModelInfo(2560, "qwen3")
 LLAMA = ModelInfo(576, "llama")
 MISTAKES = {rule.code for rule in RULES.values() if rule.severity in ("warning", "error")} | {
@@ -31,6 +32,27 @@ MISTAKES = {rule.code for rule in RULES.values() if rule.severity in ("warning",
     "PRL075",  # a note, but for a key that the recipe sets
 }
 """Codes that a mistake can have."""
+SOUND_TOO = [
+    ["training.group_size=16", "grpo.advantage_clip=3"],
+    ["training.learning_rate=1e-5", "training.epochs=1"],
+    ["lora.rank=64", "lora.alpha=64"],
+    ["lora.target_modules=[q_proj, v_proj, gate_proj, up_proj, down_proj]"],
+    ["kl.penalty_coef=0.05", "acceptance.kl_reference=0.3"],
+    ["kl.reference=warmup", *WARMUP],
+    ["rewards_combine=conditional"],
+    ["rewards.semantic-similarity.floor=0.5", "rewards.semantic-similarity.saturation=0.88"],
+    ["grpo.normalize_advantages=false"],
+    [
+        "detectors=[{name: log-likelihood, weight: 2}, {name: lastde}]",
+        "held_out=[{name: fast-detectgpt}]",
+    ],
+    ["calibration.target_fpr=0.05"],
+    ["monitors.mode-collapse.action=lower-rate", "monitors.far-from-base.action=raise-kl"],
+    ["monitors.far-from-base.action=roll-back", "monitors.copying=null"],
+    ["data.excerpt_words=48", "sampling.max_tokens=96"],
+    ["checkpoints.every=1", "checkpoints.keep=2"],
+]
+"""Changes that nothing is wrong with."""
 FOUND: list[str] = []
 
 
@@ -106,35 +128,19 @@ def test_every_finding_that_there_is_is_planted() -> None:
     }
 
 
+def test_the_page_says_how_many() -> None:
+    page = " ".join((ROOT / "docs" / "checks.md").read_text(encoding="utf-8").split())
+    planted = len(KEYS) + len(DATA) + len(AROUND)
+    assert f"{planted} mistakes, at least one for each of the {len(MISTAKES)} codes" in page
+    assert f"nor on {len(SOUND_TOO)} other sound ones" in page
+
+
 def test_nothing_is_said_of_a_sound_recipe() -> None:
     about_the_test = {"PRL042", "PRL057"}  # one packaged model for everything; shares of groups
     assert [f.one_line for f in check() if f.severity != "ok" and f.code not in about_the_test] == []
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        ["training.group_size=16", "grpo.advantage_clip=3"],
-        ["training.learning_rate=1e-5", "training.epochs=1"],
-        ["lora.rank=64", "lora.alpha=64"],
-        ["lora.target_modules=[q_proj, v_proj, gate_proj, up_proj, down_proj]"],
-        ["kl.penalty_coef=0.05", "acceptance.kl_reference=0.3"],
-        ["kl.reference=warmup", *WARMUP],
-        ["rewards_combine=conditional"],
-        ["rewards.semantic-similarity.floor=0.5", "rewards.semantic-similarity.saturation=0.88"],
-        ["grpo.normalize_advantages=false"],
-        [
-            "detectors=[{name: log-likelihood, weight: 2}, {name: lastde}]",
-            "held_out=[{name: fast-detectgpt}]",
-        ],
-        ["calibration.target_fpr=0.05"],
-        ["monitors.mode-collapse.action=lower-rate", "monitors.far-from-base.action=raise-kl"],
-        ["monitors.far-from-base.action=roll-back", "monitors.copying=null"],
-        ["data.excerpt_words=48", "sampling.max_tokens=96"],
-        ["checkpoints.every=1", "checkpoints.keep=2"],
-    ],
-    ids=lambda changes: changes[0],
-)
+@pytest.mark.parametrize("changes", SOUND_TOO, ids=lambda changes: changes[0])
 def test_no_false_alarm_on_another_sound_recipe(changes: list[str]) -> None:
     found = check(changes)
     assert codes(found, "warning", "error") == set(), [f.one_line for f in found if f.severity != "ok"]

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,3 +72,90 @@ def test_between_them_the_healthy_ones_measure_what_every_rule_looks_at() -> Non
         )
         watched |= {rule.name for rule in rules if monitors.mean(rule) == monitors.mean(rule)}
     assert watched == {rule.name for rule in rules}
+
+
+# ---- the sicknesses, put into what a real model measured
+
+REAL = "quickstart"
+STEPS = 40
+
+
+def continued(seed: int) -> list[dict[str, float]]:
+    """The steps of a real run, then more like its second half, drawn from there."""
+    found = recording(REAL)
+    rows = [
+        {"format_no_reasoning": 1.0} | dict(zip(found["columns"], row, strict=True)) for row in found["rows"]
+    ]
+    rng, later = random.Random(seed), rows[len(rows) // 2 :]
+    return [*rows, *(dict(rng.choice(later)) for _ in range(STEPS - len(rows)))]
+
+
+def constant_groups(row: dict[str, float], sick: float) -> None:
+    row["reward_std"] *= 1 - sick
+    row["frac_constant_groups"] = max(row["frac_constant_groups"], sick)
+
+
+def left_the_base(row: dict[str, float], sick: float) -> None:
+    row["kl_reference"] += 2 * sick
+
+
+def copies(row: dict[str, float], sick: float) -> None:
+    row["format_no_copy"] *= 1 - sick
+    row["format_rate"] *= 1 - sick
+    row["reward_mean"] *= 1 - sick
+
+
+def pays_for_one(row: dict[str, float], sick: float) -> None:
+    row["detector_reward"] += sick * (1 - row["detector_reward"])
+    row["semantic_reward"] *= 1 - sick
+
+
+def never_told(row: dict[str, float], sick: float) -> None:
+    row["kl_sample_train"] += sick
+
+
+def thinks_aloud(row: dict[str, float], sick: float) -> None:
+    row["format_no_reasoning"] *= 1 - sick
+    row["format_rate"] *= 1 - sick
+    row["reward_mean"] *= 1 - sick
+
+
+INJECTED: Mapping[str, tuple[Callable[[dict[str, float], float], None], str, set[str]]] = {
+    # what it does to a step, by a share in [0, 1]; the rule that must find it; rules that see its consequences
+    "collapse": (constant_groups, "mode-collapse", {"no-signal"}),
+    "drift": (left_the_base, "far-from-base", set()),
+    "copying": (copies, "copying", {"few-valid-outputs"}),
+    "one-sided": (pays_for_one, "one-sided-gain", {"meaning-lost"}),
+    "stale-sampler": (never_told, "sampler-mismatch", set()),
+    "reasoning": (thinks_aloud, "reasoning-leaks", {"few-valid-outputs"}),
+}
+
+
+def alarms_of(rows: list[dict[str, float]]) -> dict[str, int]:
+    """First step of each rule's alarm."""
+    terms = [RewardTerm(**term) for term in recording(REAL)["terms"]]
+    monitors = Monitors(rules_for(terms), terms)
+    first: dict[str, int] = {}
+    for step, row in enumerate(rows, start=1):
+        for alarm in monitors.look(step, row):
+            first.setdefault(monitors.done(alarm).rule, step)
+    return first
+
+
+@pytest.mark.parametrize("sickness", INJECTED)
+def test_a_sickness_in_a_real_run_is_found(sickness: str) -> None:
+    """Whenever it begins, and however slowly it comes: 5, 15 or 50 % of it a step."""
+    put_in, rule, consequences = INJECTED[sickness]
+    delays = []
+    for onset, speed, seed in itertools.product((2, 6, 12, 20), (0.05, 0.15, 0.5), range(3)):
+        healthy, rows = alarms_of(continued(seed)), continued(seed)
+        for since, row in enumerate(rows[onset:], start=1):
+            put_in(row, min(1.0, speed * since))
+        found = alarms_of(rows)
+        assert rule in found, (onset, speed, seed)
+        assert found[rule] > onset
+        assert found.keys() <= {rule} | consequences | healthy.keys(), "and nothing else"
+        delays.append(found[rule] - onset)
+    print(
+        f"\n{sickness}: found in {len(delays)} of {len(delays)} runs, after {min(delays)} to {max(delays)} steps"
+    )
