@@ -89,16 +89,7 @@ def fitted(detectors: Sequence[BuiltDetector], table: ScoreTable) -> CalibratedE
         calibrate_detector(built, human[built.name], ai[built.name], usual_rates(TARGET_FPR), texts)
         for built in detectors
     ]
-    ensemble = calibrate_combined(members, human, seen=SeenTexts.of(d.text for d in documents))
-    assert ensemble.combined is not None
-    combined = ensemble.probabilities_of(ai)[1].values
-    ensemble.combined = ensemble.combined.model_copy(
-        update={
-            "n_ai": combined.size,
-            "flagged_ai": int(np.count_nonzero(combined > ensemble.combined.target.threshold)),
-        }
-    )
-    return ensemble
+    return calibrate_combined(members, human, ai, seen=SeenTexts.of(d.text for d in documents))
 
 
 def counted(ensemble: CalibratedEnsemble, liang: Path, table: ScoreTable) -> dict[str, list[Elsewhere]]:

@@ -105,7 +105,12 @@ def flags_at(detector: CrossFitted, sample: Sample, rate: float) -> tuple[Flags,
 
 
 def difference(flags: Flags, best: Flags, sample: Sample) -> Estimate:
-    """Compute the difference of two true positive rates, ``flags - best``, on the same texts and in the same draws."""
+    """Compute the difference of two true positive rates, ``flags - best``, on the same texts and in the same draws.
+
+    Where humans are too few to say where thresholds lie, the interval is of the thresholds as set.
+    """
+    if flags.draws is None or best.draws is None:
+        flags, best = flags.as_set, best.as_set
     both = ~sample.human & np.isfinite(flags.known) & np.isfinite(best.known)
     return share_difference(flags, both, best, both, sample.drawn)
 

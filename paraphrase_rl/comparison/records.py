@@ -41,7 +41,8 @@ class DetectorFigures(Record):
     auroc: Estimate
     to_best: Estimate | None = Field(
         None,
-        description="TPR at the asked rate less that of the best detector, paired; None for the best itself",
+        description="TPR at the asked rate less that of the best detector, paired, at the thresholds as set if one of "
+        "them has no interval; None for the best itself",
     )
     brier: float | None = Field(None, description="of P(AI), labels weighted alike; lower is better")
     ece: float | None = Field(

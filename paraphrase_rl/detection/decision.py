@@ -24,7 +24,7 @@ class Decision:
     Attributes:
         index: position of the text in the call.
         detector: name, ``ensemble`` for the combination.
-        score: in the detector's own unit; for the ensemble its P(AI).
+        score: in the detector's own unit; for the ensemble its combination of the detectors' P(AI).
         p_ai: P(AI) at equal odds; ``None`` if it was not calibrated or the detector has no power.
         threshold: threshold of the operating point; ``None`` without a calibration.
         flagged: whether the score lies above the threshold; ``None`` without a score or a calibration.
@@ -46,7 +46,7 @@ class Decision:
     no_verdict: str | None = None
 
     def withheld(self, reason: str | None) -> Decision:
-        """Return the decision without P(AI) and verdict, if there is a reason; P(AI) is also an ensemble's score."""
+        """Return the decision without P(AI) and verdict, if there is a reason; an ensemble's score is made of P(AI)."""
         if reason is None or self.failure is not None:
             return self
         score = None if self.detector == COMBINED else self.score
@@ -81,7 +81,9 @@ def decide(
         ]
         if ensemble.combined is not None and len(ensemble.members) > 1:
             combined = ensemble.probabilities_of(scores)[1]
-            columns.append(_column(COMBINED, combined, ensemble.combined.point(target_fpr), lambda p: p))
+            columns.append(
+                _column(COMBINED, combined, ensemble.combined.point(target_fpr), ensemble.combined_p_ai)
+            )
         reasons = reasons_without_verdict(ensemble, texts)
         columns = [[d.withheld(reasons[d.detector][d.index]) for d in column] for column in columns]
     columns += [_column(name, detector.score(texts)) for name, detector in uncalibrated.items()]

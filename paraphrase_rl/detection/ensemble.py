@@ -53,7 +53,7 @@ class CalibratedEnsemble:
     Args:
         members: the calibrated detectors, names unique.
         combine: ``mean`` weighted by the members' weights, or ``worst-case``: the largest P(AI).
-        combined: thresholds on the combined P(AI).
+        combined: thresholds on the combination, and P(AI) of it.
         seen: texts that the calibrations were fitted on; ``None`` if there is no record of them.
     """
 
@@ -152,7 +152,29 @@ class CalibratedEnsemble:
             *(note for m in self.members if m.training is not None for note in m.training.notes),
             *([_LEFT_OUT.format(left_out)] if left_out else []),
             *(line for record in records for line in record.warnings()),
+            *self._loses(),
         ]
+
+    def _loses(self) -> list[str]:
+        """Say that a member alone flags more AI calibration texts than the ensemble."""
+        if self.combined is None or self.combined.flagged_ai is None or len(self.members) < 2:
+            return []
+        best = max((m for m in self.voting), key=lambda m: m.calibration.flagged_ai or 0)
+        alone, together = best.calibration.flagged_ai or 0, self.combined.flagged_ai
+        if alone <= together:
+            return []
+        return [
+            f"the ensemble does worse than {best.name} alone: it flags {together} of {self.combined.n_ai} AI "
+            f"calibration texts, {best.name} {alone} of {best.calibration.n_ai}"
+        ]
+
+    def combined_p_ai(self, scores: FloatArray) -> FloatArray:
+        """Compute the ensemble's P(AI) of combined scores, shape (N,).
+
+        Its own curve of them, or, in files of earlier versions that have none, the scores themselves.
+        """
+        curve = self.combined.probability if self.combined is not None else None
+        return scores if curve is None else curve(scores)
 
     @property
     def calibrations(self) -> CalibrationSet:

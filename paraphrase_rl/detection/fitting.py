@@ -10,9 +10,15 @@ import numpy as np
 
 from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
 from paraphrase_rl.detection.calibration_texts import CalibrationTexts
-from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble, Combine, Member
+from paraphrase_rl.detection.ensemble import (
+    COMBINED,
+    CalibratedEnsemble,
+    Combine,
+    Member,
+    combine_probabilities,
+)
 from paraphrase_rl.detection.labels import check_labels
-from paraphrase_rl.detection.probability import fit_probability
+from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import operating_point, operating_points
 from paraphrase_rl.detection.training_record import Training, training_of
@@ -20,8 +26,10 @@ from paraphrase_rl.detection.unseen import leave_out_seen, require_unseen
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.types import Document, Scores
+from paraphrase_rl.types import Document, FloatArray, Scores
 
+FOLDS = 5
+"""Folds that the P(AI) of an ensemble is fitted by."""
 AGREEMENT = 1e-3
 """Largest difference allowed between a saved threshold and a new one, as a share of the human scores' spread."""
 
@@ -100,12 +108,13 @@ def calibrate(
     texts = CalibrationTexts.of(
         unseen, source=source, excerpt_words=excerpt_words, left_out=len(documents) - len(unseen)
     )
-    members, human_scores = [], {}
+    members, human_scores, ai_scores = [], {}, {}
     for built in detectors:
         scores = human_scores[built.name] = built.detector.score(human)
-        members.append(calibrate_detector(built, scores, built.detector.score(ai), rates, texts))
+        of_ai = ai_scores[built.name] = built.detector.score(ai)
+        members.append(calibrate_detector(built, scores, of_ai, rates, texts))
     check_labels(members)
-    ensemble = calibrate_combined(members, human_scores, combine, SeenTexts.of([*human, *ai]))
+    ensemble = calibrate_combined(members, human_scores, ai_scores, combine, SeenTexts.of([*human, *ai]))
     if needs_probability:
         ensemble.require_probability()
     return ensemble
@@ -188,6 +197,7 @@ def calibrate_each(
 def combine_members(
     members: Sequence[Member],
     human_scores: Mapping[str, Scores],
+    ai_scores: Mapping[str, Scores],
     combine: Combine,
     saved: CalibrationSet | None,
     seen: SeenTexts,
@@ -197,6 +207,7 @@ def combine_members(
     Args:
         members: detectors calibrated on the same texts, for the same rates.
         human_scores: scores of the human texts among them, by detector.
+        ai_scores: scores of the AI texts among them, likewise.
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
         saved: an earlier calibration of the same detectors, whose combination is used unchanged.
         seen: record of the texts.
@@ -205,7 +216,7 @@ def combine_members(
         CalibrationError: no member has power, or there are no thresholds.
     """
     if saved is None:
-        ensemble = calibrate_combined(members, human_scores, combine, seen)
+        ensemble = calibrate_combined(members, human_scores, ai_scores, combine, seen)
     else:
         ensemble = CalibratedEnsemble(members, saved.combine, saved.combined, seen)
     ensemble.require_probability()
@@ -217,10 +228,14 @@ def combine_members(
 def calibrate_combined(
     members: Sequence[Member],
     human_scores: Mapping[str, Scores],
+    ai_scores: Mapping[str, Scores],
     combine: Combine = "mean",
     seen: SeenTexts | None = None,
 ) -> CalibratedEnsemble:
-    """Combine calibrated detectors, with thresholds on their combined P(AI) if any of them has power.
+    """Combine calibrated detectors, with thresholds on their combination if any of them has power.
+
+    A mean of P(AI) is no P(AI): it is too near to one half. The ensemble's own P(AI) is a curve of its combination,
+    fitted on combinations of texts that the detectors' curves were not fitted on (five folds).
 
     The thresholds are set on the same human texts as the P(AI) curves (two numbers for each detector), so their
     interval is approximate, while that of a single detector is exact.
@@ -228,6 +243,7 @@ def calibrate_combined(
     Args:
         members: calibrated on the same texts, for the same rates.
         human_scores: of those texts' humans, by detector, each of shape (n,).
+        ai_scores: of the AI texts among them, each of shape (m,).
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
         seen: record of the texts.
 
@@ -241,7 +257,44 @@ def calibrate_combined(
     first = members[0].calibration
     rates = [point.target_fpr for point in first.points]
     combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
+    ai = ensemble.probabilities_of(ai_scores)[1].values
+    known = ai[np.isfinite(ai)]
+    if known.size:
+        combined = combined.model_copy(
+            update={
+                "n_ai": known.size,
+                "failed_ai": ai.size - known.size,
+                "flagged_ai": int(np.count_nonzero(known > combined.target.threshold)),
+                "probability": _combined_probability(ensemble, human_scores, ai_scores),
+            }
+        )
     return CalibratedEnsemble(members, combine, combined, seen)
+
+
+def _combined_probability(
+    ensemble: CalibratedEnsemble, human: Mapping[str, Scores], ai: Mapping[str, Scores]
+) -> ProbabilityMap | None:
+    """The curve of the combination, by cross-fitting; ``None`` if there are too few texts for it."""
+    sides = [
+        np.array([scores[m.name].values for m in ensemble.voting], dtype=np.float64) for scores in (human, ai)
+    ]
+    combined = [np.full(side.shape[1], np.nan) for side in sides]
+    weights = np.array([m.weight for m in ensemble.voting])
+    for fold in range(FOLDS):
+        held = [np.arange(side.shape[1]) % FOLDS == fold for side in sides]
+        votes: list[list[FloatArray]] = [[], []]
+        for member in range(len(ensemble.voting)):
+            kept = [side[member, ~out] for side, out in zip(sides, held, strict=True)]
+            humans, ais = (scores[np.isfinite(scores)] for scores in kept)
+            if not humans.size or not ais.size:
+                return None
+            curve = fit_probability(humans, ais)
+            for of, side, out in zip(votes, sides, held, strict=True):
+                of.append(curve(side[member, out]))
+        for values, of, out in zip(combined, votes, held, strict=True):
+            values[out] = combine_probabilities(np.array(of), weights, ensemble.combine)
+    humans, ais = (values[np.isfinite(values)] for values in combined)
+    return fit_probability(humans, ais) if humans.size and ais.size else None
 
 
 def fit_calibration(

@@ -185,6 +185,7 @@ def assemble(
             ensemble = combine_members(
                 [c.member for c in against if c.member],
                 human,
+                ai,
                 plan.recipe.ensemble.combine,
                 saved,
                 seen,

@@ -260,7 +260,7 @@ def _trained(
     member = calibrate_detector(built, human, ai, plan.target_fprs, described)
     check_labels([member])
     seen = SeenTexts.of(d.text for d in documents if d.label is not None)
-    ensemble = calibrate_combined([member], {detector: human}, seen=seen)
+    ensemble = calibrate_combined([member], {detector: human}, {detector: ai}, seen=seen)
     return Side(label=label, ensemble=ensemble, table=table)
 
 

@@ -319,8 +319,12 @@ class Crossed:
             yield f"compare: TPR, {percent(rate)}", found, self.tpr[rate, 0]
             found = flags[0].as_set.share(self.human, sample.drawn)
             yield f"compare: FPR as set, {percent(rate)}", found, self._as_set(scores, rate, p.human)
-            apart = figures.difference(flags[1], flags[0], sample)
-            yield f"compare: difference, {percent(rate)}", apart, self.tpr[rate, 1] - self.tpr[rate, 0]
+            if flags[0].draws is not None:
+                apart = figures.difference(flags[1], flags[0], sample)
+                yield f"compare: difference, {percent(rate)}", apart, self.tpr[rate, 1] - self.tpr[rate, 0]
+            apart = figures.difference(flags[1].as_set, flags[0].as_set, sample)
+            true = self._as_set(scores, rate, p.ai, 1) - self._as_set(scores, rate, p.ai, 0)
+            yield f"compare: difference as set, {percent(rate)}", apart, true
             of_trained = figures.flags_at(trained, sample, rate)[0].share(~self.human, sample.drawn)
             true = self._trained([self.tpr[rate, d] for d in range(p.detectors)])
             yield f"compare: TPR, trained, {percent(rate)}", of_trained, true
@@ -367,12 +371,12 @@ class Crossed:
             gap = share_difference(flags, other, flags, first, self.sample.drawn)
             yield f"compare: gap of groups as set, {percent(rate)}", gap, of_other - of_first
 
-    def _as_set(self, scores: FloatArray, rate: float, group: Scale) -> float:
+    def _as_set(self, scores: FloatArray, rate: float, group: Scale, d: int = 0) -> float:
         """True rate of a group at the thresholds of the folds."""
         rates = []
         for fold in range(FOLDS):
             on = self.sample.folds.calibrated(fold, trained=False) & self.human
-            rates.append(group.above(operating_point(scores[on, 0], rate).threshold, 0))
+            rates.append(group.above(operating_point(scores[on, d], rate).threshold, d))
         return float(np.mean(rates))
 
 

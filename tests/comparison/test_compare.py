@@ -153,6 +153,22 @@ def test_detectors_are_ranked_and_those_that_cannot_be_told_apart_are_named() ->
     assert any(other in note and "not distinguishable" in note for note in found.notes)
 
 
+def test_two_detectors_are_told_apart_where_n_is_too_small_for_intervals_of_each() -> None:
+    texts = documents(60, 60)
+    folds = deal(texts, 5, seed=0)
+    rng = np.random.default_rng(0)
+    label = np.array([0.0] * 60 + [1.0] * 60)
+    good, bad = rng.normal(size=120) + 4 * label, rng.normal(size=120)
+    found = compared(texts, fixed("good", good, folds), fixed("bad", bad, folds), folds=folds)
+    by_name = {one.detector: one for one in found.detectors}
+    assert by_name["good"].points[0].tpr.low is None
+    assert by_name["bad"].distinguishable is True
+    to_best = by_name["bad"].to_best
+    assert to_best is not None
+    assert to_best.high is not None
+    assert to_best.high < -0.5
+
+
 def test_the_ensemble_is_compared_with_its_members_and_its_loss_is_said() -> None:
     texts = documents(100, 100)
     folds = deal(texts, 5, seed=0)

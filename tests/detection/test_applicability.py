@@ -49,8 +49,8 @@ def ensemble(limits: Limits | None = None, weights: tuple[float, float] = (1.0, 
         )
         for name, weight, training in zip(("taught", "plain"), weights, trainings, strict=True)
     ]
-    scores = {member.name: human for member in members}
-    return calibrate_combined(members, scores, seen=SeenTexts.of([other(2)]))
+    scores = [{member.name: of for member in members} for of in (human, ai)]
+    return calibrate_combined(members, *scores, seen=SeenTexts.of([other(2)]))
 
 
 def judged(found: list[Decision]) -> list[list[str | None]]:

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.detection.ensemble import combine_probabilities, load_ensemble
+from paraphrase_rl.comparison.figures import reliability
+from paraphrase_rl.detection.calibration import CalibrationSet
+from paraphrase_rl.detection.decision import decide
+from paraphrase_rl.detection.ensemble import CalibratedEnsemble, combine_probabilities, load_ensemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.specs import Context
-from paraphrase_rl.types import Document
+from paraphrase_rl.types import Document, Scores
 
 
 def documents(human=range(20), ai=range(15, 35)):
@@ -162,3 +165,85 @@ def test_the_data_digest_follows_texts_and_labels(registry):
     assert digest(documents(human=(1, 2, 15), ai=(15, 20))) != digest(
         documents(human=(1, 2), ai=(15, 15, 20))
     )
+
+
+class Column:
+    """Reads one of the numbers of a text."""
+
+    def __init__(self, which):
+        self.which = which
+
+    def score(self, texts):
+        return Scores(np.array([float(text.split()[self.which]) for text in texts]))
+
+    def provenance(self):
+        return {}
+
+
+def noisy(gains, n, seed):
+    """n human and n AI texts of a number a detector: its gain of the label plus noise of its own."""
+    draw = np.random.default_rng(seed)
+    return [
+        Document(
+            id=f"{label}{i}",
+            text=" ".join(f"{x:.6f}" for x in gains * ai + draw.normal(size=len(gains))),
+            label=label,
+        )
+        for ai, label in enumerate(("human", "ai"))
+        for i in range(n)
+    ]
+
+
+def fitted_on(columns, documents):
+    """An ensemble of detectors 0, 1, ..., each of which reads one of the numbers."""
+    registry = SimpleNamespace(
+        build=lambda kind, name, options, context: Column(columns[int(name)]),
+        spec=lambda kind, name: SimpleNamespace(fit=None),
+    )
+    built = [build_detector(registry, Context(), str(d), {}, None) for d in range(len(columns))]
+    return calibrate(built, documents, usual_rates(0.05), source="noise")
+
+
+def test_p_ai_of_an_ensemble_is_one_and_a_mean_of_p_ai_is_not():
+    gains = np.full(6, 0.9)
+    ensemble = fitted_on(range(len(gains)), noisy(gains, 300, 0))
+    fresh = noisy(gains, 2000, 1)
+    found = decide([d.text for d in fresh], ensemble, {})
+    combined = [d for d in found if d.detector == "ensemble"]
+    human = np.array([d.label == "human" for d in fresh])
+    ours = reliability(np.array([d.p_ai for d in combined]), human).ece
+    mean = reliability(np.array([d.score for d in combined]), human).ece
+    assert ours < 0.04
+    assert mean > 0.1
+    for d in combined:
+        assert d.flagged == (d.score > d.threshold)
+    order = np.argsort([d.score for d in combined])
+    assert (np.diff(np.array([d.p_ai for d in combined])[order]) >= 0).all()
+
+
+def test_the_p_ai_of_an_ensemble_comes_back_from_the_file_and_older_files_have_the_mean(tmp_path):
+    gains = np.array([1.0, 0.5])
+    ensemble = fitted_on(range(len(gains)), noisy(gains, 50, 0))
+    assert ensemble.combined.probability is not None
+    assert (ensemble.combined.n_ai, ensemble.combined.flagged_ai) == (50, ensemble.combined.flagged_ai)
+    scores = np.linspace(0.1, 0.9, 9)
+    ensemble.to_file(tmp_path / "calibration.json")
+    saved = CalibrationSet.read(tmp_path / "calibration.json").combined
+    assert saved.probability == ensemble.combined.probability
+    older = CalibratedEnsemble(
+        ensemble.members, "mean", ensemble.combined.model_copy(update={"probability": None})
+    )
+    assert older.combined_p_ai(scores).tolist() == scores.tolist()
+    assert ensemble.combined_p_ai(scores).tolist() != scores.tolist()
+
+
+def test_an_ensemble_that_does_worse_than_a_member_alone_says_so():
+    good_and_four_times_weak = [0, 1, 1, 1, 1]
+    ensemble = fitted_on(good_and_four_times_weak, noisy(np.array([2.5, 1.2]), 200, 0))
+    flagged = {m.name: m.calibration.flagged_ai for m in ensemble.members}
+    together = ensemble.combined.flagged_ai
+    assert together < flagged["0"] == max(flagged.values())
+    expected = f"it flags {together} of 200 AI calibration texts, 0 {flagged['0']} of 200"
+    assert any("does worse than 0 alone" in line and expected in line for line in ensemble.warnings())
+    alike = fitted_on(range(4), noisy(np.full(4, 1.2), 200, 0))
+    assert not any("does worse" in line for line in alike.warnings())
