@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from paraphrase_rl.errors import ModelError
+from paraphrase_rl.errors import MissingDependencyError, ModelError, PrlError
 from paraphrase_rl.files import expanded
 from paraphrase_rl.models.encoder import SentenceEncoder, sentence_encoder
 from paraphrase_rl.models.folders import MODEL_FILES, checked_folder, first_line, folder_digest
@@ -115,11 +115,16 @@ _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
 def load_tokenizer(reference: str | Path) -> PreTrainedTokenizerBase:
-    """Load a new instance of a tokenizer, padding on the right."""
-    from transformers import AutoTokenizer
+    """Load a new instance of a tokenizer, padding on the right.
 
+    Raises:
+        ModelError: there is no such model, or it has no tokenizer that can be read.
+        MissingDependencyError: transformers is not installed.
+    """
     model = resolve(reference)
     with _explained(model), _quiet():
+        from transformers import AutoTokenizer
+
         tokenizer = AutoTokenizer.from_pretrained(
             model.path, trust_remote_code=False, local_files_only=True, mistral_format=False
         )
@@ -132,9 +137,8 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
 
     Raises:
         ModelError: the tokenizer is not on this machine and cannot be downloaded.
+        MissingDependencyError: transformers is not installed.
     """
-    from transformers import AutoTokenizer
-
     name = str(reference)
     if name.startswith("package:"):
         return load_tokenizer(name)
@@ -142,12 +146,16 @@ def load_tokenizer_alone(reference: str | Path) -> PreTrainedTokenizerBase:
     here = folder.is_dir()
     try:
         with _quiet():
+            from transformers import AutoTokenizer
+
             return AutoTokenizer.from_pretrained(
                 folder if here else name,
                 trust_remote_code=False,
                 local_files_only=here or hub_is_off(),
                 mistral_format=False,  # mistral-common's own, which comes with vLLM, has no chat template
             )
+    except ImportError as error:
+        raise _missing(name, error) from error
     except Exception as error:  # the client raises errors of several libraries
         if here:
             raise ModelError(
@@ -170,10 +178,13 @@ def load_causal_lm(
 
     Raises:
         ModelError: not a causal language model, damaged, or too large for the device.
+        MissingDependencyError: transformers or torch is not installed.
     """
-    from transformers import AutoModelForCausalLM
+    model = resolve(reference)
+    with _explained(model):
+        from transformers import AutoModelForCausalLM
 
-    return _load(AutoModelForCausalLM, resolve(reference), device, dtype or scoring_dtype(device))
+        return _load(AutoModelForCausalLM, model, device, dtype or scoring_dtype(device))
 
 
 def load_seq2seq_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
@@ -181,10 +192,13 @@ def load_seq2seq_lm(reference: str | Path, device: str = "cpu") -> PreTrainedMod
 
     Raises:
         ModelError: not an encoder-decoder, damaged, or too large for the device.
+        MissingDependencyError: transformers or torch is not installed.
     """
-    from transformers import AutoModelForSeq2SeqLM
+    model = resolve(reference)
+    with _explained(model):
+        from transformers import AutoModelForSeq2SeqLM
 
-    return _load(AutoModelForSeq2SeqLM, resolve(reference), device, scoring_dtype(device))
+        return _load(AutoModelForSeq2SeqLM, model, device, scoring_dtype(device))
 
 
 def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
@@ -192,11 +206,14 @@ def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreT
 
     Raises:
         ModelError: not a classifier (its head would be random), damaged, or too large for the device.
+        MissingDependencyError: transformers or torch is not installed.
     """
-    import torch
-    from transformers import AutoModelForSequenceClassification
+    model = resolve(reference)
+    with _explained(model):
+        import torch
+        from transformers import AutoModelForSequenceClassification
 
-    return _load(AutoModelForSequenceClassification, resolve(reference), device, torch.float32)
+        return _load(AutoModelForSequenceClassification, model, device, torch.float32)
 
 
 def shared_causal_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
@@ -236,7 +253,7 @@ def scoring_dtype(device: str) -> torch.dtype:
 
 
 def _load(auto_class: Any, model: ResolvedModel, device: str, dtype: torch.dtype) -> PreTrainedModel:
-    with _explained(model), _quiet():
+    with _quiet():
         loaded, info = auto_class.from_pretrained(
             model.path,
             dtype=dtype,
@@ -253,26 +270,29 @@ def _load(auto_class: Any, model: ResolvedModel, device: str, dtype: torch.dtype
             f"{absent[0]} are missing from its files",
             "give a complete model of this kind",
         )
-    with _explained(model):
-        return loaded.to(device).eval()
+    return loaded.to(device).eval()
 
 
 @contextmanager
 def _explained(model: ResolvedModel) -> Iterator[None]:
     try:
         yield
-    except ModelError:
+    except PrlError:
         raise
     except ImportError as error:
-        raise ModelError(
-            f"loading {model.reference} needs a package that is not installed: {first_line(error)}",
-            "pip install 'paraphrase-rl[models]'",
-        ) from error
+        raise _missing(model.reference, error) from error
     except Exception as error:  # torch, safetensors and transformers have no common error
         raise ModelError(
             f"cannot load {model.reference}: {first_line(error)}",
             f"check the files in {model.path}, and that the device has enough memory",
         ) from error
+
+
+def _missing(reference: str, error: ImportError) -> MissingDependencyError:
+    return MissingDependencyError(
+        f"loading {reference} needs a package that is not installed: {first_line(error)}",
+        "pip install 'paraphrase-rl[models]'",
+    )
 
 
 @contextmanager

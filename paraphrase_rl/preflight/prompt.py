@@ -7,10 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.errors import ModelError
+from paraphrase_rl.errors import MissingDependencyError, ModelError
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.preflight.served import remedy
+from paraphrase_rl.preflight.tokens import counter
 from paraphrase_rl.recipe.model_info import find_model
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ UNSEEN = Rule(
     "note",
     "prompt",
     "What a prompt ends in, and whether the model thinks before it answers, is known only once the model's "
-    "tokenizer is on this machine.",
+    "tokenizer and the library that reads it are on this machine.",
 )
 CHAT = Rule(
     "PRL018",
@@ -72,6 +73,9 @@ def check(case: Case) -> Iterator[Finding]:
         return
     try:
         chat = chat_of(model, found.folder, thinking=thinking)
+    except MissingDependencyError as error:
+        yield UNSEEN.found(error.message, key="prompt", remedy=error.hint)
+        return
     except ModelError as error:
         yield CHAT.found(error.message, key="prompt", remedy=error.hint)
         return
@@ -110,13 +114,18 @@ def _thinking(chat: Chat, case: Case) -> Iterator[Finding]:
 
 
 def chat_of(model: str, folder: Path, *, thinking: bool) -> Chat:
-    """Return the chat of a model whose tokenizer is in a folder; it is read again only if its files have changed.
+    """Return the chat of a model whose tokenizer is in a folder, with no more of the tokenizer than rendering needs.
 
     Raises:
         ModelError: there is no tokenizer, or see :class:`paraphrase_rl.models.chat.Chat`.
+        MissingDependencyError: transformers is not installed.
     """
     from paraphrase_rl.models.chat import Chat
+    from paraphrase_rl.models.chat_template import saved_template
 
+    template = saved_template(folder) if counter(folder) is not None else None
+    if template is not None:
+        return Chat(template, model, thinking=thinking)
     times = tuple(file.stat().st_mtime_ns for name in _FILES if (file := folder / name).is_file())
     return Chat(_tokenizer(folder, times), model, thinking=thinking)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from paraphrase_rl.recipe.cost import TEMPLATE_TOKENS, TOKENS_PER_WORD
@@ -48,7 +49,7 @@ def prompt_lengths(
     fixed = len(instructions.split()) * TOKENS_PER_WORD + TEMPLATE_TOKENS
     mean = sum(words) / len(words) * TOKENS_PER_WORD
     candidates = sorted(documents, key=lambda document: len(document.text), reverse=True)[:COUNTED]
-    count = _tokenizer(folder)
+    count = counter(folder)
     if count is None:
         longest, text = max((len(d.text.split()) * TOKENS_PER_WORD, d.id) for d in candidates)
         return PromptLengths(fixed + longest, text, fixed + mean, mean, counted=False)
@@ -58,14 +59,20 @@ def prompt_lengths(
     )
 
 
-def _tokenizer(folder: Path | None) -> Callable[[str], int] | None:
-    """Function that counts tokens; ``None`` if there is no ``tokenizer.json`` in the folder."""
+def counter(folder: Path | None) -> Callable[[str], int] | None:
+    """Return a function that counts tokens; ``None`` if the folder has no ``tokenizer.json`` that can be read."""
     if folder is None or not (folder / "tokenizer.json").is_file():
         return None
+    file = folder / "tokenizer.json"
+    return _counter(file, file.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _counter(file: Path, time: int) -> Callable[[str], int] | None:  # noqa: ARG001 - part of the key
     try:
         from tokenizers import Tokenizer
 
-        loaded = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        loaded = Tokenizer.from_file(str(file))
     except Exception:  # not installed, or what it raises on a file that is none, which has no type of its own
         return None
     return lambda text: len(loaded.encode(text, add_special_tokens=False).ids)
