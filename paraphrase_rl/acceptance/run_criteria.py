@@ -25,19 +25,25 @@ def kl_sample_train(case: Case) -> VerdictLine:
 
 
 def kl_reference(case: Case) -> VerdictLine:
-    """Check the distance of the policy from the frozen base model."""
-    return _final_kl(case, "kl_reference", case.acceptance.kl_reference, "policy against base model")
+    """Check the distance of the policy from the one that the KL penalty holds on to: the base model's, or warmed up."""
+    bound = case.acceptance.kl_reference
+    if case.history.recipe.kl.reference == "warmup":
+        return _final_kl(case, "kl_reference", bound, "policy against the one after the warm-up", "kl_warmup")
+    return _final_kl(case, "kl_reference", bound, "policy against base model")
 
 
-def _final_kl(case: Case, metric: str, bound: float, what: str) -> VerdictLine:
+def _final_kl(
+    case: Case, criterion: str, bound: float, what: str, measured: str | None = None
+) -> VerdictLine:
     """Mean over the last steps, by its size: a mean of log-probability differences can be negative too."""
+    metric = measured or criterion
     last = np.abs(case.history.series(metric, case.step)[-WINDOW:])
     if not last.size or np.isnan(last).any():
-        return at_most(metric, bound, None, f"metrics.jsonl lacks {metric} at the last steps{_but(case)}")
+        return at_most(criterion, bound, None, f"metrics.jsonl lacks {metric} at the last steps{_but(case)}")
     if not case.whole:
-        return at_most(metric, bound, None, f"{last.mean():.3g} so far, which is not final{_but(case)}")
+        return at_most(criterion, bound, None, f"{last.mean():.3g} so far, which is not final{_but(case)}")
     return at_most(
-        metric,
+        criterion,
         bound,
         Estimate(value=float(last.mean()), n=last.size),
         f"{what}, nats per token: mean size over steps {case.step - last.size + 1} to {case.step}, "

@@ -44,6 +44,7 @@ def evaluate(
     every_checkpoint: bool = False,
     nli: str | None = None,
     judge: Mapping[str, Any] | None = None,
+    backend_options: Mapping[str, Any] | None = None,
     device: str | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
@@ -68,6 +69,8 @@ def evaluate(
         nli: model reference of a model of natural language inference, to measure entailment.
         judge: a language model that marks quality: ``base_url`` and ``model`` of an OpenAI-compatible endpoint,
             and ``key_env``, the environment variable that holds the API key.
+        backend_options: options of the run's backend, with which its policy is sampled, such as ``{"sampler": "own"}``;
+            each replaces the run's own value.
         device: torch device.
         progress: called with each progress report.
         registry: where components come from.
@@ -94,7 +97,7 @@ def evaluate(
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
     from paraphrase_rl.evaluation.quality import with_metric_options
-    from paraphrase_rl.evaluation.selection import select
+    from paraphrase_rl.evaluation.selection import select, with_backend_options
     from paraphrase_rl.evaluation.start import evaluate_plan
     from paraphrase_rl.progress import reporter
 
@@ -116,6 +119,13 @@ def evaluate(
                 "give the directory of a run instead of a recipe",
             )
         recipe = with_checkpoints(recipe, run, registry)
+    if backend_options:
+        if run is None:
+            raise UsageError(
+                "options of the backend are for the policy of a run, and no run is given",
+                "give the directory of a run, or options of a rewriter in the recipe",
+            )
+        recipe = with_backend_options(recipe, run, mapping_of(backend_options, "backend_options"), registry)
     if out is None and run is None:
         raise UsageError(
             "no folder is given for the results, which a recipe needs",

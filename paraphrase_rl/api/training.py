@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.api.common import device_or_default, mapping_of, registry_or_default
@@ -43,7 +44,7 @@ def check(
         backend_options: options of the backend.
         set: recipe keys to change, such as ``{"training.max_steps": 20}``.
         trial: calibrate the detectors, sample one group with the base policy and rate it, with outputs that are no
-            rewrites; with a backend that trains here, take one step in a temporary folder.
+            rewrites; take one step in a temporary folder, at a service only if the trial costs 1 at most.
         device: torch device to estimate memory and hours for, which need not be here unless it is tried; by default
             that of this machine.
         seconds_per_step: measured seconds per step, to tell how long the run takes; without them they are estimated.
@@ -95,11 +96,14 @@ def check(
         max_cost=max_cost,
     )
     if trial:
+        from paraphrase_rl.preflight.trial import why_no_step
         from paraphrase_rl.training.trial import try_recipe
 
-        on, told = ChosenBackend(backend, options), reporter(progress)
+        on, told, why_not = ChosenBackend(backend, options), reporter(progress), why_no_step(found.case)
         found = found.tried(
-            lambda corpus: try_recipe(loaded.recipe, registry, corpus, on, device=device, report=told)
+            lambda corpus: try_recipe(
+                loaded.recipe, registry, corpus, on, device=device, report=told, why_no_step=why_not
+            )
         )
     return found.findings(_name_of(source), backend)
 
@@ -160,7 +164,7 @@ def train(
             no step it has done depends on: more steps, checkpoints, ``evaluation.every``, monitors, acceptance.
         resume: a run to continue, with its own recipe and backend, instead of starting one.
         start_from: a run whose newest weights the new run begins with, and whose recipe and backend it takes unless
-            others are given.
+            others are given. Weights at a service are exported for another backend; no service takes weights from here.
         device: torch device; by default the first CUDA device if there is one, else ``cpu``.
         max_cost: refuse a run that could cost more, in the currency of the prices.
         prices: a price table to use instead of the backend's own.
@@ -192,8 +196,8 @@ def train(
     from paraphrase_rl.runs.backend import ChosenBackend, backend_of_run
     from paraphrase_rl.runs.run import Run
     from paraphrase_rl.training.changes import Initial, inherited, initial_of, resumed_recipe
+    from paraphrase_rl.training.preparation import Start
     from paraphrase_rl.training.processes import are_several, first_accelerator
-    from paraphrase_rl.training.start import Start
     from paraphrase_rl.training.start import train as start_training
 
     options = dict(mapping_of(backend_options, "backend_options"))
@@ -222,22 +226,26 @@ def train(
             other = Run(start_from).folder
             loaded = load_recipe(inherited(other) if recipe is None else recipe, set)
             on = ChosenBackend(backend, options) if backend else backend_of_run(other, options)
-            initial, stem = initial_of(other, loaded.recipe.model), f"from-{other.resolve().name}"
+            stem = f"from-{other.resolve().name}"
         folder = Path(out) if out is not None else Path("runs") / f"{stem}-{datetime.now():%Y%m%d-%H%M%S}"
-    start = Start(
-        loaded=loaded,
-        folder=folder,
-        resume=resume is not None,
-        changed=changed,
-        initial=initial,
-        backend=on,
-        device=first_accelerator() if device is None else device_or_default(device),
-        max_cost=max_cost,
-        prices=None if prices is None else Path(prices),
-        report=reporter(progress),
-        stop_requested=stop_requested or (lambda: False),
-    )
-    start_training(start, registry_or_default(registry))
+    registry = registry_or_default(registry)
+    with TemporaryDirectory(prefix="prl-from-") as scratch:
+        if start_from is not None:
+            initial = initial_of(Run(start_from).folder, loaded.recipe.model, on, registry, Path(scratch))
+        start = Start(
+            loaded=loaded,
+            folder=folder,
+            resume=resume is not None,
+            changed=changed,
+            initial=initial,
+            backend=on,
+            device=first_accelerator() if device is None else device_or_default(device),
+            max_cost=max_cost,
+            prices=None if prices is None else Path(prices),
+            report=reporter(progress),
+            stop_requested=stop_requested or (lambda: False),
+        )
+        start_training(start, registry)
     return Run(folder)
 
 

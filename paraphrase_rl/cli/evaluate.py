@@ -8,8 +8,9 @@ import click
 
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
 from paraphrase_rl.cli.evaluate_tables import show_results
+from paraphrase_rl.cli.judge import judge_of
 from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import device_option, set_option
+from paraphrase_rl.cli.settings import component_option, device_option, option_values, set_option
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
 
@@ -70,6 +71,7 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
 @click.option(
     "--judge-key-env", metavar="VARIABLE", help="Environment variable that holds the API key of the judge."
 )
+@component_option("the run's backend: sampler=own")
 @device_option
 @format_option
 @click.pass_context
@@ -89,6 +91,7 @@ def command(
     judge_url: str | None,
     judge_model: str | None,
     judge_key_env: str | None,
+    options: tuple[str, ...],
     device: str | None,
     format_: str,
 ) -> None:
@@ -126,7 +129,8 @@ def command(
             humans=humans,
             every_checkpoint=checkpoints is not None,
             nli=nli,
-            judge=_judge(judge_url, judge_model, judge_key_env),
+            judge=judge_of(judge_url, judge_model, judge_key_env),
+            backend_options=option_values(options, "sampler=own"),
             device=device,
             progress=show_progress,
         )
@@ -136,14 +140,3 @@ def command(
     show_results(results, format_, out or Path(str(run)) / "evaluation")
     if any(not cell.points for cell in results.cells):
         ctx.exit(EXIT_NO)
-
-
-def _judge(url: str | None, model: str | None, key_env: str | None) -> dict[str, str | None] | None:
-    if url is None and model is None and key_env is None:
-        return None
-    if url is None or model is None:
-        raise UsageError(
-            "a judge needs --judge-url and --judge-model",
-            "give both, such as --judge-url http://localhost:8000/v1 --judge-model NAME",
-        )
-    return {"base_url": url, "model": model, "key_env": key_env}

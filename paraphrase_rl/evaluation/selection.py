@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from paraphrase_rl.evaluation.plan import label_of
+from paraphrase_rl.evaluation.plan import label_of, rewriter_spec
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.loading import LoadedRecipe, load_recipe
 from paraphrase_rl.recipe.schema import Component, Recipe
+from paraphrase_rl.runs.backend import backend_of_run
 
 
 def select(
@@ -38,6 +39,30 @@ def select(
             registry.get("detectors", component.name)
         named["held_out"] = _only(detectors, {c.name: c for c in recipe.held_out or []})
     return load_recipe(recipe, named).recipe if named else recipe
+
+
+def with_backend_options(
+    recipe: Recipe, run: Path, options: Mapping[str, object], registry: Registry
+) -> Recipe:
+    """Return the recipe with options of the run's backend for each rewriter that samples there.
+
+    Raises:
+        RecipeError: the backend does not know an option, or its value is wrong.
+        PluginError: the backend of the run is not installed.
+    """
+    on = backend_of_run(run, options)
+    registry.options("backends", on.name, on.options)
+    changed = []
+    for attack in recipe.rewriters:
+        spec, given = rewriter_spec(attack.name, registry), attack.options
+        takes = spec is not None and "backend_options" in spec.options.model_fields
+        if takes and given.get("backend") in (None, on.name) and given.get("run") is None:
+            own = given.get("backend_options")
+            merged = {**(own if isinstance(own, Mapping) else {}), **options}
+            changed.append(attack.model_copy(update={"options": {**given, "backend_options": merged}}))
+        else:
+            changed.append(attack)
+    return recipe.model_copy(update={"rewriters": changed})
 
 
 def _only(named: Sequence[Component], listed: Mapping[str, Component]) -> list[dict[str, object]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
+from paraphrase_rl.recipe.arithmetic import Workload
+from paraphrase_rl.recipe.cost import bill
 
 GROUP = Rule(
     "PRL120",
@@ -51,14 +53,15 @@ STEP = Rule(
     "ok",
     "seconds",
     "Seconds of a step, measured: the whole first step of a run in a temporary folder, with what sets it up left "
-    "out.",
+    "out. At a service it is charged, and leaves nothing there.",
 )
 PARTS = Rule(
     "PRL126",
     "note",
     "seconds",
-    "Seconds of sampling and rating one group, measured. A step at a service was not taken, because it is "
-    "charged and leaves a checkpoint there.",
+    "Seconds of sampling and rating one group, measured. A step at the service was not taken: it is charged, and "
+    "its price is not known, or is more than a trial may cost.",
+    "give the price of the model with --prices FILE, or measure the first steps of a run",
 )
 FLAGGED = Rule(
     "PRL127",
@@ -89,6 +92,8 @@ UNRATED = Rule(
     "Some rollouts have no total, because a reward failed on them: they take no part in the update.",
     "see which reward fails; its plug-in may need a model or a longer text",
 )
+LIMIT = 1.0
+"""Most that a trial may cost at a service, in the currency of its prices; one of the recipe costs some cents."""
 _LOOKALIKES = str.maketrans("aceopxyABCEHKMOPTX", "асеорхуАВСЕНКМОРТХ")
 
 
@@ -111,6 +116,7 @@ class Trial:
         failures: reasons why rollouts have no total.
         cheats: what outputs that are no rewrites would earn.
         seconds: wall seconds by part: ``sampling`` and ``rating`` of one group, and ``step`` where one was taken.
+        why_no_step: why none was taken; empty if one was.
         peak_bytes: most memory that the step took on an accelerator; ``None`` if it was not measured.
         flagged: what the detectors flag before anything is rewritten, in one line; empty if unknown.
         little_to_evade: why there is little to evade; empty if there is enough.
@@ -122,6 +128,7 @@ class Trial:
     failures: Sequence[str]
     cheats: Sequence[Cheat]
     seconds: Mapping[str, float]
+    why_no_step: str
     peak_bytes: float | None
     flagged: str
     little_to_evade: str
@@ -181,10 +188,45 @@ def _seconds(trial: Trial, case: Case) -> Finding:
     parts = f"sampling {trial.seconds['sampling']:.1f}, rating {trial.seconds['rating']:.1f} for one group"
     if "step" not in trial.seconds:
         groups = case.recipe.training.batch_size
-        return PARTS.found(f"{parts}; a step has {groups} groups, which a service samples together")
+        said = f"{parts}; a step has {groups} groups, which a service samples together"
+        return PARTS.found(f"{said}; none was taken: {trial.why_no_step}")
     hours = case.work.steps * trial.seconds["step"] / 3600
     peak = f", {trial.peak_bytes / 1e9:.1f} GB at the peak" if trial.peak_bytes is not None else ""
-    return STEP.found(f"{trial.seconds['step']:.1f} s per step, {hours:.1f} hours in all ({parts}){peak}")
+    spent = cost_of_trial(case)
+    cost = f"; the trial cost at most {spent:.3f} {case.prices.currency}" if spent and case.prices else ""
+    return STEP.found(
+        f"{trial.seconds['step']:.1f} s per step, {hours:.1f} hours in all ({parts}){peak}{cost}"
+    )
+
+
+def cost_of_trial(case: Case) -> float | None:
+    """Compute the most that a trial costs at a service: a group of rollouts, a step, two rewrites of a held-out text.
+
+    Returns:
+        The cost in the currency of the prices, 0 if nothing is charged; ``None`` if the model's price is not known.
+    """
+    if case.prices is None or not case.remote:
+        return 0.0
+    price, training = case.prices.models.get(case.recipe.model), case.recipe.training
+    if price is None:
+        return None
+    step = training.batch_size * training.group_size
+    work = Workload(steps=1, rollouts=step, evaluations=0, evaluation_rollouts=training.group_size + 2)
+    counted = bill(case.recipe, work, case.prices.passes, case.prompts("train"), case.prompts("test"))
+    return counted.most.cost(price)
+
+
+def why_no_step(case: Case) -> str:
+    """Return why a trial takes no step; empty if it takes one."""
+    if not case.remote:
+        return ""
+    cost = cost_of_trial(case)
+    if cost is None:
+        return f"the price of {case.recipe.model} is not known"
+    if cost > LIMIT:
+        currency = case.prices.currency if case.prices is not None else ""
+        return f"the trial could cost {cost:.2f} {currency}, more than {LIMIT:g}"
+    return ""
 
 
 def _number(total: float) -> str:

@@ -83,6 +83,9 @@ class Monitor(Section):
         return self.factor if self.factor is not None else FACTORS.get(self.action, 1.0)
 
 
+FAR = "far-from-base"
+"""Rule about the distance from the base model, or from the policy after a warm-up: see :func:`in_force`."""
+
 PUBLISHED: Mapping[str, Monitor] = {
     "mode-collapse": Monitor(
         metric="reward_std",
@@ -106,9 +109,7 @@ PUBLISHED: Mapping[str, Monitor] = {
     "step-too-large": Monitor(
         metric="kl_post_train", high=0.02, patience=5, advice="lower the learning rate"
     ),
-    "far-from-base": Monitor(
-        metric="kl_reference", high=0.5, patience=5, advice="raise kl.penalty_coef to 0.02"
-    ),
+    FAR: Monitor(metric="kl_reference", high=0.5, patience=5, advice="raise kl.penalty_coef to 0.02"),
     "no-signal": Monitor(
         metric="frac_constant_groups",
         high=0.5,
@@ -140,6 +141,21 @@ PUBLISHED: Mapping[str, Monitor] = {
 def published() -> dict[str, Monitor | None]:
     """Return the published rules, as a recipe that says nothing about monitors has them."""
     return {**PUBLISHED}
+
+
+def in_force(monitors: Mapping[str, Monitor | None], reference: str) -> Mapping[str, Monitor | None]:
+    """Return monitors as they hold for a run: far is far from the policy that the KL penalty holds on to.
+
+    After a warm-up the policy is far from the base model from the first step on, and means to stay there.
+
+    Args:
+        monitors: of the recipe.
+        reference: its ``kl.reference``.
+    """
+    far = monitors.get(FAR)
+    if far is None or reference != "warmup" or far.metric != PUBLISHED[FAR].metric:
+        return monitors
+    return {**monitors, FAR: far.model_copy(update={"metric": "kl_warmup"})}
 
 
 def completed(given: Any) -> Any:

@@ -13,7 +13,7 @@ from paraphrase_rl.acceptance.verdict import Verdict, validate_run
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import dumps, is_file_or_folder, read_jsonl
-from paraphrase_rl.recipe.monitors import PUBLISHED, Monitor
+from paraphrase_rl.recipe.monitors import PUBLISHED, Monitor, in_force
 from paraphrase_rl.recipe.problems import dotted
 from paraphrase_rl.recipe.yaml_positions import read_yaml
 from paraphrase_rl.runs.metrics_files import rows_of
@@ -89,10 +89,11 @@ class ReportInputs:
 
     @property
     def monitors(self) -> Mapping[str, Monitor | None]:
-        """The monitors of the run's recipe; the published ones if the recipe cannot be read."""
+        """The monitors in force in the run; the published ones if its recipe cannot be read."""
         if self.run is not None:
             with suppress(PrlError):
-                return recipe_of_run(self.run).monitors
+                recipe = recipe_of_run(self.run)
+                return in_force(recipe.monitors, recipe.kl.reference)
         return PUBLISHED
 
 

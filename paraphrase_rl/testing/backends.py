@@ -109,7 +109,7 @@ class BackendContract(Contract):
 
         begun = folder.exists()
         directory = RunDirectory.resume(folder) if begun else RunDirectory.create(folder)
-        checkpoint = directory.last_checkpoint() if begun else None
+        checkpoint = directory.checkpoints.last() if begun else None
         if begun:
             directory.rewind(checkpoint[0] if checkpoint else -1)
         else:

@@ -11,7 +11,9 @@ from typing import Any
 
 from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import dumps, inside
+from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.loading import DEFAULT, Changes, LoadedRecipe, leaves, load_recipe, plain
+from paraphrase_rl.runs.backend import ChosenBackend, backend_of_run
 from paraphrase_rl.runs.ledger import damage_of, digests_of
 from paraphrase_rl.runs.reader import adapter_of, checkpoint_row, manifest_of, recipe_file
 
@@ -96,12 +98,16 @@ def inherited(run: Path) -> LoadedRecipe:
     return load_recipe(recipe_file(run), {"warmup.method": None, "warmup.path": None, "kl.reference": "base"})
 
 
-def initial_of(run: Path, model: str) -> Initial:
+def initial_of(run: Path, model: str, on: ChosenBackend, registry: Registry, scratch: Path) -> Initial:
     """Find the newest weights of a run, for a new run of the same model to begin with.
 
+    Args:
+        on: backend of the new run. Weights at a service of another backend are exported for it.
+        scratch: folder to export them to.
+
     Raises:
-        RunError: the run has no checkpoint, or a damaged one.
-        UsageError: the run trained another model.
+        RunError: the run has no checkpoint, or a damaged one, or its service does not send it.
+        UsageError: the run trained another model, or the backend cannot begin with its weights.
     """
     began = load_recipe(recipe_file(run)).recipe.model
     if began != model:
@@ -109,8 +115,16 @@ def initial_of(run: Path, model: str) -> Initial:
             f"the weights of {run} are an adapter of {began}, and the recipe's model is {model}",
             f"set model: {began}",
         )
-    row = checkpoint_row(run)
+    row, came = checkpoint_row(run), backend_of_run(run, {})
     place = str(row["reference"]) if "reference" in row else adapter_of(run, row)
+    if isinstance(place, str) and came.name != on.name:
+        place = scratch / "adapter"
+        registry.build("backends", came.name, came.options).export(run, row, place)
+    elif isinstance(place, Path) and registry.spec("backends", on.name).remote:
+        raise UsageError(
+            f"the service of backend {on.name} takes no weights from outside, and {run} was trained on {came.name}",
+            f"go on with --backend {came.name}, or teach a new run its rewrites (prl rewrite) by warmup.method=pairs",
+        )
     return Initial(run=run, step=int(row["step"]), place=place)
 
 

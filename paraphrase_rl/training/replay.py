@@ -14,7 +14,7 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.preflight.inspection import prices_of
 from paraphrase_rl.recipe.cost import spent
 from paraphrase_rl.recipe.loading import Changes
-from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, Action
+from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, Action, in_force
 from paraphrase_rl.runs.backend import backend_of_run
 from paraphrase_rl.runs.metrics_files import rows_of
 from paraphrase_rl.runs.reader import History, read_history, recipe_of_run
@@ -126,7 +126,8 @@ def replay(folder: Path, registry: Registry, changes: Changes = ()) -> Monitorin
     """
     history = read_history(folder)
     recipe = recipe_of_run(folder, changes, ["monitors"])
-    monitors = Monitors(rules_for(history.terms, recipe.monitors), history.terms)
+    rules = rules_for(history.terms, in_force(recipe.monitors, recipe.kl.reference))
+    monitors = Monitors(rules, history.terms)
     recorded = {
         (row.get("step"), row.get("rule")): row
         for row in rows_of(folder, "events.jsonl")

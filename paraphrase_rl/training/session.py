@@ -15,21 +15,19 @@ from typing import Protocol
 
 import numpy as np
 
-from paraphrase_rl.errors import NumericalError, PluginError, PrlError, RunError, one_line
+from paraphrase_rl.errors import NumericalError, PrlError, RunError, one_line
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
 from paraphrase_rl.progress import Report, duration
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import mean_over_tokens, token_advantages
-from paraphrase_rl.training.monitors import Alarm, Monitors, rules_for, unmeasured, without_checkpoint
+from paraphrase_rl.training.held_out import held_out, sample_rows, token_counts
 from paraphrase_rl.training.prompt_order import prompt_order
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.training.warmup import WarmupSession
+from paraphrase_rl.training.watch import Watch
 from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout, StepRecord
-
-EVALUATION_KEY = 1
-"""Integer in noise keys that makes the noise of evaluations differ from that of training steps."""
 
 
 class Observer(Protocol):
@@ -50,7 +48,6 @@ class TrainingSession:
         stop_requested: function that returns True if the user, or a monitor, asked to stop after the current step.
         resume_from: step of the checkpoint to continue from, and its folder or reference; ``None`` at a fresh start.
         start_from: adapter of another run to begin with: its folder, or a service's reference; ``None`` = a new one.
-        stopped_by: name of the monitor that asked to stop; ``None`` if none did.
         warmup: the warm-up before the first step; ``None`` if the recipe has none.
     """
 
@@ -68,21 +65,13 @@ class TrainingSession:
 
     def __post_init__(self) -> None:
         self.order = prompt_order(len(self.train), self.recipe.training)
-        terms = [term.term for term in self.reward.terms]
-        self._monitors = Monitors(rules_for(terms, self.recipe.monitors), terms)
         done = self.resume_from[0] if self.resume_from else 0
-        rows = self.directory.rows("metrics.jsonl", ("step", "metrics"))
-        self._monitors.restore(
-            [(row["step"], row["metrics"]) for row in rows if row["step"] <= done],
-            [row for row in self.directory.rows("events.jsonl") if row.get("step", 0) <= done],
-        )
-        self._due_roll_back: tuple[int, Path | str] | None = None
-        self._asked_rate = False
-        self.stopped_by: str | None = None
+        terms = [term.term for term in self.reward.terms]
+        self._watch = Watch(self.recipe, self.directory, terms, lambda *said: self.report(*said), done)
         asked = self.stop_requested
         self.stop_requested = lambda: self.stopped_by is not None or asked()
         self._durations: deque[float] = deque(maxlen=10)
-        self._ended = self.resume_from[0] if self.resume_from else 0
+        self._ended = done
         self._saved = time.monotonic()
 
     @property
@@ -175,7 +164,12 @@ class TrainingSession:
     @property
     def kl_coef(self) -> float:
         """Weight of the KL penalty at the next update: the recipe's, as monitors have changed it."""
-        return self.recipe.kl.penalty_coef * self._monitors.kl_scale
+        return self._watch.kl_coef
+
+    @property
+    def stopped_by(self) -> str | None:
+        """Name of the monitor that asked to stop; ``None`` if none did."""
+        return self._watch.stopped_by
 
     def learning_rate(self, rate: float) -> float:
         """Return the learning rate of the next update.
@@ -183,8 +177,7 @@ class TrainingSession:
         Args:
             rate: the recipe's.
         """
-        self._asked_rate = True
-        return rate * self._monitors.rate_scale
+        return self._watch.learning_rate(rate)
 
     def end_step(
         self, step: int, rated: RatedRollouts, measured: Mapping[str, float], seconds: Mapping[str, float]
@@ -201,13 +194,8 @@ class TrainingSession:
         """
         if not math.isfinite(measured.get("kl_post_train", 0.0)):
             raise NumericalError(f"the update of step {step} left weights that are not finite numbers")
-        if self._due_roll_back is not None or (self._monitors.rate_scale != 1 and not self._asked_rate):
-            raise PluginError(
-                "the backend does not carry out what monitors decide (Session.learning_rate, take_roll_back)",
-                "give the recipe's monitors other actions, such as warn or stop, or another backend",
-            )
-        self._asked_rate = False
-        tokens = _tokens(rated.rollouts)
+        self._watch.check_carried_out()
+        tokens = token_counts(rated.rollouts)
         metrics = {
             **rated.outcome.metrics(),
             **self.advantages(rated).metrics(),
@@ -219,32 +207,18 @@ class TrainingSession:
         }
         record = StepRecord(step=step, metrics=metrics)
         self.directory.append("metrics.jsonl", {"step": step, "metrics": metrics})
-        for row in _samples(rated, range(self.recipe.training.group_size)):
+        for row in sample_rows(rated, self.recipe.training.group_size):
             self.directory.append("samples.jsonl", {"step": step, "kind": "training", **row})
         self._ended = step
         if not self._durations and self.directory.writes:
-            for line in unmeasured(self.recipe.monitors, self._monitors.rules, metrics):
+            for line in self._watch.unmeasured(metrics):
                 self.report(f"note: {line}")
         self._durations.append(seconds["total"])
-        self._watch(step, metrics)
+        self._watch.look(step, metrics)
         if self.directory.writes:
             line = self._progress(step, metrics, rated.outcome.metric_names.values())
             self.report(line, step, self.steps)
             self.observe(self.folder, record)
-
-    def _watch(self, step: int, metrics: Mapping[str, float]) -> None:
-        for found in self._monitors.look(step, metrics):
-            back = self._good_checkpoint(found) if found.action == "roll-back" else None
-            if found.action == "roll-back" and back is None:
-                found = without_checkpoint(found)
-            alarm = self._monitors.done(found, back[0] if back else None)
-            if back and (self._due_roll_back is None or back[0] < self._due_roll_back[0]):
-                self._due_roll_back = back
-            if alarm.action == "stop":
-                self.stopped_by = alarm.rule
-            self.directory.event("monitor", **alarm.event())
-            if self.directory.writes and alarm.action != "note":
-                self.report(f"monitor {alarm.rule}: {alarm.message}")
 
     def take_roll_back(self) -> tuple[int, Path | str] | None:
         """Return the checkpoint to restore now, its step and its folder or reference; ``None`` = go on.
@@ -252,21 +226,7 @@ class TrainingSession:
         Call it after :meth:`end_step`, on every process. Weights and optimizer are restored from it, and a checkpoint
         of the step that has ended is added; the steps go on from there.
         """
-        due, self._due_roll_back = self._due_roll_back, None
-        return due
-
-    def _good_checkpoint(self, found: Alarm) -> tuple[int, Path | str] | None:
-        """Find the newest checkpoint whose own rollouts came before the steps that a rule looked at."""
-        patience = next(rule.patience for rule in self._monitors.rules if rule.name == found.rule)
-        return self._checkpoint_before(found.step - patience)
-
-    def _checkpoint_before(self, step: int) -> tuple[int, Path | str] | None:
-        abandoned, every = self._monitors.abandoned, self.recipe.checkpoints.every
-        return self.directory.checkpoint_before(
-            step,
-            # of an interrupt or by the clock there is one in this run, and none in the same run undisturbed
-            lambda at: at % every > 0 or any(first < at < last for first, last in abandoned),
-        )
+        return self._watch.take_roll_back()
 
     def _progress(self, step: int, metrics: Mapping[str, float], terms: Iterable[str]) -> str:
         left = (self.steps - step) * sum(self._durations) / len(self._durations)
@@ -304,7 +264,7 @@ class TrainingSession:
         rows = self.directory.rows("checkpoints.jsonl")
         if not step or step != self._ended or any(row["step"] == step for row in rows):
             return
-        if self._due_roll_back is not None:  # the weights of this step are those of the checkpoint
+        if self._watch.due_roll_back is not None:  # the weights of this step are those of the checkpoint
             return
         try:
             save()
@@ -322,12 +282,15 @@ class TrainingSession:
                 reference to it.
             details: further fields of the row, such as ``expires`` (ISO 8601, ``None`` = never).
         """
-        kept, since = self.recipe.checkpoints, None
-        if patiences := [r.patience for r in self._monitors.rules if r.action == "roll-back"]:
-            good = self._checkpoint_before(step - max(patiences))
-            since = good[0] if good else 0
+        kept = self.recipe.checkpoints
         self.directory.add_checkpoint(
-            step, where, kind, every=kept.every, keep=kept.keep, since=since, **details
+            step,
+            where,
+            kind,
+            every=kept.every,
+            keep=kept.keep,
+            since=self._watch.kept_since(step),
+            **details,
         )
         self._saved = time.monotonic()
 
@@ -348,55 +311,20 @@ class TrainingSession:
         after a warm-up it is recorded with the warm-up; the one before it is that of the base model.
         """
         warmup = self._warmed_up if step == 0 else None
-        settings = self.recipe.evaluation
-        documents = list(self.test[: settings.prompts])
-        started = time.perf_counter()
-        groups = policy.sample(
-            [self.conversation(document) for document in documents],
-            n=settings.samples,
-            keys=[(self.recipe.training.seed, EVALUATION_KEY, 0, index) for index in range(len(documents))],
-            sampling=self.recipe.sampling,
-        )
-        rated = self._rate(
-            [document for document in documents for _ in range(settings.samples)],
-            [rollout for group in groups for rollout in group],
-        )
-        totals = rated.outcome.total.reshape(len(documents), settings.samples)
-        means = np.array(
-            [row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in totals]
-        )
-        known = means[np.isfinite(means)]
-        metrics = rated.outcome.metrics() | _tokens(rated.rollouts)
-        metrics["reward_se"] = (
-            float(known.std(ddof=1) / math.sqrt(known.size)) if known.size > 1 else math.nan
-        )
-        found = {
-            "step": step,
-            "metrics": metrics,
-            "prompts": {d.id: mean for d, mean in zip(documents, means.tolist(), strict=True)},
-            "seconds": time.perf_counter() - started,
-        }
+        found = held_out(self.recipe, self.test, policy, self._rate, step)
         # The samples first: a kill between the two leaves samples of no evaluation, which the resumed run removes.
         kind = "evaluation" if warmup is None else "warmup"
-        for row in _samples(rated, range(len(rated.rollouts))):
+        for row in sample_rows(found.rated):
             self.directory.append("samples.jsonl", {"step": step, "kind": kind, **row})
         if warmup is None:
-            self.directory.append("evaluations.jsonl", found)
+            self.directory.append("evaluations.jsonl", found.row)
         else:
-            warmup.add_evaluation(found)
-        when = f"at step {step}" if warmup is None else "after the warm-up"
+            warmup.add_evaluation(found.row)
+        metrics, when = found.row["metrics"], f"at step {step}" if warmup is None else "after the warm-up"
         self.report(
             f"evaluation {when}: reward {metrics['reward_mean']:.3f} ± {metrics['reward_se']:.3f}"
-            f" on {len(documents)} held-out prompts"
+            f" on {len(found.row['prompts'])} held-out prompts"
         )
-
-
-def _tokens(rollouts: Sequence[Rollout]) -> dict[str, float]:
-    """Count tokens: the prompt's once for each rollout, as a service charges them."""
-    return {
-        "prompt_tokens": float(sum(len(rollout.prompt_ids) for rollout in rollouts)),
-        "completion_tokens": float(sum(len(rollout.completion_ids) for rollout in rollouts)),
-    }
 
 
 def _refuse_unrewarded(rated: RatedRollouts) -> None:
@@ -413,20 +341,3 @@ def _refuse_unrewarded(rated: RatedRollouts) -> None:
 def _distance(sampled: Sequence[FloatArray], other: Sequence[FloatArray]) -> float:
     """Mean over all tokens of the difference of two models' log-probabilities."""
     return mean_over_tokens([ours - theirs for ours, theirs in zip(sampled, other, strict=True)])
-
-
-def _samples(rated: RatedRollouts, rows: range) -> list[dict[str, object]]:
-    outcome = rated.outcome
-    return [
-        {
-            "id": rated.documents[row].id,
-            "source": rated.documents[row].text,
-            "rewrite": rated.rollouts[row].text,
-            **({"thought": rated.rollouts[row].thought} if rated.rollouts[row].thought else {}),
-            "finished": rated.rollouts[row].finished,
-            "total": float(outcome.total[row]),
-            "terms": {name: float(values[row]) for name, values in outcome.terms.items()},
-            "details": {name: float(values[row]) for name, values in outcome.details.items()},
-        }
-        for row in rows
-    ]

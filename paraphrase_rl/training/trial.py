@@ -1,4 +1,4 @@
-"""Trial of a recipe: one group of the base policy, rated as a run would, and one step where it costs nothing."""
+"""Trial of a recipe: one group of the base policy, rated as a run would, and one step where it costs little."""
 
 from __future__ import annotations
 
@@ -20,20 +20,30 @@ from paraphrase_rl.progress import Report, reporter
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.backend import ChosenBackend
 from paraphrase_rl.runs.directory import RunDirectory
+from paraphrase_rl.training.preparation import calibrated
 from paraphrase_rl.training.prompt_order import prompt_order
 from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
-from paraphrase_rl.training.start import calibrated
 from paraphrase_rl.types import Document, RewardBatch
 
 
 def try_recipe(
-    recipe: Recipe, registry: Registry, corpus: Corpus, on: ChosenBackend, *, device: str, report: Report
+    recipe: Recipe,
+    registry: Registry,
+    corpus: Corpus,
+    on: ChosenBackend,
+    *,
+    device: str,
+    report: Report,
+    why_no_step: str = "",
 ) -> Trial:
     """Sample one group with the base policy, rate it and outputs that are no rewrites, and time it.
 
-    The detectors are calibrated as at the start of a run. With a backend that trains here, one step is taken in a
-    temporary folder, without a warm-up.
+    The detectors are calibrated as at the start of a run. One step is taken, with its files in a temporary folder and
+    without a warm-up.
+
+    Args:
+        why_no_step: why no step is to be taken, such as its cost; empty to take one.
 
     Raises:
         PrlError: what would keep a run from its first step.
@@ -63,7 +73,7 @@ def try_recipe(
     del policy  # an accelerator may not hold a second copy of its weights
     gc.collect()
     peak = None
-    if not registry.spec("backends", on.name).remote:
+    if not why_no_step:
         report("taking one step in a temporary folder")
         seconds["step"], peak = _one_step(recipe, backend, corpus, reward, device)
     found = signals(ensemble)
@@ -76,10 +86,22 @@ def try_recipe(
             Cheat(name=name, total=total) for name, total in zip(outputs, earned.total.tolist(), strict=True)
         ],
         seconds=seconds,
+        why_no_step=why_no_step,
         peak_bytes=peak,
         flagged=carries_the_signal(found),
         little_to_evade=nothing_to_evade(found),
     )
+
+
+class _TrialSession(TrainingSession):
+    """Session of a step that is only measured: nothing of it is kept, at a service neither."""
+
+    @property
+    def is_complete(self) -> bool:
+        return True
+
+    def checkpoint_due(self, step: int) -> bool:  # noqa: ARG002
+        return False
 
 
 def _batch(recipe: Recipe, document: Document, rewrites: list[str], finished: list[bool]) -> RewardBatch:
@@ -112,7 +134,7 @@ def _one_step(
         directory = RunDirectory.create(Path(folder) / "run")
         try:
             directory.begin("", {})
-            session = TrainingSession(
+            session = _TrialSession(
                 recipe=short,
                 directory=directory,
                 train=corpus.select(split="train", label="ai"),

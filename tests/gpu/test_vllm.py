@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.recipe.schema import Sampling
 from tests.tiny_model import tokenizer
 from tests.training.runs import recipe, training_run
 
@@ -61,6 +62,25 @@ def test_an_adapter_we_write_has_its_effect_in_vllm(model: Path, tmp_path: Path)
             assert got == pytest.approx(wanted, abs=0.15), "up to bf16"
     with_adapter = sampler.logprobs(prompt, completion, adapted=True)
     assert abs(with_adapter - sampler.logprobs(prompt, completion, adapted=False)).max() > 0.2
+
+
+def test_a_saved_adapter_is_evaluated_by_vllm(model: Path, tmp_path: Path) -> None:
+    from paraphrase_rl_plugins.backends._adapter import write_adapter
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
+
+    base: Any = AutoModelForCausalLM.from_pretrained(model, dtype=torch.float32)
+    adapted = get_peft_model(
+        base, LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False, task_type="CAUSAL_LM")
+    )
+    write_adapter(adapted, tokenizer(), tmp_path / "adapter", str(model))
+    backend = TrlBackend(TrlOptions(sampler="vllm", vllm_memory=0.2), Context(device="cuda"))
+    talk = [[{"role": "system", "content": "s"}, {"role": "user", "content": f"text {i}"}] for i in range(4)]
+    texts = []
+    for adapter in (tmp_path / "adapter", None):  # asked at its first rewrite whether it holds the adapter
+        policy = backend.policy(str(model), adapter)
+        groups = policy.sample(talk, n=2, keys=[(1, i) for i in range(4)], sampling=Sampling(max_tokens=16))
+        texts.append([one.text for group in groups for one in group])
+    assert texts[0] != texts[1]
 
 
 def test_a_run_sampled_by_vllm_measures_what_it_should(model: Path, tmp_path: Path) -> None:

@@ -209,6 +209,7 @@ TRIAL = Trial(
     failures=[],
     cheats=[Cheat(name="a copy", total=0.0), Cheat(name="an empty answer", total=0.1)],
     seconds={"sampling": 1.0, "rating": 0.5, "step": 7.2},
+    why_no_step="",
     peak_bytes=None,
     flagged="AI calibration texts flagged: log-likelihood 80%",
     little_to_evade="",
@@ -412,7 +413,9 @@ NOTES: dict[str, tuple[Around, str]] = {
     "what a price is computed from": (lambda *_: check(prices=prices(MODEL)), "PRL106"),
     "no groups to compare": (lambda *_: check(data=corpus(group=False)), "PRL111"),
     "seconds of the parts of a step": (
-        lambda *_: tried(replace(TRIAL, seconds={"sampling": 1.0, "rating": 0.5})),
+        lambda *_: tried(
+            replace(TRIAL, seconds={"sampling": 1.0, "rating": 0.5}, why_no_step="its price is not known")
+        ),
         "PRL126",
     ),
     "few texts to warm up on": (lambda *_: check(WARMUP), "PRL163"),

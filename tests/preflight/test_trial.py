@@ -37,6 +37,7 @@ SOUND = Trial(
     failures=[],
     cheats=[Cheat(name="a copy", total=0.0), Cheat(name="an empty answer", total=math.nan)],
     seconds={"sampling": 1.0, "rating": 0.5, "step": 7.2},
+    why_no_step="",
     peak_bytes=None,
     flagged="AI calibration texts flagged: vowels 80%",
     little_to_evade="",
@@ -82,9 +83,10 @@ def test_a_mistake_that_shows_in_a_trial(code: str) -> None:
 
 
 def test_a_step_that_was_not_taken_is_no_measurement() -> None:
-    found = judged(replace(SOUND, seconds={"sampling": 1.0, "rating": 0.5}))
+    found = judged(replace(SOUND, seconds={"sampling": 1.0, "rating": 0.5}, why_no_step="too dear"))
     assert "PRL125" not in found
     assert found["PRL126"].evidence.startswith("sampling 1.0, rating 0.5 for one group")
+    assert found["PRL126"].evidence.endswith("none was taken: too dear")
     assert "16.0 GB at the peak" in judged(replace(SOUND, peak_bytes=16e9))["PRL125"].evidence
 
 

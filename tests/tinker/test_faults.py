@@ -247,3 +247,124 @@ def test_a_service_that_goes_on_failing_costs_no_step_that_was_done(
     assert backend(compact).train(rest).status == "completed"
     rest.directory.close()
     assert numbers(tmp_path / "run") == numbers(tmp_path / "unbroken")
+
+
+# ---- between the gradient and the record of a step
+
+
+def resumed(qwen: Path, compact: Server, folder: Path, settings: Any, unbroken: Path) -> None:
+    rest = training_run(folder, settings, resume=True)
+    assert backend(compact).train(rest).status == "completed"
+    rest.directory.close()
+    assert numbers(folder) == numbers(unbroken)
+
+
+@pytest.fixture(scope="module")
+def whole(qwen: Path, compact: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TINKER_API_KEY", KEY)
+        run = training_run(tmp_path_factory.mktemp("whole") / "run", short(qwen, checkpoints={"every": 1000}))
+        backend(compact).train(run)
+        run.directory.close()
+    return run.folder
+
+
+def steps(run: Path) -> list[int]:
+    return [row["step"] for row in read_jsonl(run / "metrics.jsonl")]
+
+
+def listed(run: Path) -> list[int]:
+    return [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")]
+
+
+def test_log_probabilities_after_the_step_are_asked_for_again(
+    qwen: Path, compact: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whole: Path
+) -> None:
+    engine = compact.service.engine
+    compute, calls = engine.forward_backward, []
+
+    def failing_once(message: Any) -> Any:
+        if message.forward_only:
+            calls.append(1)
+            if len(calls) == 3:
+                raise RuntimeError("the GPU has fallen off the bus")
+        return compute(message)
+
+    monkeypatch.setattr(engine, "forward_backward", failing_once)
+    monkeypatch.setattr("paraphrase_rl_plugins.backends._tinker_service.RETRY_SECONDS", (0.01, 0.01))
+    run = training_run(tmp_path / "run", short(qwen, checkpoints={"every": 1000}))
+    assert backend(compact).train(run).status == "completed"
+    run.directory.close()
+    assert len(calls) == 5
+    assert numbers(tmp_path / "run") == numbers(whole)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("ours")])
+def test_an_update_that_the_service_carried_out_is_recorded_and_saved(
+    qwen: Path,
+    compact: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: Path,
+    error: BaseException,
+) -> None:
+    """What fails is here, after the update was sent: a second Ctrl-C, say."""
+    from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
+
+    measured, calls = TinkerTrainer.measured, []
+
+    def failing_once(self: Any, *sent: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 3:
+            raise error
+        return measured(self, *sent)
+
+    settings = short(qwen, checkpoints={"every": 1000})
+    with monkeypatch.context() as patched:
+        patched.setattr(TinkerTrainer, "measured", failing_once)
+        run = training_run(tmp_path / "run", settings)
+        with pytest.raises(type(error)):
+            backend(compact).train(run)
+        run.directory.close()
+    assert steps(tmp_path / "run") == [1, 2, 3]
+    assert listed(tmp_path / "run") == [3]
+    resumed(qwen, compact, tmp_path / "run", settings, whole)
+
+
+@pytest.mark.parametrize(
+    ("fails", "saved"),
+    [
+        (("forward_backward", "optim_step"), [2]),
+        (("optim_step",), [2]),
+        (("forward_backward",), []),
+    ],
+)
+def test_an_update_that_failed_at_the_service(
+    qwen: Path,
+    compact: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: Path,
+    fails: tuple[str, ...],
+    saved: list[int],
+) -> None:
+    """The weights are those of the step before if the service says that it did no optimizer step, else of no step."""
+    settings = short(qwen, checkpoints={"every": 1000})
+    run = training_run(tmp_path / "run", settings)
+
+    def break_the_service(where: Path, record: Any) -> None:
+        if record.step == 2:
+            for method in fails:
+                failing(range(1, 2), compact.service.engine, method, monkeypatch)
+
+    run.observe = break_the_service
+    with pytest.raises(RunError, match="fallen off the bus"):
+        backend(compact).train(run)
+    run.directory.close()
+    monkeypatch.undo()
+    monkeypatch.setenv("TINKER_API_KEY", KEY)
+    assert steps(tmp_path / "run") == [1, 2]
+    assert ((tmp_path / "run" / "checkpoints.jsonl").exists() and listed(tmp_path / "run")) == (
+        saved or False
+    )
+    resumed(qwen, compact, tmp_path / "run", settings, whole)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 from paraphrase_rl.files import read_jsonl
 from tests.tinker.conftest import KEY
@@ -83,3 +84,47 @@ def test_a_complete_run_is_extended_and_another_starts_from_its_weights(
     case.prl("--from", "run", "--set", "training.max_steps=1", "--out", "next", cwd=tmp_path)
     last, first = (read_jsonl(tmp_path / name / "evaluations.jsonl") for name in ("run", "next"))
     assert first[0]["prompts"] == last[-1]["prompts"], "it begins with the policy that the other ended with"
+
+
+def test_weights_at_the_service_go_on_here_and_none_go_there(case: Case, tmp_path: Path) -> None:
+    case.prl(*case.begin, "--set", "training.max_steps=1", "--out", "run", cwd=tmp_path)
+    here = [
+        "--from",
+        "run",
+        "--backend",
+        "trl",
+        "--device",
+        "cpu",
+        "--set",
+        "training.max_steps=1",
+        "--out",
+        "here",
+    ]
+    refused = case.prl(*here, cwd=tmp_path, code=2)
+    assert "does not fit the recipe's lora (rank 4, alpha 8)" in refused.stderr
+    assert "hint: set lora.rank=4 and lora.alpha=32" in refused.stderr
+    case.prl(*here, "--set", "lora.alpha=32", cwd=tmp_path)
+    assert case.launch(
+        "export", "run", "--out", "exported", cwd=tmp_path, environment={"TINKER_API_KEY": KEY}
+    )
+    taken = load_file(tmp_path / "here" / "initial" / "adapter_model.safetensors")
+    sent = load_file(tmp_path / "exported" / "adapter_model.safetensors")
+    assert taken.keys() == sent.keys()
+    assert all((taken[name] == sent[name]).all() for name in sent)
+    [row] = read_jsonl(tmp_path / "here" / "metrics.jsonl")
+    assert abs(row["metrics"]["kl_reference"]) > 1e-4, "it begins with the policy that the other ended with"
+    assert [r["kind"] for r in read_jsonl(tmp_path / "here" / "checkpoints.jsonl")] == ["periodic", "final"]
+    back = [
+        "--from",
+        "here",
+        "--backend",
+        "tinker",
+        "--option",
+        f"base_url={case.server.url}",
+        "--out",
+        "back",
+    ]
+    refused = case.prl(*back, cwd=tmp_path, code=2)
+    assert "takes no weights from outside, and here was trained on trl" in refused.stderr
+    assert "--backend trl" in refused.stderr.splitlines()[-1]
+    assert not (tmp_path / "back").exists()

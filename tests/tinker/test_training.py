@@ -146,11 +146,11 @@ def test_a_run_whose_checkpoints_have_all_expired_is_not_begun_anew(tmp_path: Pa
             "expires": expires,
         }
         run.append("checkpoints.jsonl", row)
-    assert run.last_checkpoint() == (2, "tinker://r/weights/kept")
+    assert run.checkpoints.last() == (2, "tinker://r/weights/kept")
     (tmp_path / "run" / "checkpoints.jsonl").unlink()
     run.append("checkpoints.jsonl", row)
     with pytest.raises(RunError, match="expired at the service; the last one on 2021-01-01"):
-        run.last_checkpoint()
+        run.checkpoints.last()
 
 
 class Letters:

@@ -58,7 +58,7 @@ def training_run(
     directory = RunDirectory.resume(folder) if resume else RunDirectory.create(folder)
     if not resume:
         directory.begin("model: tiny\n", {})
-    checkpoint = directory.last_checkpoint() if resume else None
+    checkpoint = directory.checkpoints.last() if resume else None
     if resume:
         directory.rewind(checkpoint[0] if checkpoint else -1)
     return TrainingSession(

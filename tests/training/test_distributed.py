@@ -121,3 +121,40 @@ def test_an_interrupt_that_reaches_one_process_stops_both_after_the_same_step(
     assert (second.stdout, second.stderr) == ("", "")
     assert [row["step"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3]
     assert [row["step"] for row in read_jsonl(tmp_path / "run" / "checkpoints.jsonl")] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("signal", "code"), [("SIGKILL", -9), ("SIGTERM,SIGTERM", 143)], ids=["killed", "stopped at once"]
+)
+def test_when_another_process_ends_the_first_one_saves_what_was_done(
+    launch: Prl, case: Case, tmp_path: Path, signal: str, code: int
+) -> None:
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
+    train = ["train", "--config", case.recipe, "--device", "cpu", "--set", "checkpoints.every=100"]
+
+    def both(command: list[object], fault: str, codes: tuple[int, int]) -> Ended:
+        port = str(free_port())
+
+        def process(rank: int) -> Ended:
+            (tmp_path / str(rank)).mkdir(exist_ok=True)
+            environment = {**shared, "MASTER_PORT": port, "RANK": str(rank), "LOCAL_RANK": str(rank)}
+            environment["ACME_SIGNAL"] = fault if rank else ""
+            return launch(*command, cwd=tmp_path / str(rank), environment=environment, code=codes[rank])
+
+        with ThreadPoolExecutor() as pool:
+            first, _ = pool.map(process, range(2))
+        return first
+
+    # its calls of the reward: 1, 2 in steps 1, 2; the third is in step 3
+    first = both([*train, "--out", tmp_path / "run"], f"{signal}:3", (2, code))
+    assert "rescue checkpoint of step 2 written" in first.stderr
+    assert "error: another process of this training has ended" in first.stderr
+    assert "--resume" in first.stderr.splitlines()[-1]
+    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "checkpoints.jsonl")] == [2]
+    first = both(["train", "--resume", tmp_path / "run", "--device", "cpu"], "", (0, 0))
+    assert "after step 2" in first.stderr
+    both([*train, "--out", tmp_path / "whole"], "", (0, 0))
+    resumed, whole = (numbers(tmp_path / name)["metrics"] for name in ("run", "whole"))
+    assert len(resumed) == 8
+    for found, expected in zip(resumed, whole, strict=True):
+        assert found == pytest.approx(expected, rel=1e-4, abs=1e-6)

@@ -42,6 +42,23 @@ def test_a_complete_run_is_extended_to_the_numbers_of_a_longer_one(
     assert (changed["steps"], changed["keys"]) == (8, {"training.max_steps": 8, "acceptance.meaning": 0.5})
 
 
+def test_a_complete_run_goes_on_after_its_last_step(
+    launch: Prl, case: Case, unbroken: Path, tmp_path: Path
+) -> None:
+    """Its final adapter has no optimizer: a checkpoint of the last step does, whatever the interval."""
+    begin = ["--config", case.recipe, "--set", "training.max_steps=5", "--set", "checkpoints.every=3"]
+    launch("train", *begin, "--out", "run", cwd=tmp_path)
+    run = tmp_path / "run"
+    kinds = [(row["step"], row["kind"]) for row in read_jsonl(run / "checkpoints.jsonl")]
+    assert kinds == [(3, "periodic"), (5, "periodic"), (5, "final")]
+    ended = launch("train", "--resume", "run", "--set", "training.max_steps=8", cwd=tmp_path)
+    assert "resuming run after step 5" in ended.stderr
+    assert "step 5/8" not in ended.stderr, "nothing is trained twice"
+    found, expected = numbers(run), numbers(unbroken)
+    assert found["metrics"] == expected["metrics"]
+    assert found["adapter"] == expected["adapter"]
+
+
 def test_what_changes_no_step_is_changed_in_a_complete_run(
     launch: Prl, unbroken: Path, tmp_path: Path
 ) -> None:

@@ -136,7 +136,7 @@ def test_what_is_put_there_meanwhile_is_neither_written_over_nor_deleted(tmp_pat
     put(run.folder / name)
 
     def start() -> None:
-        run.keep_folder(tmp_path / "trained", run.folder / "detectors" / "tfidf")
+        run.start.keep_folder(tmp_path / "trained", run.folder / "detectors" / "tfidf")
         run.begin("model: tiny\n", {})
         run.event("start")
 
@@ -150,7 +150,7 @@ def test_what_is_put_there_meanwhile_is_neither_written_over_nor_deleted(tmp_pat
 def test_what_somebody_changed_meanwhile_is_left(tmp_path: Path) -> None:
     put(tmp_path / "trained" / "deep" / "model.json")
     run = RunDirectory.create(tmp_path / "run")
-    run.keep_folder(tmp_path / "trained", run.folder / "detectors" / "tfidf")
+    run.start.keep_folder(tmp_path / "trained", run.folder / "detectors" / "tfidf")
     run.begin("model: tiny\n", {})
     put(run.folder / "manifest.json", "edited")
     put(run.folder / "detectors" / "tfidf" / "notes.txt")
@@ -167,7 +167,8 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from paraphrase_rl import files
-from paraphrase_rl.runs import directory as module
+from paraphrase_rl.runs import start_files as module
+from paraphrase_rl.runs.directory import RunDirectory
 
 at, written = int(sys.argv[2]), 0
 def dying(function):
@@ -181,9 +182,9 @@ def dying(function):
 module.append_jsonl, module.write_text, module.copy_file = map(
     dying, (module.append_jsonl, module.write_text, module.copy_file)
 )
-run = module.RunDirectory.create(Path(sys.argv[1], "run"))
-run.keep_folder(Path(sys.argv[1], "trained"), run.folder / "detectors" / "tfidf")
-run.keep(run.folder / "calibration.json", "{}")
+run = RunDirectory.create(Path(sys.argv[1], "run"))
+run.start.keep_folder(Path(sys.argv[1], "trained"), run.folder / "detectors" / "tfidf")
+run.start.keep(run.folder / "calibration.json", "{}")
 run.begin("model: tiny", {})
 """
 
@@ -215,8 +216,8 @@ def fsync(stream):
     whole(stream)
 os.fsync = fsync
 run = RunDirectory.create(Path(sys.argv[1], "run"))
-run.keep_folder(Path(sys.argv[1], "trained"), run.folder / "detectors" / "tfidf")
-run.keep(run.folder / "calibration.json", "{}")
+run.start.keep_folder(Path(sys.argv[1], "trained"), run.folder / "detectors" / "tfidf")
+run.start.keep(run.folder / "calibration.json", "{}")
 run.begin("model: tiny", {})
 """
 
@@ -285,7 +286,7 @@ def test_going_on_removes_what_the_killed_process_was_writing(tmp_path: Path) ->
 
 def test_what_was_changed_after_a_killed_start_is_somebodys(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path)
-    run.keep(tmp_path / "calibration.json", "{}")
+    run.start.keep(tmp_path / "calibration.json", "{}")
     os.close(run._lock)  # as when it is killed
     put(tmp_path / "calibration.json", "edited")
     before = state(tmp_path)
@@ -345,7 +346,7 @@ def test_a_ledger_that_leads_out_of_the_run_is_named_and_nothing_touched(
     before = state(tmp_path)
     new = run.unfinished / "checkpoint-4"
     for use in (
-        run.last_checkpoint,
+        run.checkpoints.last,
         lambda: run.rewind(-1),
         lambda: run.add_checkpoint(4, new, "periodic", every=2, keep=1),
         lambda: run.finished,
@@ -447,7 +448,7 @@ def test_a_damaged_ledger_costs_no_checkpoint(tmp_path: Path, left: int) -> None
     write_jsonl(run.folder / "checkpoints.jsonl", run.rows("checkpoints.jsonl")[:left])
     before = state(run.folder)
     with pytest.raises(RunError, match=r"checkpoint-\d exists, but checkpoints\.jsonl does not list it"):
-        run.last_checkpoint()
+        run.checkpoints.last()
     assert state(run.folder) == before
     run.rewind(-1)
     assert (run.folder / "checkpoints" / "checkpoint-4" / "state").read_text() == "4"
@@ -458,7 +459,7 @@ def test_a_folder_in_a_checkpoints_place_is_not_replaced(tmp_path: Path, name: s
     run = trained(tmp_path / "run", 2)
     put(run.folder / name / "state")
     with pytest.raises(RunError, match=f"{name} exists") as refused:
-        run.last_checkpoint()
+        run.checkpoints.last()
     assert f"move {name} away" in refused.value.hint
     new = run.unfinished / Path(name).name
     put(new / "state", "new")
@@ -638,13 +639,13 @@ def test_an_empty_ledger_of_a_run_at_a_service_does_not_begin_it_anew(tmp_path: 
     run.add_checkpoint(2, "tinker://r/2", "periodic", every=2, keep=2)
     put(run.folder / "checkpoints.jsonl", "")
     with pytest.raises(RunError, match=r"checkpoints\.jsonl is empty"):
-        run.last_checkpoint()
+        run.checkpoints.last()
 
 
 def test_a_run_that_never_came_to_a_checkpoint_begins_anew(tmp_path: Path) -> None:
     run = trained(tmp_path / "run")
     run.rewind(-1)
-    assert run.last_checkpoint() is None
+    assert run.checkpoints.last() is None
     run.add_checkpoint(2, "tinker://r/2", "periodic", every=2, keep=2)
     run.rewind(-1)
-    assert run.last_checkpoint() is None
+    assert run.checkpoints.last() is None

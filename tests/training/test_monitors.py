@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import dumps
-from paraphrase_rl.recipe.monitors import PUBLISHED
+from paraphrase_rl.recipe.monitors import PUBLISHED, in_force
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.terms import RewardTerm
 from paraphrase_rl.training.monitors import Monitors, Rule, one_sided_gain, rules_for, unmeasured
@@ -215,3 +216,40 @@ def test_a_rule_of_ones_own_that_can_find_nothing_is_named() -> None:
         "monitor fair is off: no reward term has the role fairness",
         "monitor format is off: no step measures format_no_lists; did you mean format_rate?",
     ]
+
+
+# ---- after a warm-up
+
+
+@pytest.mark.parametrize(
+    ("reference", "given", "judged"),
+    [
+        ("base", {}, "kl_reference"),
+        ("warmup", {}, "kl_warmup"),
+        ("warmup", {"far-from-base": {"high": 0.3}}, "kl_warmup"),
+        ("warmup", {"far-from-base": {"metric": "kl_post_train"}}, "kl_post_train"),
+    ],
+)
+def test_far_from_base_judges_the_policy_that_the_penalty_holds_on_to(
+    reference: str, given: dict[str, Any], judged: str
+) -> None:
+    recipe = Recipe.model_validate(
+        {"warmup": {"method": "best-of-n"}, "kl": {"reference": reference}, "monitors": given}
+    )
+    rules = rules_for(TERMS, in_force(recipe.monitors, recipe.kl.reference))
+    [rule] = [rule for rule in rules if rule.name == "far-from-base"]
+    assert rule.metric == judged
+    assert rule.high == (0.3 if "high" in given.get("far-from-base", {}) else 0.5)
+    rows = [{"kl_reference": 2.0, "kl_warmup": 0.1, "kl_post_train": 0.0}] * 5
+    assert ("far-from-base" in alarms(rows, rules)) is (reference == "base")
+
+
+def test_a_rule_of_ones_own_looks_at_the_metric_that_it_names() -> None:
+    own = {"mine": {"metric": "kl_reference", "high": 0.5}}
+    recipe = Recipe.model_validate(
+        {"warmup": {"method": "best-of-n"}, "kl": {"reference": "warmup"}, "monitors": own}
+    )
+    rules = rules_for(TERMS, in_force(recipe.monitors, "warmup"))
+    assert next(rule for rule in rules if rule.name == "mine").metric == "kl_reference"
+    off = Recipe.model_validate({**recipe.model_dump(), "monitors": {"far-from-base": None}})
+    assert in_force(off.monitors, "warmup")["far-from-base"] is None

@@ -203,9 +203,13 @@ def test_a_checkpoint_is_due_after_minutes_too(tiny_model: Path, tmp_path: Path)
             training={"batch_size": 2, "group_size": 3, "max_steps": 3, "learning_rate": 0.01},
         ),
     )
+    written: list[int] = []
+    add = run.add_checkpoint
+    run.add_checkpoint = lambda step, *how, **more: written.append(step) or add(step, *how, **more)  # type: ignore[method-assign]
     backend().train(run)
     run.directory.close()
-    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "checkpoints.jsonl")] == [2, 3]
+    assert written == [1, 2, 3, 3], "by the clock, after the last step, and the final one"
+    assert listed(tmp_path / "run") == [3, 3]
     rare = training_run(tmp_path / "rare", recipe(tiny_model, checkpoints={"every": 1000, "minutes": None}))
     assert not rare.checkpoint_due(1)
     assert rare.checkpoint_due(1000)
@@ -226,4 +230,66 @@ def test_a_rescue_that_is_impossible_hides_no_error(tiny_model: Path, tmp_path: 
         backend().train(run)
     run.directory.close()
     assert any(line.startswith("could not save a rescue checkpoint of step 3: ") for line in said)
+    assert listed(tmp_path / "run") == [2]
+
+
+# ---- between the update and its record
+
+
+def broken(trainer: Any, at: int, error: BaseException, *, times: int) -> Callable[..., Any]:
+    measure = trainer.step_metrics
+    left = [times]
+
+    def measured(self: Any) -> Any:
+        if self.state.global_step == at and left[0]:
+            left[0] -= 1
+            raise error
+        return measure(self)
+
+    return measured
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("out of luck")])
+def test_a_step_that_was_trained_and_not_recorded_is_recorded_and_saved(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
+
+    settings = recipe(tiny_model, checkpoints={"every": 1000})
+    whole = training_run(tmp_path / "whole", settings)
+    backend().train(whole)
+    whole.directory.close()
+    with monkeypatch.context() as patched:
+        patched.setattr(RecipeTrainer, "step_metrics", broken(RecipeTrainer, 3, error, times=1))
+        run = training_run(tmp_path / "run", settings)
+        with pytest.raises(type(error)):
+            backend().train(run)
+        run.directory.close()
+    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3]
+    assert listed(tmp_path / "run") == [3]
+    rest = training_run(tmp_path / "run", settings, resume=True)
+    backend().train(rest)
+    rest.directory.close()
+
+    def measured(run: Path) -> list[dict[str, float]]:
+        rows = [row["metrics"] for row in read_jsonl(run / "metrics.jsonl")]
+        return [{k: v for k, v in row.items() if "second" not in k} for row in rows]
+
+    assert measured(tmp_path / "run") == measured(tmp_path / "whole")
+
+
+def test_a_step_that_cannot_be_measured_is_not_made_up(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
+
+    failing = broken(RecipeTrainer, 3, RuntimeError("out of luck"), times=2)
+    monkeypatch.setattr(RecipeTrainer, "step_metrics", failing)
+    said: list[str] = []
+    run = training_run(tmp_path / "run", recipe(tiny_model), report=lambda line, *_: said.append(line))
+    with pytest.raises(RuntimeError, match="out of luck"):
+        backend().train(run)
+    run.directory.close()
+    assert "step 3 cannot be recorded: RuntimeError: out of luck" in said
+    assert [row["step"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")] == [1, 2]
     assert listed(tmp_path / "run") == [2]

@@ -121,6 +121,38 @@ def test_notes_of_a_start_go_when_there_is_something_to_resume(tmp_path: Path) -
         assert not (tmp_path / name / ".start.jsonl").exists()
 
 
+@pytest.mark.parametrize("writes", [True, False], ids=["first process", "another process"])
+def test_a_good_checkpoint_in_the_place_of_a_damaged_one_is_found(tmp_path: Path, writes: bool) -> None:
+    """A resumed run that passed over a damaged checkpoint writes the same one again, and may roll back to it."""
+
+    def written(run: RunDirectory, step: int) -> None:
+        folder = run.unfinished / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        (folder / "weights").write_bytes(b"good")
+        run.add_checkpoint(step, folder, "periodic", every=2, keep=2)
+
+    first = begun(tmp_path / "run")
+    written(first, 2)
+    written(first, 4)
+    first.close()
+    (tmp_path / "run" / "checkpoints" / "checkpoint-4" / "weights").write_bytes(b"bad!")
+    resumed = RunDirectory.resume(tmp_path / "run")
+    other = RunDirectory.resume(tmp_path / "run", writes=False)
+    for process in (resumed, other):
+        assert process.checkpoints.last() == (2, tmp_path / "run" / "checkpoints" / "checkpoint-2")
+        [passed_over] = process.checkpoints.passed_over
+        assert passed_over.endswith("checkpoint-4: weights has changed since it was written")
+    resumed.rewind(2)
+    written(resumed, 4)
+    other.add_checkpoint(4, resumed.folder / "checkpoints" / "checkpoint-4", "periodic", every=2, keep=2)
+    asked = resumed if writes else other
+    assert asked.checkpoints.before(6, lambda step: False) == (
+        4,
+        resumed.folder / "checkpoints" / "checkpoint-4",
+    )
+    resumed.close()
+
+
 def test_helper_processes_write_nothing(tmp_path: Path) -> None:
     run = RunDirectory.create(tmp_path / "run", writes=False)
     run.begin("model: tiny\n", {})
@@ -164,7 +196,7 @@ def test_rewind_forgets_what_came_after_the_checkpoint(tmp_path: Path) -> None:
     (run.unfinished / "checkpoint-6").mkdir(parents=True)
     with (run.folder / "events.jsonl").open("a") as stream:
         stream.write('{"event": "moni')
-    assert run.last_checkpoint() == (4, run.folder / "checkpoints" / "checkpoint-4")
+    assert run.checkpoints.last() == (4, run.folder / "checkpoints" / "checkpoint-4")
     run.rewind(4)
     run.event("start", resumed_after=4)
     assert [row["step"] for row in run.rows("metrics.jsonl")] == [1, 2, 3, 4]
@@ -183,7 +215,7 @@ def test_a_checkpoint_that_somebody_removed_is_not_resumed_from(tmp_path: Path) 
     checkpoint(run, 10)
     checkpoint(run, 20)
     (run.folder / "checkpoints" / "checkpoint-20").rmdir()
-    assert run.last_checkpoint() == (10, run.folder / "checkpoints" / "checkpoint-10")
+    assert run.checkpoints.last() == (10, run.folder / "checkpoints" / "checkpoint-10")
     run.rewind(10)
     assert ledger(run) == [(10, "periodic")]
 
@@ -215,7 +247,7 @@ def test_a_checkpoint_of_an_interrupt_takes_no_place(tmp_path: Path) -> None:
     ]:
         checkpoint(run, step)
         assert [at for at, _ in ledger(run)] == expected
-    assert run.last_checkpoint() == (30, run.folder / "checkpoints" / "checkpoint-30")
+    assert run.checkpoints.last() == (30, run.folder / "checkpoints" / "checkpoint-30")
 
 
 def test_entering_a_checkpoint_again_changes_nothing(tmp_path: Path) -> None:
@@ -246,7 +278,7 @@ def test_what_a_service_holds_stays_in_the_ledger_until_its_step_is_dropped(tmp_
         {"step": step, "kind": "periodic", "reference": f"tinker://r/weights/{step}", "expires": None}
         for step in (10, 20)
     ]
-    assert run.last_checkpoint() == (20, "tinker://r/weights/20")
+    assert run.checkpoints.last() == (20, "tinker://r/weights/20")
     assert not run.finished
     run.add_checkpoint(40, "tinker://r/weights/final", "final", every=10, keep=1, expires=None)
     assert run.finished

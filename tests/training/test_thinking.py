@@ -14,6 +14,7 @@ from paraphrase_rl.recipe.schema import Sampling
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.types import RewardBatch, Terms
 from tests.hybrid_model import published_template, save_hybrid_model
+from tests.models.test_chat import KNOWN, template
 from tests.tiny_model import save_tiny_model
 from tests.training.runs import backend, recipe, training_run
 
@@ -111,3 +112,37 @@ def test_a_policy_gives_answers_without_thoughts(hybrid: Path) -> None:
         answer = written.partition("</think>")[2]
         assert rollout.text == answer.lstrip()
     assert 0 < sum(bool(rollout.text) for rollout in rollouts) < len(rollouts)
+
+
+FAMILIES = (
+    "qwen3",
+    "qwen3_5_think",
+    "llama3",
+    "gemma3",
+    "Mistral-Small-3.2",
+    "Mistral-Small-4",
+    "SmolLM2",
+    "SmolLM3",
+    "gptoss",
+)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("families") / "tiny")
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_is_sampled_at_the_end_of_its_own_prompt(plain: Path, family: str) -> None:
+    """Real chat templates on tiny weights: the prompt ends as the family's does, and the text given is in it."""
+    (plain / "chat_template.jinja").write_text(template(family), encoding="utf-8")
+    thinks, _, end = KNOWN[family]
+    policy = backend().policy(str(plain), None, thinking=thinks == "always")
+    asked = Prompt(instruction="Rewrite it.").messages("It rained.")
+    [rollouts] = policy.sample([asked], n=2, keys=[(1,)], sampling=Sampling(max_tokens=4))
+    for rollout in rollouts:
+        prompt = policy.chat.tokenizer.decode(rollout.prompt_ids)
+        assert prompt.endswith(end.replace("It rained.", "").lstrip() or end)
+        assert "Rewrite it." in prompt
+        assert "It rained." in prompt
+        assert len(rollout.completion_ids) == len(rollout.logprobs) > 0

@@ -119,8 +119,8 @@ def test_evaluations_use_it_too(healthy: tuple[Any, double.LLM]) -> None:
     run, engine = healthy
     evaluated = {row["step"] for row in run.directory.rows("evaluations.jsonl")}
     assert evaluated == {0, 2, 3}
-    # three steps, three evaluations; two checks after sampling and one at the checkpoint, of two questions each
-    assert engine.calls == 3 + 3 + 3 * 2
+    # three steps, three evaluations; two checks after sampling and one at each of two checkpoints, two questions each
+    assert engine.calls == 3 + 3 + 4 * 2
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_stale_sampler_stops_the_run(
 def test_one_that_goes_stale_later_stops_it_at_the_next_checkpoint(tiny_model: Path, tmp_path: Path) -> None:
     class Later(double.LLM):
         def adapter(self, request: double.LoRARequest) -> Any:
-            kept = [number for number in self.adapters if number <= 3]
+            kept = sorted(self.adapters)[:3]
             return super().adapter(request if len(kept) < 3 else double.LoRARequest("kept", kept[-1]))
 
     with double.installed(Later), pytest.raises(RunError, match="after step 2: its log-probabilities"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from paraphrase_rl.training.warmup_texts import given_pairs, unseen_excerpts
 from paraphrase_rl.types import Document, RewardBatch, Rollout, Terms
 from tests.tiny_model import tokenizer
 from tests.training.cases import Case, Prl, numbers, write_recipe, write_texts
+from tests.training.test_distributed import free_port
 
 TEXT = (
     "One two three. Four five six seven. Eight nine. Ten eleven twelve thirteen fourteen fifteen. Last one."
@@ -401,6 +403,8 @@ def test_a_warmed_up_run(warmed: Path) -> None:
     assert abs(metrics[0]["kl_warmup"]) < 1e-4, "the first step samples the warmed-up policy"
     assert abs(metrics[0]["kl_reference"]) > 0.05, "which is not the base model"
     assert abs(metrics[-1]["kl_warmup"]) > 1e-3
+    alarms = [row["rule"] for row in read_jsonl(warmed / "events.jsonl") if row["event"] == "monitor"]
+    assert "far-from-base" not in alarms
     ledger = read_jsonl(warmed / "checkpoints.jsonl")
     (kept,) = [row for row in ledger if row["kind"] == "warmup"]
     assert kept["warmup_step"] == kept["warmup_steps"] == str(len(steps))
@@ -409,6 +413,29 @@ def test_a_warmed_up_run(warmed: Path) -> None:
     assert any("warmup" in path.parent.name for path in adapters)
     for path in adapters:
         assert "/" not in json.loads(path.read_text())["base_model_name_or_path"], "no path of this machine"
+
+
+def test_the_first_of_two_processes_warms_up_and_the_other_takes_its_weights(
+    launch: Prl, warm: Case, warmed: Path, tmp_path: Path
+) -> None:
+    shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+    command = ["train", "--config", warm.recipe, "--device", "cpu", "--out", tmp_path / "run"]
+
+    def process(rank: int) -> None:
+        (tmp_path / str(rank)).mkdir()
+        # whoever records a step of the warm-up there dies of it
+        faults = {"ACME_WARMUP_SIGNAL": "SIGKILL:1"} if rank else {}
+        environment = {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **faults}
+        launch(*command, cwd=tmp_path / str(rank), environment=environment)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(process, range(2)))
+    found, expected = all_numbers(tmp_path / "run"), all_numbers(warmed)
+    assert found["pairs"] == expected["pairs"]
+    assert found["warmup"] == expected["warmup"], "the same warm-up, to the bit"
+    for name in ("kl_warmup", "kl_reference", "kl_post_train", "reward_mean"):
+        values = [[row[name] for row in run["metrics"]] for run in (found, expected)]
+        assert values[0] == pytest.approx(values[1], rel=1e-3, abs=1e-5), name
 
 
 @pytest.mark.parametrize(

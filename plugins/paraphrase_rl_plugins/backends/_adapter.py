@@ -122,7 +122,7 @@ def load_adapter(model: Any, place: Path | str) -> None:
     if isinstance(place, str):
         raise RecipeError(
             f"the trl backend cannot load the weights at a service, {place}",
-            "start from a run trained locally",
+            "export them with prl export RUN, and give the folder",
         )
     held, new = PeftConfig.from_pretrained(str(place)), model.peft_config["default"]
     state = load_file(place / "adapter_model.safetensors")
@@ -133,6 +133,7 @@ def load_adapter(model: Any, place: Path | str) -> None:
         raise RecipeError(
             f"the adapter to start from (rank {held.r}, alpha {held.lora_alpha:g}) does not fit the recipe's lora "
             f"(rank {new.r}, alpha {new.lora_alpha:g}) or its layers",
-            "keep the keys lora.* and model of the run that it is from",
+            f"set lora.rank={held.r} and lora.alpha={held.lora_alpha:g}, and keep the model and lora.target_modules of"
+            " the run that it is from",
         )
     set_peft_model_state_dict(model, state)

@@ -10,9 +10,9 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from paraphrase_rl.plugin import NumericalError, Session
+from paraphrase_rl.plugin import NumericalError, Session, one_line
 from paraphrase_rl_plugins.backends._adapter import write_adapter
-from paraphrase_rl_plugins.backends._policy import TrlPolicy
+from paraphrase_rl_plugins.backends._policy import TrlPolicy, own_policy
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
 
@@ -23,6 +23,7 @@ class TrainingCallback(TrainerCallback):
         self.session, self.trainer = session, trainer
         self.interrupted = False
         self.updating = False  # while weights change they are those of no step
+        self.unrecorded = False  # they are those of a step that has no record yet
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self._evaluate(state.global_step)
@@ -40,14 +41,8 @@ class TrainingCallback(TrainerCallback):
         self.updating = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
-        measured = {
-            **self.trainer.step_metrics(),
-            "grad_norm": self.grad_norm,
-            "learning_rate": self.rate,
-        }
-        seconds = {**self.trainer.take_seconds(), "total": time.perf_counter() - self.started}
-        self.updating = False
-        self.session.end_step(state.global_step, self.trainer.current, measured, seconds)
+        self.updating, self.unrecorded = False, True
+        self._record(state.global_step)
         back = self.session.take_roll_back()
         if back is not None:
             self.updating = True
@@ -62,9 +57,16 @@ class TrainingCallback(TrainerCallback):
         if not self.interrupted:  # else the resumed run evaluates the same weights
             self._evaluate(state.global_step)
         control.should_training_stop |= stop
-        # The Trainer would also save at the last step, beside the final adapter.
-        control.should_save = self.interrupted or back is not None or due
+        # After the last step too: the final adapter has no optimizer, with which a longer run goes on.
+        last = state.global_step == self.session.steps
+        control.should_save = self.interrupted or back is not None or due or last
         self.started = time.perf_counter()
+
+    def _record(self, step: int) -> None:
+        measured = {**self.trainer.step_metrics(), "grad_norm": self.grad_norm, "learning_rate": self.rate}
+        seconds = {**self.trainer.take_seconds(), "total": time.perf_counter() - self.started}
+        self.unrecorded = False
+        self.session.end_step(step, self.trainer.current, measured, seconds)
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ARG002
         self.trainer.accelerator.wait_for_everyone()  # each process writes its own part of a checkpoint
@@ -73,11 +75,22 @@ class TrainingCallback(TrainerCallback):
         self._enter()
 
     def rescue(self) -> None:
-        """Write a checkpoint of a training that fails, if its weights are those of a step."""
-        if self.updating or self.trainer.stale:
+        """Write a checkpoint of a training that fails, if its weights are those of a step.
+
+        Of several processes the first one does so, without a word to the others: they may be gone.
+        """
+        trainer, step = self.trainer, self.trainer.state.global_step
+        if self.updating or trainer.stale or not trainer.accelerator.is_main_process:
             return
-        if self.trainer.accelerator.num_processes == 1:  # the others may be gone
-            self.session.rescue(self.trainer.state.global_step, self._save_and_enter)
+        if self.unrecorded:
+            if trainer.accelerator.num_processes > 1:  # what they measured belongs to the record
+                return
+            try:
+                self._record(step)
+            except Exception as error:  # the training fails already, of something else
+                self.session.report(f"step {step} cannot be recorded: {one_line(error)}")
+                return
+        self.session.rescue(step, self._save_and_enter)
 
     def _save_and_enter(self) -> None:
         self.trainer._save_checkpoint(self.trainer.model, None)
@@ -92,8 +105,8 @@ class TrainingCallback(TrainerCallback):
     def _evaluate(self, step: int) -> None:
         if self.session.evaluation_due(step) and self.trainer.accelerator.is_main_process:
             unwrapped = self.trainer.accelerator.unwrap_model(self.trainer.model)
-            policy = TrlPolicy(unwrapped, self.trainer.chat, self.trainer.evaluation_sampler())
-            self.session.evaluate(policy, step)
+            fast, chat = self.trainer.evaluation_sampler(), self.trainer.chat
+            self.session.evaluate(TrlPolicy(chat, fast) if fast else own_policy(unwrapped, chat), step)
         self.trainer.accelerator.wait_for_everyone()
 
 

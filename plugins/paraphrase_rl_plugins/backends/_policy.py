@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from paraphrase_rl.plugin import Chat, Rollout, Sampling
+from paraphrase_rl_plugins.backends._end_ids import end_ids
 from paraphrase_rl_plugins.backends._samplers import GroupSampler, OwnSampler
 
 ROWS_AT_ONCE = 32
@@ -13,18 +14,10 @@ ROWS_AT_ONCE = 32
 
 
 class TrlPolicy:
-    """A local model that rewrites.
+    """A local model that rewrites, by what samples from it."""
 
-    Args:
-        sampler: what samples in its place; ``None`` = the model itself.
-    """
-
-    def __init__(self, model: Any, chat: Chat, sampler: GroupSampler | None = None) -> None:
-        self.model, self.chat = model, chat
-        tokenizer = chat.tokenizer
-        end = model.generation_config.eos_token_id
-        ends = sorted({tokenizer.eos_token_id, *(end if isinstance(end, list) else [end])} - {None})
-        self.sampler = sampler or OwnSampler(model, ends, tokenizer.pad_token_id or 0, ROWS_AT_ONCE)
+    def __init__(self, chat: Chat, sampler: GroupSampler) -> None:
+        self.chat, self.sampler = chat, sampler
 
     def sample(
         self,
@@ -44,3 +37,9 @@ class TrlPolicy:
             ]
             for group, prompt in enumerate(prompts)
         ]
+
+
+def own_policy(model: Any, chat: Chat) -> TrlPolicy:
+    """Return the policy of a model that samples itself."""
+    ends = end_ids(chat.tokenizer, model.generation_config)
+    return TrlPolicy(chat, OwnSampler(model, ends, chat.tokenizer.pad_token_id or 0, ROWS_AT_ONCE))

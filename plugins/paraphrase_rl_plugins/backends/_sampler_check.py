@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import torch
 
 from paraphrase_rl.plugin import FloatArray
 
@@ -19,6 +21,20 @@ TIMES_NOISE = 3.0
 
 MOVED = 1e-3
 """Mean change of the trainer's log-probabilities, in nats a token, from which the sampler's must have changed too."""
+
+
+PROBE_TOKENS = 64
+"""Most tokens of the completion that a sampler is asked about."""
+
+
+def trainer_logprobs(model: Any, prompt: list[int], completion: list[int]) -> FloatArray:
+    """Compute a completion's log-probabilities at temperature 1, shape (T,), as the trainer computes them."""
+    ids = torch.tensor([[*prompt, *completion]], device=model.device)
+    with torch.no_grad():
+        logits = model(input_ids=ids, logits_to_keep=len(completion) + 1).logits[0, :-1]
+        chosen = torch.log_softmax(logits.float(), -1).gather(1, ids[0, len(prompt) :, None])
+    values: FloatArray = chosen[:, 0].cpu().double().numpy().astype(np.float64)
+    return values
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,9 @@ from paraphrase_rl.plugin import (
     FloatArray,
     Rollout,
     Sampling,
-    is_hub_id,
     load_tokenizer_alone,
-    resolve,
 )
+from paraphrase_rl_plugins.backends._end_ids import end_ids, saved_settings
 from paraphrase_rl_plugins.backends._seeds import seed_of
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
@@ -27,7 +26,7 @@ class ServedChat(Chat):
 
     def __init__(self, model: str, *, thinking: bool = False) -> None:
         super().__init__(load_tokenizer_alone(model), model, thinking=thinking)
-        self.ends = sorted({int(self.tokenizer.eos_token_id), *_end_ids(model)})
+        self.ends = end_ids(self.tokenizer, saved_settings(model))
 
     def rollouts(self, group: int, prompt: list[int], answer: Any) -> list[Rollout]:
         """Convert the service's answer to the rollouts of one prompt."""
@@ -41,18 +40,6 @@ class ServedChat(Chat):
             )
             for sequence in answer.sequences
         ]
-
-
-def _end_ids(model: str) -> list[int]:
-    """Further end tokens that the model's generation settings name."""
-    from transformers import GenerationConfig
-
-    try:
-        settings = GenerationConfig.from_pretrained(model if is_hub_id(model) else resolve(model).path)
-    except OSError:
-        return []
-    ends = settings.eos_token_id
-    return [] if ends is None else [int(end) for end in (ends if isinstance(ends, list) else [ends])]
 
 
 class TinkerPolicy:

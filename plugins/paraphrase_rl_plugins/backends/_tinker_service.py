@@ -131,6 +131,16 @@ class Service:
             future = again()
         raise AssertionError("the last try returns or raises")
 
+    def carried_out(self, future: Any) -> bool | None:
+        """Wait for a request that changes something; ``False`` = the service did not do it, ``None`` = unknown."""
+        try:
+            future.result(self.timeout)
+        except (tinker.RequestFailedError, *_FINAL):
+            return False
+        except Exception:  # no answer, or one that got lost: it may have been carried out
+            return None
+        return True
+
     def ask(self, future: Any, what: str) -> Any:
         """Count a request as in flight, wait for it, and return its result."""
         return self.wait(self.submit(future), what)

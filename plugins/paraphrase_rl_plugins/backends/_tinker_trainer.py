@@ -26,6 +26,7 @@ from paraphrase_rl.plugin import (
     Session,
     TrainingResult,
     mean_over_tokens,
+    one_line,
 )
 from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy, scores
 from paraphrase_rl_plugins.backends._tinker_service import Service
@@ -49,6 +50,26 @@ class Asked:
     requests: Sequence[Callable[[], Any]]
     futures: list[Any]
     version: int
+
+
+@dataclass
+class Update:
+    """An update that is sent, until its step is recorded.
+
+    Attributes:
+        version: number of steps that the policy that sampled its batch had been trained for.
+        seconds: wall seconds by part of the step so far.
+        gradient, optimizer, after: futures, the last of the log-probabilities after the update; ``None`` = not sent.
+    """
+
+    step: int
+    version: int
+    rated: RatedRollouts
+    data: list[Any]
+    seconds: dict[str, float]
+    gradient: Any = None
+    optimizer: Any = None
+    after: Any = None
 
 
 class TinkerTrainer:
@@ -79,7 +100,9 @@ class TinkerTrainer:
         self.rate, self.ttl, self.ahead, self.warmed_up = rate, ttl, ahead, warmed_up
         self.pending: deque[Asked] = deque()
         self.step = session.resume_from[0] if session.resume_from else 0
-        self.updating = False  # while weights change they are those of no step
+        self.sent: Update | None = None
+        self.rolling_back = False  # meanwhile the weights are those of no step
+        self.started = time.perf_counter()
         service.on_retry = lambda what, why: self._note_retry(what, why)
         self.adam = types.AdamParams(
             learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
@@ -95,12 +118,25 @@ class TinkerTrainer:
         try:
             return self._train()
         except BaseException:
-            if not self.updating:
+            self.service.timeout = min(self.service.timeout, RESCUE_SECONDS)
+            if not self.rolling_back and (self.sent is None or self._settled(self.sent)):
                 self.session.rescue(self.step, self._rescue)
             raise
 
+    def _settled(self, sent: Update) -> bool:
+        """Whether the weights are those of a recorded step: an update on its way is recorded now, or was not done."""
+        if sent.optimizer is None or (done := self.service.carried_out(sent.optimizer)) is None:
+            return False
+        if not done:
+            return True
+        try:
+            self._record(sent)
+        except Exception as error:  # the training fails already, of something else
+            self.session.report(f"step {sent.step} cannot be recorded: {one_line(error)}")
+            return False
+        return True
+
     def _rescue(self) -> None:
-        self.service.timeout = min(self.service.timeout, RESCUE_SECONDS)
         self._enter(self.step, self._save(f"rescue-{self.step:06d}", self.ttl), "periodic", self.ttl)
 
     def _note_retry(self, what: str, why: str) -> None:
@@ -113,17 +149,16 @@ class TinkerTrainer:
         if session.evaluation_due(step):
             session.evaluate(policy, step)
         self._ask_on(step, policy)
-        started = time.perf_counter()
+        self.started = time.perf_counter()
         self.service.take_idle()
         while self.pending:
             asked = self.pending.popleft()
             step += 1
             rated, seconds = self.collect(asked)
-            data = self.data(rated)
-            self.updating = True
-            gradient, optimizer = self.update(data)
+            sent = self.sent = Update(step, asked.version, rated, self.data(rated), seconds)
+            self.update(sent)
             sampler = self._next_sampler()
-            after = self.service.submit(self.training.forward(data, LOSS))
+            sent.after = self._forward(sent)
             stopping = session.stop_requested()
             due = stopping or session.checkpoint_due(step)
             saving = self._save(f"step-{step:06d}", self.ttl) if due else None
@@ -132,23 +167,12 @@ class TinkerTrainer:
                 self.pending.clear()
             else:
                 self._ask_on(step, policy)
-            waited = time.perf_counter()
-            measured = self.measured(rated, gradient, optimizer, after)
-            measured["steps_off_policy"] = float(step - 1 - asked.version)
-            now = time.perf_counter()
-            seconds |= {
-                "update": now - waited,
-                "total": now - started,
-                "service_waits": self.service.take_idle(),
-            }
-            started = now
-            self.step, self.updating = step, False
-            session.end_step(step, rated, measured, seconds)
+            self._record(sent)
             back = session.take_roll_back()
             if back is not None:
-                self.updating = True
+                self.rolling_back = True
                 policy = self._roll_back(str(back[1]))
-                self.updating = False
+                self.rolling_back = False
             if back is not None or (session.stopped_by is not None and not stopping):
                 self.pending.clear()  # sampled from weights that are gone, or for nothing
                 if session.stopped_by is None and not stopping:
@@ -164,6 +188,20 @@ class TinkerTrainer:
         return TrainingResult(status="completed" if step == session.steps else "interrupted", step=step)
 
     # ---- one step
+
+    def _record(self, sent: Update) -> None:
+        """Wait for an update, and record its step."""
+        waited = time.perf_counter()
+        measured = self.measured(sent)
+        measured["steps_off_policy"] = float(sent.step - 1 - sent.version)
+        now = time.perf_counter()
+        seconds = sent.seconds | {
+            "update": now - waited,
+            "total": now - self.started,
+            "service_waits": self.service.take_idle(),
+        }
+        self.started, self.step, self.sent = now, sent.step, None
+        self.session.end_step(sent.step, sent.rated, measured, seconds)
 
     def _ask_on(self, step: int, policy: TinkerPolicy) -> None:
         """After a step, keep as many batches in the air as may be."""
@@ -259,21 +297,26 @@ class TinkerTrainer:
         advantages = self.session.advantages(rated).values
         return [datum(r, a) for r, a in zip(rated.rollouts, advantages, strict=True)]
 
-    def update(self, data: list[Any]) -> tuple[Any, Any]:
-        """Send gradient and optimizer step together; return both futures."""
+    def update(self, sent: Update) -> None:
+        """Send gradient and optimizer step together."""
         self.adam = self.adam.model_copy(update={"learning_rate": self.session.learning_rate(self.rate)})
-        gradient = self.service.submit(self.training.forward_backward(data, LOSS))
-        return gradient, self.service.submit(self.training.optim_step(self.adam))
+        sent.gradient = self.service.submit(self.training.forward_backward(sent.data, LOSS))
+        sent.optimizer = self.service.submit(self.training.optim_step(self.adam))
 
-    def measured(self, rated: RatedRollouts, gradient: Any, optimizer: Any, after: Any) -> dict[str, float]:
+    def _forward(self, sent: Update) -> Any:
+        """Send for the log-probabilities of a batch after its update, which may be asked for again."""
+        return self.service.submit(self.training.forward(sent.data, LOSS))
+
+    def measured(self, sent: Update) -> dict[str, float]:
         """Return the metrics of a step that the backend measures, under the names of every backend."""
-        before = self._differences(rated, self.service.wait(gradient, "gradient"))
-        extra = self.service.wait(optimizer, "optimizer step").metrics or {}
+        before = self.service.wait(sent.gradient, "gradient")
+        extra = self.service.wait(sent.optimizer, "optimizer step").metrics or {}
+        again = functools.partial(self._forward, sent)
+        forward = again() if sent.after is None else sent.after
+        after = self.service.wait(forward, "log-probabilities after the step", again)
         return {
-            "kl_sample_train": mean_over_tokens(before),
-            "kl_post_train": mean_over_tokens(
-                self._differences(rated, self.service.wait(after, "log-probabilities after the step"))
-            ),
+            "kl_sample_train": mean_over_tokens(self._differences(sent.rated, before)),
+            "kl_post_train": mean_over_tokens(self._differences(sent.rated, after)),
             **grad_norm(extra),
             "learning_rate": float(self.adam.learning_rate),
         }
@@ -291,7 +334,8 @@ class TinkerTrainer:
         return self.service.submit(self.training.save_weights_and_get_sampling_client())
 
     def _policy(self, sampler: Any) -> TinkerPolicy:
-        return TinkerPolicy(self.service, self.service.wait(sampler, "weights for the sampler"), self.chat)
+        weights = self.service.wait(sampler, "weights for the sampler", self._next_sampler)
+        return TinkerPolicy(self.service, weights, self.chat)
 
     def _roll_back(self, reference: str) -> TinkerPolicy:
         """Go on from the weights and the optimizer of a checkpoint, which the policy samples from."""

@@ -37,14 +37,12 @@ from paraphrase_rl_plugins.backends._sampler import (
     left_pad,
     right_pad,
 )
-from paraphrase_rl_plugins.backends._sampler_check import Probe, why_stale
+from paraphrase_rl_plugins.backends._sampler_check import PROBE_TOKENS, Probe, trainer_logprobs, why_stale
 from paraphrase_rl_plugins.backends._samplers import OwnSampler
 from paraphrase_rl_plugins.backends._vllm import KNOWN_TEMPERATURE, VllmSampler
 from paraphrase_rl_plugins.backends._warmup import WarmedUp
 
 Batch = dict[str, Any]
-PROBE_TOKENS = 64
-"""Most tokens of the completion that a sampler is asked about."""
 
 
 class StepSampler(Sampler[int]):
@@ -102,6 +100,9 @@ class RecipeTrainer(GRPOTrainer):
 
     def _get_train_sampler(self, dataset: Any = None) -> StepSampler:  # noqa: ARG002
         return StepSampler(self.session.order, self.num_generations, self.args.steps_per_generation)
+
+    def store_flos(self) -> None:
+        """Count no operations: that asks all processes, and when weights are rescued some may be gone."""
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Write no model card: a run is described by its own files."""
@@ -275,15 +276,10 @@ class RecipeTrainer(GRPOTrainer):
         self._asked = probe
 
     def _probed(self) -> FloatArray:
-        """Log-probabilities of the probe's completion, shape (T,), at temperature 1, as the trainer computes them."""
+        """Log-probabilities of the probe's completion, shape (T,)."""
         assert self._probe is not None
-        prompt, completion = (torch.tensor([ids], device=self.accelerator.device) for ids in self._probe)
         with self.accelerator.autocast():
-            logits = self.accelerator.unwrap_model(self.model)(
-                input_ids=torch.cat([prompt, completion], 1), logits_to_keep=completion.shape[1] + 1
-            ).logits[:, :-1]
-        logprobs = torch.log_softmax(logits.float(), -1).gather(2, completion[:, :, None])
-        return logprobs[0, :, 0].cpu().double().numpy().astype(np.float64)
+            return trainer_logprobs(self.accelerator.unwrap_model(self.model), *self._probe)
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""

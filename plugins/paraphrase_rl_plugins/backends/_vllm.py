@@ -6,6 +6,7 @@ for it. Written against vLLM 0.31, of which ``LLM``, ``SamplingParams`` and ``Lo
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
@@ -31,6 +32,9 @@ from paraphrase_rl_plugins.backends._seeds import seed_of
 
 KNOWN_TEMPERATURE = 1.0
 """The temperature whose log-probabilities vLLM gives, whatever it samples at."""
+
+_NUMBERS = itertools.count(1)
+"""Numbers of adapters in this process: vLLM takes a number that it knows from its memory."""
 
 RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Ranks of adapters that vLLM reserves room for; one in between takes the room of the next."""
@@ -142,7 +146,7 @@ class VllmSampler:
 
     Args:
         engine: ``vllm.LLM`` with the base model.
-        write: writes the adapter of the trained model, in PEFT's format, to a new folder.
+        write: writes the adapter of the trained model, in PEFT's format, to a new folder; ``None`` = none is trained.
         end_ids: tokens that end a completion.
 
     Attributes:
@@ -151,7 +155,7 @@ class VllmSampler:
 
     exact = False
 
-    def __init__(self, engine: Any, write: Callable[[Path], None], end_ids: Sequence[int]) -> None:
+    def __init__(self, engine: Any, write: Callable[[Path], None] | None, end_ids: Sequence[int]) -> None:
         self.engine, self.write, self.end_ids = engine, write, list(end_ids)
         self.version = 0
         self._folders = tempfile.TemporaryDirectory(prefix="prl-adapter-")
@@ -159,16 +163,19 @@ class VllmSampler:
 
     def hold_current(self) -> None:
         """Hand over the adapter of the trained model as it is now."""
-        from vllm.lora.request import LoRARequest
-
+        assert self.write is not None
         before = self._folder()
         self.version += 1
         self.write(self._folder())
-        # a name and number of its own each time: vLLM takes those that it knows from its memory
-        self._request = LoRARequest(
-            lora_name=f"adapter-{self.version}", lora_int_id=self.version, lora_path=str(self._folder())
-        )
+        self.hold(self._folder())
         shutil.rmtree(before, ignore_errors=True)
+
+    def hold(self, adapter: Path) -> None:
+        """Hand over an adapter: the folder in which it is saved."""
+        from vllm.lora.request import LoRARequest
+
+        number = next(_NUMBERS)
+        self._request = LoRARequest(lora_name=f"adapter-{number}", lora_int_id=number, lora_path=str(adapter))
 
     def _folder(self) -> Path:
         return Path(self._folders.name) / str(self.version)

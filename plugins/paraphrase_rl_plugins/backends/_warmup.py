@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate.utils import gather_object
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from paraphrase_rl.plugin import FloatArray, RunError, Session, SupervisedExample, one_line
+from paraphrase_rl.plugin import FloatArray, RunError, Session, SupervisedExample, Warmup, one_line
 from paraphrase_rl_plugins.backends._adapter import write_adapter
-from paraphrase_rl_plugins.backends._policy import TrlPolicy
+from paraphrase_rl_plugins.backends._policy import own_policy
 from paraphrase_rl_plugins.backends._sampler import left_pad, right_pad
 
 ROWS_AT_ONCE = 4
@@ -27,18 +28,26 @@ OPTIMIZER = "optimizer.pt"
 def warm_up(session: Session, trainer: Any) -> bool:
     """Carry out the warm-up of a run, or the rest of it; return False if it was interrupted.
 
-    Every process of several computes all of it, and arrives at the same weights without a word to the others.
+    The first of several processes does so, and the others take its weights.
     """
     warmup = session.warmup
     if warmup is None or session.resume_from is not None:
         return True
+    first = trainer.accelerator.is_main_process
+    complete = gather_object([_carried_out(session, warmup, trainer) if first else None])[0]
+    if complete and not first:
+        assert warmup.reference is not None
+        _load(trainer.accelerator.unwrap_model(trainer.model), Path(warmup.reference))
+    return bool(complete)
+
+
+def _carried_out(session: Session, warmup: Warmup, trainer: Any) -> bool:
     accelerator, chat = trainer.accelerator, trainer.chat
     model = accelerator.unwrap_model(trainer.model)
-    policy = TrlPolicy(model, chat)
+    policy = own_policy(model, chat)
     done, place = warmup.resume_from or (0, None)
-    if place is None and session.evaluation_due(0) and accelerator.is_main_process:
+    if place is None and session.evaluation_due(0):
         session.evaluate(policy, 0)
-    accelerator.wait_for_everyone()
     if not warmup.prepare(policy, chat):
         return False
     optimizer = torch.optim.AdamW(
@@ -49,7 +58,7 @@ def warm_up(session: Session, trainer: Any) -> bool:
         weight_decay=0.0,
     )
     if place is not None:
-        _load(model, optimizer, Path(place), done < warmup.steps)
+        _load(model, Path(place), optimizer if done < warmup.steps else None)
     for step in range(done + 1, warmup.steps + 1):
         started = time.perf_counter()
         logprobs, norm = supervised_step(
@@ -57,10 +66,7 @@ def warm_up(session: Session, trainer: Any) -> bool:
         )
         warmup.end_step(step, logprobs, {"grad_norm": norm}, time.perf_counter() - started)
         if warmup.checkpoint_due(step):
-            accelerator.wait_for_everyone()
-            if accelerator.is_main_process:
-                warmup.add_checkpoint(step, _save(session, model, chat.tokenizer, optimizer, step))
-            accelerator.wait_for_everyone()
+            warmup.add_checkpoint(step, _save(session, model, chat.tokenizer, optimizer, step))
             if step < warmup.steps and session.stop_requested():
                 return False
     return True
@@ -120,10 +126,11 @@ def _save(session: Session, model: Any, tokenizer: Any, optimizer: Any, step: in
     return folder
 
 
-def _load(model: Any, optimizer: Any, folder: Path, with_optimizer: bool) -> None:
+def _load(model: Any, folder: Path, optimizer: Any = None) -> None:
+    """Restore the weights of a checkpoint, and the state of an optimizer if one is given."""
     try:
         set_peft_model_state_dict(model, load_file(folder / "adapter_model.safetensors"))
-        if with_optimizer:
+        if optimizer is not None:
             optimizer.load_state_dict(torch.load(folder / OPTIMIZER, weights_only=True))
     except Exception as error:  # torch, safetensors and pickle have no common error
         raise RunError(

@@ -57,6 +57,10 @@ def register_backends() -> Iterable[BackendSpec]:
     ]
 
 
+WAITING_SECONDS = 24 * 3600
+"""Longest that processes wait for another: the first one warms up and evaluates alone."""
+
+
 def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
     """Estimate memory and seconds of a step, see :mod:`paraphrase_rl_plugins.backends._trl_estimate`."""
     from paraphrase_rl_plugins.backends._trl_estimate import estimate
@@ -83,13 +87,30 @@ class TrlBackend:
         self.device = context.device
 
     def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
-        """Load the model of a reference, with a trained adapter merged into it or without."""
-        from paraphrase_rl_plugins.backends._policy import TrlPolicy
+        """Load the model of a reference, with a trained adapter or without.
+
+        It is sampled by vLLM as in training; sampling itself, the model has the adapter merged into it.
+
+        Raises:
+            RecipeError: vLLM is chosen, and cannot sample here.
+            RunError: vLLM is chosen, and cannot be started.
+            ModelError: the model or the adapter cannot be loaded.
+        """
+        from paraphrase_rl_plugins.backends._policy import TrlPolicy, own_policy
+        from paraphrase_rl_plugins.backends._vllm_policy import saved_sampler
 
         chat = Chat(load_tokenizer(model), model, thinking=thinking)
+        if isinstance(adapter, str) and "://" in adapter:
+            raise RecipeError(
+                f"the trl backend cannot load the weights at a service, {adapter}",
+                "export them with prl export RUN, and give the folder",
+            )
+        fast = saved_sampler(chat, adapter, self.options.sampler, self.options.vllm_memory, self.device)
+        if fast is not None:
+            return TrlPolicy(chat, fast)
         if adapter is None:
-            return TrlPolicy(load_causal_lm(model, self.device), chat)
-        return TrlPolicy(load_adapted_lm(model, adapter, self.device), chat)
+            return own_policy(load_causal_lm(model, self.device), chat)
+        return own_policy(load_adapted_lm(model, adapter, self.device), chat)
 
     def export(self, run: Path, checkpoint: Mapping[str, Any], out: Path) -> None:
         """Copy the adapter of a checkpoint, without the files that only a resumed training needs."""
@@ -145,6 +166,7 @@ class TrlBackend:
         from paraphrase_rl_plugins.backends._adapter import lora_config
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
         from paraphrase_rl_plugins.backends._vllm import vllm_sampler
+        from paraphrase_rl_plugins.backends._vllm_policy import release
 
         recipe = session.recipe
         processes = self._processes(recipe.training.batch_size)
@@ -169,6 +191,7 @@ class TrlBackend:
             peft_config=lora_config(recipe, model),
         )
         trainer.remove_callback(PrinterCallback)
+        release()
         copied = vllm_sampler(
             trainer,
             choice=self.options.sampler,
@@ -240,6 +263,7 @@ class TrlBackend:
             report_to=[],
             log_level_replica="error",
             ddp_find_unused_parameters=False,
+            ddp_timeout=WAITING_SECONDS,
             disable_tqdm=True,
             remove_unused_columns=False,
         )
@@ -307,3 +331,17 @@ def _explained(folder: Path) -> Iterator[None]:
             f"cannot write to {folder}: {getattr(error, 'strerror', None) or error}",
             "free some disk space; files finished before are intact",
         ) from error
+    except RuntimeError as error:
+        if not _lost_another(error):
+            raise
+        raise RunError(
+            "another process of this training has ended",
+            f"its own error says why; then continue with: prl train --resume {folder}",
+        ) from error
+
+
+def _lost_another(error: RuntimeError) -> bool:
+    """Whether an error is that of a collective operation in which a process of several takes no part any more."""
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or "gloo" in str(error).lower()

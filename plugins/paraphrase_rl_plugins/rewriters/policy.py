@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -16,11 +16,14 @@ NAME = "policy"
 
 
 class PolicyOptions(Options):
-    """Options of ``policy``. Model, prompt, sampling and backend are those of the run's recipe."""
+    """Options of ``policy``. Model, prompt, sampling and backend are those of the run."""
 
     run: Path | None = Field(None, description="directory of the run; null = the run that is being evaluated")
     checkpoint: int | Literal["final", "last"] = Field(
         "last", description="a step; final = the final one of a completed run; last = the newest one"
+    )
+    backend_options: dict[str, Any] = Field(
+        default_factory=dict, description="options of the run's backend; each replaces the run's own value"
     )
 
 
@@ -56,7 +59,7 @@ def build(options: PolicyOptions, context: Context) -> AllAtOnce:
     adapter = adapter_of(run, checkpoint_row(run, options.checkpoint))
     policy = load_policy(
         of_run.backend,
-        of_run.backend_options,
+        {**of_run.backend_options, **options.backend_options},
         of_run.model,
         adapter,
         context,
