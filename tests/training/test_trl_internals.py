@@ -31,6 +31,7 @@ OVERRIDDEN = {
     "_generate_and_score_completions": ["inputs"],
     "_compute_loss": ["model", "inputs"],
     "train": ["resume_from_checkpoint"],
+    "store_flos": [],
 }
 CALLED: dict[str, tuple[Callable[..., Any], list[str]]] = {
     "log-probabilities": (
