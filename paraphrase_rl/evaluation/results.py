@@ -162,6 +162,20 @@ class Quality(Record):
     failed: int = Field(0, ge=0, description="rewrites it could not be computed for")
 
 
+class EscapeDepth(Record):
+    """Mean of a quality metric over the rewrites that evade a detector, by how far they are below its threshold.
+
+    The halves rest on the threshold at the target rate of the verdicts.
+    """
+
+    rewriter: str
+    detector: str
+    metric: str
+    at: Estimate = Field(description="the half nearest to the threshold")
+    beyond: Estimate = Field(description="the half farthest below it")
+    change: Estimate = Field(description="beyond less at, in the same draws")
+
+
 class About(Record):
     """Settings of the evaluation, enough to repeat it."""
 
@@ -201,6 +215,7 @@ class Results(Tabular, SavedRecord):
         description="those measured, in the order of the tables; the first of a role is compared with a bound",
     )
     quality: tuple[Quality, ...] = ()
+    escapes: tuple[EscapeDepth, ...] = ()
     false_positives: tuple[FalsePositives, ...] = ()
     fairness: tuple[FairnessGap, ...] = ()
 

