@@ -74,9 +74,10 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _state(record)
     yield "## Rewriters compared"
     yield ""
+    cut = f"at most {size['excerpt_words']} words each" if size["excerpt_words"] else "whole"
     yield _prose(
-        f"{size['ai']} AI test texts of {size['source']} ({size['documents']} documents, excerpts of at most",
-        f"{size['excerpt_words']} words); thresholds at a false positive rate of 5 %, set on",
+        f"{size['ai']} AI test texts of {size['source']} ({size['documents']} documents, {cut}); thresholds at a",
+        "false positive rate of 5 %, set on",
         f"{size['calibration']} human calibration texts. Shares in percent, in brackets 95 % intervals: texts and",
         "calibration texts are drawn together, the seeds of a method are pooled. Success: of the texts flagged",
         "before, the share not flagged after; for the held-out detectors, the mean over their families. Rollouts:",

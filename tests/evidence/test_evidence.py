@@ -82,7 +82,7 @@ def experiment(place: Path, out: Path, **changes: Any) -> Experiment:
 def whole(place: Path) -> tuple[Path, dict[str, Any]]:
     """Folder of an experiment that was carried out whole, and its record."""
     here = experiment(place, place / "out")
-    carry_out(here, stages(here), place, "make evidence")
+    carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "judge"], place, "make evidence")
     return here.out, json.loads((place / RECORD).read_text(encoding="utf-8"))
 
 
@@ -138,18 +138,26 @@ def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
     out, record = whole
     copy = tmp_path / "out"
     shutil.copytree(out, copy)
-    shutil.rmtree(copy / "grpo-0")
+    shutil.rmtree(copy / "stealthrl-0")
     shutil.rmtree(copy / "evaluation")
-    for hardened in (copy / "hardened").iterdir():
-        (hardened / "results.json").unlink()
+    for name in ("results.json", "calibration.json"):
+        (next((copy / "hardened").glob("tfidf-*")) / name).unlink()
     (copy / "stages.jsonl").unlink()
     here = experiment(place, copy)
     carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "judge"], tmp_path, "make evidence")
     done = [row["stage"] for row in read_jsonl(copy / "stages.jsonl")]
-    assert done == ["train grpo-0", "harden tfidf", "harden token-statistics", "judge", "page"]
+    assert done == ["train stealthrl-0", "harden tfidf", "judge", "page"]
     again = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
     for key in ("methods", "seeds", "differences", "rewards", "detectors", "defences", "pooled"):
         assert again[key] == record[key], key
+
+
+def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tmp_path: Path) -> None:
+    order = stages(experiment(place, tmp_path, seeds=3))
+    assert order[:4] == ["fit", "both-0", "grpo-0", "judge"]
+    assert order.index("judge") < order.index("stealthrl-0") < order.index("both-1")
+    assert order[-1] == "judge"
+    assert {f"{kind}-{seed}" for kind in ("both", "grpo") for seed in range(3)} < set(order)
 
 
 @pytest.mark.slow
