@@ -2,9 +2,9 @@
 
     python -m tests.evidence [--out runs/evidence] [--source FOLDER] [--seeds 3] [--steps 30] [--texts 64]
 
-Stages, each done once: fit detectors; train the policies of a seed; judge all that is there; harden detectors. The page
-is written after each judging. The first seed comes first, so that a stopped experiment has a page that says what it
-lacks. The same command goes on; a run that another process trains is left out until it is finished.
+Stages, each done once: fit detectors; train the policies of a seed; evaluate all that is there; harden detectors. The
+page is written after each evaluation. The first seed comes first, so that a stopped experiment has a page that says
+what it lacks. The same command goes on; a run that another process trains is left out until it is finished.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ def stages(experiment: Experiment) -> list[str]:
     """Names of all stages, in order."""
     found = ["fit"]
     for seed in range(experiment.settings.seeds):
-        found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}", "judge"]
-        found += [f"{STEALTH}-0", "harden", "judge"] if seed == 0 else []
-    return [*found, "harden", "judge"] if experiment.settings.seeds > 1 else found
+        found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}", "evaluate"]
+        found += [f"{STEALTH}-0", "harden", "evaluate"] if seed == 0 else []
+    return [*found, "harden", "evaluate"] if experiment.settings.seeds > 1 else found
 
 
 def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: str) -> None:
@@ -49,8 +49,8 @@ def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: st
                 experiment.fit()
             elif name == "harden":
                 experiment.harden()
-            elif name == "judge":
-                experiment.judge()
+            elif name == "evaluate":
+                experiment.evaluate()
                 write(experiment, docs, command)
             else:
                 kind, _, seed = name.rpartition("-")
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
     parser.add_argument(
-        "stages", nargs="*", help="only these: fit, both-0, grpo-0, stealthrl-0, harden, judge ..."
+        "stages", nargs="*", help="only these: fit, both-0, grpo-0, stealthrl-0, harden, evaluate ..."
     )
     given = parser.parse_args()
     source = given.source or (SHARED if SHARED.is_dir() else None)

@@ -1,4 +1,4 @@
-"""Stages of the experiment: fit, train, judge, harden. A stage that is done is not done again.
+"""Stages of the experiment: fit, train, evaluate, harden. A stage that is done is not done again.
 
 Everything is in one folder: a run for each trained policy (``both-SEED``, ``grpo-SEED``, ``stealthrl-SEED``),
 ``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage took. A run that is
@@ -38,7 +38,7 @@ BOTH, GRPO, STEALTH = "both", "grpo", "stealthrl"
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
 OTHER_FILES = ("pubmed_gpt-*.raw_data.json",)
-"""Texts of another kind, for a trained detector that knows nothing of those judged."""
+"""Texts of another kind, for a trained detector that knows nothing of those evaluated."""
 IMMATERIAL = (
     "data.source.options.path",
     "detectors.tfidf.options.folder",
@@ -65,7 +65,7 @@ class Settings:
         source: folder with the texts of Fast-DetectGPT; ``None`` = the starter set.
         seeds: number of seeds of the trained policies, from 0.
         steps: steps of GRPO.
-        texts: number of AI test texts that are judged, the first ones.
+        texts: number of AI test texts that are evaluated, the first ones.
         hardened_on: number of texts of each kind that are rewritten to harden a detector.
         candidates: number of rewrites from which best-of-n chooses.
         recipe: the recipe of ``both``.
@@ -288,8 +288,8 @@ class Experiment:
             return False
         return True
 
-    def judged_step(self, kind: str, seed: int) -> int | None:
-        """The checkpoint of a policy that is judged: that of the last step; ``None`` if it is not there yet."""
+    def evaluated_step(self, kind: str, seed: int) -> int | None:
+        """The checkpoint of a policy that is evaluated: that of the last step; ``None`` if it is not there yet."""
         steps = {row["step"] for row in ledger(self.run(kind, seed)) if is_there(self.run(kind, seed), row)}
         return self.settings.steps if self.settings.steps in steps else None
 
@@ -299,10 +299,10 @@ class Experiment:
         rows = [row for row in ledger(folder) if row["kind"] == WARMUP and is_there(folder, row)]
         return bool(rows) and rows[-1]["warmup_step"] == rows[-1]["warmup_steps"]
 
-    # what is judged
+    # what is evaluated
 
     def attacks(self) -> dict[str, Attack]:
-        """The rewriters that can be judged now, by label."""
+        """The rewriters that can be evaluated now, by label."""
         found = {a.label: a for a in self._training_free() if a.label is not None}
         for seed in range(self.settings.seeds):
             for kind in (BOTH, GRPO, STEALTH):
@@ -310,7 +310,7 @@ class Experiment:
                     continue
                 if kind == BOTH and self.warmed_up(seed):
                     found[f"warm-up-{seed}"] = self._policy(kind, seed, 0, f"warm-up-{seed}")
-                if (step := self.judged_step(kind, seed)) is not None:
+                if (step := self.evaluated_step(kind, seed)) is not None:
                     found[f"{kind}-{seed}"] = self._policy(kind, seed, step, f"{kind}-{seed}")
         return found
 
@@ -352,7 +352,7 @@ class Experiment:
         return [all_of_them[name].model_copy(update={"label": name}) for name in self.settings.rewriters]
 
     def methods(self, labels: Sequence[str]) -> list[Method]:
-        """The rows of the table, of what was judged."""
+        """The rows of the table, of what was evaluated."""
         per_text = {"best of n": self.settings.candidates}
         found = [
             Method(name=name, labels=(name,), per_text=per_text.get(name, 1))
@@ -418,19 +418,19 @@ class Experiment:
     def _fitted(self, name: str, folder: Path) -> Component:
         return Component(name=name, options={**self._scored_by(name), "folder": str(folder)})
 
-    def judged_recipe(self) -> Recipe:
-        """The recipe with everything that is judged now."""
+    def evaluated_recipe(self) -> Recipe:
+        """The recipe with everything that is evaluated now."""
         listed = {
             "rewriters": [a.model_dump() for a in self.attacks().values()],
             "held_out": [c.model_dump() for c in (*self.held_out(), *self.defences())],
         }
         return load_recipe(self.base, listed).recipe
 
-    def judge(self) -> None:
+    def evaluate(self) -> None:
         """Evaluate every rewriter that is there on the same test texts; what was computed before is not again."""
-        with self.stage("judge"):
+        with self.stage("evaluate"):
             prl.evaluate(
-                self.judged_recipe(),
+                self.evaluated_recipe(),
                 out=self.out / "evaluation",
                 texts=self.settings.texts,
                 **self._with,
@@ -439,7 +439,7 @@ class Experiment:
     # what stops it
 
     def hardened_on(self) -> list[Attack]:
-        """Rewriters that detectors are hardened on: the base model, and every policy but the one that is judged."""
+        """Rewriters that detectors are hardened on: the base model, and every policy but the one that is evaluated."""
         usable = self.attacks()
         others = [f"{BOTH}-{seed}" for seed in range(1, self.settings.seeds)] + [f"{GRPO}-0"]
         return [usable[label] for label in ("base model", *others) if label in usable]
@@ -456,7 +456,7 @@ class Experiment:
         return self.out / "hardened" / f"{detector}-{key[:8]}"
 
     def harden(self) -> None:
-        """Harden the two trained detectors on rewrites of other policies than the one that is judged."""
+        """Harden the two trained detectors on rewrites of other policies than the one that is evaluated."""
         for name in ("tfidf", extra.TOKEN_STATISTICS):
             folder = self.hardened_folder(name)
             if folder is None or (folder / "results.json").is_file():

@@ -140,7 +140,7 @@ class Figures:
             methods = experiment.methods([s.rewriter for s in found.attacked])
             table = {m.name: rows.of(m.labels) for m in methods}
             families = _families(panel, roles)
-            judged = f"{BOTH}-0"
+            evaluated = f"{BOTH}-0"
             return {
                 "format": 1,
                 "size": {
@@ -166,8 +166,8 @@ class Figures:
                     for label in m.labels
                 ],
                 "differences": self._differences(methods, table, families),
-                "defences": self._defences(judged, roles, rows),
-                "pooled": list(_pooled(judged, roles, rows, plan)),
+                "defences": self._defences(evaluated, roles, rows),
+                "pooled": list(_pooled(evaluated, roles, rows, plan)),
                 "rewards": self._rewards(),
                 "runs": [run for of in _each(experiment) if (run := self._run(*of)) is not None],
                 "stages": _stages(experiment.out),
@@ -180,7 +180,7 @@ class Figures:
         """The evaluation in the experiment's folder, all of it from its cache."""
         experiment = self.experiment
         plan = Plan(
-            recipe=experiment.judged_recipe(),
+            recipe=experiment.evaluated_recipe(),
             corpus=experiment.corpus,
             out=experiment.out / "evaluation",
             device=experiment.device,
@@ -252,7 +252,7 @@ class Figures:
     def _differences(
         self, methods: Sequence[Method], table: Mapping[str, Row], families: Mapping[str, Sequence[str]]
     ) -> list[Plain]:
-        """The judged method less each other, in the same draws."""
+        """The evaluated method less each other, in the same draws."""
         main = next((m.name for m in methods if m.labels[0].startswith(BOTH)), None)
         if main is None:
             return []
@@ -275,11 +275,11 @@ class Figures:
             if m.name != main
         ]
 
-    def _defences(self, judged: str, roles: Mapping[str, str], rows: _Rows) -> list[Plain]:
-        """What detectors that know the attack flag of the judged policy, and of human texts."""
-        if judged not in rows.labels:
+    def _defences(self, evaluated: str, roles: Mapping[str, str], rows: _Rows) -> list[Plain]:
+        """What detectors that know the attack flag of the evaluated policy, and of human texts."""
+        if evaluated not in rows.labels:
             return []
-        row = rows.of([judged])
+        row = rows.of([evaluated])
         plain_name = {name: name.removesuffix("-hardened") for name in roles}
         found = []
         for name, role in roles.items():
@@ -514,11 +514,11 @@ def _families(panel: Panel, roles: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def _pooled(judged: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -> Iterator[Plain]:
+def _pooled(evaluated: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -> Iterator[Plain]:
     """What is flagged when the mean P(AI) of k texts of one author decides, against groups of k human texts."""
-    if judged not in rows.labels:
+    if evaluated not in rows.labels:
         return
-    positions = rows.labels[judged].positions
+    positions = rows.labels[evaluated].positions
     for detector in roles:
         p = rows.probabilities(detector)
         if p is None:
@@ -527,7 +527,7 @@ def _pooled(judged: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -> I
             "calibration": (p["calibration"], units_of(plan.calibration)),
             "human": (p["human"], units_of(plan.human)),
             "original": (p["original"], units_of(plan.ai)),
-            "rewritten": (p[judged], [units_of(plan.ai)[i] for i in positions.tolist()]),
+            "rewritten": (p[evaluated], [units_of(plan.ai)[i] for i in positions.tolist()]),
         }
         for k in POOLED:
             yield {"detector": detector, "texts": k, **pooled(of, k)}

@@ -66,9 +66,9 @@ def _lines(record: Plain) -> Iterator[str]:
     yield ""
     model = size["model"].removeprefix("package:")
     yield _prose(
-        f"`make evidence` trains a rewriter ({model}) against the detectors of `configs/evidence.yaml`, and judges",
-        "it by detectors that nobody trained against, on texts that nothing was fitted or chosen on. It writes this",
-        "page, from `docs/evidence.json`. An attack is published here together with what catches it.",
+        f"`make evidence` trains a rewriter ({model}) against the detectors of `configs/evidence.yaml`, and",
+        "evaluates it by detectors that nobody trained against, on texts that nothing was fitted or chosen on. It",
+        "writes this page, from `docs/evidence.json`. An attack is published here together with what catches it.",
     )
     yield ""
     yield from _state(record)
@@ -319,7 +319,7 @@ def _defences(record: Plain) -> Iterator[str]:
     yield "## What stops it"
     yield ""
     yield _prose(
-        "The rewrites of the policy of seed 0, judged by detectors that know such rewrites, though not this policy's,",
+        "The rewrites of the policy of seed 0, scored by detectors that know such rewrites, though not this policy's,",
         "or what the generator wrote; all at a false positive rate of 5 % on human calibration texts. The price is in",
         "the last columns: human test texts flagged. Retrieval compares with all AI texts of the data, the originals",
         "of these rewrites among them, as whoever runs the generator could. Hardened detectors are trained on the",
@@ -398,7 +398,7 @@ def _made(record: Plain) -> Iterator[str]:
         yield ""
     yield _prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. The policy that is judged is that of the last step; nothing was chosen by a",
+        "set on the calibration split. The policy that is evaluated is that of the last step; nothing was chosen by a",
         f"figure on this page. Detectors are hardened on rewrites of {size['hardened_on']} texts of each kind.",
     )
     yield ""

@@ -82,7 +82,7 @@ def experiment(place: Path, out: Path, **changes: Any) -> Experiment:
 def whole(place: Path) -> tuple[Path, dict[str, Any]]:
     """Folder of an experiment that was carried out whole, and its record."""
     here = experiment(place, place / "out")
-    carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "judge"], place, "make evidence")
+    carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "evaluate"], place, "make evidence")
     return here.out, json.loads((place / RECORD).read_text(encoding="utf-8"))
 
 
@@ -144,9 +144,11 @@ def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
         (next((copy / "hardened").glob("tfidf-*")) / name).unlink()
     (copy / "stages.jsonl").unlink()
     here = experiment(place, copy)
-    carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "judge"], tmp_path, "make evidence")
+    carry_out(
+        here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "evaluate"], tmp_path, "make evidence"
+    )
     done = [row["stage"] for row in read_jsonl(copy / "stages.jsonl")]
-    assert done == ["train stealthrl-0", "harden tfidf", "judge", "page"]
+    assert done == ["train stealthrl-0", "harden tfidf", "evaluate", "page"]
     again = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
     for key in ("methods", "seeds", "differences", "rewards", "detectors", "defences", "pooled"):
         assert again[key] == record[key], key
@@ -154,9 +156,9 @@ def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
 
 def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tmp_path: Path) -> None:
     order = stages(experiment(place, tmp_path, seeds=3))
-    assert order[:4] == ["fit", "both-0", "grpo-0", "judge"]
-    assert order.index("judge") < order.index("stealthrl-0") < order.index("both-1")
-    assert order[-1] == "judge"
+    assert order[:4] == ["fit", "both-0", "grpo-0", "evaluate"]
+    assert order.index("evaluate") < order.index("stealthrl-0") < order.index("both-1")
+    assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo") for seed in range(3)} < set(order)
 
 
@@ -173,7 +175,7 @@ def test_a_run_of_another_recipe_is_not_adopted(place: Path, whole: tuple[Path, 
 @pytest.mark.slow
 def test_a_page_is_there_before_anything_is_trained(place: Path, tmp_path: Path) -> None:
     here = experiment(place, tmp_path / "out", rewriters=("synonyms",), held_out=(), seeds=2)
-    carry_out(here, ["fit", "judge"], tmp_path, "make evidence")
+    carry_out(here, ["fit", "evaluate"], tmp_path, "make evidence")
     record = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
     assert [method["name"] for method in record["methods"]] == ["synonyms"]
     for policy in ("warm-up-0", "both-1", "grpo-0", "stealthrl-0"):
