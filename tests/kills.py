@@ -39,6 +39,10 @@ SETTINGS = {"batch_size": 2, "group_size": 3, "epochs": 3, "max_steps": 4, "lear
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 PRELOADED = [
     "paraphrase_rl.cli.train",
+    "paraphrase_rl.api.training",
+    "paraphrase_rl.training.start",
+    "paraphrase_rl_plugins.backends._callback",
+    "paraphrase_rl_plugins.backends._tinker_trainer",
     "paraphrase_rl_plugins.backends._trainer",
     "paraphrase_rl_plugins.backends.trl_backend",
     "transformers.models.llama.modeling_llama",
