@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.hybrid_model import save_hybrid_model
 from tests.servers.engine import Engine
 from tests.servers.skyrl_process import SkyRL, installed
 from tests.servers.tinker_server import Server, Service
+from tests.tiny_model import save_tiny_model
 
 KEY = "tml-a-key-that-must-not-be-seen"
 SERVERS = ["compact", pytest.param("skyrl", marks=[pytest.mark.skyrl, pytest.mark.xdist_group("skyrl")])]
@@ -20,8 +20,7 @@ SERVERS = ["compact", pytest.param("skyrl", marks=[pytest.mark.skyrl, pytest.mar
 
 @pytest.fixture(scope="session")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny Qwen3 with the chat template of a hybrid model, as those that are served today have."""
-    return save_hybrid_model(tmp_path_factory.mktemp("tinker") / "tiny-qwen3", strength=0.0)
+    return save_tiny_model(tmp_path_factory.mktemp("tinker") / "tiny-qwen3", qwen=True, tied=False)
 
 
 @pytest.fixture(scope="session")
