@@ -156,7 +156,7 @@ class TinkerTrainer:
             step += 1
             rated, seconds = self.collect(asked)
             sent = self.sent = Update(step, asked.version, rated, self.data(rated), seconds)
-            self.update(sent)
+            sent.gradient, sent.optimizer = self.update(sent.data)
             sampler = self._next_sampler()
             sent.after = self._forward(sent)
             stopping = session.stop_requested()
@@ -297,11 +297,11 @@ class TinkerTrainer:
         advantages = self.session.advantages(rated).values
         return [datum(r, a) for r, a in zip(rated.rollouts, advantages, strict=True)]
 
-    def update(self, sent: Update) -> None:
-        """Send gradient and optimizer step together."""
+    def update(self, data: list[Any]) -> tuple[Any, Any]:
+        """Send gradient and optimizer step together; return both futures."""
         self.adam = self.adam.model_copy(update={"learning_rate": self.session.learning_rate(self.rate)})
-        sent.gradient = self.service.submit(self.training.forward_backward(sent.data, LOSS))
-        sent.optimizer = self.service.submit(self.training.optim_step(self.adam))
+        gradient = self.service.submit(self.training.forward_backward(data, LOSS))
+        return gradient, self.service.submit(self.training.optim_step(self.adam))
 
     def _forward(self, sent: Update) -> Any:
         """Send for the log-probabilities of a batch after its update, which may be asked for again."""
