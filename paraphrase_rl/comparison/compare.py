@@ -132,6 +132,7 @@ def _figures(
         bins=trust.bins,
         texts=n,
         failed=one.failures,
+        truncated=one.truncated,
         seconds_per_1000=None if math.isnan(one.seconds) else 1000.0 * one.seconds / n,
     )
 
@@ -234,6 +235,9 @@ def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
     if best is not None and same:
         notes.append(f"not distinguishable from {best} on these texts: {', '.join(same)}")
     notes += _without_intervals(found)
+    cut = [f"{one.detector} {one.truncated}" for one in found if one.truncated]
+    if cut:
+        notes.append(f"of {found[0].texts} texts not read whole: {', '.join(cut)}")
     members = [one for one in found if one.points and one.detector != COMBINED]
     ensemble = next((one for one in found if one.detector == COMBINED), None)
     if ensemble is not None and members and ensemble.points[0].tpr.value is not None:

@@ -43,6 +43,7 @@ class CrossFitted:
             rows are equal for a detector that needs no training.
         trained: whether it was trained inside the folds.
         failures: number of texts without a score.
+        truncated: number of texts that were not read whole.
         seconds: CPU seconds for all texts.
         reason: why there are no scores at all; empty if there are.
     """
@@ -51,6 +52,7 @@ class CrossFitted:
     scores: FloatArray
     trained: bool = False
     failures: int = 0
+    truncated: int = 0
     seconds: float = math.nan
     reason: str = ""
 

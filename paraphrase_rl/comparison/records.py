@@ -53,6 +53,7 @@ class DetectorFigures(Record):
     )
     texts: int = Field(ge=0)
     failed: int = Field(ge=0, description="texts without a score")
+    truncated: int = Field(0, ge=0, description="texts that it did not read whole")
     seconds_per_1000: float | None = Field(
         None,
         description="CPU seconds per 1,000 texts; a pass that several detectors share is divided among them",
@@ -131,6 +132,7 @@ class Comparison(Tabular, Record):
                     f"allowed_at_{at}": point.allowed,
                     f"calibration_humans_at_{at}": point.calibration_humans,
                 }
+            row["smallest_fpr"] = found.points[0].smallest_fpr if found.points else None
             row |= found.auroc.flat("auroc")
             row |= (found.to_best or Estimate(value=None, n=0)).flat("to_best")
             row |= {
@@ -138,6 +140,7 @@ class Comparison(Tabular, Record):
                 "brier": found.brier,
                 "ece": found.ece,
                 "failed": found.failed,
+                "truncated": found.truncated,
                 "seconds_per_1000": found.seconds_per_1000,
                 "reason": found.reason or None,
             }
@@ -162,6 +165,7 @@ class Comparison(Tabular, Record):
                 "ECE": None if found.ece is None else f"{found.ece:.2f}",
                 "s/1000": None if found.seconds_per_1000 is None else f"{found.seconds_per_1000:.0f}",
                 "failed": found.failed or None,
+                "cut": f"{100 * found.truncated / found.texts:.0f} %" if found.truncated else None,
                 "reason": found.reason or None,
             }
             rows.append(row)

@@ -91,12 +91,17 @@ def _scored(
             name,
             np.tile(values, (folds.count, 1)),
             failures=int((~np.isfinite(values)).sum()),
+            truncated=len(scores.truncated),
         )
+    truncated: set[int] = set()
     table = np.full((folds.count, len(documents)), np.nan)
     for fold in range(folds.count):
-        table[fold] = _trained(registry, context, name, options, documents, folds, fold)
+        table[fold], cut = _trained(registry, context, name, options, documents, folds, fold)
+        truncated |= cut
     tested = table[folds.of, np.arange(len(documents))]
-    return CrossFitted(name, table, trained=True, failures=int((~np.isfinite(tested)).sum()))
+    return CrossFitted(
+        name, table, trained=True, failures=int((~np.isfinite(tested)).sum()), truncated=len(truncated)
+    )
 
 
 def _trained(
@@ -107,8 +112,11 @@ def _trained(
     documents: Sequence[Document],
     folds: Folds,
     fold: int,
-) -> FloatArray:
-    """Scores of the texts that are tested or calibrated on in a fold, by a detector trained on the others; else NaN."""
+) -> tuple[FloatArray, set[int]]:
+    """Scores of the texts tested or calibrated on in a fold, by a detector trained on the others; else NaN.
+
+    Also which of them were not read whole.
+    """
     with tempfile.TemporaryDirectory(prefix="prl-compare-") as temporary:
         folder = Path(temporary) / "detector"
         folder.mkdir()
@@ -118,8 +126,9 @@ def _trained(
         detector = registry.build("detectors", name, given, context)
         where = np.flatnonzero(~folds.training(fold))
         values = np.full(len(documents), np.nan)
-        values[where] = detector.score([documents[i].text for i in where.tolist()]).values
-    return values
+        scores = detector.score([documents[i].text for i in where.tolist()])
+        values[where] = scores.values
+    return values, {int(where[cut.index]) for cut in scores.truncated}
 
 
 def _shared_evenly(found: list[CrossFitted], models: Mapping[str, Sequence[str]]) -> list[CrossFitted]:

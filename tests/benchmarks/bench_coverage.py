@@ -319,9 +319,10 @@ class Crossed:
             yield f"compare: TPR, {percent(rate)}", found, self.tpr[rate, 0]
             found = flags[0].as_set.share(self.human, sample.drawn)
             yield f"compare: FPR as set, {percent(rate)}", found, self._as_set(scores, rate, p.human)
-            if flags[0].draws is not None:
-                apart = figures.difference(flags[1], flags[0], sample)
-                yield f"compare: difference, {percent(rate)}", apart, self.tpr[rate, 1] - self.tpr[rate, 0]
+            apart = figures.difference(flags[1], flags[0], sample)
+            if flags[0].draws is None:  # it is then of the thresholds as set
+                apart = Estimate(value=apart.value, n=apart.n)
+            yield f"compare: difference, {percent(rate)}", apart, self.tpr[rate, 1] - self.tpr[rate, 0]
             apart = figures.difference(flags[1].as_set, flags[0].as_set, sample)
             true = self._as_set(scores, rate, p.ai, 1) - self._as_set(scores, rate, p.ai, 0)
             yield f"compare: difference as set, {percent(rate)}", apart, true
@@ -418,8 +419,8 @@ def main() -> None:
         for n in given.sizes:
             by = {name: np.array(v) for (size, name), v in cells.items() if size == n}
             shown = {name: v[np.isfinite(v) & (v >= 0)] for name, v in by.items()}
-            pooled = np.concatenate(list(shown.values()))
-            if pooled.size < 0.1 * sum(v.size for v in by.values()):
+            pooled = np.concatenate([np.empty(0), *shown.values()])
+            if pooled.size <= 0.1 * sum(v.size for v in by.values()):
                 line.append("n too small")
             else:
                 text = f"{pooled.mean():.3f}"

@@ -303,6 +303,20 @@ class TestVerb:
         assert repr(found).startswith("40 human and 40 AI texts")
         assert max(map(len, repr(found).splitlines())) <= 80
 
+    def test_texts_that_were_cut_are_counted(self) -> None:
+        texts = [
+            prl.Document(id=d.id, text=d.text + " word" * (300 if i % 4 == 0 else 0), label=d.label)
+            for i, d in enumerate(self.essays())
+        ]
+        found = prl.compare(texts, detectors=["tfidf"], folds=3, resamples=20)
+        (row,) = found.flat_rows()
+        assert (row["truncated"], row["failed"]) == (20, 0)
+        assert row["smallest_fpr"] == pytest.approx(
+            1 / found.detectors[0].points[0].calibration_humans, rel=0.1
+        )
+        assert "of 80 texts not read whole: tfidf 20" in found.notes
+        assert found.shown_rows()[0]["cut"] == "25 %"
+
     def test_data_without_one_of_the_labels_are_refused(self) -> None:
         humans = [d for d in self.essays() if d.label == "human"]
         with pytest.raises(DataError, match="texts of one label only"):
