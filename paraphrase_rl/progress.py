@@ -66,6 +66,12 @@ class Pace:
             self._said = time.monotonic()
 
 
+def per_second(rate: float) -> str:
+    """Write a rate with three significant digits, as ``2,260 a second`` or ``0.313 a second``."""
+    rounded = float(f"{rate:.3g}")
+    return f"{rounded:,.0f} a second" if rounded >= 100 else f"{rounded:.3g} a second"
+
+
 def duration(seconds: float) -> str:
     """Write a duration as ``1h05m`` or ``4m30s``."""
     minutes, rest = divmod(round(seconds), 60)

@@ -189,7 +189,7 @@ def cell(value: object, widest: int | None = _WIDEST_CELL) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         value = ", ".join(cell(part, None) for part in value) or "-"
     if isinstance(value, Mapping):

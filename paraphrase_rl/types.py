@@ -133,6 +133,17 @@ class Scores:
         )
 
 
+def join_scores(parts: Sequence[Scores]) -> Scores:
+    """Join the scores of consecutive texts, of which each part has some; at least one part."""
+    starts = np.cumsum([0, *(part.values.size for part in parts)]).tolist()
+    placed = list(zip(starts, parts, strict=False))
+    return Scores(
+        np.concatenate([part.values for part in parts]),
+        tuple(replace(f, index=start + f.index) for start, part in placed for f in part.failures),
+        tuple(replace(t, index=start + t.index) for start, part in placed for t in part.truncated),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """Share of a part of a text in a detector's score.

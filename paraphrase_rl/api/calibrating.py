@@ -105,9 +105,12 @@ def calibrate(
     path = path_of(out, "out") if out is not None else None
     if path is not None:
         fitted.to_file(path)
-    measured = [document for document in corpus.documents if document.split in ("calibration", "test")]
-    unseen, _ = leave_out_seen(measured, [m.training for m in fitted.members])
-    rows = measured_rows(fitted, unseen)
+    trainings = [member.training for member in fitted.members]
+    rows = measured_rows(
+        fitted,
+        leave_out_seen(held_out, trainings)[0],
+        leave_out_seen(corpus.select(split="test"), trainings)[0],
+    )
     notes = (*fitted.warnings(), *corpus.notes)
     return CalibrationResult(tuple(rows), notes, records=fitted.calibrations, path=path)
 
@@ -167,7 +170,8 @@ def fit(
 
     Raises:
         UsageError: the detector is not trainable.
-        DataError: the train split lacks texts of a label.
+        DataError: the train split lacks texts of a label, or its labels look swapped to the detector that is in the
+            folder; nothing is written then.
         PluginError, RecipeError, MissingDependencyError: the detector or the data set is missing.
 
     Example:
@@ -175,6 +179,7 @@ def fit(
         >>> fitted.rows[0].n_human, fitted.rows[0].n_ai, str(fitted.folder)
         (50, 50, 'models/tfidf')
     """
+    from paraphrase_rl.detection.labels import check_against_earlier
     from paraphrase_rl.detection.trainable import train_detector, trainer_of
     from paraphrase_rl.files import fitted_folder
 
@@ -191,7 +196,9 @@ def fit(
     reporter(progress)(
         f"training {detector} on the train split of {corpus.source}: {human} human and {ai} AI texts"
     )
-    train_detector(registry, detector, chosen, corpus.select(split="train"), folder)
+    train = corpus.select(split="train")
+    check_against_earlier(registry, detector, train, folder)
+    train_detector(registry, detector, chosen, train, folder)
     row = FitRow(detector=detector, folder=str(folder), n_human=human, n_ai=ai)
     return FitResult((row,), corpus.notes, source=corpus.source, digest=corpus.digest)
 

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import islice
 from typing import TYPE_CHECKING, ClassVar
 
 from paraphrase_rl.api.common import registry_or_default
 from paraphrase_rl.api.detector_choice import choose_detectors
-from paraphrase_rl.data.reading import items_of, usable
+from paraphrase_rl.data.bad_rows import BadRows, leave_out
+from paraphrase_rl.data.reading import TextSource, open_texts
 from paraphrase_rl.detection.explaining import ExplainedScore, explained
 from paraphrase_rl.detection.scorer import Scorer
 from paraphrase_rl.errors import PluginError, UsageError
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.tables import Table
 from paraphrase_rl.text.canonical import canonical
-from paraphrase_rl.types import Document, Failure
+from paraphrase_rl.types import Failure
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Detectors
     from paraphrase_rl.api.saved_calibration import SavedCalibration
+    from paraphrase_rl.data.forms import Form
+    from paraphrase_rl.data.reading import Texts
     from paraphrase_rl.plugin.registry import Registry
 
 
@@ -85,11 +88,15 @@ class ExplainResult(Table[PartRow]):
 
 
 def explain(
-    text: str | Path | Document,
+    text: Texts,
     *,
+    id: str | None = None,
     detectors: Detectors | None = None,
     calibration: SavedCalibration | None = None,
     fpr: float | None = None,
+    column: str | None = None,
+    input_format: Form | None = None,
+    bad_rows: BadRows = "refuse",
     device: str | None = None,
     progress: OnProgress | None = None,
     registry: Registry | None = None,
@@ -100,12 +107,16 @@ def explain(
     says what a detector used, not why a text was written as it was, and it is no evidence about its author.
 
     Args:
-        text: one text; a :class:`pathlib.Path` of a file that holds one.
+        text: one text, or texts of which ``id`` names one, in any form that :func:`score` takes.
+        id: id of the text, as :func:`score` gives it; ``None`` = there is only one.
         detectors: names, names with options, or what :func:`detector` returned; ``None`` = those of the calibration,
             else those of the default recipe. Those that cannot explain their scores are left out if ``None``.
         calibration: what :func:`calibrate` returned or saved; as for :func:`score`. The text is cut as those of the
             calibration were.
         fpr: false positive rate of the thresholds; ``None`` = the target rate.
+        column: name of the text column of a table; ``None`` = ``text``.
+        input_format: format of the files, see :func:`score`; ``None`` = by their names and contents.
+        bad_rows: ``refuse`` or ``skip`` rows without a usable text: empty, not a string, not valid Unicode.
         device: torch device.
         progress: called with each progress report.
         registry: components to choose from.
@@ -115,7 +126,7 @@ def explain(
         a page, which a notebook shows.
 
     Raises:
-        UsageError, DataError: not one usable text.
+        UsageError, DataError: not one usable text, or none with the id.
         PluginError: a detector that was asked for cannot explain its scores.
         CalibrationError: there is no such calibration or rate, or a detector has changed since.
         RecipeError, MissingDependencyError, ModelError: a detector cannot be built.
@@ -128,12 +139,12 @@ def explain(
     """
     registry = registry_or_default(registry)
     report = reporter(progress)
-    items, notes = usable(items_of(text, None, report), "refuse")
-    if len(items) != 1:
-        raise UsageError(f"{len(items)} texts given; one is explained at a time", "give one text")
+    if isinstance(text, Iterator):
+        text = list(text)
+    chosen, notes = _one_text(open_texts(text, column, input_format, report), id, bad_rows)
     choice = choose_detectors(detectors, calibration, fpr, device, registry)
     scorer = Scorer(choice.settings, choice.registry)
-    whole = canonical(choice.cut(items[0].text))
+    whole = canonical(choice.cut(chosen))
     cut = [*choice.notes, *([choice.cut_note] if choice.excerpt_words is not None else [])]
     built = scorer.detectors
     report(f"explaining the scores of {', '.join(built)}")
@@ -163,6 +174,22 @@ def explain(
         text=whole,
         scores=tuple(scores),
     )
+
+
+def _one_text(source: TextSource, id: str | None, bad_rows: BadRows) -> tuple[str, list[str]]:
+    """The text to explain, and notes on rows left out."""
+    notes = leave_out(source.bad, source.n or 0, bad_rows)
+    texts = (item for item in source if not item.problem and id in (None, item.id))
+    found = list(islice(texts, 2))
+    if not found and id is None:
+        raise UsageError("no texts given", "give one text")
+    if not found:
+        raise UsageError(f"no text has the id {id!r}", "ids are those that `prl score` shows")
+    if len(found) > 1:
+        raise UsageError(
+            "several texts are given, and one is explained at a time", "name it: --id ID (id=ID)"
+        )
+    return found[0].text, notes
 
 
 def verdict_line(score: ExplainedScore) -> str:

@@ -19,7 +19,7 @@ from paraphrase_rl.data.items import Item
 from paraphrase_rl.data.reading import bad_row, named_like_file, open_texts
 from paraphrase_rl.detection.engines import Engine, InProcess, Processes
 from paraphrase_rl.errors import CalibrationError, UsageError
-from paraphrase_rl.progress import OnProgress, duration, reporter
+from paraphrase_rl.progress import OnProgress, duration, per_second, reporter
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import Detectors
@@ -251,7 +251,7 @@ class Scoring:
 
     def _all_notes(self) -> list[str]:
         from paraphrase_rl.detection.applicability import without_verdict_notes
-        from paraphrase_rl.detection.decision import length_notes
+        from paraphrase_rl.detection.decision import length_notes, truncation_note
 
         notes = [*self._notes, *self._choice.notes]
         notes += [
@@ -262,11 +262,8 @@ class Scoring:
             notes.append(self._choice.cut_note)
         notes += without_verdict_notes(self._withheld, self.n_texts)
         for name, counts in self.counts.items():
-            if counts["truncated"] and name in self._detectors:
-                notes.append(
-                    f"{counts['truncated']} of {self.n_texts} texts are longer than {name} reads: "
-                    "its scores are those of their beginnings, see the column `truncated`"
-                )
+            if name in self._detectors and (note := truncation_note(name, counts["truncated"], self.n_texts)):
+                notes.append(f"{note}, see the column `truncated`")
         if self.used is not None:
             target = self.settings.target_fpr
             notes += [line for record in self._records for line in record.warnings(target)]
@@ -329,6 +326,6 @@ class Scoring:
         """How far the work is, and how fast it goes."""
         rate = done / max(time.monotonic() - begun, 1e-9)
         if self.total is None:
-            return f"{self.n_texts:,} texts, {rate:,.3g} a second"
+            return f"{self.n_texts:,} texts, {per_second(rate)}"
         left = duration((self.total - self.n_texts) / max(rate, 1e-9))
-        return f"{self.n_texts:,} of {self.total:,} texts, {rate:,.3g} a second, {left} left"
+        return f"{self.n_texts:,} of {self.total:,} texts, {per_second(rate)}, {left} left"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
-from paraphrase_rl.cli.output import TABLES, emit, emit_records, format_option, say, show, wrapped
+from paraphrase_rl.cli.output import emit, emit_records, format_option, say, show, wrapped
 from paraphrase_rl.cli.progress import shown_progress
 from paraphrase_rl.cli.settings import component_option, cost_options, option_values, set_option
 from paraphrase_rl.errors import EXIT_NO
@@ -109,7 +109,7 @@ def command(
             prices=price_file,
             progress=progress,
         )
-    if format_ in TABLES:
+    if format_ == "table":
         show("".join(map(_block, findings)), nl=False)
     else:
         meta = {"recipe": findings.recipe, "backend": findings.backend}

@@ -9,7 +9,7 @@ import click
 
 from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, data_options, recipe_of
-from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show, show_progress, wrapped
+from paraphrase_rl.cli.output import emit, format_option, say, show, show_progress, wrapped
 from paraphrase_rl.cli.settings import device_option, set_option
 from paraphrase_rl.tables import record
 
@@ -78,7 +78,7 @@ def command(
     if html is not None:
         write_text(html, found.html())
         say(f"wrote {html}")
-    if format_ in TABLES:
+    if format_ == "table":
         show(
             wrapped(
                 f"{found.human} human and {found.ai} AI texts of {found.source}; TPR = AI texts flagged at a false "

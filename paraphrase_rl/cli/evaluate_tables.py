@@ -7,7 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from paraphrase_rl.cli.output import TABLES, emit, say, show, wrapped
+from paraphrase_rl.cli.output import emit, say, show, wrapped
 from paraphrase_rl.tables import cell as table_cell
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def show_results(results: Results, format_: str, folder: Path) -> None:
     """Print the results on stdout, and their folder on stderr."""
-    if format_ in TABLES:
+    if format_ == "table":
         _tables(results, format_)
     else:
         emit(

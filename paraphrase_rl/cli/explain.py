@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.explanation import show_explanation
-from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show_progress
+from paraphrase_rl.cli.output import emit, format_option, say, show_progress
 from paraphrase_rl.cli.settings import device_option
-from paraphrase_rl.cli.texts import read_items
-from paraphrase_rl.errors import UsageError
+from paraphrase_rl.cli.texts import inputs_of, text_options
 from paraphrase_rl.tables import record
 
 
 @click.command("explain")
-@click.argument("path", required=False)
-@click.option("--text", help="The text itself.")
+@text_options
+@click.option("--id", metavar="ID", help="Explain the text with this id, where several are given.")
 @click.option(
     "--detector",
     "names",
@@ -39,16 +39,16 @@ from paraphrase_rl.tables import record
 @device_option
 @format_option
 def command(
-    path: str | None,
-    text: str | None,
+    paths: tuple[str, ...],
+    texts: tuple[str, ...],
     names: tuple[str, ...],
-    calibration: str | None,
-    fpr: float | None,
     html: Path | None,
-    device: str | None,
     format_: str,
+    **given: Any,
 ) -> None:
     """Explain why a text was flagged or not: its tokens by rank, and the parts that weigh most.
+
+    Texts are given as to `prl score`, and one of them is explained.
 
     For zero-shot detectors each token has a rank among the model's vocabulary: the likelier the tokens, the more a text
     looks like AI. Tokens beyond rank 10 are coloured; without colour (NO_COLOR, or a pipe) they stand in brackets:
@@ -57,29 +57,19 @@ def command(
     \b
     Examples:
       prl explain essay.txt
+      prl explain essays.csv --column essay --id s17
       prl explain essay.txt --detector log-likelihood --html essay.html
       prl explain --text "The council voted." --detector tfidf --format csv
     """
     from paraphrase_rl.api.explaining import explain
     from paraphrase_rl.files import write_text
 
-    items = read_items([path] if path else [], [text] if text is not None else [], None, None)
-    if len(items) != 1:
-        raise UsageError(
-            f"{len(items)} texts given; one is explained at a time", "give one file with one text, or --text"
-        )
-    found = explain(
-        items[0].text,
-        detectors=list(names) or None,
-        calibration=calibration,
-        fpr=fpr,
-        device=device,
-        progress=show_progress,
-    )
+    inputs = inputs_of(paths, texts)
+    found = explain(inputs, detectors=list(names) or None, progress=show_progress, **given)
     if html is not None:
         write_text(html, found.html())
         say(f"wrote {html}")
-    if format_ in TABLES:
+    if format_ == "table":
         show_explanation(found)
     else:
         scores = [{"detector": s.decision.detector, "score": s.decision.score} for s in found.scores]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import TABLES, emit, format_option, show, terminal_width
+from paraphrase_rl.cli.output import emit, format_option, show, terminal_width
 from paraphrase_rl.errors import EXIT_NO, EXIT_OK, UsageError
 from paraphrase_rl.tables import record
 
@@ -51,7 +51,7 @@ def command(ctx: click.Context, run: Path, follow: bool, changes: tuple[str, ...
     def watch() -> Monitoring:
         return monitor(run, set=changes)
 
-    if follow and format_ not in TABLES:
+    if follow and format_ != "table":
         raise UsageError(f"--follow and --format {format_} cannot be used together", "leave out one of them")
     if follow and sys.stdout.isatty():
         watched = _drawn(watch)
@@ -64,7 +64,7 @@ def command(ctx: click.Context, run: Path, follow: bool, changes: tuple[str, ...
 
 
 def _show(watched: Monitoring, format_: str) -> None:
-    if format_ in TABLES:
+    if format_ == "table":
         show("\n".join(line.text for line in _lines(watched)))
         return
     rows = [record(row) for row in watched]

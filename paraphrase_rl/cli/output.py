@@ -1,4 +1,4 @@
-"""Output of commands: results on stdout in one of five formats, messages on stderr."""
+"""Output of commands: results on stdout in one of four formats, messages on stderr."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.progress import Progress
 
 _TABLE_ROWS = 5000
-FORMATS = ("table", "wide", "json", "jsonl", "csv")
-TABLES = ("table", "wide")
+FORMATS = ("table", "json", "jsonl", "csv")
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 Row = Mapping[str, object]
@@ -34,7 +33,7 @@ def format_option(function: _Function) -> _Function:
         type=click.Choice(FORMATS),
         default="table",
         show_default=True,
-        help="How to print the result on stdout; wide: a table that may be wider than the terminal.",
+        help="How to print the result on stdout.",
     )
     return option(function)
 
@@ -114,8 +113,8 @@ def emit_blocks(
     Args:
         blocks: rows, mappings of column names to values; a column that a row lacks is empty in this row.
         format_: one of :data:`FORMATS`. Table: floats to 4 significant digits, a missing value as ``-``, fitted to
-            the terminal (80 characters where there is none). Wide: the same, as wide as it is. JSON and JSONL: NaN and
-            infinities as null. CSV: a missing value as an empty field, lists as JSON.
+            the terminal (80 characters where there is none). JSON and JSONL: NaN and infinities as null. CSV: a
+            missing value as an empty field, lists as JSON.
         schema: name of the kind of result, in the JSON.
         fields: columns of all rows, in order.
         columns: columns that the table shows, in order; ``None`` = all.
@@ -126,8 +125,8 @@ def emit_blocks(
 
     rest = iter(blocks)
     blocks = itertools.chain([next(rest, [])], rest)  # nothing is printed if the first block is an error
-    if format_ in TABLES:
-        width = None if format_ == "wide" else shutil.get_terminal_size().columns
+    if format_ == "table":
+        width = shutil.get_terminal_size().columns
         for held in gathered(blocks, _TABLE_ROWS):
             show(text_table(held, fields if columns is None else columns, width), nl=False)
     elif format_ == "json":
@@ -142,7 +141,7 @@ def emit_blocks(
 
 def emit_records(rows: Sequence[Row], *, format_: str, schema: str, meta: Row | None = None) -> None:
     """Print few rows with many or long values as :func:`emit` does, but with one block per row and nothing cut."""
-    if format_ not in TABLES:
+    if format_ != "table":
         emit(rows, format_=format_, schema=schema, meta=meta)
         return
     from paraphrase_rl.tables import text_blocks

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.completion import ComponentName
-from paraphrase_rl.cli.output import TABLES, emit, emit_records, format_option, say, show_progress
+from paraphrase_rl.cli.output import emit, emit_records, format_option, say, show_progress
 from paraphrase_rl.cli.settings import component_option, device_option, option_values, options_model
 from paraphrase_rl.cli.texts import read_items, text_options
 from paraphrase_rl.errors import EXIT_NO
@@ -91,7 +91,7 @@ def command(
         progress=show_progress,
     )
     rows = [record(row) for row in found]
-    if format_ in TABLES:
+    if format_ == "table":
         emit_records(rows, format_=format_, schema="")
     else:
         about = {

@@ -9,7 +9,7 @@ import click
 from click.core import ParameterSource
 
 from paraphrase_rl.cli.completion import ComponentName
-from paraphrase_rl.cli.output import TABLES, emit, emit_blocks, format_option, say
+from paraphrase_rl.cli.output import emit, emit_blocks, format_option, say
 from paraphrase_rl.cli.progress import shown_count
 from paraphrase_rl.cli.settings import device_option
 from paraphrase_rl.cli.texts import inputs_of, text_options
@@ -96,7 +96,7 @@ def command(
 
     verb = {**given, "detectors": list(names) or None}
     inputs = inputs_of(paths, texts)
-    with shown_count("scoring", rows_on_stdout=out is None and format_ not in TABLES) as progress:
+    with shown_count("scoring", rows_on_stdout=out is None and format_ != "table") as progress:
         if out is None:
             done = _print_rows(inputs, wide, format_, progress, verb)
         else:

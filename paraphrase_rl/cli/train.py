@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
-from paraphrase_rl.cli.output import TABLES, emit, format_option, show
+from paraphrase_rl.cli.output import emit, format_option, show
 from paraphrase_rl.cli.progress import shown_progress
 from paraphrase_rl.cli.settings import (
     component_option,
@@ -122,7 +122,7 @@ def _say_so(progress: OnProgress) -> None:
 
 def _show(run: Run, format_: str) -> None:
     summary, folder = run.summary, run.folder
-    if format_ in TABLES:
+    if format_ == "table":
         show(summary.text(folder))
     else:
         rows = [record(row) for row in summary]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from paraphrase_rl.cli.output import TABLES, emit, format_option, say, show, wrapped
+from paraphrase_rl.cli.output import emit, format_option, say, show, wrapped
 from paraphrase_rl.cli.settings import set_option
 from paraphrase_rl.errors import EXIT_NO
 
@@ -71,7 +71,7 @@ def command(
 
 
 def _show(verdict: Verdict, format_: str) -> None:
-    if format_ not in TABLES:
+    if format_ != "table":
         about = verdict.model_dump(exclude={"lines", "format"})
         emit(verdict.flat_rows(), format_=format_, schema="prl.validate", meta=about)
         return

@@ -149,7 +149,7 @@ class TableOptions(Options):
         if isinstance(label, UnknownValue):
             return label
         return Document(
-            id=self._cell(row, "id") or id,
+            id=self.id_of(row) or id,
             text=canonical(str(text)),
             label=label,
             group=self._cell(row, "group"),
@@ -157,6 +157,10 @@ class TableOptions(Options):
             pair=self._cell(row, "pair"),
             split=SPLITS[given.strip().lower()] if given is not None else split,
         )
+
+    def id_of(self, row: Mapping[str, object]) -> str | None:
+        """Return the id of a row; ``None`` if it has none."""
+        return self._cell(row, "id")
 
     def refusal(self, unknown: Mapping[UnknownValue, int], where: str) -> DataError:
         """Build the error about labels or splits whose meaning is not known.

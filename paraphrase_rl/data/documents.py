@@ -9,13 +9,14 @@ from typing import get_args
 
 from paraphrase_rl.data.audit import Audit, AuditRow, audit
 from paraphrase_rl.data.bad_rows import BadRow, BadRowList, leave_out, unusable
-from paraphrase_rl.data.splits import split_documents
+from paraphrase_rl.data.splits import splits_of
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.files import sha256_texts
 from paraphrase_rl.plugin.protocols import DatasetSource
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Component, Data
+from paraphrase_rl.stored import StoredDocuments, contents, select
 from paraphrase_rl.tables import Table, Tabular, record
 from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.text.excerpts import excerpt
@@ -39,7 +40,7 @@ class Corpus(Tabular):
     """A data set ready for use.
 
     Attributes:
-        documents: in the order of the source; ids are unique, every one has a split.
+        documents: in the order of the source; ids are unique, every one has a split. Those of a source are on disk.
         source: name of the data set, or of the files.
         description: what the texts are, where they come from, and their licence.
         excerpt_words: number of words that every text is cut to, at most; ``None`` = whole texts.
@@ -47,12 +48,12 @@ class Corpus(Tabular):
         whole: the documents before they were cut to excerpts; the same ones if they were not.
     """
 
-    documents: tuple[Document, ...]
+    documents: Sequence[Document]
     source: str
     description: str
     excerpt_words: int | None = None
     notes: tuple[str, ...] = ()
-    whole: tuple[Document, ...] = ()
+    whole: Sequence[Document] = ()
 
     def __len__(self) -> int:
         return len(self.documents)
@@ -68,13 +69,9 @@ class Corpus(Tabular):
         notes = (*self.audit.warnings, *self.notes, *self.audit.notes)
         return DocumentCounts(self.audit.rows, notes, source=self.source, documents=len(self.documents))
 
-    def select(self, *, split: Split | None = None, label: Label | None = None) -> list[Document]:
-        """Select the documents of a split and label, in order; ``None`` = any."""
-        return [
-            d
-            for d in self.documents
-            if (split is None or d.split == split) and (label is None or d.label == label)
-        ]
+    def select(self, *, split: Split | None = None, label: Label | None = None) -> Sequence[Document]:
+        """Select the documents of a split and label, in order; ``None`` = any. A sequence, which need not be a list."""
+        return select(self.documents, split, label)
 
     def require_labels(self) -> None:
         """Refuse data of which no text has a label.
@@ -89,7 +86,7 @@ class Corpus(Tabular):
     @cached_property
     def digest(self) -> str:
         """SHA-256 over texts, labels, groups and splits; the order of the rows does not count."""
-        return sha256_texts(sorted(f"{d.split}\t{d.label}\t{d.group}\t{d.text}" for d in self.documents))
+        return sha256_texts(contents(self.documents))
 
     @cached_property
     def audit(self) -> Audit:
@@ -125,7 +122,7 @@ def make_corpus(
     description: Callable[[], str],
     notes: Callable[[], Iterable[str]] = tuple,
 ) -> Corpus:
-    """Validate documents, split them by unit (related texts stay together), and cut excerpts.
+    """Validate documents, split them by unit (related texts stay together), and cut excerpts. Texts are held on disk.
 
     Args:
         documents: N documents, read once.
@@ -137,23 +134,39 @@ def make_corpus(
     Raises:
         DataError: no documents, an empty text, an unknown label or split, an id used twice.
     """
-    read = _validated(documents, source)
-    split = split_documents(
-        read,
-        test_fraction=settings.test_fraction,
-        calibration_fraction=settings.calibration_fraction,
-        seed=settings.split_seed,
+    whole = _validated(documents, source)
+    whole.assign(
+        splits_of(
+            whole,
+            test_fraction=settings.test_fraction,
+            calibration_fraction=settings.calibration_fraction,
+            seed=settings.split_seed,
+        )
     )
-    whole = tuple(split)
-    if settings.excerpt_words is not None:
-        split = [replace(d, text=excerpt(d.text, settings.excerpt_words)) for d in split]
-    return Corpus(tuple(split), source, description(), settings.excerpt_words, tuple(notes()), whole)
+    words = settings.excerpt_words
+    read = whole
+    if words is not None:
+        read = StoredDocuments.of(replace(d, text=excerpt(d.text, words)) for d in whole)
+    return Corpus(read, source, description(), words, tuple(notes()), whole)
 
 
-def _validated(documents: Iterable[Document], source: str) -> list[Document]:
-    read: list[Document] = []
-    rows: dict[str, int] = {}
+def _validated(documents: Iterable[Document], source: str) -> StoredDocuments:
     bad = BadRowList()
+    read = StoredDocuments()
+    read.extend(_usable(documents, source, bad))
+    total = len(read) + bad.n
+    hint = "give each row its own id, or ignore the id column with the option columns: {id: null}"
+    for row, id, first in read.repeated_ids():
+        problem = f"the id is already used in row {first}"
+        bad.add(BadRow(f"data set {source}, row {row} (id {id})", problem, hint))
+    leave_out(bad, total)
+    if not len(read):
+        raise DataError(f"data set {source} has no documents", "check the path and options of the data set")
+    return read
+
+
+def _usable(documents: Iterable[Document], source: str, bad: BadRowList) -> Iterator[tuple[int, Document]]:
+    """Documents with a usable text, each with the number of its row; the others become bad rows."""
     for row, document in enumerate(documents, start=1):
         where = f"data set {source}, row {row}"
         if not isinstance(document, Document):
@@ -166,17 +179,8 @@ def _validated(documents: Iterable[Document], source: str) -> list[Document]:
         _known(document.split, get_args(Split), where, "split")
         if problem := unusable(document.text):
             bad.add(BadRow(where, problem, "add the text or remove the row"))
-        elif document.id in rows:
-            problem = f"the id is already used in row {rows[document.id]}"
-            hint = "give each row its own id, or ignore the id column with the option columns: {id: null}"
-            bad.add(BadRow(where, problem, hint))
         else:
-            rows[document.id] = row
-            read.append(replace(document, text=canonical(document.text)))
-    leave_out(bad, len(read) + bad.n)
-    if not read:
-        raise DataError(f"data set {source} has no documents", "check the path and options of the data set")
-    return read
+            yield row, replace(document, text=canonical(document.text))
 
 
 def _known(value: str | None, allowed: tuple[str, ...], where: str, what: str) -> None:

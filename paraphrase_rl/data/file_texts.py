@@ -84,7 +84,7 @@ class FileTexts:
 
     def __iter__(self) -> Iterator[Item]:
         for item in self._items():
-            if self.taken.size and item.id != self.name and _holds(self.taken, hash(item.id)):
+            if self.taken.size and item.id != self.name and holds(self.taken, hash(item.id)):
                 yield replace(item, id=f"{self.name}:{item.id}")
             else:
                 yield item
@@ -161,7 +161,8 @@ def sorted_hashes(hashes: Iterable[int]) -> Hashes:
     return np.unique(np.frombuffer(held, dtype=np.int64)) if held else np.empty(0, dtype=np.int64)
 
 
-def _holds(hashes: Hashes, wanted: int) -> bool:
+def holds(hashes: Hashes, wanted: int) -> bool:
+    """Return whether a hash is among sorted ones."""
     place = int(np.searchsorted(hashes, wanted))
     return place < hashes.size and int(hashes[place]) == wanted
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from paraphrase_rl.data.bad_rows import BadRow, BadRowList, leave_out
 from paraphrase_rl.data.columns import SPLITS, TableOptions, UnknownValue
+from paraphrase_rl.data.file_texts import Hashes, holds, sorted_hashes, used_twice
 from paraphrase_rl.data.forms import TableFormat
 from paraphrase_rl.data.rows import Source, open_source
 from paraphrase_rl.errors import DataError
@@ -20,6 +21,9 @@ from paraphrase_rl.types import Document, Split
 if TYPE_CHECKING:
     import datasets
     import pandas
+
+
+_FRAME_ROWS = 1000
 
 
 class TableFiles:
@@ -56,17 +60,13 @@ class TableFiles:
         Raises:
             DataError: a table is malformed or lacks a required column, or rows cannot be used.
         """
-        notes: list[str] = []
-        read = _documents(
-            (row for source in self._sources for row in self._rows(source, notes)), self._options, notes
-        )
-        self._notes = [source.described for source in self._sources] + list(dict.fromkeys(notes))
-        owners: dict[str, set[str]] = {}
-        for file, document in read:
-            owners.setdefault(document.id, set()).add(file)
-        for file, document in read:
-            several = len(owners[document.id]) > 1
+        notes = [note for source in self._sources for note in self._check(source)]
+        shared = self._shared_ids()
+        rows = (row for source in self._sources for row in self._rows(source))
+        for file, document in _documents(rows, self._options, notes):
+            several = shared.size and holds(shared, hash(document.id))
             yield replace(document, id=f"{file}:{document.id}") if several else document
+        self._notes = [source.described for source in self._sources] + list(dict.fromkeys(notes))
 
     def description(self) -> str:
         """Name the files."""
@@ -77,17 +77,29 @@ class TableFiles:
         """Return notes on the form of each file, columns not used, and rows left out, after :meth:`documents`."""
         return self._notes
 
-    def _rows(self, source: Source, notes: list[str]) -> Iterator[_Row]:
-        title = Path(source.name).name
-        if [Path(other.name).name for other in self._sources].count(title) > 1:
-            title = source.name
+    def _check(self, source: Source) -> list[str]:
+        """Notes on the columns of a table, which is read for them: objects of JSON may have any."""
         columns: dict[str, None] = {}
         for row in source.rows():
             if row.values.keys() != columns.keys():
                 columns.update(dict.fromkeys(row.values))
-        if columns:
-            notes += self._options.check_columns(columns, source.name)
-        for row in source.rows():  # read again: a table may not fit into memory, its texts and labels do
+        return self._options.check_columns(columns, source.name) if columns else []
+
+    def _shared_ids(self) -> Hashes:
+        """Hashes of the ids that several tables use."""
+        if len(self._sources) < 2:
+            return used_twice([])
+        ids = (
+            sorted_hashes(hash(self._options.id_of(row.values) or row.id) for row in self._rows(source))
+            for source in self._sources
+        )
+        return used_twice(list(ids))
+
+    def _rows(self, source: Source) -> Iterator[_Row]:
+        title = Path(source.name).name
+        if [Path(other.name).name for other in self._sources].count(title) > 1:
+            title = source.name
+        for row in source.rows():
             where = f"{source.name}:{row.line}"
             yield _Row(title, where, f"{title}:{row.line}", row.values, None, row.problem, row.hint)
 
@@ -104,13 +116,14 @@ class _Row(NamedTuple):
     hint: str = ""
 
 
-def _documents(rows: Iterable[_Row], options: TableOptions, notes: list[str]) -> list[tuple[str, Document]]:
-    """Documents with the table they are of; adds to the notes what was left out.
+def _documents(
+    rows: Iterable[_Row], options: TableOptions, notes: list[str]
+) -> Iterator[tuple[str, Document]]:
+    """Documents with the table they are of, as they come; at the end, adds to the notes what was left out.
 
     Raises:
-        DataError: labels or splits that are unknown, or rows that cannot be used, all of them at once.
+        DataError: labels or splits that are unknown, or rows that cannot be used, all of them at once, at the end.
     """
-    read: list[tuple[str, Document]] = []
     bad = BadRowList()
     unknown: Counter[UnknownValue] = Counter()
     first: dict[UnknownValue, str] = {}
@@ -127,11 +140,10 @@ def _documents(rows: Iterable[_Row], options: TableOptions, notes: list[str]) ->
         elif isinstance(found, str):
             bad.add(BadRow(row.where, found))
         else:
-            read.append((row.table, found))
+            yield row.table, found
     if unknown:
         raise options.refusal(unknown, next(iter(first.values())))
     notes += leave_out(bad, total, options.bad_rows)
-    return read
 
 
 def frame_documents(frame: pandas.DataFrame, options: TableOptions, notes: list[str]) -> Iterator[Document]:
@@ -150,7 +162,12 @@ def frame_documents(frame: pandas.DataFrame, options: TableOptions, notes: list[
             str(index),
             {str(key): None if _is_nan(value) else value for key, value in row.items()},
         )
-        for index, row in zip(frame.index, frame.to_dict("records"), strict=True)
+        for start in range(0, len(frame), _FRAME_ROWS)
+        for index, row in zip(
+            frame.index[start : start + _FRAME_ROWS],
+            frame.iloc[start : start + _FRAME_ROWS].to_dict("records"),
+            strict=True,
+        )
     )
     yield from (document for _, document in _documents(rows, options, notes))
 

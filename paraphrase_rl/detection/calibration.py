@@ -48,6 +48,7 @@ class Calibration(Record):
     n_ai: int = Field(ge=0)
     failed_human: int = Field(0, ge=0, description="human texts the detector could not score; not in n_human")
     failed_ai: int = Field(0, ge=0)
+    truncated: int = Field(0, ge=0, description="texts of which the detector read only the beginning")
     flagged_ai: int | None = Field(
         None, ge=0, description="AI texts above the threshold of the target rate; None = not counted"
     )
@@ -142,6 +143,11 @@ class Calibration(Record):
             found.append(
                 f"{self.failed_human} human and {self.failed_ai} AI calibration texts could not be scored "
                 "and are left out"
+            )
+        if self.truncated:
+            found.append(
+                f"{self.truncated} of {self.n_human + self.n_ai} calibration texts are longer than it reads: "
+                "the scores are those of their beginnings"
             )
         return [f"{self.detector}: {line}" for line in found]
 

@@ -8,7 +8,12 @@ from dataclasses import dataclass, replace
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.roc import auroc
-from paraphrase_rl.types import Document, Label, Scores, Split
+from paraphrase_rl.detection.scoring import score_documents
+from paraphrase_rl.stored import select
+from paraphrase_rl.types import Document, Label, Scores
+
+HUMAN: Label = "human"
+AI: Label = "ai"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,26 +69,28 @@ def saved_row(record: Calibration) -> CalibrationRow:
     )
 
 
-def measured_rows(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> list[CalibrationRow]:
+def measured_rows(
+    ensemble: CalibratedEnsemble, calibration: Sequence[Document], test: Sequence[Document]
+) -> list[CalibrationRow]:
     """Build one row per detector and one for their ensemble; scores the AI texts again, and the test split.
 
     Args:
-        ensemble: ensemble that is calibrated on the documents.
-        documents: documents with splits and labels, without those that a detector was trained on.
+        ensemble: ensemble that is calibrated on the texts of ``calibration``.
+        calibration: texts of the calibration split, without those that a detector was trained on.
+        test: texts of the test split, without those that a detector was trained on.
     """
-
-    def scores(split: Split, label: Label) -> Mapping[str, Scores]:
-        return _all_scores(ensemble, [d.text for d in documents if (d.split, d.label) == (split, label)])
-
-    seen, human, ai = scores("calibration", "ai"), scores("test", "human"), scores("test", "ai")
+    seen, human, ai = (
+        _all_scores(ensemble, select(documents, label=label))
+        for documents, label in ((calibration, AI), (test, HUMAN), (test, AI))
+    )
     return [
         _measured(record, seen[record.detector], human[record.detector], ai[record.detector])
         for record in ensemble.calibrations.records
     ]
 
 
-def _all_scores(ensemble: CalibratedEnsemble, texts: list[str]) -> Mapping[str, Scores]:
-    scores = ensemble.scores(texts)
+def _all_scores(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> Mapping[str, Scores]:
+    scores = score_documents(ensemble.detectors, documents)
     if ensemble.combined is not None:
         scores[COMBINED] = ensemble.probabilities_of(scores)[1]
     return scores

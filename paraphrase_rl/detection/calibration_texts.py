@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from statistics import median
 from typing import Literal
@@ -60,7 +61,7 @@ class CalibrationTexts(Record):
         left_out: int = 0,
     ) -> CalibrationTexts:
         """Summarise the documents of a calibration in one record; the digest depends on their order."""
-        lengths = [count_words(d.text) for d in documents if d.label == "human"]
+        lengths = array("L", (count_words(d.text) for d in documents if d.label == "human"))
         return cls(
             source=source,
             digest=sha256_texts(f"{d.label}\t{d.text}" for d in documents),

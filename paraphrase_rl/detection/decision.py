@@ -113,6 +113,15 @@ def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
     return [f"{count} of {len(lengths)} texts {what}" for count, what in counted if count]
 
 
+def truncation_note(detector: str, cut: int, total: int) -> str:
+    """Say that a detector read only the beginning of ``cut`` of ``total`` texts; an empty string if of none."""
+    if not cut:
+        return ""
+    return (
+        f"{cut} of {total} texts are longer than {detector} reads: its scores are those of their beginnings"
+    )
+
+
 def _powerful(calibration: Calibration) -> ProbabilityMap | None:
     known = calibration.probability
     return known if known is not None and known.has_power else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from paraphrase_rl.detection.ensemble import (
 )
 from paraphrase_rl.detection.labels import check_labels
 from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
+from paraphrase_rl.detection.scoring import score_documents
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import operating_point, operating_points
 from paraphrase_rl.detection.training_record import Training, training_of
@@ -26,6 +27,7 @@ from paraphrase_rl.detection.unseen import leave_out_seen, require_unseen
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.stored import select
 from paraphrase_rl.types import Document, FloatArray, Scores
 
 FOLDS = 5
@@ -80,7 +82,8 @@ def calibrate(
 ) -> CalibratedEnsemble:
     """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
 
-    Texts that a detector was trained on, and near duplicates of these, are left out for all detectors.
+    Texts that a detector was trained on, and near duplicates of these, are left out for all detectors. The texts are
+    read in parts; what is kept of each is its scores, and its record in what the calibration has seen.
 
     Args:
         detectors: at least one, names unique.
@@ -99,7 +102,7 @@ def calibrate(
     """
     unseen, trained_on = leave_out_seen(documents, [built.training for built in detectors])
     require_unseen(unseen, documents, trained_on, rates[0], source)
-    human, ai = ([d.text for d in unseen if d.label == label] for label in ("human", "ai"))
+    human, ai = select(unseen, label="human"), select(unseen, label="ai")
     if needs_probability and not ai:
         raise CalibrationError(
             f"{source} has no AI texts in its calibration split: P(AI) cannot be fitted",
@@ -108,13 +111,15 @@ def calibrate(
     texts = CalibrationTexts.of(
         unseen, source=source, excerpt_words=excerpt_words, left_out=len(documents) - len(unseen)
     )
-    members, human_scores, ai_scores = [], {}, {}
-    for built in detectors:
-        scores = human_scores[built.name] = built.detector.score(human)
-        of_ai = ai_scores[built.name] = built.detector.score(ai)
-        members.append(calibrate_detector(built, scores, of_ai, rates, texts))
+    scorers = {built.name: built.detector for built in detectors}
+    human_scores, ai_scores = score_documents(scorers, human), score_documents(scorers, ai)
+    members = [
+        calibrate_detector(built, human_scores[built.name], ai_scores[built.name], rates, texts)
+        for built in detectors
+    ]
     check_labels(members)
-    ensemble = calibrate_combined(members, human_scores, ai_scores, combine, SeenTexts.of([*human, *ai]))
+    seen = SeenTexts.of(document.text for part in (human, ai) for document in part)
+    ensemble = calibrate_combined(members, human_scores, ai_scores, combine, seen)
     if needs_probability:
         ensemble.require_probability()
     return ensemble
@@ -256,6 +261,7 @@ def calibrate_combined(
     _, human = ensemble.probabilities_of(human_scores)
     first = members[0].calibration
     rates = [point.target_fpr for point in first.points]
+    human = replace(human, truncated=())  # the detectors say so
     combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
     ai = ensemble.probabilities_of(ai_scores)[1].values
     known = ai[np.isfinite(ai)]
@@ -342,6 +348,7 @@ def fit_calibration(
         n_ai=int(ai_scores.size),
         failed_human=len(human.failures),
         failed_ai=len(ai.failures) if ai is not None else 0,
+        truncated=len(human.truncated) + (len(ai.truncated) if ai is not None else 0),
         flagged_ai=int(np.count_nonzero(ai_scores > points[0].threshold)) if ai_scores.size else None,
         points=points,
         probability=fit_probability(human_scores, ai_scores) if ai_scores.size else None,

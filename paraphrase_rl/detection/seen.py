@@ -22,6 +22,8 @@ from paraphrase_rl.text.duplicates import COMMON, NEAR, normalised, shingles
 
 _Hashes = NDArray[np.uint32]
 _TYPE = np.dtype("<u4")
+MOST_GRAMS = 1 << 22
+"""Most 8-grams in a record: those of 20,000 texts of 200 words; 16 MB."""
 _AT_ONCE = 1024
 """Number of texts looked up at once."""
 
@@ -47,6 +49,11 @@ class SeenTexts(BaseModel):
     grams: tuple[Annotated[str, AfterValidator(_check_hashes)], ...] = Field(
         description="of each text, hashes of 32 bits of its word 8-grams, ascending, little-endian, base64"
     )
+    every: int = Field(
+        1,
+        ge=1,
+        description="only hashes that this number divides are recorded; above 1 in a record of many texts",
+    )
 
     @model_validator(mode="after")
     def _aligned(self) -> SeenTexts:
@@ -58,10 +65,26 @@ class SeenTexts(BaseModel):
 
     @classmethod
     def of(cls, texts: Iterable[str]) -> SeenTexts:
-        """Record texts; duplicates count once."""
-        found = {_digest(text): text for text in texts}
-        grams = (base64.b64encode(_hashes(text).astype(_TYPE).tobytes()).decode() for text in found.values())
-        return cls(digests=tuple(found), grams=tuple(grams))
+        """Record texts, read once; duplicates count once.
+
+        Of very many 8-grams a sample is recorded (those whose hash a power of two divides, as in Broder 1997), so that
+        the record, and what it takes to look a text up, does not grow with the length of the texts. Equal texts are
+        found all the same, and near duplicates by the share of the sample that they have in common.
+        """
+        found: dict[str, bytes] = {}
+        every, size = 1, 0
+        for text in texts:
+            if (digest := _digest(text)) in found:
+                continue
+            found[digest] = _sampled(_hashes.__wrapped__(text), every).astype(_TYPE).tobytes()
+            size += len(found[digest])
+            while size > _TYPE.itemsize * MOST_GRAMS:
+                every *= 2
+                for known, grams in found.items():
+                    found[known] = _sampled(np.frombuffer(grams, dtype=_TYPE), every).tobytes()
+                size = sum(map(len, found.values()))
+        grams_of = (base64.b64encode(grams).decode() for grams in found.values())
+        return cls(digests=tuple(found), grams=tuple(grams_of), every=every)
 
     def __len__(self) -> int:
         return len(self.digests)
@@ -71,7 +94,9 @@ class SeenTexts(BaseModel):
         found = [_digest(text) in self._known for text in texts]
         for start in range(0, len(texts), _AT_ONCE):
             for i in self._sharing(texts[start : start + _AT_ONCE]):
-                found[start + i] = found[start + i] or self._near(_hashes(texts[start + i]))
+                found[start + i] = found[start + i] or self._near(
+                    _sampled(_hashes(texts[start + i]), self.every)
+                )
         return found
 
     @cached_property
@@ -89,7 +114,7 @@ class SeenTexts(BaseModel):
 
     def _sharing(self, texts: Sequence[str]) -> list[int]:
         """Positions of the texts that share an 8-gram with a recorded text."""
-        grams = [_hashes(text) for text in texts]
+        grams = [_sampled(_hashes(text), self.every) for text in texts]
         owners = np.repeat(np.arange(len(texts)), [found.size for found in grams])
         wanted = np.concatenate([*grams, np.empty(0, dtype=_TYPE)])
         hashes = self._index[0]
@@ -108,6 +133,10 @@ class SeenTexts(BaseModel):
         for start, count in zip(first[counts > 0], counts[counts > 0], strict=True):
             shared[owners[start : start + count]] += 1
         return bool(((shared > 0) & (shared >= NEAR * np.minimum(sizes, grams.size))).any())
+
+
+def _sampled(hashes: _Hashes, every: int) -> _Hashes:
+    return hashes if every == 1 else hashes[hashes % every == 0]
 
 
 def _digest(text: str) -> str:

@@ -55,7 +55,7 @@ def train_detector(
     train = trainer_of(registry, detector)
     check_place(folder)
     train(options, documents, folder)
-    write_training_record(folder, [d.text for d in documents if d.label is not None])
+    write_training_record(folder, (d.text for d in documents if d.label is not None))
 
 
 def keep_fitted(

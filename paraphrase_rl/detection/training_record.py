@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -64,7 +64,7 @@ def check_place(folder: Path) -> None:
         )
 
 
-def write_training_record(folder: Path, texts: Sequence[str]) -> None:
+def write_training_record(folder: Path, texts: Iterable[str]) -> None:
     """Record the texts that the detector in a folder was just trained on.
 
     The record holds for the files that are there now: whatever is trained into the folder without a record makes it

@@ -5,23 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
+from paraphrase_rl.detection.scoring import texts_at_once
 from paraphrase_rl.detection.training_record import Training
 from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.stored import at
 from paraphrase_rl.types import Document
 
 
 def leave_out_seen(
     documents: Sequence[Document], trainings: Iterable[Training | None]
-) -> tuple[list[Document], dict[str, int]]:
+) -> tuple[Sequence[Document], dict[str, int]]:
     """Leave out documents that a detector was trained on, and near duplicates of these.
 
     Returns:
         The other documents, in order; and the number of documents that each detector was trained on, if any.
     """
-    texts = [d.text for d in documents]
-    seen = {t.detector: t.texts.holds(texts) for t in trainings if t is not None and t.texts is not None}
-    kept = [d for i, d in enumerate(documents) if not any(held[i] for held in seen.values())]
-    return kept, {name: sum(held) for name, held in seen.items() if any(held)}
+    records = {t.detector: t.texts for t in trainings if t is not None and t.texts is not None}
+    if not records:
+        return documents, {}
+    seen = np.empty((0, len(records)), dtype=bool)
+    for texts in texts_at_once(documents):
+        held = np.array([record.holds(texts) for record in records.values()], dtype=bool)
+        seen = np.concatenate([seen, held.T])
+    counts = {name: int(seen[:, i].sum()) for i, name in enumerate(records)}
+    return at(documents, np.flatnonzero(~seen.any(axis=1))), {name: n for name, n in counts.items() if n}
 
 
 def require_unseen(

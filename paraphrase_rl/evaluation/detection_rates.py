@@ -201,7 +201,11 @@ def detection_rates(
                 for row, value in zip(scored.rows, after.values, strict=True)
                 if row.document in before and np.isfinite(value)
             ]
-            cells.append(cell_record(scored.rewriter, info.name, figures, len(scored.rows), reasons))
+            cells.append(
+                cell_record(
+                    scored.rewriter, info.name, figures, len(scored.rows), reasons, len(after.truncated)
+                )
+            )
             if info.name != COMBINED and cells[-1].points:
                 families.setdefault((info.family, info.trained_against), {})[info.name] = figures
         for (family, trained_against), figures_by_name in families.items():
@@ -216,7 +220,12 @@ def _without_intervals(originals: Collection[Originals]) -> list[str]:
 
 
 def cell_record(
-    rewriter: str, detector: str, figures: CellFigures, texts: int, reasons: Sequence[str]
+    rewriter: str,
+    detector: str,
+    figures: CellFigures,
+    texts: int,
+    reasons: Sequence[str],
+    truncated: int = 0,
 ) -> Cell:
     """Build the record of one rewriter against one detector, as it is saved.
 
@@ -226,6 +235,7 @@ def cell_record(
         figures: result of :func:`cell_figures`.
         texts: number of rewrites that there should be.
         reasons: for each rewrite that does not count, the reason why.
+        truncated: number of rewrites of which the detector read only the beginning.
     """
     return Cell(
         rewriter=rewriter,
@@ -245,6 +255,7 @@ def cell_record(
         ),
         texts=texts,
         failed=texts - figures.rows,
+        truncated=truncated,
         failure=Counter(reasons).most_common(1)[0][0] if reasons else None,
     )
 

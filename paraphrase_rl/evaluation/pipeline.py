@@ -143,7 +143,7 @@ def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report:
     rates, gaps, missing = false_positive_tables(
         panel, found.human, treated, design, plan.recipe.acceptance.reference_group
     )
-    notes = (*about.notes, *panel.notes, *found.notes, *few, *missing)
+    notes = (*about.notes, *panel.notes, *panel.table.truncation_notes, *found.notes, *few, *missing)
     results = Results(
         about=about.model_copy(update={"notes": notes, "seconds": round(time.monotonic() - clock, 1)}),
         detectors=tuple(panel.infos),
@@ -198,9 +198,13 @@ def _rewrite_rows(scored: Scored) -> Iterator[dict[str, object]]:
 def _score_rows(scored: Scored) -> Iterator[dict[str, object]]:
     for detector, scores in scored.scores.items():
         failures = {failure.index: failure for failure in scores.failures}
+        cut = {truncation.index: truncation for truncation in scores.truncated}
         for i, value in enumerate(scores.values.tolist()):
             where = {"detector": detector, **_where(scored, i)}
-            yield {**where, "failure": _failure(failures[i])} if i in failures else {**where, "score": value}
+            if i in failures:
+                yield {**where, "failure": _failure(failures[i])}
+            else:
+                yield {**where, "score": value, **({"truncated": str(cut[i])} if i in cut else {})}
 
 
 def _failure(failure: Failure) -> dict[str, str]:

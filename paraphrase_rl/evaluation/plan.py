@@ -58,12 +58,12 @@ class Plan:
     @cached_property
     def ai(self) -> list[Document]:
         """The AI texts that are rewritten."""
-        return self.corpus.select(split="test", label="ai")[: self.texts]
+        return list(self.corpus.select(split="test", label="ai")[: self.texts])
 
     @cached_property
     def human(self) -> list[Document]:
         """The human texts that give false positives and AUROC."""
-        return self.corpus.select(split="test", label="human")
+        return list(self.corpus.select(split="test", label="human"))
 
     @cached_property
     def rewritten_humans(self) -> list[Document]:
@@ -79,7 +79,7 @@ class Plan:
     @cached_property
     def calibration(self) -> list[Document]:
         """The human texts that thresholds are fixed on."""
-        return self.corpus.select(split="calibration", label="human")
+        return list(self.corpus.select(split="calibration", label="human"))
 
     @property
     def seed(self) -> int:

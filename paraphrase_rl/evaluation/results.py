@@ -6,7 +6,7 @@ The folder of an evaluation holds:
 ``calibration.json``  thresholds, fixed on held-out human texts, the originals, before any rewrite is scored
 ``documents.jsonl``   the texts: of the test split, those evaluated: id, text, label, group, domain, pair
 ``rewrites.jsonl``    one row a rewrite: rewriter, id, sample, text, finished; or failure (kind, message)
-``scores.jsonl``      one row a score: rewriter, detector, id, sample, score; or failure
+``scores.jsonl``      one row a score: rewriter, detector, id, sample, score, truncated if so; or failure
 ``quality.jsonl``     one row a rewrite: rewriter, id, sample, metrics (name -> value; null = not known)
 ``cache/``            values computed so far; may be deleted
 
@@ -83,6 +83,7 @@ class Cell(Record):
     points: tuple[Point, ...] = ()
     texts: int = Field(ge=0, description="rewrites that should have been scored")
     failed: int = Field(0, ge=0, description="of them, those without a rewrite or a score")
+    truncated: int = Field(0, ge=0, description="rewrites of which the detector read only the beginning")
     failure: str | None = Field(
         None, description="why the cell is empty, or the most frequent reason of its failures"
     )
@@ -96,6 +97,7 @@ class Cell(Record):
             **self.auroc_after.flat("auroc_after"),
             "texts": self.texts,
             "failed": self.failed,
+            "truncated": self.truncated,
             "failure": self.failure,
         }
         for point in self.points:
@@ -124,6 +126,7 @@ class Cell(Record):
             "ASR": str(point.attack_success_rate),
             "n": point.attack_success_rate.n,
             "failed": f"{self.failed}/{self.texts}" if self.failed else None,
+            "cut": f"{self.truncated}/{self.texts}" if self.truncated else None,
             "AUROC": f"{self.auroc_before.in_short()} -> {self.auroc_after.in_short()}",
         }
 

@@ -111,4 +111,6 @@ def _expanded(scores: Scores, made: Sequence[int], missing: Sequence[Failure], r
     values = np.full(rows, np.nan)
     values[list(made)] = scores.values
     failed = [replace(failure, index=made[failure.index]) for failure in scores.failures]
-    return Scores(values, tuple(sorted([*failed, *missing], key=lambda failure: failure.index)))
+    failures = sorted([*failed, *missing], key=lambda failure: failure.index)
+    cut = (replace(truncation, index=made[truncation.index]) for truncation in scores.truncated)
+    return Scores(values, tuple(failures), tuple(cut))

@@ -86,7 +86,7 @@ def mark_seen(
             if held[document]:
                 failures[i] = Failure(index=i, owner=name, kind="seen", message=TRAINED_ON)
                 values[i] = float("nan")
-        found[name] = Scores(values, tuple(failures[i] for i in sorted(failures)))
+        found[name] = Scores(values, tuple(failures[i] for i in sorted(failures)), scores[name].truncated)
     return found
 
 

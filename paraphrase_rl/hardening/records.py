@@ -96,6 +96,7 @@ class Hardening(Tabular, SavedRecord):
     defence: tuple[Defence, ...]
     humans_before: OnHumans
     humans_after: OnHumans
+    truncated: tuple[str, ...] = Field((), description="notes on texts of which only the beginning was read")
     seconds: float
     versions: dict[str, str]
 
@@ -118,7 +119,7 @@ class Hardening(Tabular, SavedRecord):
             for row in self.defence
             if row.failed
         ]
-        return found
+        return found + list(self.truncated)
 
     def flat_rows(self) -> list[dict[str, object]]:
         """Return rows for AI texts by rewriter, human texts by rewriter and group, and gaps, at the target rate."""

@@ -36,6 +36,7 @@ from paraphrase_rl.types import (
     Rewrites,
     Scores,
     Terms,
+    join_scores,
     with_index,
 )
 
@@ -154,24 +155,6 @@ def _in_place(parts: Iterable[Sequence[Failure]]) -> tuple[Failure, ...]:
     return tuple(replace(failure, index=i) for i, failures in enumerate(parts) for failure in failures)
 
 
-def _one_after_another(parts: Sequence[Scores]) -> Scores:
-    """Scores of texts, of which each part has some."""
-    before = np.cumsum([0, *(part.values.size for part in parts)]).tolist()
-    return Scores(
-        np.concatenate([part.values for part in parts]),
-        tuple(
-            replace(f, index=start + f.index)
-            for start, p in zip(before, parts, strict=False)
-            for f in p.failures
-        ),
-        tuple(
-            replace(t, index=start + t.index)
-            for start, p in zip(before, parts, strict=False)
-            for t in p.truncated
-        ),
-    )
-
-
 class IsolatedDetector:
     """A detector of a plug-in."""
 
@@ -188,7 +171,7 @@ class IsolatedDetector:
         blocks = -(-len(texts) // _AT_ONCE)
         if blocks > 1:  # about as many in each: few texts alone must not decide that a detector is broken
             cuts = np.linspace(0, len(texts), blocks + 1, dtype=np.int64).tolist()
-            return _one_after_another([self.score(texts[i:j]) for i, j in pairwise(cuts)])
+            return join_scores([self.score(texts[i:j]) for i, j in pairwise(cuts)])
         given = [canonical(text) if isinstance(text, str) else text for text in texts]
 
         def call(where: list[int]) -> Scores:
@@ -207,7 +190,7 @@ class IsolatedDetector:
             len(texts),
             call,
             failed=lambda f: Scores(np.array([np.nan]), (f,)),
-            join=_one_after_another,
+            join=join_scores,
         )
 
     def explain(self, text: str) -> Explanation | Failure:

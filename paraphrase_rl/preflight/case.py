@@ -115,7 +115,7 @@ class Case:
 
     def prompts(self, split: Split) -> list[Document]:
         """Return the AI texts of a split, which are what is rewritten; none if the texts are not known."""
-        return self.corpus.select(split=split, label="ai") if self.corpus is not None else []
+        return list(self.corpus.select(split=split, label="ai")) if self.corpus is not None else []
 
     @cached_property
     def warmup_texts(self) -> tuple[str, ...]:

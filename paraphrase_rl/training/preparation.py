@@ -113,7 +113,7 @@ def prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDire
         checkpoint = directory.checkpoints.last()
     else:
         ensemble = calibrated(recipe, registry, corpus, start.device, start.report)
-    train = corpus.select(split="train", label="ai")
+    train = list(corpus.select(split="train", label="ai"))
     context = Context(device=start.device, ensemble=ensemble)
     reward = build_reward(recipe, registry, context, any(d.group for d in train))
     signal = signals(ensemble)
@@ -145,7 +145,7 @@ def prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDire
         recipe=recipe,
         directory=directory,
         train=train,
-        test=corpus.select(split="test", label="ai"),
+        test=list(corpus.select(split="test", label="ai")),
         reward=reward,
         report=start.report,
         observe=registry.plugins.on_step_end,
@@ -167,7 +167,7 @@ def _warmup(
     texts = (
         unseen_excerpts(corpus, recipe)
         if settings.method == "inverse-paraphrase"
-        else corpus.select(split="train", label="ai")[: settings.texts]
+        else list(corpus.select(split="train", label="ai")[: settings.texts])
     )
     held_out = [d for d in corpus.documents if d.split != "train"]
     pairs = PairMaker(

@@ -48,7 +48,7 @@ def try_recipe(
     Raises:
         PrlError: what would keep a run from its first step.
     """
-    train = corpus.select(split="train", label="ai")
+    train = list(corpus.select(split="train", label="ai"))
     backend = registry.build("backends", on.name, on.options, Context(device=device))
     ensemble = calibrated(recipe, registry, corpus, device, report)
     context = Context(device=device, ensemble=ensemble)
@@ -137,8 +137,8 @@ def _one_step(
             session = _TrialSession(
                 recipe=short,
                 directory=directory,
-                train=corpus.select(split="train", label="ai"),
-                test=corpus.select(split="test", label="ai"),
+                train=list(corpus.select(split="train", label="ai")),
+                test=list(corpus.select(split="test", label="ai")),
                 reward=reward,
                 report=reporter(None),
                 observe=lambda *_: None,

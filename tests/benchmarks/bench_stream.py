@@ -1,4 +1,4 @@
-"""What it costs to score very many texts into a file, and what kills at random moments do to the file.
+"""What it costs to score very many texts into a file, to fit on them, and what kills do to the file.
 
     OMP_NUM_THREADS=1 .venv/bin/python tests/benchmarks/bench_stream.py
 
@@ -8,6 +8,10 @@ A table of texts of 30 words is scored by `prl score --detector tfidf --out`, wi
 (b) peak resident memory of the process (under 700 MB for a million texts).
 (c) the same with `--kill N`: the command is killed by SIGKILL N times at random moments, then continued to its end.
     The file must be the one of (a), byte for byte: no row lost, none twice.
+
+(d) with `--fit`: CPU seconds and peak resident memory of `prl data`, `prl fit tfidf` and `prl calibrate` on a table of
+    as many labelled texts (60 % train, 20 % calibration, 20 % test), each in its own process. The memory that maps the
+    features of `fit` on disk (`mapped`) is given back where another process needs it.
 
 `--texts 50000` for a quick look; the rows of (a) are compared with the table: each id once, in its order.
 """
@@ -43,6 +47,36 @@ def table(path: Path, n: int, seed: int = 0) -> None:
         writer.writerow(["id", "text"])
         for i in range(n):
             writer.writerow([f"r{i}", " ".join(rng.choices(words, k=WORDS))])
+
+
+def labelled_table(path: Path, n: int, seed: int = 0) -> None:
+    """Words drawn from the human and the AI starter texts, so that the labels can be learnt; no two texts the same."""
+    import paraphrase_rl
+
+    rng = random.Random(seed)
+    corpus = paraphrase_rl.load_data("starter")
+    words = {label: " ".join(d.text for d in corpus.select(label=label)).split() for label in ("human", "ai")}
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["id", "text", "label", "group"])
+        for i in range(n):
+            label = ("human", "ai")[i % 2]
+            writer.writerow([f"r{i}", " ".join(rng.choices(words[label], k=WORDS)), label, f"g{i % 7}"])
+
+
+def measured(*command: str) -> tuple[float, float, float]:
+    """CPU seconds of a command, peak MB that are its own, and peak MB of files that it maps."""
+    process = subprocess.Popen(prl(*command), stdout=subprocess.DEVNULL)
+    status = Path(f"/proc/{process.pid}/status")
+    own = mapped = 0.0
+    while os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+        now = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        own = max(own, *(float(now[key].split()[0]) / 1024 for key in ("RssAnon",) if key in now), 0.0)
+        mapped = max(mapped, *(float(now[key].split()[0]) / 1024 for key in ("RssFile",) if key in now), 0.0)
+        time.sleep(0.02)
+    _, code, used = os.wait4(process.pid, 0)
+    assert code == 0, code
+    return used.ru_utime + used.ru_stime, own, mapped
 
 
 def scored(given: Path, out: Path) -> tuple[float, float, float]:
@@ -83,6 +117,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--texts", type=int, default=1_000_000)
+    parser.add_argument("--fit", action="store_true")
     parser.add_argument("--kill", type=int, default=0, metavar="N")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-stream-") as name:
@@ -102,6 +137,19 @@ def main() -> None:
             f"(a) {chosen.texts / cpu:,.0f} texts a CPU second   (at least 5,000; {cpu:.0f} CPU s, {wall:.0f} s)"
         )
         print(f"(b) {peak:,.0f} MB at the peak   (under 700)")
+        if chosen.fit:
+            labelled = folder / "labelled.csv"
+            labelled_table(labelled, chosen.texts)
+            data = ("--data", str(labelled))
+            for command in (
+                ("data", *data[1:]),
+                ("fit", "tfidf", *data),
+                ("calibrate", "--detector", "tfidf", *data),
+            ):
+                cpu, own, mapped = measured(*command)
+                print(
+                    f"(d) {command[0]:<9}  {cpu:,.0f} CPU s, {own:,.0f} MB at the peak, {mapped:,.0f} MB mapped"
+                )
         if chosen.kill:
             again = folder / "again.jsonl"
             met = killed(given, again, chosen.kill, out.stat().st_size)

@@ -27,7 +27,7 @@ def test_all_figures_come_as_data(prl, payload):
 
 
 def test_a_detector_that_cannot_be_built_is_left_out_unless_it_was_named(prl):
-    shown = prl("compare", "essays", "--format", "wide").stdout
+    shown = prl("compare", "essays").stdout
     assert "no model at /nowhere" in shown
     assert prl("compare", "essays", "--detector", "missing").exit_code == 2
 

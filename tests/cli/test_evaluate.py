@@ -148,7 +148,7 @@ def test_rewriters_and_detectors_can_be_named(prl, tmp_path):
 
 
 def test_a_cell_without_figures_is_exit_code_1_and_a_line_that_says_why(prl):
-    result = prl("evaluate", "--config", "toy.yaml", "--out", "out", "-d", "missing", "--format", "wide")
+    result = prl("evaluate", "--config", "toy.yaml", "--out", "out", "-d", "missing")
     assert result.exit_code == 1
     assert "detector missing: no model at /nowhere; bring it" in result.stdout
     assert any("missing" in line and "20/20" in line for line in result.stdout.splitlines())

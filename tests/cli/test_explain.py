@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 
 import paraphrase_rl as prl
 from paraphrase_rl.cli.main import cli
-from paraphrase_rl.errors import PluginError, UsageError
+from paraphrase_rl.errors import DataError, PluginError, UsageError
 from paraphrase_rl.plugin import Explanation, Failure, Scores, Share, hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
@@ -203,10 +203,37 @@ def test_a_text_without_a_score_says_why(registry: Registry) -> None:
 
 
 def test_one_text_at_a_time(registry: Registry) -> None:
-    with pytest.raises(UsageError, match="2 texts given"):
-        prl.explain(["a", "b"], registry=registry)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="several texts"):
+        prl.explain(["a", "b"], registry=registry)
     Path("a.txt").write_text("a b c", encoding="utf-8")
-    assert "2 texts given" in run("a.txt", "--text", "b", code=2).stderr
+    assert "several texts" in run("a.txt", "--text", "b", code=2).stderr
+
+
+def test_one_text_of_a_table_is_named_by_its_id_and_read_as_everywhere(registry: Registry) -> None:
+    rows = ["nr;id;essay", "1;first;The a dog", "2;second;" + TEXT, "3;third;", ""]
+    Path("essays.dat").write_text("\n".join(rows), encoding="utf-8")
+    table = ("essays.dat", "--input-format", "csv", "--column", "essay", "--detector", "words")
+    refused = run(*table, "--id", "second", code=2).stderr
+    assert "essays.dat:4: the text is empty" in refused
+    assert "--bad-rows skip" in refused
+    found = run(*table, "--id", "second", "--bad-rows", "skip", "--format", "json")
+    assert json.loads(found.stdout)["text"] == TEXT
+    assert "1 of 3 rows is left out" in found.stderr
+    assert "several texts" in run(*table, "--bad-rows", "skip", code=2).stderr
+    assert "no text has the id 'fourth'" in run(*table, "--bad-rows", "skip", "--id", "fourth", code=2).stderr
+    one = prl.explain(
+        Path("essays.dat"),
+        id="first",
+        detectors="words",
+        column="essay",
+        input_format="csv",
+        bad_rows="skip",
+        registry=registry,
+    )
+    assert one.text == "The a dog"
+    later = iter(["The a cat", ""])
+    with pytest.raises(DataError, match="the text is empty"):
+        prl.explain(later, id="text-1", registry=registry)
 
 
 def test_the_page_holds_text_details_and_legend_and_nothing_of_the_text_is_markup(

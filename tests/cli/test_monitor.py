@@ -164,7 +164,7 @@ def test_a_run_of_somebody_else_does_no_harm_to_the_terminal(tmp_path: Path) -> 
         stream.write('[1]\n{"id": 3}\n{"step": 13, "id": "tor')
     with (run / "recipe.yaml").open("a") as stream:
         stream.write(f"monitors:\n  {json.dumps('r' + NASTY)}: {{metric: {json.dumps(NASTY)}, low: 0}}\n")
-    for arguments in ([run], [run, "--format", "wide"], [run, "--follow"]):
+    for arguments in ([run], [run, "--follow"]):
         result = invoke(*arguments)
         assert result.exit_code == 1, result.output
         assert not set(result.output) & set(UNSAFE)

@@ -7,6 +7,10 @@ import pty
 import subprocess
 import sys
 
+import pytest
+
+from paraphrase_rl.progress import per_second
+
 SCRIPT = """
 from paraphrase_rl.cli.progress import shown_progress
 from paraphrase_rl.progress import Progress
@@ -14,6 +18,21 @@ with shown_progress("training") as show:
     show(Progress("calibrating [bold]a[/bold]"))
     show(Progress("step 3/12", 3, 12))
 """
+
+
+@pytest.mark.parametrize(
+    ("rate", "shown"),
+    [
+        (2264.3, "2,260"),
+        (8_204_311.0, "8,200,000"),
+        (99.96, "100"),
+        (12.345, "12.3"),
+        (0.31349, "0.313"),
+        (0.0, "0"),
+    ],
+)
+def test_a_rate_is_a_plain_number(rate: float, shown: str) -> None:
+    assert per_second(rate) == f"{shown} a second"
 
 
 def test_a_pipe_gets_lines_and_nothing_else() -> None:

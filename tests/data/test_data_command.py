@@ -17,8 +17,11 @@ def prl(capsys: pytest.CaptureFixture[str], *args: str) -> tuple[int, str, str]:
     return int(exit_.value.code or 0), out, err
 
 
-def test_the_starter_data_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, err = prl(capsys, "--format", "wide")
+def test_the_starter_data_is_shown(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = prl(capsys)
     assert code == 0
     assert len(out.splitlines()) == 2 + 6
     assert "179" in out

@@ -5,6 +5,8 @@ import pickle
 
 import numpy as np
 import pytest
+from paraphrase_rl_plugins.detectors import _features
+from paraphrase_rl_plugins.detectors._features import Features
 from paraphrase_rl_plugins.detectors.tfidf import FIRST_WORDS, Tfidf, TfidfOptions, fit
 from scipy.sparse import hstack
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -13,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from paraphrase_rl.errors import DataError, MissingDependencyError, ModelError
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
+from paraphrase_rl.stored import StoredDocuments
 from paraphrase_rl.testing.detectors import DetectorContract
 from paraphrase_rl.types import Document
 
@@ -84,6 +87,42 @@ def test_limited_features_too(tmp_path):
     found = Tfidf(TfidfOptions(folder=str(tmp_path)), Context()).score(probes).values
     expected = reference([*HUMAN, *AI], [0] * 4 + [1] * 4, probes, (20, 50))
     assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("limits", [{"word": 60_000, "char": 100_000}, {"word": 9, "char": 30}])
+def test_features_are_scikit_learns(limits):
+    texts = [t.lower() for t in PROBES]
+    found = Features(texts, limits)
+    parts = [
+        TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, max_features=limits["word"]),
+        TfidfVectorizer(
+            analyzer="char_wb", ngram_range=(2, 5), sublinear_tf=True, max_features=limits["char"]
+        ),
+    ]
+    expected = hstack([part.fit_transform(texts) for part in parts]).tocsr()
+    for part, kind in zip(parts, ("word", "char"), strict=True):
+        assert found.terms[kind] == part.get_feature_names_out().tolist()
+        assert found.idf[kind].tolist() == part.idf_.tolist()
+    assert abs(found.matrix - expected).max() < 1e-12
+    owner = found.matrix.data
+    while not isinstance(owner, np.memmap):
+        owner = owner.base
+    assert owner.size == found.matrix.nnz
+
+
+def test_rare_terms_are_forgotten_where_there_are_too_many(monkeypatch):
+    monkeypatch.setattr(_features, "MOST_TERMS", 200)
+    texts = [f"often again rare{i} more{i} other{i}" for i in range(300)]
+    found = _features.most_frequent(iter(texts), "word", 3)
+    assert found == ["again", "often", "often again"]
+    frequent = _features.most_frequent(iter(texts), "char", 8)
+    assert all(gram in " often again rare more other " for gram in frequent), frequent
+
+
+def test_a_detector_does_not_depend_on_how_its_texts_are_held(folder, tmp_path):
+    fit(TfidfOptions(), StoredDocuments.of(documents()), tmp_path)
+    assert (tmp_path / "model.json").read_bytes() == (folder / "model.json").read_bytes()
+    assert (tmp_path / "manifest.json").read_bytes() == (folder / "manifest.json").read_bytes()
 
 
 def test_higher_is_ai_on_texts_not_trained_on(detector):

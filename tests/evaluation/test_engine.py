@@ -28,7 +28,7 @@ from paraphrase_rl.plugin.specs import Context, DetectorSpec, MetricSpec, Option
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe, Weighted
 from paraphrase_rl.testing import FakeDetector, FakeRewriter
-from paraphrase_rl.types import Document, Failure, Measurements, RewardBatch, Rewrite, Scores
+from paraphrase_rl.types import Document, Failure, Measurements, RewardBatch, Rewrite, Scores, Truncation
 
 
 @dataclass
@@ -245,6 +245,29 @@ def figures(results: Results) -> dict:
 def tables(folder: Path) -> dict[str, str]:
     names = ("calibration.json", "documents.jsonl", "rewrites.jsonl", "scores.jsonl", "quality.jsonl")
     return {name: (folder / name).read_text() for name in names}
+
+
+def test_what_a_detector_did_not_read_is_counted_and_said(run, tmp_path, monkeypatch):
+    score = Shout.score
+
+    def shortened(self: Shout, texts: Sequence[str]) -> Scores:
+        long = [i for i, text in enumerate(texts) if sum(c.isupper() for c in text) >= 20]
+        return replace(
+            score(self, texts),
+            truncated=tuple(Truncation(index=i, read=5, total=9, unit="words") for i in long),
+        )
+
+    monkeypatch.setattr(Shout, "score", shortened)
+    results = run(texts=10)  # AI texts with 18 to 27 capitals; `lower` takes 10 of them
+    assert [results.cell(r, "shout").truncated for r in ("none", "lower", "shuffle")] == [8, 0, 8]
+    assert results.cell("none", "ensemble").truncated == 8
+    assert results.cell("none", "odd").truncated == 0
+    assert results.cell("none", "shout").shown_at(0.05)["cut"] == "8/10"
+    said = [note for note in results.about.notes if "longer than shout reads" in note]
+    assert len(said) == 1
+    rows = [row for row in read_jsonl(tmp_path / "out" / "scores.jsonl") if row.get("truncated")]
+    assert {row["truncated"] for row in rows} == {"5 of 9 words"}
+    assert {row["detector"] for row in rows} == {"shout", "ensemble"}
 
 
 def test_a_whole_evaluation_by_hand(run, tmp_path):

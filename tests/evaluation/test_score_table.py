@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from paraphrase_rl.detection.fitting import BuiltDetector
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.evaluation.cache import Cache
 from paraphrase_rl.evaluation.score_table import CHUNK, ScoreTable
-from paraphrase_rl.types import Failure, Scores
+from paraphrase_rl.types import Failure, Scores, Truncation
 
 
 class Length:
@@ -102,6 +103,22 @@ def test_all_detectors_score_a_chunk_before_the_next(cache: Cache) -> None:
         )
     table(cache, one=one, two=two).score([f"{i}" for i in range(CHUNK + 3)], "texts")
     assert order == [("one", CHUNK), ("two", CHUNK), ("one", 3), ("two", 3)]
+
+
+def test_what_was_cut_off_is_saved_with_the_score_and_counted(cache: Cache) -> None:
+    class Short(Length):
+        def score(self, texts: Sequence[str]) -> Scores:
+            cut = (Truncation(index=i, read=3, total=len(t), unit="letters") for i, t in enumerate(texts))
+            found = super().score(texts)
+            return Scores(found.values, found.failures, tuple(c for c in cut if (c.total or 0) > 3))
+
+    first, second = table(cache, one=Short()), table(cache, one=Short())
+    expected = first.score(["aaaa", "bad", "b", "aaaa"], "texts")["one"]
+    assert [(c.index, str(c)) for c in expected.truncated] == [(0, "3 of 4 letters"), (3, "3 of 4 letters")]
+    assert second.score(["b", "aaaa"], "texts")["one"].truncated == (replace(expected.truncated[0], index=1),)
+    said = "1 of 2 texts are longer than one reads: its scores are those of their beginnings"
+    assert first.truncation_notes == second.truncation_notes == [said]
+    assert table(cache, one=Length(2.0)).truncation_notes == []
 
 
 def test_no_texts_have_no_scores(cache: Cache) -> None:

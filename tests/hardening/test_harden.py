@@ -26,7 +26,7 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, NoOptions, Options, RewriterSpec
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Attack, Recipe, Weighted
-from paraphrase_rl.types import Document, Failure, Rewrite, Scores
+from paraphrase_rl.types import Document, Failure, Rewrite, Scores, Truncation
 
 
 class WordsOptions(Options):
@@ -192,6 +192,24 @@ def detected(found, rewriter):
     (row,) = (row for row in found.defence if row.rewriter == rewriter)
     point = row.points[0]
     return row.met, point.before.value, point.after.value, point.change.value
+
+
+def test_what_the_detector_did_not_read_is_said(tmp_path, monkeypatch):
+    score = Words.score
+
+    def shortened(self, texts):
+        cut = [i for i, text in enumerate(texts) if "moreover" in text]
+        return replace(
+            score(self, texts),
+            truncated=tuple(Truncation(index=i, read=1, total=None, unit="words") for i in cut),
+        )
+
+    monkeypatch.setattr(Words, "score", shortened)
+    found = run(tmp_path / "out")
+    # 8 AI texts each of calibration and test, not their rewrites
+    assert [note for note in found.notes if "longer than words reads" in note] == [
+        "16 of 64 texts are longer than words reads: its scores are those of their beginnings"
+    ]
 
 
 def test_seen_rewrites_are_caught_and_unseen_ones_are_not(tmp_path):

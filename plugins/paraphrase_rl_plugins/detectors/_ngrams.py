@@ -45,7 +45,7 @@ class Ngrams:
         Args:
             texts: N texts in lower case.
         """
-        counts = self._counts(texts)
+        counts = self.counts(texts)
         # in the texts' own order: a sum does not depend on the others
         values = self._weights(counts)
         length = np.sqrt(_by_row(counts, values * values))
@@ -59,7 +59,7 @@ class Ngrams:
         Args:
             text: text in lower case.
         """
-        counts = self._counts([text])
+        counts = self.counts([text])
         values = self._weights(counts)
         values /= np.sqrt(np.sum(values * values)) or 1.0
         parts = values * self._coefficients[counts.indices]
@@ -70,21 +70,41 @@ class Ngrams:
         weights: NDArray[np.float64] = (1.0 + np.log(counts.data)) * self._idf[counts.indices]
         return weights
 
-    def _counts(self, texts: Sequence[str]) -> Any:
-        """Sparse matrix of shape (N, F)."""
+    def counts(self, texts: Sequence[str]) -> Any:
+        """Count the known n-grams of texts in lower case; a sparse matrix of shape (N, F)."""
         raise NotImplementedError
+
+
+def word_ngrams(text: str) -> list[str]:
+    """List the words and pairs of words of a text in lower case."""
+    words = WORD.findall(text)
+    return [*words, *map(" ".join, pairwise(words))]
+
+
+def characters_of(text: str) -> list[str]:
+    """List the runs of characters that character n-grams do not cross."""
+    return text.split()
+
+
+def character_ngrams(word: str) -> list[str]:
+    """List the n-grams of one run of characters, with a blank on either side."""
+    padded = f" {word} "
+    found = []
+    for n in range(CHARACTER_RANGE[0], CHARACTER_RANGE[1] + 1):
+        found += [padded[i : i + n] for i in range(max(1, len(padded) - n + 1))]
+        if n >= len(padded):  # a short word counts once
+            break
+    return found
 
 
 class WordNgrams(Ngrams):
     """Words and pairs of words."""
 
-    def _counts(self, texts: Sequence[str]) -> Any:
+    def counts(self, texts: Sequence[str]) -> Any:
         known = self._index.get
         found, ends = array("i"), [0]
         for text in texts:
-            words = WORD.findall(text)
-            terms = [*words, *map(" ".join, pairwise(words))]
-            found.extend([i for i in map(known, terms) if i is not None])
+            found.extend([i for i in map(known, word_ngrams(text)) if i is not None])
             ends.append(len(found))
         counts = _matrix(found, ends, len(self._index))
         counts.sum_duplicates()
@@ -98,13 +118,13 @@ class CharacterNgrams(Ngrams):
         super().__init__(terms, idf, coefficients)
         self._of_word: dict[str, list[int]] = {}
 
-    def _counts(self, texts: Sequence[str]) -> Any:
+    def counts(self, texts: Sequence[str]) -> Any:
         if len(self._of_word) > _REMEMBERED:
             self._of_word.clear()
         rows: dict[str, int] = {}
         found, ends = array("i"), [0]
         for text in texts:
-            found.extend([rows.setdefault(word, len(rows)) for word in text.split()])
+            found.extend([rows.setdefault(word, len(rows)) for word in characters_of(text)])
             ends.append(len(found))
         words = _matrix(found, ends, max(1, len(rows)))
         grams, ends = array("i"), [0]
@@ -119,13 +139,7 @@ class CharacterNgrams(Ngrams):
         return words @ _matrix(grams, ends, len(self._index))
 
     def _grams(self, word: str) -> list[int]:
-        padded = f" {word} "
-        found = []
-        for n in range(CHARACTER_RANGE[0], CHARACTER_RANGE[1] + 1):
-            found += [padded[i : i + n] for i in range(max(1, len(padded) - n + 1))]
-            if n >= len(padded):  # a short word counts once
-                break
-        return [i for i in map(self._index.get, found) if i is not None]
+        return [i for i in map(self._index.get, character_ngrams(word)) if i is not None]
 
 
 def _matrix(columns: array[int], ends: Sequence[int], width: int) -> Any:
@@ -146,7 +160,11 @@ def _by_row(counts: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
     return total
 
 
+NGRAMS: Mapping[str, type[Ngrams]] = {"word": WordNgrams, "char": CharacterNgrams}
+"""Kinds of n-grams by name."""
+
+
 def ngrams(model: Mapping[str, Any], kind: str) -> Ngrams:
     """Read the n-grams of a trained model: ``word`` or ``char``."""
     part = model[kind]
-    return (WordNgrams if kind == "word" else CharacterNgrams)(part["terms"], part["idf"], part["coef"])
+    return NGRAMS[kind](part["terms"], part["idf"], part["coef"])

@@ -39,16 +39,12 @@ from paraphrase_rl.plugin import (
     write_json,
     write_text,
 )
-from paraphrase_rl_plugins.detectors._ngrams import CHARACTER_RANGE, WORD, WORD_RANGE, ngrams
+from paraphrase_rl_plugins.detectors._ngrams import NGRAMS, WORD, ngrams
 
 NAME = "tfidf"
 SCHEMA = "paraphrase-rl/tfidf/1"
 FIRST_WORDS = 200
 """Number of words of a text that are read, in training and in scoring, so that length has little influence."""
-_ANALYZERS: Mapping[str, Mapping[str, Any]] = {
-    "word": {"analyzer": "word", "ngram_range": WORD_RANGE, "sublinear_tf": True},
-    "char": {"analyzer": "char_wb", "ngram_range": CHARACTER_RANGE, "sublinear_tf": True},
-}
 
 
 class TfidfOptions(Options):
@@ -94,7 +90,7 @@ class Tfidf:
                     f"{_fit_line(folder)} --set detectors.{NAME}.options.{key}={wanted}",
                 )
         self._intercept = float(model["intercept"])
-        self._parts = [ngrams(model, kind) for kind in _ANALYZERS]
+        self._parts = [ngrams(model, kind) for kind in NGRAMS]
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Compute scores of shape (N,)."""
@@ -118,7 +114,7 @@ class Tfidf:
         """Split the logit of a text into the intercept and the shares of its word and character n-grams."""
         head, read = _head(text), text[: _end_of_words(text, FIRST_WORDS)]
         shares = []
-        for part, kind in zip(self._parts, _ANALYZERS, strict=True):
+        for part, kind in zip(self._parts, NGRAMS, strict=True):
             places = _places(read, kind)
             for term, weight, value in part.shares(head.lower()):
                 shares.append(Share(term, tuple(places(term)), value, {"tfidf": weight}))
@@ -136,6 +132,9 @@ class Tfidf:
 def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> None:
     """Train on labelled documents and write ``model.json`` and ``manifest.json``.
 
+    Documents are read several times and not held; the features, which take more room than the texts, lie in temporary
+    files while it trains.
+
     Args:
         options: feature limits.
         documents: the train split; documents without a label are not used.
@@ -146,8 +145,9 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
             somebody else under one of the two names.
     """
     import sklearn
-    from scipy.sparse import hstack
     from sklearn.linear_model import LogisticRegression
+
+    from paraphrase_rl_plugins.detectors._features import Features
 
     for name in ("model.json", "manifest.json"):
         if os.path.lexists(folder / name) and not _is_ours(folder / name):
@@ -155,36 +155,28 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
                 f"{folder / name} exists already, and is not the file of a trained tfidf",
                 "choose another folder with --out, or move that file away",
             )
-    labelled = [d for d in documents if d.label is not None]
-    is_ai = np.array([d.label == "ai" for d in labelled], dtype=bool)
+    is_ai = np.array([d.label == "ai" for d in documents if d.label is not None], dtype=bool)
     if not is_ai.any() or is_ai.all():
         raise DataError(
             f"tfidf needs texts of both labels, got {int((~is_ai).sum())} human and {int(is_ai.sum())} AI",
             "use data whose train split has both labels",
         )
-    heads = [_head(d.text) for d in labelled]
     limits = {"word": options.word_features, "char": options.char_features}
-    vectorizers = {kind: _vectorizer(kind, limits[kind]) for kind in _ANALYZERS}
     try:
-        matrices = [vectorizers[kind].fit_transform(heads) for kind in _ANALYZERS]
+        features = Features(_Heads(documents), limits)
     except ValueError as error:
-        raise DataError(f"tfidf cannot be trained: {error}", "use texts with words") from error
-    features = hstack(matrices, format="csr")
-    classifier = LogisticRegression(C=10.0, max_iter=2000).fit(features, is_ai)
-    logits = classifier.decision_function(features)
+        raise DataError(f"tfidf cannot be trained on these texts: {error}", "use texts with words") from error
+    classifier = LogisticRegression(C=10.0, max_iter=2000).fit(features.matrix, is_ai)
+    logits = classifier.decision_function(features.matrix)
     if not logits[is_ai].mean() > logits[~is_ai].mean():
         raise DataError(
             "tfidf: AI texts do not score above human ones in training",
             "check that the labels are not swapped",
         )
-    coefficients = np.split(classifier.coef_[0], [matrices[0].shape[1]])
+    coefficients = np.split(classifier.coef_[0], [len(features.terms["word"])])
     model: dict[str, Any] = {
-        kind: {
-            "terms": vectorizers[kind].get_feature_names_out().tolist(),
-            "idf": vectorizers[kind].idf_.tolist(),
-            "coef": part.tolist(),
-        }
-        for kind, part in zip(_ANALYZERS, coefficients, strict=True)
+        kind: {"terms": terms, "idf": features.idf[kind].tolist(), "coef": part.tolist()}
+        for (kind, terms), part in zip(features.terms.items(), coefficients, strict=True)
     }
     text = dumps({**model, "intercept": float(classifier.intercept_[0])})
     write_text(folder / "model.json", text)
@@ -193,7 +185,7 @@ def fit(options: TfidfOptions, documents: Sequence[Document], folder: Path) -> N
         {
             "schema": SCHEMA,
             "model_sha256": sha256_text(text),
-            "data_sha256": sha256_texts(f"{d.label}\t{d.text}" for d in labelled),
+            "data_sha256": sha256_texts(f"{d.label}\t{d.text}" for d in documents if d.label is not None),
             "n_human": int((~is_ai).sum()),
             "n_ai": int(is_ai.sum()),
             "options": {"word_features": options.word_features, "char_features": options.char_features},
@@ -209,14 +201,18 @@ def _is_ours(path: Path) -> bool:
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(found, dict) and (
-        found.get("schema") == SCHEMA or found.keys() == {*_ANALYZERS, "intercept"}
+        found.get("schema") == SCHEMA or found.keys() == {*NGRAMS, "intercept"}
     )
 
 
-def _vectorizer(kind: str, limit: int) -> Any:
-    from sklearn.feature_extraction.text import TfidfVectorizer
+class _Heads:
+    """What is read of each labelled document, in lower case."""
 
-    return TfidfVectorizer(**_ANALYZERS[kind], max_features=limit)
+    def __init__(self, documents: Iterable[Document]) -> None:
+        self._documents = documents
+
+    def __iter__(self) -> Iterator[str]:
+        return (_head(d.text).lower() for d in self._documents if d.label is not None)
 
 
 def _head(text: str) -> str:
