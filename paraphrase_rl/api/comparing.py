@@ -114,4 +114,4 @@ def compare(
         resamples=resamples,
         seed=seed,
     )
-    return ComparisonResult(**dict(found))
+    return ComparisonResult(**dict(found) | {"notes": (*found.notes, *corpus.notes)})

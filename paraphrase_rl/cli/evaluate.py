@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from paraphrase_rl.cli.completion import ComponentName, RecipeName
+from paraphrase_rl.cli.completion import ComponentName
+from paraphrase_rl.cli.data_source import choice_of, data_changes, recipe_options
 from paraphrase_rl.cli.evaluate_tables import show_results
 from paraphrase_rl.cli.judge import judge_of
 from paraphrase_rl.cli.output import format_option, say, show_progress, this_command
-from paraphrase_rl.cli.settings import component_option, device_option, option_values, set_option
+from paraphrase_rl.cli.settings import device_option, option_values
 from paraphrase_rl.errors import EXIT_NO, UsageError
 
 
 @click.command("evaluate")
 @click.argument("run", required=False, type=click.Path(path_type=Path))
-@click.option("--config", type=RecipeName(), help="Without RUN: a recipe, by packaged name or YAML file.")
+@recipe_options
 @click.option(
     "--rewriter",
     "-r",
@@ -33,7 +35,6 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     multiple=True,
     help="Only this detector besides the recipe's ensemble; may be repeated.  [default: the recipe's held_out]",
 )
-@set_option
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -71,7 +72,6 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
 @click.option(
     "--judge-key-env", metavar="VARIABLE", help="Environment variable that holds the API key of the judge."
 )
-@component_option("the run's backend: sampler=own")
 @device_option
 @format_option
 @click.pass_context
@@ -79,25 +79,20 @@ def command(
     ctx: click.Context,
     run: Path | None,
     config: str | None,
-    rewriters: tuple[str, ...],
-    detectors: tuple[str, ...],
+    data: str | None,
     overrides: tuple[str, ...],
     out: Path | None,
-    texts: int,
-    samples: int,
     checkpoints: str | None,
-    humans: int,
-    nli: str | None,
     judge_url: str | None,
     judge_model: str | None,
     judge_key_env: str | None,
-    options: tuple[str, ...],
-    device: str | None,
     format_: str,
+    **given: Any,
 ) -> None:
     """Measure how far rewrites evade detectors, what they cost in meaning, and false positives by group.
 
-    RUN is a run directory: its recipe, texts, calibration and policy. Without it, a recipe (--config) and --out.
+    RUN is a run directory: its recipe, texts, calibration and policy. Without it, a recipe (--config), texts (--data)
+    or both, and --out. With RUN, --option is of its backend (sampler=own), else of the data set.
     Thresholds are fixed on clean human texts of the calibration split before any rewrite is scored; every figure has
     a 95 % interval. See docs/evaluation.md.
 
@@ -109,30 +104,32 @@ def command(
       prl evaluate runs/first
       prl evaluate runs/first -r policy -r homoglyph --samples 4 --checkpoints all
       prl evaluate --config quickstart --out evaluations/attacks -r synonym -r whitespace -d lrr
+      prl evaluate --data essays.csv --label-column source --out evaluations/mine -r homoglyph
     """
+    from paraphrase_rl.api.data import load_recipe
     from paraphrase_rl.api.evaluating import evaluate
     from paraphrase_rl.runs.run import Run
 
-    if (run is None) == (config is None):
+    if (run is None) == (config is None and data is None):
         raise UsageError(
-            "give either a run or a recipe", "prl evaluate RUN, or prl evaluate --config NAME --out FOLDER"
+            "give either a run or a recipe (--config, --data, or both)",
+            "prl evaluate RUN, or prl evaluate --config NAME --data FILE --out FOLDER",
         )
+    chosen = choice_of(data, given)
+    of_backend: dict[str, Any] = {}
+    if run is not None:
+        of_backend, chosen = option_values(chosen.options, "sampler=own"), chosen._replace(options=())
+    changes = data_changes(chosen, config)
     try:
         results = evaluate(
-            Run(run) if run is not None else str(config),
-            rewriters=rewriters,
-            detectors=detectors,
-            set=overrides,
+            Run(run) if run is not None else load_recipe(config),
+            set=[*changes, *overrides],
             out=out,
-            texts=texts,
-            samples=samples,
-            humans=humans,
             every_checkpoint=checkpoints is not None,
-            nli=nli,
             judge=judge_of(judge_url, judge_model, judge_key_env),
-            backend_options=option_values(options, "sampler=own"),
-            device=device,
+            backend_options=of_backend,
             progress=show_progress,
+            **given,
         )
     except KeyboardInterrupt:
         say(f"results so far are saved; continue with: {this_command()}")

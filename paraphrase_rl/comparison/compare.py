@@ -20,6 +20,7 @@ from paraphrase_rl.comparison.records import (
     TestedScores,
 )
 from paraphrase_rl.detection.ensemble import COMBINED
+from paraphrase_rl.detection.labels import ENOUGH, swapped_labels
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.statistics.bootstrap import Flags, resample, share_difference, too_few_humans, units_of
 from paraphrase_rl.statistics.fairness import groups_of
@@ -229,8 +230,18 @@ def _gaps(
         yield Gap(detector=one.name, highest=highest, lowest=lowest, gap=gap)
 
 
+def _swapped(found: Sequence[DetectorFigures]) -> list[str]:
+    """Say that the labels look swapped, if they do; detectors trained inside the folds learnt them as they are."""
+    said = swapped_labels(
+        (one.detector, one.auroc.value, one.trained)
+        for one in found
+        if one.detector != COMBINED and one.auroc.value is not None and one.auroc.n >= ENOUGH
+    )
+    return [f"{said}; check which label means what (label_values)"] if said else []
+
+
 def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
-    notes = []
+    notes = _swapped(found)
     same = [one.detector for one in found if one.to_best is not None and not one.distinguishable]
     if best is not None and same:
         notes.append(f"not distinguishable from {best} on these texts: {', '.join(same)}")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from paraphrase_rl.text.duplicates import COMMON
 
 _PARTS = 16
-_IN_MEMORY = 1 << 22
+_IN_MEMORY = 1 << 20
 """Bytes of each part that are held in memory; the others go to a temporary file."""
 _AT_ONCE = 1 << 19
 

@@ -18,13 +18,13 @@ from paraphrase_rl.stored import at, select
 from paraphrase_rl.types import Document, FloatArray, Label
 
 _LABELS: tuple[Label, ...] = ("human", "ai")
-_FAR_BELOW_HALF, _ENOUGH, _MOST = 0.2, 10, 500
+_FAR_BELOW_HALF, _MOST = 0.2, 500
+ENOUGH = 10
+"""Fewest texts of each label that show whether labels are swapped."""
 
 
 def check_labels(members: Iterable[Member]) -> None:
-    """Refuse labels that look swapped: no detector scores AI texts higher, and one scores them far lower.
-
-    A detector that was trained agrees with the labels it was trained on, so it counts only where there is no other.
+    """Refuse labels that look swapped, see :func:`swapped_labels`.
 
     Args:
         members: detectors, calibrated on the texts.
@@ -32,22 +32,39 @@ def check_labels(members: Iterable[Member]) -> None:
     Raises:
         DataError: the labels look swapped.
     """
-    known = [
-        (member, record.probability.auroc)
+    said = swapped_labels(
+        (member.name, record.probability.auroc, member.training is not None)
         for member in members
         if (record := member.calibration).probability is not None
-        and min(record.n_human, record.n_ai) >= _ENOUGH
-    ]
-    judges = [(member, area) for member, area in known if member.training is None] or known
-    areas = {member.name: area for member, area in judges}
-    if not areas or max(areas.values()) >= 0.5 or min(areas.values()) > _FAR_BELOW_HALF:
-        return
-    shown = ", ".join(f"{area:.3f} of {name}" for name, area in areas.items())
-    raise DataError(
-        f"the labels look swapped: texts labelled AI score below those labelled human (AUROC {shown})",
-        "check which label means what (label_values); nothing was written. A detector that truly scores AI texts "
-        "lower on such texts is of no use for them: leave it out",
+        and min(record.n_human, record.n_ai) >= ENOUGH
     )
+    if said:
+        raise DataError(
+            said,
+            "check which label means what (label_values); nothing was written. A detector that truly scores AI texts "
+            "lower on such texts is of no use for them: leave it out",
+        )
+
+
+def swapped_labels(areas: Iterable[tuple[str, float, bool]]) -> str:
+    """Say that labels look swapped: no detector scores AI texts higher, and one scores them far lower.
+
+    A detector that was trained agrees with the labels it was trained on, so it counts only where there is no other.
+
+    Args:
+        areas: name of each detector, its AUROC on at least ``ENOUGH`` texts of each label, and whether it was trained.
+
+    Returns:
+        An empty string if they do not look swapped.
+    """
+    known = list(areas)
+    judges = {name: area for name, area, trained in known if not trained} or {
+        name: area for name, area, _ in known
+    }
+    if not judges or max(judges.values()) >= 0.5 or min(judges.values()) > _FAR_BELOW_HALF:
+        return ""
+    shown = ", ".join(f"{area:.3f} of {name}" for name, area in judges.items())
+    return f"the labels look swapped: texts labelled AI score below those labelled human (AUROC {shown})"
 
 
 def check_against_earlier(
@@ -73,7 +90,7 @@ def check_against_earlier(
         human, ai = (_scored(earlier, select(documents, label=label)) for label in _LABELS)
     except PrlError:  # it cannot be used any more, and so it cannot judge
         return
-    if min(human.size, ai.size) < _ENOUGH or (area := auroc(human, ai)) > _FAR_BELOW_HALF:
+    if min(human.size, ai.size) < ENOUGH or (area := auroc(human, ai)) > _FAR_BELOW_HALF:
         return
     raise DataError(
         f"the labels look swapped: the detector that is in {folder} scores texts labelled AI below those labelled "

@@ -171,7 +171,7 @@ class Plan:
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             seconds=0.0,
             versions=dict(versions()),
-            notes=tuple(self.notes(registry)),
+            notes=(*self.notes(registry), *self.corpus.notes),
         )
 
 

@@ -96,7 +96,9 @@ class Hardening(Tabular, SavedRecord):
     defence: tuple[Defence, ...]
     humans_before: OnHumans
     humans_after: OnHumans
-    truncated: tuple[str, ...] = Field((), description="notes on texts of which only the beginning was read")
+    about_texts: tuple[str, ...] = Field(
+        (), description="notes on the data set, and on texts of which only the beginning was read"
+    )
     seconds: float
     versions: dict[str, str]
 
@@ -119,7 +121,7 @@ class Hardening(Tabular, SavedRecord):
             for row in self.defence
             if row.failed
         ]
-        return found + list(self.truncated)
+        return found + list(self.about_texts)
 
     def flat_rows(self) -> list[dict[str, object]]:
         """Return rows for AI texts by rewriter, human texts by rewriter and group, and gaps, at the target rate."""

@@ -102,7 +102,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             defence=tuple(defence),
             humans_before=humans_before,
             humans_after=humans_after,
-            truncated=tuple(after.table.truncation_notes),
+            about_texts=(*after.table.truncation_notes, *plan.corpus.notes),
             seconds=time.monotonic() - started,
             versions=dict(versions()),
         )

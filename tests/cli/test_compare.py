@@ -26,7 +26,8 @@ def test_all_figures_come_as_data(prl, payload):
     assert next(csv.DictReader(io.StringIO(table)))["detector"] == "shout"
 
 
-def test_a_detector_that_cannot_be_built_is_left_out_unless_it_was_named(prl):
+def test_a_detector_that_cannot_be_built_is_left_out_unless_it_was_named(prl, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     shown = prl("compare", "essays").stdout
     assert "no model at /nowhere" in shown
     assert prl("compare", "essays", "--detector", "missing").exit_code == 2

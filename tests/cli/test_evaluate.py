@@ -147,7 +147,52 @@ def test_rewriters_and_detectors_can_be_named(prl, tmp_path):
     assert [d.name for d in results.detectors] == ["shout", "whisper", "ensemble"]
 
 
-def test_a_cell_without_figures_is_exit_code_1_and_a_line_that_says_why(prl):
+def test_a_table_of_ones_own_is_evaluated_with_the_columns_that_are_named(prl, payload, tmp_path):
+    rows = ["essay,generated,split,note"] + [
+        f"{'A' * (i + 10 * ai)}{'a' * 20} {split} {i},{ai},{split},x"
+        for split in ("calibration", "train", "test")
+        for ai in (0, 1)
+        for i in range(12)
+    ]
+    (tmp_path / "mine.csv").write_text("\n".join([*rows, ",1,test,x"]) + "\n")
+    columns = (
+        "--text-column",
+        "essay",
+        "--label-column",
+        "generated",
+        "-o",
+        "label_values={0: human, 1: ai}",
+    )
+    asked = (
+        "evaluate",
+        "--config",
+        "toy.yaml",
+        "--data",
+        "mine.csv",
+        *columns,
+        "--out",
+        "out",
+        "-r",
+        "lower",
+    )
+    refused = prl(*asked)
+    assert (refused.exit_code, "mine.csv:74: the text is empty" in refused.stderr) == (2, True)
+    found = payload(*asked, "--bad-rows", "skip")
+    assert (found["about"]["source"], found["about"]["ai_texts"]) == ("mine.csv", 12)
+    notes = " ".join(found["about"]["notes"])
+    assert "1 of 73 rows is left out: mine.csv:74: the text is empty" in notes
+    assert "columns of mine.csv that are not used: 'note'" in notes
+
+
+def test_the_texts_of_a_run_are_its_own(prl, run, tmp_path):
+    (tmp_path / "mine.csv").write_text("text,label\nOne.,human\n")
+    result = prl("evaluate", run, "--data", "mine.csv")
+    assert result.exit_code == 2
+    assert "data" in result.stderr
+
+
+def test_a_cell_without_figures_is_exit_code_1_and_a_line_that_says_why(prl, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
     result = prl("evaluate", "--config", "toy.yaml", "--out", "out", "-d", "missing")
     assert result.exit_code == 1
     assert "detector missing: no model at /nowhere; bring it" in result.stdout

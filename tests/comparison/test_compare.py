@@ -86,6 +86,20 @@ def test_folds_keep_pairs_together_are_even_and_do_not_depend_on_the_order(
     assert [again[d.id] for d in texts] == folds.of.tolist()
 
 
+def test_labels_that_look_swapped_are_said() -> None:
+    letters = prl.detector(lambda texts: [len(t) for t in texts], name="letters")
+    texts = [replace(d, text=d.text + " more" * (40 if d.label == "ai" else 0)) for d in documents(20, 20)]
+    right = prl.compare(texts, detectors=letters, folds=3, resamples=20)
+    assert not any("swapped" in note for note in right.notes)
+    other = {"human": "ai", "ai": "human"}
+    wrong = prl.compare(
+        [replace(d, label=other[d.label]) for d in texts], detectors=letters, folds=3, resamples=20
+    )
+    assert wrong.notes[0].startswith(
+        "the labels look swapped: texts labelled AI score below those labelled human"
+    )
+
+
 def test_no_text_is_trained_on_calibrated_on_and_tested_in_one_fold() -> None:
     folds = deal(documents(30, 30), 5, seed=0)
     tested = np.zeros(60, dtype=int)

@@ -197,7 +197,32 @@ COMMANDS = [
     ("calibrate", "--detector", "tfidf", "--data"),
     ("score", "--detector", "tfidf"),
     ("rewrite", "none"),
+    ("compare", "--detector", "tfidf", "--folds", "3"),
+    ("explain", "--detector", "tfidf", "--id", "a.jsonl:1"),
 ]
+LONG_COMMANDS = [
+    ("evaluate", "--set", "detectors=[{name: tfidf}]", "--out", "evaluation", "--data"),
+    ("harden", "tfidf", "--on", "homoglyph", "--out", "hardened", "--data"),
+]
+
+
+def refuses_all_bad_rows(*command: str) -> None:
+    refused = run(*command, "a.jsonl")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    for row in range(33, 43):
+        assert f"a.jsonl:{row}: " in refused.stderr
+    assert "a.jsonl:43" not in refused.stderr
+    assert "… and 1 more" in refused.stderr
+    assert "error: 11 of 43 rows cannot be used" in refused.stderr
+    assert "--bad-rows skip" in refused.stderr
+
+
+@pytest.mark.parametrize("command", LONG_COMMANDS, ids=lambda command: command[0])
+def test_bad_rows_are_refused_before_long_work(tmp_path: Path, command: tuple[str, ...]) -> None:
+    good = [json.dumps({"text": t, "label": "human"}) for t in (*HUMAN, *AI)]
+    (tmp_path / "a.jsonl").write_text("\n".join([*good, *BAD]))
+    refuses_all_bad_rows(*command)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "home") == ["a.jsonl"]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
@@ -208,14 +233,7 @@ def test_bad_rows_are_treated_alike_by_every_command(tmp_path: Path, command: tu
     (tmp_path / "good.jsonl").write_text("\n".join(good))
     assert run("fit", "tfidf", "--data", "good.jsonl").exit_code == 0
     (tmp_path / "a.jsonl").write_text("\n".join([*good, *BAD]))
-    refused = run(*command, "a.jsonl")
-    assert (refused.exit_code, refused.stdout) == (2, "")
-    for row in range(33, 43):
-        assert f"a.jsonl:{row}: " in refused.stderr
-    assert "a.jsonl:43" not in refused.stderr
-    assert "… and 1 more" in refused.stderr
-    assert "error: 11 of 43 rows cannot be used" in refused.stderr
-    assert "--bad-rows skip" in refused.stderr
+    refuses_all_bad_rows(*command)
     skipped = run(*command, "a.jsonl", "--bad-rows", "skip")
     assert skipped.exit_code == 0, skipped.stderr
     assert "11 of 43 rows are left out: a.jsonl:33: the text is empty" in skipped.stderr
