@@ -133,14 +133,16 @@ def test_another_build_has_no_shape(change: dict[str, Any]) -> None:
 def test_memory_by_part_and_its_peak() -> None:
     found = list(resources.check(case("sampling.max_tokens=96", device="cpu")))
     parts = {line.split(" ")[0]: float(line.split(" GB")[0].split()[-1]) for line in of(found, "PRL085")}
-    assert {"weights", "adapter", "optimizer", "sampler", "activations", "logits", "model"} == set(parts)
+    assert {"weights", "merged", "adapter", "optimizer", "sampler", "activations", "logits", "model"} == set(
+        parts
+    )
     assert parts["weights"] == pytest.approx(0.54, abs=0.01)  # 134.5 million numbers of 4 bytes
     assert parts["adapter"] == parts["optimizer"] == pytest.approx(9.77e6 * 8 / GB, abs=0.005)
     [peak] = [finding for finding in found if finding.code == "PRL086"]
     models = sum(
         float(line.split(" GB")[0].split()[-1]) for line in of(found, "PRL085") if line.startswith("model")
     )
-    taken = sum(parts[name] for name in ("weights", "adapter", "optimizer"))
+    taken = sum(parts[name] for name in ("weights", "merged", "adapter", "optimizer"))
     larger = max(parts["sampler"], parts["activations"] + parts["logits"])
     assert float(peak.evidence.split()[1]) == pytest.approx(taken + larger + models, abs=0.1)
 

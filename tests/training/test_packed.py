@@ -1,4 +1,4 @@
-"""Under activation checkpointing a group is one packed sequence: the same log-probabilities, the prompt read once."""
+"""A group is one packed sequence, with activations checkpointed or not: the same numbers, the prompt read once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,25 @@ from typing import Any
 
 import pytest
 import torch
-from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs
+from paraphrase_rl_plugins.backends import _trl_estimate, _unembedding
+from paraphrase_rl_plugins.backends._forward import (
+    PackedGroup,
+    completion_logprobs,
+    packed_logprobs,
+    packs,
+    whole_logprobs,
+)
+from paraphrase_rl_plugins.backends._merged import merged_in_training
 from paraphrase_rl_plugins.backends._sampler import left_pad, right_pad
-from transformers import GPT2Config, GPT2LMHeadModel, MistralConfig, MistralForCausalLM
+from paraphrase_rl_plugins.backends._unembedding import token_logprobs
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    GraniteConfig,
+    GraniteForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from tests.tiny_model import SIZES, save_tiny_model, tokenizer
 from tests.training.runs import backend, recipe, training_run
@@ -98,7 +114,86 @@ def test_a_prompt_of_one_token_is_packed() -> None:
     assert pack.ids.tolist() == [[9, 9, 33, 34, 35, 9, 99, 98, 97, 96, 95, 94, 9, 33, 34]]
     assert pack.labels.tolist() == [[t for one in COMPLETIONS for t in one]]
     assert pack.positions.tolist() == [[i for one in COMPLETIONS for i in range(len(one))]]
-    assert pack.attention[0, 0].sum(1).tolist() == [i + 1 for one in COMPLETIONS for i in range(len(one))]
+    assert pack.attention()[0, 0].sum(1).tolist() == [i + 1 for one in COMPLETIONS for i in range(len(one))]
     rows = pack.unpacked(pack.labels.float(), 11)
     assert [row[: len(one)].tolist() for row, one in zip(rows, COMPLETIONS, strict=True)] == COMPLETIONS
     assert rows.shape == (4, 11)
+
+
+@pytest.mark.parametrize("prompt", [PROMPT, [9]], ids=["prompt", "prompt of one token"])
+def test_merged_and_packed_is_what_peft_computes_row_by_row(trainer: Any, prompt: list[int]) -> None:
+    """Where nothing is checkpointed: other attention, merged weights, an unembedding with a gradient of its own."""
+    model = trainer.model
+    model.gradient_checkpointing_disable()
+    batch = group(prompt)
+    expected = whole_logprobs(model, *batch, temperature=0.7)
+    wanted = gradient(trainer, expected)
+    trainer.args.gradient_checkpointing = False
+    trainer.temperature = 0.7
+    trainer.read.clear()
+    got = trainer._logprobs(model, dict(zip(KEYS, batch, strict=True)))
+    read = sum(trainer.read)
+    if trainer.kind != "sliding":
+        assert trainer._compute_logprobs.func is packed_logprobs
+        assert read == len(prompt) - 1 + sum(map(len, COMPLETIONS)) + PROBED
+    assert torch.allclose(got, expected, atol=1e-5)
+    gradients = gradient(trainer, got)
+    assert (gradients - wanted).norm() / wanted.norm() < 1e-5
+
+
+KEYS = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+PROBED = 2 * (5 + 3) + 4 + 5
+"""Tokens that :func:`packs` reads to compare: two rows whole, and the same packed."""
+
+
+def test_a_merge_follows_the_adapter_and_leaves_the_base_weights(trainer: Any) -> None:
+    """An optimizer may change weights without raising torch's count of versions, so values are compared."""
+    model = trainer.model
+    model.gradient_checkpointing_disable()
+    batch = group()
+    base = {n: p.clone() for n, p in model.named_parameters() if "lora_" not in n}
+    found = []
+    for scale in (1.0, 3.0):
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.data.numpy()[...] *= scale  # past every count of torch
+        expected = whole_logprobs(model, *batch, temperature=1.0)
+        with merged_in_training(model):
+            got = whole_logprobs(model, *batch, temperature=1.0)
+            with model.disable_adapter():
+                untouched = whole_logprobs(model, *batch, temperature=1.0)
+        assert torch.allclose(got, expected, atol=1e-4)
+        found.append((expected, untouched))
+    assert not torch.allclose(found[0][0], found[1][0], atol=1e-2)
+    assert torch.equal(found[0][1], found[1][1])
+    assert all(torch.equal(p, base[n]) for n, p in model.named_parameters() if n in base)
+
+
+def test_logits_that_are_scaled_are_not_packed() -> None:
+    torch.manual_seed(0)
+    sizes = {**SIZES, "vocab_size": 60}
+    assert packs(GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=1.0)).eval())
+    assert not packs(GraniteForCausalLM(GraniteConfig(**sizes, logits_scaling=4.0)).eval())
+
+
+@pytest.mark.parametrize("biased", [False, True])
+def test_log_probabilities_of_tokens_and_their_gradient_in_parts(
+    biased: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("paraphrase_rl_plugins.backends._unembedding.LOGITS_AT_ONCE", 300)
+    monkeypatch.setattr("paraphrase_rl_plugins.backends._unembedding.REDUCED_AT_ONCE", 100)
+    torch.manual_seed(0)
+    hidden = (torch.randn(17, 8, dtype=torch.double) * 3).requires_grad_()
+    weight, bias = torch.randn(50, 8, dtype=torch.double), torch.randn(50, dtype=torch.double)
+    tokens = torch.randint(0, 50, (17,))
+    logits = hidden @ weight.T + (bias if biased else 0)
+    expected = torch.log_softmax(logits / 1.7, -1).gather(1, tokens[:, None])[:, 0]
+    (wanted,) = torch.autograd.grad(expected @ torch.linspace(-1, 2, 17, dtype=torch.double), hidden)
+    got = token_logprobs(hidden, weight, bias if biased else None, tokens, 1.7)
+    (gradient_,) = torch.autograd.grad(got @ torch.linspace(-1, 2, 17), hidden)
+    assert torch.allclose(got.double(), expected, atol=1e-4)
+    assert torch.allclose(gradient_, wanted, atol=1e-4)
+
+
+def test_the_estimate_counts_the_logits_that_are_there_at_once() -> None:
+    assert _trl_estimate.PART == _unembedding.LOGITS_AT_ONCE

@@ -10,6 +10,7 @@ import torch
 from paraphrase_rl_plugins.backends._sampler import (
     ATTEMPTS,
     DecodingGraph,
+    RoomyLayer,
     attends_to_everything,
     draw,
     left_pad,
@@ -89,6 +90,24 @@ def test_the_step_a_gpu_records_is_the_usual_one(model) -> None:
                 past_key_values=cache,
             )
             assert torch.allclose(step.logits_after(tokens, position), usual.logits[:, -1], atol=1e-4)
+
+
+def test_keys_written_in_place_are_those_of_a_cache_that_grows() -> None:
+    torch.manual_seed(0)
+    cache = DynamicCache()
+    cache.update(torch.randn(3, 2, 4, 8), torch.randn(3, 2, 4, 8), 0)
+    (grows,) = cache.layers
+    roomy = RoomyLayer(grows, 5)
+    for step in range(5):
+        if step == 2:
+            keep = torch.tensor([2, 0])
+            grows.reorder_cache(keep)
+            roomy.reorder_cache(keep)
+        new = torch.randn(len(grows.keys), 2, 1, 8), torch.randn(len(grows.keys), 2, 1, 8)
+        for got, expected in zip(roomy.update(*new), grows.update(*new), strict=True):
+            assert torch.equal(got, expected)
+        assert roomy.get_seq_length() == grows.get_seq_length() == 5 + step
+        assert roomy.get_mask_sizes(1) == grows.get_mask_sizes(1)
 
 
 @pytest.mark.parametrize("top_p", [0.3, 0.9, 0.999])

@@ -1,7 +1,8 @@
 """Log-probabilities of grouped completions: each prompt is read once, the unembedding sees completions only.
 
-With a cache (:func:`completion_logprobs`), or, where checkpointed activations forbid one, with the whole group as one
-packed sequence (:class:`PackedGroup`). Layers of linear attention can do neither (:func:`whole_logprobs`).
+The whole group is one packed sequence without padding (:class:`PackedGroup`). Where layers see a window of the text
+alone the prompt comes from a cache (:func:`completion_logprobs`); layers of linear attention can do neither
+(:func:`whole_logprobs`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from typing import Any
 
 import torch
 from transformers import DynamicCache
+
+from paraphrase_rl_plugins.backends._attention import attending_to_prompt_and_self
+from paraphrase_rl_plugins.backends._unembedding import token_logprobs
 
 
 def completion_logprobs(
@@ -66,6 +70,60 @@ def completion_logprobs(
     return torch.nn.functional.pad(logprobs, (0, completion_ids.shape[1] - width))
 
 
+def packed_logprobs(
+    model: Any,
+    prompt_ids: torch.Tensor,
+    prompt_mask: torch.Tensor,
+    completion_ids: torch.Tensor,
+    completion_mask: torch.Tensor,
+    *,
+    temperature: float,
+) -> torch.Tensor:
+    """Compute the same as :func:`completion_logprobs` for one group, in one pass without padding.
+
+    For models of which :func:`packs` is true.
+    """
+    pack = PackedGroup.of(prompt_ids, prompt_mask, completion_ids, completion_mask)
+    unwrapped = getattr(model, "module", model)
+    with attending_to_prompt_and_self(unwrapped.config.get_text_config(), pack.lengths):
+        out = model(
+            input_ids=pack.ids,
+            # Of four dimensions a mask passes through as it is; this one is not looked at.
+            attention_mask=torch.ones(1, 1, 1, 1, dtype=torch.bool, device=pack.ids.device),
+            position_ids=pack.positions,
+            use_cache=False,
+            output_hidden_states=True,
+            logits_to_keep=1,
+        )
+    head = unwrapped.get_output_embeddings()
+    predicts = pack.labels[0] >= 0
+    logprobs = token_logprobs(
+        out.hidden_states[-1][0][predicts], head.weight, head.bias, pack.labels[0][predicts], temperature
+    )
+    return pack.unpacked(logprobs[None], completion_ids.shape[1])
+
+
+@torch.no_grad()
+def packs(model: Any) -> bool:
+    """Return whether :func:`packed_logprobs` is right for a model, found out by a comparison.
+
+    It is not where logits are more than the product of the last hidden states and the unembedding (soft caps, scales),
+    or attention more than that of queries, keys and values.
+    """
+    prompt = torch.arange(1, 6, device=model.device).repeat(2, 1)
+    ids = torch.tensor([[1, 2, 3], [4, 5, 0]], device=model.device)
+    mask = torch.tensor([[1, 1, 1], [1, 1, 0]], device=model.device)
+    group = prompt, torch.ones_like(prompt), ids, mask
+    training = model.training
+    model.eval()
+    try:
+        whole = whole_logprobs(model, *group, temperature=1.0)
+        packed = packed_logprobs(model, *group, temperature=1.0)
+    finally:
+        model.train(training)
+    return torch.allclose(whole, packed, atol=1e-3)
+
+
 def whole_logprobs(
     model: Any,
     prompt_ids: torch.Tensor,
@@ -105,14 +163,12 @@ class PackedGroup:
     Attributes:
         ids, positions: shape (1, L).
         labels: shape (1, L): the token that each position predicts, -100 at the prompt.
-        attention: shape (1, 1, L, L), True where a row attends to a column.
         lengths: tokens of each completion, in the order of the blocks.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     labels: torch.Tensor
-    attention: torch.Tensor
     lengths: tuple[int, ...]
 
     @classmethod
@@ -128,20 +184,23 @@ class PackedGroup:
         completions = [row[mask.bool()] for row, mask in zip(completion_ids, completion_mask, strict=True)]
         head, last = prompt[:-1], prompt[-1:]
         places = torch.arange(len(head) + max(map(len, completions)), device=prompt.device)
-        block = torch.cat(
-            [torch.full((len(part),), i, device=prompt.device) for i, part in enumerate([head, *completions])]
-        )
-        index = torch.arange(len(block), device=prompt.device)
-        seen = (block[None] == 0) | (block[None] == block[:, None])
         return cls(
             ids=torch.cat([head, *(torch.cat([last, one[:-1]]) for one in completions)])[None],
             positions=torch.cat(
                 [places[: len(head)], *(places[len(head) : len(head) + len(one)] for one in completions)]
             )[None],
             labels=torch.cat([torch.full_like(head, -100), *completions])[None],
-            attention=(seen & (index[None] <= index[:, None]))[None, None],
             lengths=tuple(map(len, completions)),
         )
+
+    def attention(self) -> torch.Tensor:
+        """Build the mask of shape (1, 1, L, L), True where a row attends to a column."""
+        device, total = self.ids.device, self.ids.shape[1]
+        sizes = torch.tensor([total - sum(self.lengths), *self.lengths], device=device)
+        block = torch.arange(len(sizes), device=device).repeat_interleave(sizes)
+        index = torch.arange(total, device=device)
+        seen = (block[None] == 0) | (block[None] == block[:, None])
+        return (seen & (index[None] <= index[:, None]))[None, None]
 
     def unpacked(self, values: torch.Tensor, width: int) -> torch.Tensor:
         """Lay out values of shape (1, L) as one row a completion, of shape (B, width), 0 at padding."""

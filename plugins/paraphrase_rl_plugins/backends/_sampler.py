@@ -15,12 +15,16 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DynamicCache, StaticCache
-from transformers.cache_utils import LinearAttentionCacheLayerMixin, StaticLayer
+from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, StaticLayer
 
 from paraphrase_rl.plugin import NumericalError, Sampling
+from paraphrase_rl_plugins.backends._merged import mergeable, merged_weight
 
 ATTEMPTS = 6
 """Number of draws from the full softmax before the vocabulary is sorted; at top_p 0.95 one token in 10^8 needs that."""
+
+DRAWN_AT_ONCE = 2**18
+"""Number of weights drawn from at once on a CPU, so that they stay in its cache."""
 
 DROP_FINISHED_AT = 0.25
 """Share of finished rows at which they are removed from the batch: a higher share wastes compute, a lower one copies.
@@ -48,25 +52,15 @@ def ready_to_sample(model: Any) -> Iterator[None]:
     at every step: here exactly the same weights are restored. In half precision the adapter is not merged, because
         rounding would remove the whole change of a step.
     """
-    from peft.tuners.lora import LoraLayer
-
-    layers = [
-        module
-        for module in model.modules()
-        if isinstance(module, LoraLayer)
-        and module.active_adapters
-        and module.get_base_layer().weight.dtype == torch.float32
-    ]
+    layers = mergeable(model)
     originals = []
     training = model.training
     model.eval()
     try:
-        with torch.no_grad():
-            for layer in layers:
-                base = layer.get_base_layer().weight
-                originals.append((base, base.data))
-                for adapter in layer.active_adapters:
-                    base.data = base.data + layer.get_delta_weight(adapter)
+        for layer in layers:
+            base, weight = layer.get_base_layer().weight, merged_weight(layer)
+            originals.append((base, base.data))
+            base.data = weight
         with model.disable_adapter() if layers else nullcontext():
             yield
     finally:
@@ -105,29 +99,45 @@ def draw(logits: torch.Tensor, noise: torch.Tensor, top_p: float) -> tuple[torch
     Returns:
         Tokens of shape (B,), and their log-probabilities under the full softmax, not the nucleus.
     """
-    logprobs = logits - torch.logsumexp(logits, -1, keepdim=True)
-    probabilities = logprobs.exp()
-    cumulative = probabilities.cumsum(-1)
+    at_once = len(logits) if logits.is_cuda else max(1, DRAWN_AT_ONCE // logits.shape[1])
+    drawn = [
+        _draw(block, uniform, top_p)
+        for block, uniform in zip(logits.split(at_once), noise.split(at_once), strict=True)
+    ]
+    tokens, logprobs = zip(*drawn, strict=True)
+    return torch.cat(tokens), torch.cat(logprobs)
+
+
+def _draw(logits: torch.Tensor, noise: torch.Tensor, top_p: float) -> tuple[torch.Tensor, torch.Tensor]:
+    weights = (logits - logits.amax(-1, keepdim=True)).exp_()
+    total = weights.sum(-1)
+    cumulative = weights.cumsum(-1)
     tokens = _invert(cumulative, noise[:, 0])
+    outside = _outside(weights, total, tokens, torch.arange(len(tokens), device=tokens.device), top_p)
     for attempt in range(1, ATTEMPTS):
-        outside = ~_in_nucleus(probabilities, tokens, top_p)
-        if not outside.any():
+        if not len(outside):
             break
-        tokens = torch.where(outside, _invert(cumulative, noise[:, attempt]), tokens)
-    outside = (~_in_nucleus(probabilities, tokens, top_p)).nonzero()[:, 0]
+        tokens[outside] = _invert(cumulative[outside], noise[outside, attempt])
+        outside = _outside(weights, total, tokens, outside, top_p)
     if len(outside):
-        likely, ids = probabilities[outside].sort(dim=-1, descending=True)
+        likely, ids = (weights[outside] / total[outside, None]).sort(dim=-1, descending=True)
         nucleus = likely.masked_fill(likely.cumsum(-1) - likely >= top_p, 0.0).cumsum(-1)
         tokens[outside] = ids.gather(1, _invert(nucleus, noise[outside, ATTEMPTS])[:, None])[:, 0]
-    return tokens, logprobs.gather(1, tokens[:, None])[:, 0]
+    return tokens, weights.gather(1, tokens[:, None])[:, 0].log() - total.log()
 
 
-def _in_nucleus(probabilities: torch.Tensor, tokens: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Shape (B,): whether the tokens more likely than this one leave room below top_p."""
+def _outside(
+    weights: torch.Tensor, total: torch.Tensor, tokens: torch.Tensor, rows: torch.Tensor, top_p: float
+) -> torch.Tensor:
+    """Those of some rows in which the tokens more likely than the drawn one leave no room below top_p."""
     if top_p >= 1.0:
-        return torch.ones_like(tokens, dtype=torch.bool)
-    own = probabilities.gather(1, tokens[:, None])
-    return (probabilities * (probabilities > own)).sum(-1) < top_p
+        return rows[:0]
+    own = weights.gather(1, tokens[:, None])[:, 0]
+    # A token whose own probability is above 1 - top_p leaves less than top_p to all others.
+    rows = rows[own[rows] <= (1 - top_p) * total[rows]]
+    more = weights[rows]
+    above = more.masked_fill_(more <= own[rows, None], 0.0).sum(-1)
+    return rows[above >= top_p * total[rows]]
 
 
 def _invert(cumulative: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
@@ -188,6 +198,8 @@ def sample_groups(
     if device.type == "cuda" and sampling.max_tokens >= GRAPH_FROM and attends_to_everything(model):
         graph = DecodingGraph(model, cache, attention, sampling.max_tokens)
         cache = out = None
+    else:
+        cache.layers = [_roomy(layer, sampling.max_tokens) for layer in cache.layers]
 
     rows = torch.arange(len(prompts) * group_size, device=device)
     alive = torch.ones_like(rows, dtype=torch.bool)
@@ -231,6 +243,51 @@ def sample_groups(
             "load an earlier checkpoint, or get the model again",
         )
     return [Sampled(ids_, logprobs_, end) for (ids_, logprobs_), end in zip(results, finished, strict=True)]
+
+
+class RoomyLayer(DynamicLayer):
+    """Keys and values with room for what follows: written in place, where transformers copies all of them each time.
+
+    Args:
+        layer: keys and values so far.
+        room: number of tokens that follow.
+    """
+
+    def __init__(self, layer: DynamicLayer, room: int) -> None:
+        super().__init__()
+        self.lazy_initialization(layer.keys, layer.values)
+        self._length = layer.keys.shape[2]
+        self._held = [self._with_room(part, self._length + room) for part in (layer.keys, layer.values)]
+        self._show()
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Append keys and values of shape (B, H, T, D); return all of them."""
+        start, self._length = self._length, self._length + key_states.shape[2]
+        for held, new in zip(self._held, (key_states, value_states), strict=True):
+            held[:, :, start : self._length] = new
+        self._show()
+        return self.keys, self.values
+
+    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
+        """Keep these rows."""
+        room = self._held[0].shape[2]
+        self._held = [self._with_room(part[beam_idx], room) for part in (self.keys, self.values)]
+        self._show()
+
+    def _show(self) -> None:
+        self.keys, self.values = (held[:, :, : self._length] for held in self._held)
+
+    @staticmethod
+    def _with_room(part: torch.Tensor, length: int) -> torch.Tensor:
+        held = part.new_empty(*part.shape[:2], length, part.shape[3])
+        held[:, :, : part.shape[2]] = part
+        return held
+
+
+def _roomy(layer: Any, room: int) -> Any:
+    return RoomyLayer(layer, room) if type(layer) is DynamicLayer and layer.is_initialized else layer
 
 
 class DecodingGraph:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,14 @@ from paraphrase_rl.plugin import (
     one_line,
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
-from paraphrase_rl_plugins.backends._forward import PackedGroup, completion_logprobs, whole_logprobs
+from paraphrase_rl_plugins.backends._forward import (
+    PackedGroup,
+    completion_logprobs,
+    packed_logprobs,
+    packs,
+    whole_logprobs,
+)
+from paraphrase_rl_plugins.backends._merged import merged_in_training
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     attends_to_everything,
@@ -283,27 +291,36 @@ class RecipeTrainer(GRPOTrainer):
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
-        # One prompt's group at a time: no more logits at once than a micro-batch needs.
-        size, parts = self.num_generations, []
-        with self.accelerator.autocast():
-            for at in range(0, len(batch["prompt_ids"]), size):
-                group = [batch[key][at : at + size] for key in _TOKEN_KEYS]
-                if self.args.gradient_checkpointing:  # it forbids the cache that shares the prompt
-                    packs = attends_to_everything(self.accelerator.unwrap_model(model))
-                    parts.append((self._packed if packs else self._checkpointed)(model, *group))
-                elif not keeps_keys_and_values(self.accelerator.unwrap_model(model)):
-                    parts.append(whole_logprobs(model, *group, temperature=self.temperature))
-                else:
-                    parts.append(
-                        completion_logprobs(model, *group, group_size=size, temperature=self.temperature)
-                    )
-        return torch.cat(parts)
+        size = self.num_generations
+        # Activations kept for a gradient are those of peft's layers where they are computed a second time.
+        merges = self.accelerator.device.type == "cpu" and not self.args.gradient_checkpointing
+        with self.accelerator.autocast(), merged_in_training(model) if merges else nullcontext():
+            compute = self._compute_logprobs
+            # One prompt's group at a time: no more activations at once than a micro-batch needs.
+            return torch.cat(
+                [
+                    compute(model, *(batch[key][at : at + size] for key in _TOKEN_KEYS))
+                    for at in range(0, len(batch["prompt_ids"]), size)
+                ]
+            )
+
+    @cached_property
+    def _compute_logprobs(self) -> Callable[..., torch.Tensor]:
+        """How this model computes the log-probabilities of one group."""
+        model = self.accelerator.unwrap_model(self.model)
+        if self.args.gradient_checkpointing:  # it forbids a cache and another attention
+            return self._packed if attends_to_everything(model) else self._checkpointed
+        if attends_to_everything(model) and packs(model):
+            return partial(packed_logprobs, temperature=self.temperature)
+        if keeps_keys_and_values(model):
+            return partial(completion_logprobs, group_size=self.num_generations, temperature=self.temperature)
+        return partial(whole_logprobs, temperature=self.temperature)
 
     def _packed(self, model: Any, *group: torch.Tensor) -> torch.Tensor:
         pack = PackedGroup.of(*group)
         scored = model(
             input_ids=pack.ids,
-            attention_mask=pack.attention,
+            attention_mask=pack.attention(),
             position_ids=pack.positions,
             shift_labels=pack.labels,
             fused_lm_head=True,
@@ -365,11 +382,11 @@ class RecipeTrainer(GRPOTrainer):
     @torch.no_grad()
     def step_metrics(self) -> dict[str, float]:
         """Return the metrics of the step that ended, over all processes; call it on every process."""
-        after: list[FloatArray] = []
-        for inputs in self._buffered_inputs:
-            new = self._logprobs(self.model, inputs)
-            difference = inputs["old_per_token_logps"] - new
-            after += [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
+        # The first prompt of each process stands for the batch: order is random, and a pass over all of it would cost
+        # as much as the one that the gradient needs.
+        inputs = self._buffered_inputs[0]
+        difference = inputs["old_per_token_logps"] - self._logprobs(self.model, inputs)
+        after = [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
         return {
             # the trainer's own log-probabilities in place of the sampler's would agree whatever happened
             "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)) if self._known else math.nan,

@@ -2,7 +2,9 @@
 
 On a CPU the peak of two steps of SmolLM2-135M was 1.91 and 3.64 GB above that of the imports (8 rollouts of 48 tokens,
 16 of 112), where this says 1.94 and 3.64: three numbers for each attention score and eight hidden states for each layer
-were fitted to them. On a GPU the parts are counted from what the code keeps; no peak has been compared with them.
+were fitted to them. Both were measured when the logits of all positions were kept at once; without these, and with
+merged weights kept throughout, no peak has been measured. On a GPU the parts are counted from what the code keeps, and
+have been compared with no peak.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from paraphrase_rl.plugin import Estimate, Load, MemoryPart, ModelShape, Recipe
 
 TILE = (4096, 32768)
 """Positions and tokens of one tile of logits in TRL's fused unembedding."""
+PART = 2**23
+"""Logits of one part on a CPU, as ``_unembedding`` computes them."""
 ON_CPU = {"sampling": 1.7e-9, "update": 1.9e-10}
 """Seconds for each parameter and decoding step, and for each parameter and token of an update (reference, forward,
 backward, log-probabilities afterwards): SmolLM2-135M in fp32 on one core, 47 and 74 s a step on two machines."""
@@ -44,6 +48,11 @@ def _throughout(recipe: Recipe, shape: ModelShape, on_cpu: bool) -> list[MemoryP
     width = 4 if on_cpu else 2
     adapter = shape.adapter_parameters(recipe.lora.rank, recipe.lora.target_modules or None)
     said = f"{adapter / 1e6:,.1f} million parameters of rank {recipe.lora.rank}"
+    copied = MemoryPart(
+        name="merged",
+        bytes=shape.linear_parameters * width,
+        basis="a copy of the linear layers with the adapter added",
+    )
     return [
         MemoryPart(
             name="weights",
@@ -52,27 +61,23 @@ def _throughout(recipe: Recipe, shape: ModelShape, on_cpu: bool) -> list[MemoryP
         ),
         MemoryPart(name="adapter", bytes=adapter * 8, basis=f"{said}: fp32, and as much for gradients"),
         MemoryPart(name="optimizer", bytes=adapter * 8, basis=f"Adam: two fp32 numbers for each of {said}"),
+        *([copied] if on_cpu else []),
     ]
 
 
 def _sampling(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
-    on_cpu = load.device == "cpu"
-    width = 4 if on_cpu else 2
+    width = 4 if load.device == "cpu" else 2
     rows = recipe.training.batch_size * recipe.training.group_size
     length = load.longest_prompt + recipe.sampling.max_tokens
     a_token = 2 * shape.layers * shape.key_value_heads * shape.head_dim * width
-    # each concatenation of a growing cache holds the old and the new keys of one layer
-    cache = rows * length * a_token * (1 + 2 / shape.layers if on_cpu else 1)
-    merged = shape.linear_parameters * width if on_cpu else 0
+    cache = rows * length * a_token
     logits = 4 * rows * shape.vocabulary * 4
     return [
         MemoryPart(
             name="sampler",
-            bytes=cache + merged + logits,
+            bytes=cache + logits,
             phase="sampling",
-            basis=f"keys and values of {rows} rollouts of up to {length:,.0f} tokens"
-            + (", a merged copy of the linear layers" if on_cpu else "")
-            + ", logits of one token each",
+            basis=f"keys and values of {rows} rollouts of up to {length:,.0f} tokens, logits of one token each",
         )
     ]
 
@@ -85,8 +90,8 @@ def _update(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
     if load.device == "cpu":
         scores = 3 * group * longest * (load.longest_prompt + longest) * shape.heads
         activations = shape.layers * (tokens * a_layer + scores) * 4
-        logits: float = 4 * group * longest * shape.vocabulary * 4
-        kept, head = f"all layers, {tokens:,.0f} tokens of a prompt's group", "four fp32 copies"
+        logits: float = 2 * PART * 4
+        kept, head = f"all layers, {tokens:,.0f} tokens of a prompt's group", "a part"
     else:
         activations = (shape.layers * shape.hidden * 2 + a_layer * 4) * tokens
         logits = 2 * min(tokens, TILE[0]) * min(shape.vocabulary, TILE[1]) * 4
