@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
-from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.detection.roc import area
 from paraphrase_rl.detection.scoring import score_documents
 from paraphrase_rl.stored import select
 from paraphrase_rl.types import Document, Label, Scores
@@ -34,6 +34,8 @@ class CalibrationRow:
         tied: human texts whose score equals the threshold; 1 = no ties.
         tpr_in_sample: share of the calibration's AI texts that are flagged; ``None`` without AI texts.
         auroc_test: AUROC on the test split; ``None`` if that lacks scored texts of a label, or is not known.
+        auroc_low: lower end of its 95 % interval, see :attr:`paraphrase_rl.detection.roc.Area.interval`.
+        auroc_high: upper end.
     """
 
     detector: str
@@ -49,6 +51,8 @@ class CalibrationRow:
     tied: int
     tpr_in_sample: float | None = None
     auroc_test: float | None = None
+    auroc_low: float | None = None
+    auroc_high: float | None = None
 
 
 def saved_row(record: Calibration) -> CalibrationRow:
@@ -98,11 +102,16 @@ def _all_scores(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> 
 
 def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> CalibrationRow:
     flagged = seen.values[seen.scored] > record.target.threshold
-    both = human.scored.any() and ai.scored.any()
+    tested = None
+    if human.scored.any() and ai.scored.any():
+        tested = area(human.values[human.scored], ai.values[ai.scored])
+    low, high = (tested and tested.interval) or (None, None)
     return replace(
         saved_row(record),
         n_ai=int(seen.scored.sum()),
         failed=record.failed_human + len(seen.failures),
         tpr_in_sample=float(flagged.mean()) if flagged.size else None,
-        auroc_test=auroc(human.values[human.scored], ai.values[ai.scored]) if both else None,
+        auroc_test=tested.value if tested else None,
+        auroc_low=low,
+        auroc_high=high,
     )

@@ -125,6 +125,9 @@ def own() -> Population | str:
     if not path.exists():
         return f"{path} is not there: run recorded_scores.py"
     sets = json.loads(path.read_text(encoding="utf-8"))
+    wanted = [f"{kind}/{domain}" for kind in ("human", "ai", "rewritten") for domain in DOMAINS]
+    if lacking := [name for name in (*wanted, "essay/TOEFL_real_91") if name not in sets]:
+        return f"{path} lacks {', '.join(lacking)}: run recorded_scores.py again"
 
     def table(names: Sequence[str]) -> FloatArray:
         return np.concatenate(

@@ -4,7 +4,7 @@
 
 Of three sets of human texts and GPT-4's continuations of their first words (Bao et al. 2023), and of student essays
 (Liang et al. 2023), the first 60 words; and those of GPT-4 once more after the rewriter `synonym`. Written to PRL_HOME,
-outside the repository. About ten CPU minutes; a second call ends at once.
+outside the repository, set by set: a second call goes on from there. About fifteen CPU minutes.
 """
 
 from __future__ import annotations
@@ -41,20 +41,30 @@ def texts(data: Path) -> dict[str, list[str]]:
     return {name: [excerpt(text, WORDS) for text in some] for name, some in found.items()}
 
 
-def record(data: Path) -> dict[str, dict[str, list[float | None]]]:
-    """Score the texts: by kind and set, then by detector, in the order of the texts."""
+def record(data: Path) -> None:
+    """Score the texts and save the scores, set by set: by kind and set, then by detector, in the order of the texts."""
+    found: dict[str, dict[str, list[float | None]]] = {}
+    if saved().exists():
+        found = json.loads(saved().read_text(encoding="utf-8"))
     everything = texts(data)
-    for domain in DOMAINS:
-        rows = prl.rewrite("synonym", everything[f"ai/{domain}"], seed=0).rows
-        everything[f"rewritten/{domain}"] = [row.rewrite or "" for row in rows]
-    found = {}
-    for name, some in everything.items():
+    names = [*everything, *(f"rewritten/{domain}" for domain in DOMAINS)]
+    for name in names:
+        if name in found:
+            continue
+        kind, _, of = name.partition("/")
+        some = everything[name] if kind != "rewritten" else rewritten(everything[f"ai/{of}"])
         rows = prl.score(some, detectors=list(DETECTORS)).rows
         found[name] = {
             detector: [row.score for row in rows if row.detector == detector] for detector in DETECTORS
         }
+        saved().parent.mkdir(parents=True, exist_ok=True)
+        write_text(saved(), json.dumps(found))
         print(f"{name}: {len(some)} texts", flush=True)
-    return found
+
+
+def rewritten(some: list[str]) -> list[str]:
+    """Rewrite texts with `synonym`."""
+    return [row.rewrite or "" for row in prl.rewrite("synonym", some, seed=0).rows]
 
 
 def main() -> None:
@@ -62,11 +72,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", type=Path, required=True, help="folder with fast-detect-gpt/ and liang/")
-    given = parser.parse_args()
-    if not saved().exists():
-        scores = record(given.data)
-        saved().parent.mkdir(parents=True, exist_ok=True)
-        write_text(saved(), json.dumps(scores))
+    record(parser.parse_args().data)
     print(saved())
 
 

@@ -21,6 +21,7 @@ def test_calibrate_shows_what_stands_in_the_file(payload, tmp_path):
     assert (row["fpr_low"], row["fpr_high"]) == pytest.approx(stats.beta.ppf([0.025, 0.975], 3, 18), abs=1e-9)
     # of 400 pairs, AI is below in 4+3+2+1 and equal in 5
     assert row["auroc_test"] == pytest.approx(1 - (10 + 2.5) / 400)
+    assert row["auroc_low"] < row["auroc_test"] < row["auroc_high"] < 1.0
     kept = json.loads((tmp_path / "c.json").read_text())
     assert kept["calibrations"][0]["points"][0]["threshold"] == row["threshold"]
     assert [p["target_fpr"] for p in kept["calibrations"][0]["points"]] == [0.1, 0.01, 0.05]
@@ -164,6 +165,7 @@ def test_from_the_starter_texts_to_a_verdict_with_what_is_installed(monkeypatch,
     assert fitted["folder"] == str(tmp_path / "detectors" / "tfidf")
     (row,) = prl("calibrate", "--detector", "tfidf")
     assert row["auroc_test"] > 0.9
+    assert 0.5 < row["auroc_low"] < row["auroc_test"] <= row["auroc_high"]
     assert row["achieved_fpr"] <= 0.05
     (scored,) = prl("score", "--text", "The council voted on the new bridge. " * 20)
     assert scored["detector"] == "tfidf"
