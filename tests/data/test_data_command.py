@@ -23,10 +23,10 @@ def test_the_starter_data_is_shown(
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = prl(capsys)
     assert code == 0
-    assert len(out.splitlines()) == 2 + 6
-    assert "179" in out
+    assert len(out.splitlines()) == 2 + 12
+    assert "182" in out
     assert "LGPL" in err
-    assert "note: 4 pairs of texts are near duplicates" in err
+    assert "note: 3 pairs of texts are near duplicates" in err
 
 
 def test_json_carries_counts_warnings_and_digest(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,4 @@
-"""The starter data set: human news, speeches and film synopses, and what a language model wrote when asked for the same.
-
-No network.
-"""
+"""The starter data set: human news, speeches and film synopses, and those a language model wrote. No network."""
 
 from __future__ import annotations
 
@@ -125,7 +122,7 @@ class Starter:
             "its pair; each with its prompt in starter_ai.jsonl; written before any detector had "
             "scored one, none chosen by score (MIT, with the project). A third of the pairs, and of the human "
             "texts without one, is in each of calibration, train and test, kind by kind. No essays: no package with "
-            "a fitting licence has them. Three kinds, one writing model: results on it do not carry over to other texts."
+            "a fitting licence has them. Three kinds, one writing model: results on it do not carry over to others."
         )
 
 
