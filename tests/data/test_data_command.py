@@ -33,7 +33,7 @@ def test_json_carries_counts_warnings_and_digest(capsys: pytest.CaptureFixture[s
     code, out, _ = prl(capsys, "--format", "json")
     payload = json.loads(out)
     assert code == 0
-    assert sum(row["documents"] for row in payload["rows"]) == 493
+    assert sum(row["documents"] for row in payload["rows"]) == 1044
     assert len(payload["digest"]) == 64
     assert payload["warnings"] == []
     assert any("counterpart" in warning for warning in payload["notes"])
