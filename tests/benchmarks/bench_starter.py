@@ -2,10 +2,10 @@
 
     OMP_NUM_THREADS=1 python tests/benchmarks/bench_starter.py
 
-Every text is cut to its first sentences, at most --words words, as in the quickstart. The zero-shot detectors score
-with the packaged model; tf-idf is trained on the train split. The figures are those of the test texts; the thresholds
-those of the human calibration texts: of all kinds for "all", of the one kind for a kind. Scores are saved in
-.cache/calibration. Writes the table in docs/data.md.
+Every text is cut to its first sentences, at most --words words, as for the calibration of the package. The zero-shot
+detectors score with the packaged model; tf-idf is trained on the train split. The figures are those of the test texts;
+the thresholds those of the human calibration texts: of all kinds for "all", of the one kind for a kind. Scores are
+saved in .cache/calibration.
 """
 
 from __future__ import annotations
@@ -26,8 +26,6 @@ from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.text.length import count_words
 from tests.packaged_calibration import ROOT, embedded, show
 
-PAGE = ROOT / "docs" / "data.md"
-START, END = "<!-- detectors of starter -->\n", "<!-- /detectors of starter -->\n"
 KINDS = ("all", "news", "speech", "synopsis")
 FPR = 0.05
 
@@ -73,19 +71,12 @@ def table(words: int) -> str:
 
 
 def main() -> None:
-    """Measure, print and write."""
+    """Measure and print."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--words", type=int, default=130)
-    parser.add_argument("--no-write", action="store_true", help="print only")
-    given = parser.parse_args()
-    found = table(given.words)
-    print(found)
-    if not given.no_write:
-        before, _, rest = PAGE.read_text(encoding="utf-8").partition(START)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(before + START + found + END + after, encoding="utf-8")
+    parser.add_argument("--words", type=int, default=150)
+    print(table(parser.parse_args().words))
 
 
 if __name__ == "__main__":
