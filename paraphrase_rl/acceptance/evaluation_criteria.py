@@ -42,7 +42,8 @@ def attack_success(case: Case) -> VerdictLine:
         bound,
         success,
         f"of {success.n} texts the {COMBINED} flagged before, at false positive rate {case.target_fpr:g}; "
-        f"1 - TPR over all AI texts: {_missed(before)} before, {_missed(after)} after{failed}{chosen}",
+        f"1 - TPR over all AI texts: {_missed(before)} before, {_missed(after)} after{failed}{chosen}"
+        + ("" if success.low is not None else "; no interval: n too small at this rate"),
     )
 
 

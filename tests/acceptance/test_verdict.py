@@ -134,6 +134,7 @@ def test_attack_success(tmp_path: Path, estimate: Estimate, verdict: str, certai
     assert (found.verdict, found.certain) == (verdict, certain)
     assert f"of {estimate.n} texts the ensemble flagged before" in found.note
     assert "0.20 before, 0.68 after" in found.note, "raw 1 - TPR, so that it is not taken for success"
+    assert ("n too small" in found.note) == (estimate.low is None)
 
 
 def test_success_of_another_rewriter_or_rate_does_not_count(tmp_path: Path) -> None:
