@@ -64,6 +64,7 @@ def command(
         combine=recipe.ensemble.combine,
         out=out or default_path(),
         device=device,
+        precision=recipe.precision,
         progress=show_progress,
     )
     emit(

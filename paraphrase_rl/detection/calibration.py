@@ -19,6 +19,7 @@ from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.text.canonical import RULE
 from paraphrase_rl.types import FloatArray
 
@@ -164,6 +165,8 @@ class CalibrationSet(Record):
         weights: weight of each detector's P(AI) in the mean, in the order of ``calibrations``.
         combined: thresholds on the combined P(AI); ``None`` if a detector has no P(AI).
         default: detectors that are used if none is named; ``None`` = all.
+        precision: precision of the products that its scores were computed with, in which its detectors are built
+            again; ``None`` in files of earlier versions.
         canonical_text: version of :mod:`paraphrase_rl.text.canonical` that its texts were scored with.
         seen: texts that all of these were fitted on; ``None`` in files of earlier versions.
     """
@@ -183,6 +186,7 @@ class CalibrationSet(Record):
     combined: Calibration | None = None
     seen: SeenTexts | None = None
     default: tuple[str, ...] | None = None
+    precision: Precision | None = None
 
     def only(self, detectors: Collection[str]) -> CalibrationSet | None:
         """Return the calibrations of some detectors, ``None`` if there is none of them.

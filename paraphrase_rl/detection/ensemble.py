@@ -18,6 +18,7 @@ from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.training_record import Training, training_of
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.files import write_text
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.plugin.protocols import Components, Detector, Judgement
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.types import Failure, FloatArray, Scores
@@ -55,6 +56,7 @@ class CalibratedEnsemble:
         combine: ``mean`` weighted by the members' weights, or ``worst-case``: the largest P(AI).
         combined: thresholds on the combination, and P(AI) of it.
         seen: texts that the calibrations were fitted on; ``None`` if there is no record of them.
+        precision: precision that the detectors' scores are computed with; ``None`` = not recorded.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class CalibratedEnsemble:
         combine: Combine = "mean",
         combined: Calibration | None = None,
         seen: SeenTexts | None = None,
+        precision: Precision | None = None,
     ) -> None:
         self.members = tuple(members)
+        self.precision = precision
         self.combine = combine
         self.combined = combined
         self.seen = seen
@@ -185,6 +189,7 @@ class CalibratedEnsemble:
             combine=self.combine,
             combined=self.combined,
             seen=self.seen,
+            precision=self.precision,
         )
 
     def to_file(self, path: Path, write: Callable[[Path, str], None] = write_text) -> None:
@@ -237,13 +242,15 @@ def build_ensemble(
     Args:
         saved: the calibrations.
         registry: where detectors come from.
-        context: context for the factories.
+        context: context for the factories; its precision gives way to the one of the calibrations.
         names: names of the detectors to build; ``None`` = all. An ensemble without one that counts (weight above 0) has
             no combined thresholds.
     """
+    precision = saved.precision or context.precision
+    context = replace(context, precision=precision)
     wanted = saved if names is None else saved.only(names)
     if wanted is None:
-        return CalibratedEnsemble([], saved.combine, None, saved.seen)
+        return CalibratedEnsemble([], saved.combine, None, saved.seen, precision)
     members = [
         Member(
             name=calibration.detector,
@@ -254,7 +261,7 @@ def build_ensemble(
         )
         for calibration, weight in zip(wanted.calibrations, wanted.weights, strict=True)
     ]
-    return CalibratedEnsemble(members, wanted.combine, wanted.combined, wanted.seen)
+    return CalibratedEnsemble(members, wanted.combine, wanted.combined, wanted.seen, precision)
 
 
 def build_calibrated(calibration: Calibration, registry: Components, context: Context) -> Detector:

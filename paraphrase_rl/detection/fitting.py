@@ -25,6 +25,7 @@ from paraphrase_rl.detection.threshold import operating_point, operating_points
 from paraphrase_rl.detection.training_record import Training, training_of
 from paraphrase_rl.detection.unseen import leave_out_seen, require_unseen
 from paraphrase_rl.errors import CalibrationError
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.plugin.protocols import Components, Detector
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.stored import select
@@ -79,6 +80,7 @@ def calibrate(
     excerpt_words: int | None = None,
     combine: Combine = "mean",
     needs_probability: bool = True,
+    precision: Precision | None = None,
 ) -> CalibratedEnsemble:
     """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
 
@@ -94,6 +96,7 @@ def calibrate(
         excerpt_words: number of words that the texts were cut to; ``None`` = whole texts.
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
         needs_probability: refuse an ensemble without a combined P(AI); False if thresholds are enough.
+        precision: precision that the detectors were built with, for the record.
 
     Raises:
         CalibrationError: too few human texts, also because a detector was trained on them; a rate outside (0, 1), or
@@ -120,6 +123,7 @@ def calibrate(
     check_labels(members)
     seen = SeenTexts.of(document.text for part in (human, ai) for document in part)
     ensemble = calibrate_combined(members, human_scores, ai_scores, combine, seen)
+    ensemble.precision = precision
     if needs_probability:
         ensemble.require_probability()
     return ensemble

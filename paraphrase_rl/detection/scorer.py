@@ -66,7 +66,8 @@ class Scorer:
     """
 
     def __init__(self, settings: ScorerSettings, registry: Components) -> None:
-        context = Context(device=settings.device)
+        recorded = settings.saved.precision if settings.saved is not None else None
+        context = Context(device=settings.device, precision=recorded)
         self._target_fpr = settings.target_fpr
         self.ensemble = (
             build_ensemble(settings.saved, registry, context, settings.calibrated)

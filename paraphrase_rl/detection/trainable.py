@@ -88,4 +88,4 @@ def keep_fitted(
         return replace(member, calibration=member.calibration.model_copy(update={"fitted": str(copy)}))
 
     members = [saved(member) for member in ensemble.members]
-    return CalibratedEnsemble(members, ensemble.combine, ensemble.combined, ensemble.seen)
+    return CalibratedEnsemble(members, ensemble.combine, ensemble.combined, ensemble.seen, ensemble.precision)

@@ -47,7 +47,9 @@ class ZeroShotDetector:
         self._score = score
         self._shares = shares
         self._parameters = options.model_dump(exclude=set(ZeroShotOptions.model_fields))
-        self._model = shared_language_model(options.model, context.device, options.max_tokens)
+        self._model = shared_language_model(
+            options.model, context.device, options.max_tokens, context.precision
+        )
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Compute scores of shape (N,); failures of kind ``undefined`` in addition to those of the language model."""

@@ -25,6 +25,7 @@ from paraphrase_rl.evaluation.plan import Plan
 from paraphrase_rl.evaluation.results import DetectorInfo
 from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.evaluation.seen import mark_seen
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
 from paraphrase_rl.recipe.schema import Component, Weighted
@@ -105,8 +106,13 @@ class Panel:
             found[COMBINED] = self.ensemble.probabilities_of(found)[1]
         return found
 
-    def to_file(self, path: Path) -> None:
-        """Save the calibrations; held-out detectors have weight 0, so that they do not count in the ensemble."""
+    def to_file(self, path: Path, precision: Precision | None) -> None:
+        """Save the calibrations; held-out detectors have weight 0, so that they do not count in the ensemble.
+
+        Args:
+            path: the file.
+            precision: precision of the products that scores came from; ``None`` = the device's usual.
+        """
         members = [column.member for column in self.columns if column.member]
         if members:
             CalibrationSet(
@@ -117,6 +123,7 @@ class Panel:
                 combine=self.ensemble.combine if self.ensemble is not None else "mean",
                 combined=self.ensemble.combined if self.ensemble is not None else None,
                 seen=self.seen,
+                precision=precision,
             ).write(path)
 
 

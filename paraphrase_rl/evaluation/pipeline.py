@@ -69,7 +69,13 @@ def measure(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report: 
         RunError: the cache is damaged.
     """
     planned = [rewriter_info(attack, registry) for attack in plan.attacks(registry)]
-    context = Context(device=plan.device, run=plan.run, registry=registry, ensemble=panel.ensemble)
+    context = Context(
+        device=plan.device,
+        precision=plan.precision,
+        run=plan.run,
+        registry=registry,
+        ensemble=panel.ensemble,
+    )
     measurer = Measurer(plan, registry, context, cache, report)
     if plan.recipe.metrics:
         measurer.build()  # what was asked for must work, and it is better said now than after the rewriting
@@ -156,7 +162,7 @@ def evaluate(plan: Plan, panel: Panel, registry: Registry, cache: Cache, report:
         false_positives=tuple(rates),
         fairness=tuple(gaps),
     )
-    panel.to_file(plan.out / "calibration.json")
+    panel.to_file(plan.out / "calibration.json", plan.precision)
     _write_rows(plan.out, found)
     results.write(plan.out)
     return results

@@ -14,12 +14,14 @@ import numpy as np
 
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.calibration import CalibrationSet
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
 from paraphrase_rl.evaluation.results import ORIGINAL, About, RewriterInfo
 from paraphrase_rl.files import sha256_file, sha256_texts
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.plugin.protocols import Components
 from paraphrase_rl.plugin.registry import Entry, Registry
 from paraphrase_rl.plugin.specs import RewriterSpec
@@ -54,6 +56,16 @@ class Plan:
     samples: int = 1
     humans: int = 0
     resamples: int = 2000
+
+    @cached_property
+    def precision(self) -> Precision | None:
+        """Precision of the products that scores come from: that of the run's calibration, ``None`` = the usual one.
+
+        Raises:
+            CalibrationError: the file of the calibration is damaged.
+        """
+        held = self.run / "calibration.json" if self.run is not None else None
+        return CalibrationSet.read(held).precision if held is not None and held.is_file() else None
 
     @cached_property
     def ai(self) -> list[Document]:

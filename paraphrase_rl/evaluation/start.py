@@ -55,6 +55,6 @@ def prepared(plan: Plan, registry: Registry, report: Report) -> Iterator[Prepare
     plan.check(registry)
     held_out, left_out = held_out_of(plan.recipe, registry)
     with claimed(plan.out) as cache:
-        context = Context(device=plan.device, run=plan.run, registry=registry)
+        context = Context(device=plan.device, precision=plan.precision, run=plan.run, registry=registry)
         panel = assemble(plan, held_out, context, cache, report)
         yield Prepared(plan=plan, panel=replace(panel, notes=(*notes, *left_out, *panel.notes)), cache=cache)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from paraphrase_rl import files
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.folders import first_line
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.models.references import load_tokenizer, resolve, shared_causal_lm
 from paraphrase_rl.models.token_statistics import StatisticsCache, TokenStatistics, reduce_logits
 from paraphrase_rl.types import Failure
@@ -39,15 +40,23 @@ CPU_ROWS = 16
 _ONE_AT_A_TIME = threading.RLock()
 
 
-def shared_language_model(reference: str, device: str = "cpu", max_tokens: int = 512) -> LanguageModel:
-    """Return the process's one :class:`LanguageModel` for a reference, device and limit, with its cached results."""
+def shared_language_model(
+    reference: str, device: str = "cpu", max_tokens: int = 512, precision: Precision | None = None
+) -> LanguageModel:
+    """Return the process's one :class:`LanguageModel` of these arguments, with its cached results."""
     with _ONE_AT_A_TIME:
-        return _shared(reference, resolve(reference).revision, device, max_tokens)
+        return _shared(reference, resolve(reference).revision, device, max_tokens, precision)
 
 
 @cache
-def _shared(reference: str, revision: str, device: str, max_tokens: int) -> LanguageModel:  # noqa: ARG001
-    return LanguageModel(reference, device, max_tokens)
+def _shared(
+    reference: str,
+    revision: str,  # noqa: ARG001
+    device: str,
+    max_tokens: int,
+    precision: Precision | None,
+) -> LanguageModel:
+    return LanguageModel(reference, device, max_tokens, precision)
 
 
 class LanguageModel:
@@ -57,6 +66,7 @@ class LanguageModel:
         reference: model reference.
         device: torch device.
         max_tokens: texts are cut to so many tokens, and never beyond the model's own context.
+        precision: of its products; ``None`` = fp32 on a CPU, half precision on a GPU.
 
     Attributes:
         reference: model reference, as given.
@@ -67,12 +77,22 @@ class LanguageModel:
         ModelError: the model cannot be loaded, or computes its logits in a way that is not supported.
     """
 
-    def __init__(self, reference: str, device: str = "cpu", max_tokens: int = 512) -> None:
+    def __init__(
+        self,
+        reference: str,
+        device: str = "cpu",
+        max_tokens: int = 512,
+        precision: Precision | None = None,
+    ) -> None:
         self.reference = reference
         self.revision = resolve(reference).revision
         self._device = device
-        self._model = shared_causal_lm(reference, device)
+        self._model = shared_causal_lm(reference, device, precision)
         self._head = self._model.get_output_embeddings()
+        # on a CPU the unembedding is read in both precisions, see _reduced
+        self._rounded_head = (
+            self._head.weight.bfloat16() if precision == "bf16" and device.startswith("cpu") else None
+        )
         self._tokenizer = load_tokenizer(reference)
         # the limit is ours: no warning about texts that are longer than the context
         self._tokenizer.model_max_length = int(1e30)
@@ -90,7 +110,7 @@ class LanguageModel:
 
         Special tokens written out in a text are ordinary characters, none is added, and the first token has
         no score. A text's result depends on that text alone: not on the rest of the batch, order or padding (to 1e-4
-        in fp32; half precision on an accelerator rounds differently with the shape of the batch).
+        in fp32; half precision rounds differently with the shape of the batch).
 
         The kinds of failure are ``not-text``, ``empty``, ``too-short`` (fewer than two tokens), ``not-finite`` and
         ``crashed`` (such as out of memory with a batch of one).
@@ -208,15 +228,23 @@ class LanguageModel:
         rows = CPU_ROWS if self._device == "cpu" else HEAD_POSITIONS
         parts = []
         for start in range(0, len(hidden), HEAD_POSITIONS):
-            logits = self._logits(hidden[start : start + HEAD_POSITIONS])
-            blocks = zip(logits.split(rows), targets[start : start + HEAD_POSITIONS].split(rows), strict=True)
-            parts += [reduce_logits(block, wanted) for block, wanted in blocks]
+            part, wanted = (whole[start : start + HEAD_POSITIONS] for whole in (hidden, targets))
+            logits = self._logits(part)
+            if self._rounded_head is not None:
+                # What all logits round to averages out; of the text's own token nothing averages, and its rank ties.
+                own = (part * self._head.weight[wanted]).sum(-1)
+                own = own if self._head.bias is None else own + self._head.bias[wanted]
+                logits.scatter_(1, wanted[:, None], own[:, None])
+            blocks = zip(logits.split(rows), wanted.split(rows), strict=True)
+            parts += [reduce_logits(block, of) for block, of in blocks]
         return [torch.cat(column) for column in zip(*parts, strict=True)]
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
         """float32 of shape (P, V)."""
         import torch
 
+        if self._rounded_head is not None:
+            return torch.nn.functional.linear(hidden.bfloat16(), self._rounded_head, self._head.bias).float()
         if hidden.dtype == torch.float32 or hidden.device.type != "cuda":
             return self._head(hidden).float()
         # fp32 accumulators kept: logits rounded to half precision tie, and ties falsify ranks
@@ -231,7 +259,8 @@ class LanguageModel:
         with torch.inference_mode():
             ours = self._logits(self._hidden(ids, torch.ones_like(ids))[0])
             theirs = self._model(input_ids=ids, use_cache=False).logits[0].float()
-        tolerance = 1e-3 if self._model.dtype == torch.float32 else 3e-2
+        exact = self._model.dtype == torch.float32 and self._rounded_head is None
+        tolerance = 1e-3 if exact else 3e-2
         if not torch.allclose(ours, theirs, atol=tolerance * float(theirs.abs().max()), rtol=0):
             raise ModelError(
                 f"{self.reference} transforms its logits (soft caps or scales), which scoring does not support",

@@ -21,6 +21,7 @@ from paraphrase_rl.files import expanded
 from paraphrase_rl.models.encoder import SentenceEncoder, sentence_encoder
 from paraphrase_rl.models.folders import MODEL_FILES, checked_folder, first_line, folder_digest
 from paraphrase_rl.models.packaged import locate
+from paraphrase_rl.models.precision import Precision, dtype_of, multiply_in_bf16
 
 if TYPE_CHECKING:
     import torch
@@ -216,16 +217,29 @@ def load_sequence_classifier(reference: str | Path, device: str = "cpu") -> PreT
         return _load(AutoModelForSequenceClassification, model, device, torch.float32)
 
 
-def shared_causal_lm(reference: str | Path, device: str = "cpu") -> PreTrainedModel:
-    """Return the process's one frozen instance of a model, in scoring precision. Never modify it."""
+def shared_causal_lm(
+    reference: str | Path, device: str = "cpu", precision: Precision | None = None
+) -> PreTrainedModel:
+    """Return the process's one frozen instance of a model in a precision. Never modify it.
+
+    Args:
+        precision: of its products; ``None`` = that of :func:`scoring_dtype`.
+    """
     model = resolve(reference)
     with _ONE_AT_A_TIME:
-        return _shared_causal_lm(str(model.path), model.revision, device)
+        return _shared_causal_lm(str(model.path), model.revision, device, precision)
 
 
 @cache
-def _shared_causal_lm(path: str, revision: str, device: str) -> PreTrainedModel:  # noqa: ARG001 - new weights, new model
-    return load_causal_lm(path, device).requires_grad_(False)
+def _shared_causal_lm(
+    path: str,
+    revision: str,  # noqa: ARG001 - new weights, new model
+    device: str,
+    precision: Precision | None,
+) -> PreTrainedModel:
+    if precision == "bf16" and device.startswith("cpu"):
+        return multiply_in_bf16(load_causal_lm(path, device, dtype_of("fp32")).requires_grad_(False))
+    return load_causal_lm(path, device, dtype_of(precision) if precision else None).requires_grad_(False)
 
 
 def load_encoder(reference: str | Path, device: str = "cpu") -> SentenceEncoder:

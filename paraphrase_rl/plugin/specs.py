@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from paraphrase_rl.errors import PluginError
+from paraphrase_rl.models.precision import Precision
 
 if TYPE_CHECKING:
     import click
@@ -62,12 +63,14 @@ class Context:
             reward or rewriter that needs them must then raise an error.
         run: directory of the run that is evaluated, for rewriters that use a run.
         registry: registry in which a component finds other components that it uses; set by the registry that builds it.
+        precision: precision of models' products; ``None`` = not decided: fp32 on a CPU, half precision on a GPU.
     """
 
     device: str = "cpu"
     ensemble: ProbabilityModel | None = None
     run: Path | None = None
     registry: Components | None = field(default=None, repr=False)
+    precision: Precision | None = None
 
     def components(self) -> Components:
         """Return the registry that builds this component.

@@ -306,6 +306,11 @@ class Recipe(Section):
     """Recipe: everything that a run depends on."""
 
     model: str = Field("Qwen/Qwen3-4B-Instruct-2507", description="model reference of the policy")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="precision of the products of the policy and the scoring models; auto = bf16 where a short "
+        "measurement finds this processor faster with it, or on a GPU; the run's manifest has what was decided",
+    )
     loss: Literal["importance_sampling"] = Field(
         "importance_sampling", description="one update per batch; no ratio clipping"
     )

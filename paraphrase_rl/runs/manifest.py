@@ -14,6 +14,7 @@ from typing import Any
 
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.models.references import is_hub_id, resolve
 from paraphrase_rl.plugin.registry import NO_OPTIONS, Registry
 from paraphrase_rl.recipe.schema import Recipe
@@ -40,6 +41,7 @@ def manifest(
     *,
     backend: str,
     device: str,
+    precision: Precision | None,
     options: Mapping[str, Any] = NO_OPTIONS,
 ) -> dict[str, Any]:
     """Build the manifest: versions, plug-ins, models with revisions, seeds, data digests and git state, as plain data.
@@ -52,6 +54,7 @@ def manifest(
         "backend": backend,
         "backend_options": dict(options),
         "device": device,
+        "precision": precision,
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
         "python": platform.python_version(),

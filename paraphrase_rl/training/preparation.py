@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, load_ensemble
@@ -16,6 +16,7 @@ from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import expanded
+from paraphrase_rl.models.precision import Precision, decide
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import Report
@@ -67,16 +68,18 @@ class Start:
 
 
 def calibrated(
-    recipe: Recipe, registry: Registry, corpus: Corpus, device: str, report: Report
+    recipe: Recipe, registry: Registry, corpus: Corpus, context: Context, report: Report
 ) -> CalibratedEnsemble:
     """Calibrate the detectors of a recipe on the calibration split of its texts.
+
+    Args:
+        context: device and precision of the detectors.
 
     Raises:
         PrlError: a detector cannot be built, or there are too few texts.
     """
     names = ", ".join(detector.name for detector in recipe.detectors)
     report(f"calibrating {names} on held-out texts of {corpus.source}")
-    context = Context(device=device)
     return calibrate(
         [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
         corpus.select(split="calibration"),
@@ -84,11 +87,34 @@ def calibrated(
         source=corpus.source,
         excerpt_words=recipe.data.excerpt_words,
         combine=recipe.ensemble.combine,
+        precision=context.precision,
     )
 
 
-def prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDirectory) -> TrainingSession:
+def precision_of(start: Start) -> Precision | None:
+    """Decide on the precision of a run; a resumed one keeps its own, ``None`` if it is older than the choice.
+
+    Raises:
+        RunError: the manifest of the run is damaged.
+        UsageError: the recipe's precision cannot be had on the device.
+    """
+    if not start.resume:
+        return decide(start.loaded.recipe.precision, start.device)
+    found = manifest_of(start.folder).get("precision")
+    if found is not None and found not in get_args(Precision):
+        raise RunError(
+            f"{start.folder} began in an unknown precision, {found!r:.40}", "restore its manifest.json"
+        )
+    return cast("Precision | None", found)
+
+
+def prepare(
+    start: Start, registry: Registry, corpus: Corpus, directory: RunDirectory, context: Context
+) -> TrainingSession:
     """Begin the directory of a run, or rewind it to its last checkpoint; return its session, ready to start.
+
+    Args:
+        context: device and precision of detectors and rewards.
 
     Raises:
         RunError: the data or a model has changed since the run began, or its files are damaged.
@@ -102,19 +128,19 @@ def prepare(start: Start, registry: Registry, corpus: Corpus, directory: RunDire
         backend=start.backend.name,
         options=start.backend.options,
         device=start.device,
+        precision=context.precision,
     )
     facts["recipe"] = plain(recipe)
     if start.initial is not None:
         facts["from"] = start.initial.facts()
-    context = Context(device=start.device)
     if start.resume:
         _check_same_inputs(folder, facts)
         ensemble = load_ensemble(folder / "calibration.json", registry, context)
         checkpoint = directory.checkpoints.last()
     else:
-        ensemble = calibrated(recipe, registry, corpus, start.device, start.report)
+        ensemble = calibrated(recipe, registry, corpus, context, start.report)
     train = list(corpus.select(split="train", label="ai"))
-    context = Context(device=start.device, ensemble=ensemble)
+    context = replace(context, ensemble=ensemble)
     reward = build_reward(recipe, registry, context, any(d.group for d in train))
     signal = signals(ensemble)
     told = [carries_the_signal(signal), nothing_to_evade(signal)]

@@ -16,7 +16,7 @@ from paraphrase_rl.preflight.inspection import inspect, prices_of
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.changes import initial_in
-from paraphrase_rl.training.preparation import Start, is_done, prepare
+from paraphrase_rl.training.preparation import Start, is_done, precision_of, prepare
 from paraphrase_rl.training.processes import is_first
 from paraphrase_rl.training.session import TrainingSession
 
@@ -97,8 +97,9 @@ def train(start: Start, registry: Registry) -> str:
         corpus = found.texts()
         if start.changed and is_done(start, corpus, directory):
             return "completed"
-        backend = registry.build("backends", on.name, on.options, Context(device=start.device))
-        session = prepare(start, registry, corpus, directory)
+        context = Context(device=start.device, precision=precision_of(start))
+        backend = registry.build("backends", on.name, on.options, context)
+        session = prepare(start, registry, corpus, directory, context)
         return _carry_out(session, backend, registry)
     except PluginError:
         if callbacks.raised is not None:

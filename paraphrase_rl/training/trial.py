@@ -6,12 +6,14 @@ import gc
 import math
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals
 from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.models.precision import decide
 from paraphrase_rl.plugin.protocols import Backend
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context
@@ -49,9 +51,10 @@ def try_recipe(
         PrlError: what would keep a run from its first step.
     """
     train = list(corpus.select(split="train", label="ai"))
-    backend = registry.build("backends", on.name, on.options, Context(device=device))
-    ensemble = calibrated(recipe, registry, corpus, device, report)
-    context = Context(device=device, ensemble=ensemble)
+    context = Context(device=device, precision=decide(recipe.precision, device))
+    backend = registry.build("backends", on.name, on.options, context)
+    ensemble = calibrated(recipe, registry, corpus, context, report)
+    context = replace(context, ensemble=ensemble)
     reward = build_reward(recipe, registry, context, any(document.group for document in train))
     index = prompt_order(len(train), recipe.training)[0][0]
     document = train[index]

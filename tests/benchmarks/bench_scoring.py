@@ -5,6 +5,9 @@
 (a) CPU seconds of the seven scores together over those of the log-likelihood alone (at most 1.1). Alone means a
     pass that computes nothing else: same batches, same cut into positions, then logit - logsumexp.
 (b) CPU seconds of seven own passes over those of the seven together (at least 5).
+(d) CPU seconds in fp32 over those in bf16 (at least 2.5 with AMX), and how far the scores of bf16 are from those of
+    fp32, in standard deviations of a score over the texts (at most 0.01). Where bf16 is slow it says so; random words
+    are no texts: `--files` takes a file of texts, one a line.
 (c) peak resident memory of a process that scores 1,000 texts of 256 tokens (under 2.5 GiB).
 
 (a) takes the least of alternating repetitions, as other work on the machine only ever adds. (c) takes minutes:
@@ -20,7 +23,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from paraphrase_rl.models.precision import Precision
 
 WORDS = """
 the of and to in a is was for on with as by at from that it he she they house water road letter morning council
@@ -37,12 +46,14 @@ def texts(n: int, seed: int = 0) -> list[str]:
     return [" ".join(rng.choices(words, k=300)) for _ in range(n)]
 
 
-def detectors(max_tokens: int) -> list[Any]:
+def detectors(max_tokens: int, precision: Precision | None = None) -> list[Any]:
     from paraphrase_rl.plugin.registry import default_registry
+    from paraphrase_rl.plugin.specs import Context
 
     names = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")
     registry = default_registry()
-    return [registry.build("detectors", name, {"max_tokens": max_tokens}) for name in names]
+    context = Context(precision=precision)
+    return [registry.build("detectors", name, {"max_tokens": max_tokens}, context) for name in names]
 
 
 def cpu(function: Callable[[], object]) -> float:
@@ -118,6 +129,26 @@ def ratios(n: int, max_tokens: int, repetitions: int) -> None:
     print(f"(b) seven own passes / together           = {own / all_seven:.2f}   (at least 5)")
 
 
+def precisions(batch: Sequence[str], max_tokens: int) -> None:
+    """(d): the same scores in fp32 and in bf16."""
+    from paraphrase_rl.models.precision import decide
+
+    found: dict[str, list[Any]] = {}
+    seconds = {}
+    for precision in ("fp32", "bf16"):
+        seven = detectors(max_tokens, precision)
+        seven[0].score(["a text that loads the model"])
+        seconds[precision] = cpu(
+            lambda seven=seven, precision=precision: found.setdefault(
+                precision, [d.score(batch).values for d in seven]
+            )
+        )
+    print(f"(d) fp32 / bf16 = {seconds['fp32'] / seconds['bf16']:.2f} (auto here: {decide('auto', 'cpu')})")
+    for detector, exact, rounded in zip(detectors(max_tokens), found["fp32"], found["bf16"], strict=True):
+        error = np.abs(rounded - exact) / np.nanstd(exact)
+        print(f"    {detector._name:16} mean {np.nanmean(error):.4f}  largest {np.nanmax(error):.4f}")
+
+
 def score_many(n: int) -> None:
     """Child of (c): nothing but the scores, so that the peak is theirs."""
     batch = texts(n)
@@ -133,6 +164,8 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=40)
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--repetitions", type=int, default=3)
+    parser.add_argument("--precisions", action="store_true", help="(d) too")
+    parser.add_argument("--files", type=Path, help="texts for (d), one a line")
     parser.add_argument("--memory-texts", type=int, default=1000)
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -141,6 +174,9 @@ def main() -> None:
         return
     if given.texts:
         ratios(given.texts, given.tokens, given.repetitions)
+    if given.precisions:
+        lines = given.files.read_text(encoding="utf-8").splitlines() if given.files else []
+        precisions(lines or texts(given.texts), given.tokens)
     if given.memory_texts:
         child = [sys.executable, __file__, "--child", str(given.memory_texts)]
         kilobytes = int(subprocess.run(child, check=True, capture_output=True, text=True).stdout.split()[-1])

@@ -22,6 +22,7 @@ from paraphrase_rl.plugin import (
     RecipeError,
     RunError,
     TrainingResult,
+    dtype_of,
     hookimpl,
     load_adapted_lm,
     load_causal_lm,
@@ -84,7 +85,7 @@ class TrlBackend:
 
     def __init__(self, options: TrlOptions, context: Context) -> None:
         self.options = options
-        self.device = context.device
+        self.device, self.precision = context.device, context.precision
 
     def policy(self, model: str, adapter: Path | str | None, *, thinking: bool = False) -> Policy:
         """Load the model of a reference, with a trained adapter or without.
@@ -176,7 +177,8 @@ class TrlBackend:
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         chat = Chat(tokenizer, recipe.model, thinking=recipe.prompt.thinking)
-        model = load_causal_lm(recipe.model, dtype=scoring_dtype(self.device))
+        dtype = dtype_of(self.precision) if self.precision else scoring_dtype(self.device)
+        model = load_causal_lm(recipe.model, dtype=dtype)
         longest = _longest_prompt(session, chat, model.config)
         trainer = RecipeTrainer(
             session=session,
@@ -253,7 +255,7 @@ class TrlBackend:
             max_grad_norm=0.0,
             seed=training.seed,
             use_cpu=on_cpu,
-            bf16=not on_cpu and dtype == "bfloat16",
+            bf16=dtype == "bfloat16",
             fp16=not on_cpu and dtype == "float16",
             gradient_checkpointing=not on_cpu,
             save_strategy="steps",

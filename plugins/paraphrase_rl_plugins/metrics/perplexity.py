@@ -61,7 +61,9 @@ def build(options: PerplexityOptions, context: Context) -> PerplexityRatio:
     """Build the metric; loads the language model, shared with the detectors and rewards that use the same one."""
     from paraphrase_rl.plugin import shared_language_model
 
-    return PerplexityRatio(shared_language_model(options.model, context.device, options.max_tokens))
+    return PerplexityRatio(
+        shared_language_model(options.model, context.device, options.max_tokens, context.precision)
+    )
 
 
 class PerplexityRatio:

@@ -86,7 +86,7 @@ def build(options: FluencyOptions, context: Context) -> Fluency:
     """Build the reward; its language model is shared with the detectors that use the same one."""
     from paraphrase_rl.plugin import shared_language_model
 
-    model = shared_language_model(options.model, context.device, options.max_tokens)
+    model = shared_language_model(options.model, context.device, options.max_tokens, context.precision)
     return Fluency(model, low=options.low, high=options.high, softness=options.softness)
 
 
