@@ -15,9 +15,9 @@ typing.TypedDict = typing_extensions.TypedDict  # pydantic refuses the one of Py
 import skyrl.tinker.engine as skyrl_engine  # noqa: E402
 from cloudpathlib import AnyPath  # noqa: E402
 from skyrl.backends.jax import JaxBackendImpl  # noqa: E402
-from skyrl.tinker.db_models import ModelDB  # noqa: E402
-from skyrl.tinker.types import LoraConfig, SampleInput  # noqa: E402
-from sqlmodel import Session  # noqa: E402
+from skyrl.tinker.db_models import FutureDB, ModelDB, RequestStatus  # noqa: E402
+from skyrl.tinker.types import LoraConfig, RequestType, SampleInput  # noqa: E402
+from sqlmodel import Session, select  # noqa: E402
 
 EXTERNAL = "external-"
 """Begins the names of adapters that are saved for download; SkyRL knows no such kind."""
@@ -27,6 +27,7 @@ SNAPSHOTS = 6
 Engine = skyrl_engine.TinkerEngine
 filter_requests, save_for_sampler = Engine._filter_valid_requests, Engine.process_save_weights_for_sampler
 sample = Engine.process_sample
+model_passes, single_requests = Engine.find_batchable_model_passes, Engine.find_single_requests
 
 
 def named_by_kind(engine: Any, model_id: str, request: Any) -> Any:
@@ -58,6 +59,35 @@ def with_shapes(engine: Any, requests: dict[str, Any]) -> Any:
     return sample(engine, requests)
 
 
+def passes_taken(engine: Any, session: Session, request_type: Any) -> Any:
+    """Notes which passes an iteration has seen; those of one kind are asked for first, and begin a new note."""
+    found = model_passes(engine, session, request_type)
+    if request_type == RequestType.FORWARD_BACKWARD:
+        engine.taken = set()
+    engine.taken |= found.keys()
+    return found
+
+
+def not_before_their_passes(engine: Any, session: Session) -> Any:
+    """Leaves an update for the next iteration if a pass ahead of it arrived after the passes were looked for.
+
+    SkyRL looks for passes first and for updates a moment later, each in what has arrived by then. On a busy machine
+    both may arrive in between: the update would be made without the gradient, which the next one would then get.
+    """
+    singles = single_requests(engine, session)
+    of_kind = FutureDB.request_type.in_([RequestType.FORWARD_BACKWARD, RequestType.FORWARD])
+    pending = select(FutureDB.request_id, FutureDB.model_id).where(of_kind)
+    late: dict[str, int] = {}
+    for request_id, model_id in session.exec(pending.where(FutureDB.status == RequestStatus.PENDING)).all():
+        if str(request_id) not in engine.taken:
+            late[model_id] = min(request_id, late.get(model_id, request_id))
+    return {
+        name: request
+        for name, request in singles.items()
+        if request[0] not in late or int(name) < late[request[0]]
+    }
+
+
 def snapshot_slots(backend: Any, batch: Any) -> list[int]:
     """Adapter slots of a batch, 0 = the base model.
 
@@ -79,6 +109,8 @@ def snapshot_slots(backend: Any, batch: Any) -> list[int]:
     return slots
 
 
+Engine.find_batchable_model_passes = passes_taken
+Engine.find_single_requests = not_before_their_passes
 Engine.process_save_weights_for_sampler = named_by_kind
 Engine._filter_valid_requests = known
 Engine.process_sample = with_shapes
