@@ -27,8 +27,9 @@ from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
 from paraphrase_rl.stored import StoredDocuments, at, content_of, contents, select
 from paraphrase_rl.types import Document, Failure, Scores, Truncation
 
-ROWS, WORDS = 1500, 1000
-"""12 MB of texts."""
+ROWS, WORDS = 800, 100
+"""6 MB of texts, of words of 80 letters: few words cost little, and what is held would be seen all the same."""
+LONG = "y" * 74
 FIELD = st.none() | st.text(max_size=6)
 DOCUMENTS = st.lists(
     st.builds(
@@ -127,7 +128,11 @@ def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Registry:
 def _rows(n: int, words: int) -> Iterator[tuple[str, str, str]]:
     for i in range(n):
         ai = i % 2
-        yield str(i), " ".join(f"{ai if k % 3 else 1 - ai}{i}x{k}" for k in range(words)), ("human", "ai")[ai]
+        yield (
+            str(i),
+            " ".join(f"{ai if k % 3 else 1 - ai}{i}x{k}{LONG}" for k in range(words)),
+            ("human", "ai")[ai],
+        )
 
 
 def table(path: Path, n: int, words: int) -> Path:
