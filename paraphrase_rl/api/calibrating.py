@@ -74,7 +74,7 @@ def calibrate(
     Example:
         >>> calibration = prl.calibrate("tfidf", data="starter", target_fpr=0.02)
         >>> calibration.rows[0].n_human, calibration.rows[0].achieved_fpr <= 0.02
-        (179, True)
+        (243, True)
         >>> prl.score("The council voted.", calibration=calibration).rows[0].verdict
         'not flagged'
     """
@@ -184,7 +184,7 @@ def fit(
     Example:
         >>> fitted = prl.fit("tfidf", data="starter", options={"word_features": 500}, out="models/tfidf")
         >>> fitted.rows[0].n_human, fitted.rows[0].n_ai, str(fitted.folder)
-        (50, 50, 'models/tfidf')
+        (242, 105, 'models/tfidf')
     """
     from paraphrase_rl.detection.labels import check_against_earlier
     from paraphrase_rl.detection.trainable import train_detector, trainer_of

@@ -63,9 +63,9 @@ def load_data(
             wrong.
 
     Example:
-        >>> corpus = prl.load_data("starter", excerpt_words=48)
+        >>> corpus = prl.load_data("starter", excerpt_words=130)
         >>> len(corpus), len(corpus.select(split="test", label="ai"))
-        (493, 50)
+        (1044, 105)
         >>> human, ai = "Rain fell on the harbour.", "It is important to note the rain."
         >>> documents = [prl.Document(id=t[:2], text=t, label=l) for t, l in ((human, "human"), (ai, "ai"))]
         >>> prl.load_data(documents).source

@@ -49,7 +49,7 @@ def command(source: str | None, overrides: tuple[str, ...], sample: int, format_
       prl data
       prl data essays.csv --text-column essay --label-column generated -o 'label_values={0: human, 1: ai}'
       prl data 'essays/*.jsonl' --bad-rows skip
-      prl data starter --set data.excerpt_words=48 --sample 5
+      prl data starter --set data.excerpt_words=130 --sample 5
       prl data build --help
     """
     from paraphrase_rl.api.data import load_data, load_recipe

@@ -153,7 +153,7 @@ def test_wrong_use_of_fit(prl, arguments, message, hint):
 
 
 def test_from_the_starter_texts_to_a_verdict_with_what_is_installed(monkeypatch, tmp_path):
-    """Human news of 2001 against stories of a language model: tf-idf tells them apart on stories not seen."""
+    """Human texts against those of a language model: tf-idf tells them apart on texts not seen."""
     monkeypatch.setenv("PRL_HOME", str(tmp_path))
 
     def prl(*arguments):

@@ -23,17 +23,17 @@ def test_the_starter_data_is_shown(
     monkeypatch.setenv("COLUMNS", "200")
     code, out, err = prl(capsys)
     assert code == 0
-    assert len(out.splitlines()) == 2 + 6
-    assert "179" in out
+    assert len(out.splitlines()) == 2 + 12
+    assert "182" in out
     assert "LGPL" in err
-    assert "note: 4 pairs of texts are near duplicates" in err
+    assert "note: 3 pairs of texts are near duplicates" in err
 
 
 def test_json_carries_counts_warnings_and_digest(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = prl(capsys, "--format", "json")
     payload = json.loads(out)
     assert code == 0
-    assert sum(row["documents"] for row in payload["rows"]) == 493
+    assert sum(row["documents"] for row in payload["rows"]) == 1044
     assert len(payload["digest"]) == 64
     assert payload["warnings"] == []
     assert any("counterpart" in warning for warning in payload["notes"])

@@ -226,7 +226,7 @@ def test_a_detector_trained_on_swapped_labels_does_not_vouch_for_them(
 
 
 def test_other_fractions_than_the_training_had(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A16: tfidf fitted at one split of the data, then calibrated at another: 65 of 81 humans had been trained on."""
+    """A16: tfidf fitted at one split of the data, then calibrated at another: most humans had been trained on."""
     monkeypatch.setenv("PRL_HOME", str(tmp_path))
     data = [
         Document(id=d.id, text=d.text, label=d.label, pair=d.pair)
@@ -234,8 +234,8 @@ def test_other_fractions_than_the_training_had(monkeypatch: pytest.MonkeyPatch, 
     ]
     assert prl.fit("tfidf", data=prl.load_data(data)).rows[0].n_human > 150
     other = prl.load_data(data, test_fraction=0.1, calibration_fraction=0.25, split_seed=7)
-    with pytest.raises(CalibrationError, match=r"tfidf was trained on \d\d of \d\d human calibration texts"):
-        prl.calibrate("tfidf", data=other, target_fpr=0.02)
+    with pytest.raises(CalibrationError, match=r"tfidf was trained on \d+ of \d+ human calibration texts"):
+        prl.calibrate("tfidf", data=other, target_fpr=0.01)
     same = prl.calibrate("tfidf", data=prl.load_data(data))
     assert same.texts.left_out == 0
     assert same.rows[0].n_human > 60
