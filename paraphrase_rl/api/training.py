@@ -37,6 +37,9 @@ def check(
 ) -> Findings:
     """Check a recipe before it runs: what it does, needs and costs. Without ``trial`` nothing is trained or downloaded.
 
+    What the detectors flag before anything is rewritten is measured on a sample of the calibration texts, where their
+    models are on this machine and small.
+
     Args:
         recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or for a backend
             that charges its own, such as ``recipe-served``.
@@ -105,6 +108,8 @@ def check(
                 loaded.recipe, registry, corpus, on, device=device, report=told, why_no_step=why_not
             )
         )
+    else:
+        found = found.with_signal()
     return found.findings(_name_of(source), backend)
 
 

@@ -24,6 +24,7 @@ from paraphrase_rl.preflight import (
     rewards,
     schedule,
     served,
+    signal,
     trial,
     warmup,
 )
@@ -47,8 +48,8 @@ CHECKED = (
     data,
 )
 """Subjects that need the recipe and its texts alone."""
-SUBJECTS = (*CHECKED, trial)
-"""All subjects: the trial runs models."""
+SUBJECTS = (*CHECKED, signal, trial)
+"""All subjects: the last two run models."""
 
 
 def preflight(case: Case) -> list[Finding]:

@@ -10,7 +10,7 @@ from typing import Any
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import CostError, PluginError, PrlError, RecipeError
 from paraphrase_rl.plugin.registry import Registry
-from paraphrase_rl.preflight import cost, trial
+from paraphrase_rl.preflight import cost, signal, trial
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import preflight, rules_of
 from paraphrase_rl.preflight.cost import LIMIT
@@ -46,6 +46,12 @@ class Inspection:
         """
         worst_first = sorted(self.found, key=lambda finding: SEVERITIES.index(finding.severity))
         return Findings(tuple(worst_first), recipe=recipe, backend=backend)
+
+    def with_signal(self) -> Inspection:
+        """Add what the detectors flag before anything is rewritten, measured on a sample of the texts."""
+        if any(finding.severity == "error" for finding in self.found):
+            return self
+        return replace(self, found=(*self.found, *signal.check(self.case)))
 
     def tried(self, measure: Callable[[Corpus], Trial]) -> Inspection:
         """Try the recipe, and add what was found; hours and money are then those of the measured step.

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from paraphrase_rl.preflight import signal
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.recipe.arithmetic import Workload
@@ -62,21 +63,6 @@ PARTS = Rule(
     "Seconds of sampling and rating one group, measured. A step at the service was not taken: it is charged, and "
     "its price is not known, or is more than a trial may cost.",
     "give the price of the model with --prices FILE, or measure the first steps of a run",
-)
-FLAGGED = Rule(
-    "PRL127",
-    "ok",
-    "detectors",
-    "What the calibrated detectors flag of the AI calibration texts before anything is rewritten. 1 less that "
-    "share is what an attack success rate counted over all texts would show without any attack.",
-)
-LITTLE_TO_EVADE = Rule(
-    "PRL128",
-    "warning",
-    "detectors",
-    "The detectors flag so little before anything is rewritten that there is nothing to evade: the reward is "
-    "high and flat from the first step.",
-    "choose detectors or texts with more to find; longer texts help",
 )
 STOPPED = Rule(
     "PRL129",
@@ -158,9 +144,11 @@ def findings(trial: Trial, case: Case) -> Iterator[Finding]:
     if not paying:
         yield CHEATS.found(f"{shown}; {against}", key="rewards")
     if trial.little_to_evade:
-        yield LITTLE_TO_EVADE.found(trial.little_to_evade, key="detectors", remedy="")  # it says what to do
+        yield signal.LITTLE_TO_EVADE.found(
+            trial.little_to_evade, key="detectors", remedy=""
+        )  # it says what to do
     elif trial.flagged:
-        yield FLAGGED.found(trial.flagged, key="detectors")
+        yield signal.FLAGGED.found(trial.flagged, key="detectors")
     yield _seconds(trial, case)
 
 

@@ -122,7 +122,10 @@ def gemma_folder(folder: Path) -> Path:
         folder.mkdir(parents=True, exist_ok=True)
         gguf = package.assemble(folder / "model.gguf")
         tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=gguf.name)
-        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
+        read = AutoModelForCausalLM.from_pretrained(folder, gguf_file=gguf.name, dtype=torch.float32)
+        del read.config.quantization_config  # transformers refuses to save what it read from a GGUF
+        model = AutoModelForCausalLM.from_config(read.config, dtype=torch.float32)
+        model.load_state_dict(read.state_dict())
         tokenizer.save_pretrained(folder)
         model.save_pretrained(folder)
         gguf.unlink()

@@ -18,6 +18,7 @@ import pytest
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.registry import default_registry
+from paraphrase_rl.preflight import signal
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import preflight
 from paraphrase_rl.preflight.findings import Finding
@@ -281,6 +282,11 @@ def tried(measured: Trial | Exception) -> Sequence[Finding]:
     return before.tried(measure).found
 
 
+def without_scoring_model() -> list[Finding]:
+    """What the detectors flag, where one scores with a model that is not here."""
+    return list(signal.check(case_of(["detectors=[{name: lrr, options: {model: Acme/Nowhere}}]"])))
+
+
 def without_warmup() -> list[Finding]:
     """A recipe with a warm-up on a backend that carries out none."""
     case = case_of(WARMUP)
@@ -418,6 +424,7 @@ NOTES: dict[str, tuple[Around, str]] = {
         ),
         "PRL126",
     ),
+    "a scoring model that is not here": (lambda *_: without_scoring_model(), "PRL131"),
     "few texts to warm up on": (lambda *_: check(WARMUP), "PRL163"),
 }
 """Things to know: findings of severity ``note``, and nothing worse."""
