@@ -77,6 +77,7 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
 @click.pass_context
 def command(
     ctx: click.Context,
+    /,
     run: Path | None,
     config: str | None,
     data: str | None,

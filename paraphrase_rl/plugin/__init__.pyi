@@ -40,6 +40,7 @@ from paraphrase_rl.models.embeddings import embed as embed
 from paraphrase_rl.models.embeddings import has_text as has_text
 from paraphrase_rl.models.encoder import SentenceEncoder as SentenceEncoder
 from paraphrase_rl.models.language_model import shared_language_model as shared_language_model
+from paraphrase_rl.models.precision import dtype_of as dtype_of
 from paraphrase_rl.models.references import is_hub_id as is_hub_id
 from paraphrase_rl.models.references import load_causal_lm as load_causal_lm
 from paraphrase_rl.models.references import load_encoder as load_encoder
