@@ -94,7 +94,7 @@ def roads(folder: Path, text: str) -> Iterable[tuple[str, Callable[[], list[Item
         yield f"JSONL {name}", lambda line=line: paths(_file(folder / "t.jsonl", line))
         raw = json.dumps({"text": ended}, ensure_ascii=False) + end
         yield f"JSONL raw {name}", lambda raw=raw: paths(_file(folder / "t.jsonl", BOM + raw))
-        tsv = _csv(ended, "\t", end).replace("text", "words")
+        tsv = _csv(ended, "\t", end).replace("text", "words", 1)
         yield (
             f"TSV gz {name}",
             lambda tsv=tsv: read_items([_packed(folder / "t.tsv.gz", tsv)], (), None, "words"),
@@ -116,7 +116,7 @@ CONTENT = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_s
 )
 
 
-@settings(max_examples=30)
+@settings(max_examples=12)
 @given(CONTENT)
 @example(TEXT)
 def test_every_road_brings_the_same_text(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
@@ -145,11 +145,13 @@ def calibration(tmp_path_factory: pytest.TempPathFactory) -> prl.CalibrationResu
     return prl.calibrate(options, data=data)
 
 
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(CONTENT)
 @example(TEXT)
-@example(HUMAN[0] + "\n\n" + AI[0])
-@example(AI[1])
+@example(
+    "We missed the ferry, so the two of us walked home.\n\nFurthermore, it rained; a broader dialogue ensued."
+)
+@example("Furthermore, the programme fosters a dialogue about what the region could become by 2030.")
 def test_one_text_one_score_one_verdict(
     calibration: prl.CalibrationResult, tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:
