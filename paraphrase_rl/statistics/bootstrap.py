@@ -258,9 +258,8 @@ def _between(value: float, drawn: FloatArray, n: int, tail: float) -> Estimate:
     known = drawn[np.isfinite(drawn)]
     if n < FEWEST_UNITS or not known.size:
         return Estimate(value=float(value), n=n)
-    low, high = np.quantile(
-        known, [tail, 1.0 - tail], method="weibull"
-    )  # unbiased tails for any number of draws
+    # of a few hundred draws, numpy's usual method would cut off more than the tail
+    low, high = np.quantile(known, [tail, 1.0 - tail], method="weibull")
     return Estimate(value=float(value), low=min(float(low), value), high=max(float(high), value), n=n)
 
 
