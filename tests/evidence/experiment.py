@@ -481,5 +481,5 @@ def material(recipe: Recipe) -> dict[str, Any]:
     return {
         key: json.loads(json.dumps(value, default=str))
         for key, value in leaves(plain(recipe)).items()
-        if not any(key == one or key.startswith(f"{one}.") for one in immaterial)
+        if value != {} and not any(key == one or key.startswith(f"{one}.") for one in immaterial)
     }

@@ -13,8 +13,9 @@ import pytest
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import read_jsonl, write_jsonl
+from paraphrase_rl.recipe.loading import load_recipe
 from tests.evidence.__main__ import RECORD, carry_out, stages
-from tests.evidence.experiment import Experiment, Settings
+from tests.evidence.experiment import Experiment, Settings, material
 from tests.evidence.figures import TARGET, minutes, pooled
 from tests.evidence.page import MAIN, PICTURE, picture, render
 from tests.evidence.stealthrl import design
@@ -160,6 +161,17 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     assert order.index("evaluate") < order.index("stealthrl-0") < order.index("both-1")
     assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo") for seed in range(3)} < set(order)
+
+
+def test_where_texts_and_detectors_lie_is_not_material() -> None:
+    """A run that was started by hand names no folder for its detector."""
+    by_hand = load_recipe("evidence", {"data.source.options.path": "here", "checkpoints.every": 5}).recipe
+    ours = load_recipe("evidence", {"detectors.tfidf.options.folder": "there"}).recipe
+    assert material(by_hand) == material(ours)
+    other = load_recipe("evidence", {"warmup.min_meaning": 0.65}).recipe
+    assert material(other) != material(ours)
+    alone = {"warmup.method": None, "kl.reference": "base"}
+    assert material(load_recipe(other, alone).recipe) == material(load_recipe(ours, alone).recipe)
 
 
 @pytest.mark.slow
