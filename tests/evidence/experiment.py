@@ -449,10 +449,10 @@ class Experiment:
         attacks = self.hardened_on()
         if not attacks:
             return None
-        of_runs = [run_digest(Path(a.options["run"])) for a in attacks if "run" in a.options]
-        key = key_of(
-            [a.model_dump() for a in attacks], of_runs, self.settings.hardened_on, self.corpus.digest
-        )
+        runs = [Path(a.options["run"]) for a in attacks if "run" in a.options]
+        # where a run lies says nothing of what it is
+        named = [(a.label, {k: v for k, v in a.options.items() if k != "run"}) for a in attacks]
+        key = key_of(named, [run_digest(run) for run in runs], self.settings.hardened_on, self.corpus.digest)
         return self.out / "hardened" / f"{detector}-{key[:8]}"
 
     def harden(self) -> None:
