@@ -78,7 +78,11 @@ def meaning(case: Case) -> VerdictLine:
 
 
 def fairness_gap(case: Case) -> VerdictLine:
-    """Check how far a group's false positive rate is above the reference group's, on original human texts."""
+    """Check how far a group's false positive rate is above the reference group's, on original human texts.
+
+    At the deployed threshold and at that of the reference group alone; the worse of the two is judged. Where only the
+    deployed one is known, it can fail and cannot pass.
+    """
     name, bound = "fairness_gap", case.acceptance.fairness_gap
     group, reference = case.acceptance.fairness_group, case.acceptance.reference_group
     results = case.fairness
@@ -89,25 +93,45 @@ def fairness_gap(case: Case) -> VerdictLine:
             None,
             f"the run is not evaluated; evaluate it: prl evaluate {quoted(case.history.folder)}",
         )
-    gap = _gap(case, results)
-    if gap is None or gap.gap.value is None:
+    deployed, own = (_gap(case, results, which) for which in ("deployed", "reference"))
+    if deployed is None or deployed.gap.value is None:
         counts = results.about.groups
         found = ", ".join(f"{n} of {label}" for label, n in sorted(counts.items())) or "without a group"
-        recipe = quoted(case.history.folder / "recipe.yaml")
         return at_most(
             name,
             bound,
             None,
             f"no false positive rates of both {group} and {reference}: the human texts evaluated are {found}; evaluate "
-            f"the same detectors on texts of both: prl evaluate --config {recipe} --set data.source.name=SOURCE "
-            "--set 'rewriters=[]' --out DIR, then validate with --fairness DIR",
+            f"the same detectors on texts of both: {elsewhere(case)}, then validate with --fairness DIR",
         )
-    return at_most(
-        name,
-        bound,
-        gap.gap,
-        f"clean human texts of {results.about.source}, {COMBINED} at {gap.target_fpr:g}, {_length(gap, results)}"
-        f"{_rates(gap, results)}",
+    measured = [gap for gap in (deployed, own) if gap is not None and gap.gap.value is not None]
+    worse = max(measured, key=lambda gap: gap.gap.value or 0.0)
+    shown = "; ".join(
+        f"{'deployed threshold' if gap.threshold == 'deployed' else f'threshold of {reference} alone'}: "
+        f"gap {gap.gap.value:.3f}{_rates(gap, results)}"
+        for gap in measured
+    )
+    about = (
+        f"clean human texts of {results.about.source}, {COMBINED} at {worse.target_fpr:g}, {_length(worse, results)}; "
+        f"{shown}"
+    )
+    if len(measured) < 2 and (worse.gap.value or 0.0) <= bound:
+        return at_most(
+            name,
+            bound,
+            None,
+            f"{about}; not measured at the threshold of {reference} alone: too few of its human texts are in the "
+            "calibration split",
+        )
+    return at_most(name, bound, worse.gap, about)
+
+
+def elsewhere(case: Case) -> str:
+    """Return the command that measures false positives of a run's detectors, as calibrated, on other texts."""
+    run = case.history.folder
+    return (
+        f"prl evaluate --config {quoted(run / 'recipe.yaml')} --calibration {quoted(run)} "
+        "--set data.source.name=SOURCE --set 'rewriters=[]' --out DIR"
     )
 
 
@@ -122,19 +146,20 @@ def _rates(gap: FairnessGap, results: Results) -> str:
     return "".join(
         f", {row.group} {row.rate.value:.3f} (n = {row.rate.n})"
         for row in at_rate(results.false_positives, gap.target_fpr)
-        if (row.rewriter, row.detector, row.words) == (gap.rewriter, gap.detector, gap.words)
+        if (row.rewriter, row.detector, row.words, row.threshold)
+        == (gap.rewriter, gap.detector, gap.words, gap.threshold)
         and row.group in (gap.group, gap.reference)
         and row.rate.value is not None
     )
 
 
-def _gap(case: Case, results: Results) -> FairnessGap | None:
+def _gap(case: Case, results: Results, threshold: str) -> FairnessGap | None:
     """Choose the gap at equal length where that was measured."""
     accepted = case.acceptance
     found = [
         row
         for row in at_rate(results.fairness, case.target_fpr)
-        if (row.rewriter, row.detector) == (ORIGINAL, COMBINED)
+        if (row.rewriter, row.detector, row.threshold) == (ORIGINAL, COMBINED, threshold)
         and (row.group, row.reference) == (accepted.fairness_group, accepted.reference_group)
     ]
     return min(found, key=lambda row: (row.gap.value is None, row.words is None), default=None)

@@ -6,6 +6,7 @@ verdict of its own, and a run is accepted only when every line passes.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,7 @@ from pydantic import Field
 from paraphrase_rl.acceptance import evaluation_criteria, run_criteria
 from paraphrase_rl.acceptance.checkpoint_choice import EVALUATION, Candidate, candidates
 from paraphrase_rl.acceptance.criteria import Case, VerdictLine, quoted
+from paraphrase_rl.detection.calibration import CalibrationSet
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation.results import Results
@@ -124,7 +126,8 @@ def validate_run(
     Raises:
         RunError: no run, a damaged file, no such checkpoint, or none that the best could be chosen from.
         RecipeError: the run's recipe cannot be read.
-        EvaluationError: an evaluation is damaged, missing, or of other detectors.
+        EvaluationError: an evaluation is damaged, missing, of other detectors, or with other thresholds than the run's.
+        CalibrationError: a calibration cannot be read.
     """
     history = read_history(run)
     acceptance = acceptance or history.recipe.acceptance
@@ -217,7 +220,25 @@ def _of_same_detectors(history: History, folder: Path) -> Results:
             f"against {', '.join(name for name, _ in wanted)}, or the same detectors with other options",
             f"evaluate again with --config {quoted(history.folder / 'recipe.yaml')}",
         )
+    deployed, used = (_thresholds(path) for path in (history.folder, folder))
+    if deployed is not None and (used is None or not _agree(deployed, used)):
+        raise EvaluationError(
+            f"{folder} has thresholds of its own, not those that {history.folder} was calibrated with",
+            f"evaluate again with --calibration {quoted(history.folder)}",
+        )
     return results
+
+
+def _thresholds(folder: Path) -> dict[str, float] | None:
+    """Threshold of the target rate by detector in a folder's calibration; ``None`` without one."""
+    path = folder / "calibration.json"
+    if not path.is_file():
+        return None
+    return {record.detector: record.target.threshold for record in CalibrationSet.read(path).records}
+
+
+def _agree(deployed: Mapping[str, float], used: Mapping[str, float]) -> bool:
+    return all(math.isclose(used.get(name, math.nan), t, rel_tol=1e-9) for name, t in deployed.items())
 
 
 def _of_another_run(history: History, evaluation: Path | None, results: Results | None) -> str:

@@ -12,6 +12,7 @@ from paraphrase_rl.api.common import (
     device_or_default,
     mapping_of,
     named_detectors,
+    path_of,
     registry_or_default,
 )
 from paraphrase_rl.errors import UsageError
@@ -41,6 +42,7 @@ def evaluate(
     texts: int = 64,
     samples: int = 1,
     humans: int = 0,
+    calibration: AnyPath | None = None,
     every_checkpoint: bool = False,
     nli: str | None = None,
     judge: Mapping[str, Any] | None = None,
@@ -51,7 +53,8 @@ def evaluate(
 ) -> Results:
     """Measure how often rewrites evade detectors, how much meaning they lose, and which writers get false positives.
 
-    Thresholds are fixed on original human texts of the calibration split before any rewrite is scored. Intermediate
+    Thresholds are fixed on original human texts of the calibration split before any rewrite is scored, unless a
+    calibration is given. Intermediate
     results are saved in the folder's ``cache``, from which an interrupted evaluation continues.
 
     Args:
@@ -65,6 +68,8 @@ def evaluate(
         texts: number of AI texts of the test split to rewrite, the first ones; at least 2.
         samples: number of rewrites of each text.
         humans: number of human texts of each group to rewrite too, for false positives after rewriting.
+        calibration: a run, or a file that `prl calibrate` wrote: its thresholds and P(AI) are used as deployed, instead
+            of setting them on these texts; only with a recipe.
         every_checkpoint: evaluate every checkpoint of the run in addition to the last one, as ``policy@STEP``.
         nli: model reference of a model of natural language inference, to measure entailment.
         judge: a language model that marks quality: ``base_url`` and ``model`` of an OpenAI-compatible endpoint,
@@ -94,6 +99,7 @@ def evaluate(
         >>> success.n <= 8 and low <= success.value <= high
         True
     """
+    from paraphrase_rl.api.saved_calibration import calibration_file
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.evaluation.plan import Plan, label_of, with_checkpoints
     from paraphrase_rl.evaluation.quality import with_metric_options
@@ -131,11 +137,17 @@ def evaluate(
             "no folder is given for the results, which a recipe needs",
             "give the folder to write to as the argument out",
         )
+    if calibration is not None and run is not None:
+        raise UsageError(
+            "a run is evaluated with its own calibration",
+            "leave out the calibration, or evaluate the run's recipe.yaml with it",
+        )
     plan = Plan(
         recipe=recipe,
         corpus=load_documents(recipe.data.source, recipe.data, registry),
         out=Path(out) if out is not None else Path(run or "") / "evaluation",
         run=run,
+        deployed=None if calibration is None else calibration_file(path_of(calibration, "calibration")),
         device=device_or_default(device),
         texts=texts,
         samples=samples,

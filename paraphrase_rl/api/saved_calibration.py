@@ -27,10 +27,13 @@ def read_calibration(given: SavedCalibration | None) -> tuple[CalibrationSet | N
             f"cannot read a calibration from {type(given).__name__}",
             "give what prl.calibrate returned, or a file that `prl calibrate` wrote",
         )
-    path = Path(given) if given is not None else default_path()
-    if is_file_or_folder(path) and path.is_dir():
-        path = path / "calibration.json"
+    path = calibration_file(Path(given) if given is not None else default_path())
     if given is None and not path.exists():
         packaged = packaged_calibration()
         return (None, path) if packaged is None else (CalibrationSet.read(packaged), packaged)
     return CalibrationSet.read(path), path
+
+
+def calibration_file(path: Path) -> Path:
+    """Return the file of a calibration, given it or a run that has one."""
+    return path / "calibration.json" if is_file_or_folder(path) and path.is_dir() else path

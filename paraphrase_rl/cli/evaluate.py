@@ -62,6 +62,12 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     show_default=True,
     help="Human texts of each group to rewrite too, for false positives after rewriting; 0 = none.",
 )
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="RUN|FILE",
+    help="Without RUN: use these thresholds and P(AI) as deployed, instead of setting them on these texts.",
+)
 @click.option("--nli", metavar="MODEL", help="Model reference of an NLI model: measure entailment too.")
 @click.option(
     "--judge-url",

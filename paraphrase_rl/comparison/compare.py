@@ -22,6 +22,7 @@ from paraphrase_rl.comparison.records import (
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.labels import ENOUGH, swapped_labels
 from paraphrase_rl.detection.probability import ProbabilityMap
+from paraphrase_rl.detection.threshold import allowed_above
 from paraphrase_rl.statistics.bootstrap import Flags, resample, share_difference, too_few_humans, units_of
 from paraphrase_rl.statistics.fairness import groups_of
 from paraphrase_rl.statistics.records import Estimate
@@ -122,7 +123,7 @@ def _figures(
                 target_fpr=rate,
                 tpr=found.share(~sample.human, sample.drawn),
                 fpr=found.as_set.share(sample.human, sample.drawn),
-                allowed=math.floor(rate * fewest + 1e-9),
+                allowed=max(0, allowed_above(rate, fewest)),
                 calibration_humans=fewest,
             )
             for rate, (found, fewest) in ((rate, flags[rate]) for rate in rates)

@@ -26,8 +26,8 @@ class RateFigures(Record):
 
     @property
     def smallest_fpr(self) -> float:
-        """The smallest rate above zero that the calibration humans can show, 1 / n."""
-        return 1.0 / self.calibration_humans
+        """The smallest target rate that so many calibration humans can keep, 1 / (n + 1)."""
+        return 1.0 / (self.calibration_humans + 1)
 
 
 class DetectorFigures(Record):

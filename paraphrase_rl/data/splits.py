@@ -193,6 +193,9 @@ class _Draw:
             quotas = {
                 name: round(fraction * after) - round(fraction * seen) for name, fraction in fractions.items()
             }
+            if sum(fractions.values()) > 1 - 1e-9:  # nothing is left to train on, whatever the rounding
+                last = list(quotas)[-1]
+                quotas[last] += max(0, after - seen - sum(quotas.values()))
             self._dealt(cell, quotas, 1, chosen)
             seen = after
 

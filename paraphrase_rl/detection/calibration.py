@@ -125,10 +125,10 @@ class Calibration(Record):
         """List the limits of this calibration, one line each."""
         point = self.point(target_fpr)
         found: list[str] = []
-        if point.allowed == 0:
+        if not point.is_shown:
             found.append(
-                f"{self.n_human} human texts cannot show a rate below {point.smallest_fpr:.2g}: "
-                f"the threshold for {point.target_fpr:g} is the highest human score"
+                f"n too small for {point.target_fpr:g}: {point.n_human} human texts keep a rate of "
+                f"{point.smallest_fpr:.2g} or more; the threshold is the highest human score"
             )
         if point.above < point.allowed:
             found.append(

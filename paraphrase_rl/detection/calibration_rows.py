@@ -30,7 +30,7 @@ class CalibrationRow:
         achieved_fpr: share of the calibration's human texts above the threshold.
         fpr_low: lower bound of the true false positive rate for texts drawn like the calibration's, 95 % confidence.
         fpr_high: upper bound of the true false positive rate.
-        smallest_fpr: the smallest rate above zero that can be measured with this number of human texts.
+        smallest_fpr: the smallest target rate that this number of human texts can keep, 1 / (n + 1).
         tied: human texts whose score equals the threshold; 1 = no ties.
         tpr_in_sample: share of the calibration's AI texts that are flagged; ``None`` without AI texts.
         auroc_test: AUROC on the test split; ``None`` if that lacks scored texts of a label, or is not known.

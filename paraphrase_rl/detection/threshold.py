@@ -1,7 +1,12 @@
-"""Threshold at a target false positive rate, with an exact interval of the true rate.
+"""Threshold at a target false positive rate, with an interval of the true rate that holds whatever the scores.
 
 The threshold is an order statistic of the human scores, never searched for. A text is flagged when its score
 is strictly above it, so that a detector with few distinct scores flags fewer human texts, not more.
+
+Of n human texts k = floor(f (n + 1)) - 1 may lie above the threshold for the rate f. A further human text, drawn like
+these, then lies above it with probability (k + 1) / (n + 1) <= f (less where scores tie): the target is the
+**expected** rate, on average over calibrations, as in conformal prediction (Vovk, Gammerman & Shafer 2005). It is not
+the rate among the n texts, which is k / n.
 """
 
 from __future__ import annotations
@@ -32,7 +37,9 @@ class OperatingPoint(BaseModel):
     target_fpr: float = Field(gt=0, lt=1)
     threshold: float = Field(allow_inf_nan=False, description="flagged when the score is strictly above")
     n_human: int = Field(ge=2)
-    allowed: int = Field(ge=0, description="human texts allowed above: floor(target_fpr * n_human)")
+    allowed: int = Field(
+        ge=0, description="human texts allowed above: floor(target_fpr * (n_human + 1)) - 1, at least 0"
+    )
     above: int = Field(ge=0, description="human texts actually above; fewer than allowed where scores tie")
     tied: int = Field(ge=1, description="human texts whose score equals the threshold; 1 = no ties")
     low: float = Field(ge=0, le=1)
@@ -44,22 +51,44 @@ class OperatingPoint(BaseModel):
         return self.above / self.n_human
 
     @property
+    def expected_fpr(self) -> float:
+        """Largest expected false positive rate of a further text: (allowed + 1) / (n + 1)."""
+        return (self.allowed + 1) / (self.n_human + 1)
+
+    @property
     def smallest_fpr(self) -> float:
-        """The smallest rate above zero that can be measured with this number of human texts."""
-        return 1.0 / self.n_human
+        """The smallest target rate that this number of human texts can keep: 1 / (n + 1)."""
+        return 1.0 / (self.n_human + 1)
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there are enough human texts to keep the target rate; else the expected rate is above it."""
+        return allowed_above(self.target_fpr, self.n_human) >= 0
 
     def flags(self, scores: FloatArray) -> list[bool | None]:
         """Return for each score whether it is flagged; ``None`` for a missing score (NaN)."""
         return [None if math.isnan(score) else bool(score > self.threshold) for score in scores]
 
 
-def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoint:
-    """Set the threshold: the lowest human score with at most ``floor(target_fpr * n)`` human scores above it.
+def allowed_above(target_fpr: float, n: int) -> int:
+    """Compute k = floor(f (n + 1)) - 1: how many of n human texts may lie above the threshold for a rate f.
 
-    With continuous scores the true false positive rate at the (k+1)-th largest of n independent human scores
-    follows Beta(k + 1, n - k) exactly, whatever the distribution of the scores (the probability integral
-    transform of an order statistic). With ties the upper end stays valid, because breaking ties at random
-    could only flag more; the lower end is then the Clopper-Pearson bound of the humans actually above.
+    -1 if n is too small: even above the highest of the n scores the expected rate is 1 / (n + 1) > f.
+    """
+    return math.floor(target_fpr * (n + 1) + 1e-9) - 1  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 28.99...
+
+
+def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoint:
+    """Set the threshold: the lowest human score with at most :func:`allowed_above` human scores above it.
+
+    If n is too small for the rate, the threshold is the highest human score.
+
+    With continuous scores the true false positive rate at the (k + 1)-th largest of n independent human scores
+    follows Beta(k + 1, n - k), whatever the distribution of the scores (the probability integral transform of an
+    order statistic); its 97.5 % point is the upper end, and its mean is (k + 1) / (n + 1). With ties the upper end
+    stays valid, because breaking ties at random could only flag more. The lower end is the Clopper-Pearson bound of
+    the humans actually above, which is valid with any ties, also with ties among human texts at large that the n
+    texts do not show; with continuous scores it is a little lower than need be.
 
     Args:
         human_scores: shape (n,), finite, n >= 2.
@@ -79,23 +108,18 @@ def operating_point(human_scores: FloatArray, target_fpr: float) -> OperatingPoi
         )
     if not np.isfinite(human_scores).all():
         raise CalibrationError("human scores must be finite", "leave out texts that could not be scored")
-    allowed = math.floor(
-        target_fpr * n + 1e-9
-    )  # 0.07 * 100 is 7.000000000000001, 0.29 * 100 is 28.999999999999996
-    allowed = min(allowed, n - 1)
+    allowed = min(max(allowed_above(target_fpr, n), 0), n - 1)
     threshold = float(np.sort(human_scores)[n - 1 - allowed])
     above = int(np.count_nonzero(human_scores > threshold))
-    tied = int(np.count_nonzero(human_scores == threshold))
-    tail = (1.0 - CONFIDENCE) / 2.0
     return OperatingPoint(
         target_fpr=target_fpr,
         threshold=threshold,
         n_human=n,
         allowed=allowed,
         above=above,
-        tied=tied,
-        low=beta_quantile(tail, allowed + 1, n - allowed) if tied == 1 else clopper_pearson(above, n)[0],
-        high=beta_quantile(1.0 - tail, allowed + 1, n - allowed),
+        tied=int(np.count_nonzero(human_scores == threshold)),
+        low=clopper_pearson(above, n)[0],
+        high=clopper_pearson(allowed, n)[1],
     )
 
 

@@ -61,15 +61,18 @@ class Originals:
         calibration_scores: FloatArray,
         target_fprs: Sequence[float],
         design: Design,
+        *,
+        fixed: bool = False,
     ) -> Originals:
-        """Build from scores; ``calibration_scores`` has shape (M,)."""
-        return cls(
-            calibration,
-            ai,
-            human,
-            {rate: drawn_thresholds(calibration_scores, rate, design.calibration) for rate in target_fprs},
-            int(np.isfinite(calibration_scores).sum()),
-        )
+        """Build from scores; ``calibration_scores`` has shape (M,). A ``fixed`` threshold is the same in all draws."""
+        thresholds = {
+            rate: np.full(len(design.calibration), calibration.point(rate).threshold)
+            if fixed
+            else drawn_thresholds(calibration_scores, rate, design.calibration)
+            for rate in target_fprs
+        }
+        humans = calibration.n_human if fixed else int(np.isfinite(calibration_scores).sum())
+        return cls(calibration, ai, human, thresholds, humans)
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ def detection_rates(
             calibration.scores[name].values,
             [point.target_fpr for point in known.points],
             design,
+            fixed=name in panel.fixed,
         )
         for name, known in panel.calibrations.items()
     }

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.evaluation.panel import Panel
 from paraphrase_rl.evaluation.scores import Scored
 from paraphrase_rl.statistics.bootstrap import Design
@@ -45,27 +44,31 @@ def false_positive_tables(
     position = {document.id: i for i, document in enumerate(everybody.documents)}
     rates: list[FalsePositives] = []
     gaps: list[FairnessGap] = []
-    notes: list[str] = []
     for name, calibration in panel.calibrations.items():
         for texts in treated:
             drawn = np.array([position[d.id] for d in texts.scored.documents], dtype=np.int64)
-            try:
-                new_rates, new_gaps = fairness_tables(
-                    [everybody.documents[i] for i in drawn],
-                    texts.scored.scores[name].values,
-                    texts.calibration.scores[name].values,
-                    detector=name,
-                    rewriter=texts.scored.rewriter,
-                    target_fprs=[point.target_fpr for point in calibration.points],
-                    words=texts.words,
-                    reference=reference,
-                    drawn=design.human.rows(drawn),
-                    calibration_drawn=design.calibration,
-                )
-            except CalibrationError as error:
-                length = f" at {texts.words} words" if texts.words else ""
-                notes.append(f"no false positive rates of {name}{length}: {error.message}")
-                continue
+            humans = texts.calibration.documents
+            of_reference = np.array([i for i, d in enumerate(humans) if d.group == reference], dtype=np.int64)
+            new_rates, new_gaps = fairness_tables(
+                [everybody.documents[i] for i in drawn],
+                texts.scored.scores[name].values,
+                texts.calibration.scores[name].values[of_reference],
+                detector=name,
+                rewriter=texts.scored.rewriter,
+                deployed={point.target_fpr: point.threshold for point in calibration.points},
+                words=texts.words,
+                reference=reference,
+                drawn=design.human.rows(drawn),
+                calibration_drawn=design.calibration.rows(of_reference),
+            )
             rates += new_rates
             gaps += new_gaps
+    few = sum(d.group == reference for d in treated[0].calibration.documents)
+    both = [{f"{g.target_fpr:g}" for g in gaps if g.threshold == of} for of in ("deployed", "reference")]
+    notes = []
+    if lacking := sorted(both[0] - both[1]):
+        notes.append(
+            f"no gaps at the threshold of {reference} alone for {', '.join(lacking)}: n too small, "
+            f"{few} of the calibration texts are human and of {reference}"
+        )
     return rates, gaps, notes

@@ -65,6 +65,8 @@ class Panel:
         trainings: what is known of the training of those other detectors that are trained; a text that one of them was
             trained on has no score by it. Texts that the ensemble's detectors were trained on are left out before.
         seen: record of the calibration texts.
+        fixed: detectors, the ensemble among them, whose thresholds are those of a calibration of other texts:
+            resamples do not set them again.
     """
 
     columns: tuple[Column, ...]
@@ -74,6 +76,7 @@ class Panel:
     notes: tuple[str, ...]
     trainings: Mapping[str, Training]
     seen: SeenTexts
+    fixed: frozenset[str] = frozenset()
 
     @property
     def infos(self) -> list[DetectorInfo]:
@@ -144,7 +147,7 @@ def assemble(
     described = CalibrationTexts.of(
         documents, source=plan.corpus.source, excerpt_words=plan.recipe.data.excerpt_words
     )
-    saved = _calibration_of(plan.run, described)
+    saved = _calibration_of(plan, described)
     columns = [_build(entry, context, trained_against=True, saved=saved) for entry in plan.recipe.detectors]
     columns += [_build(entry, context, trained_against=False, saved=None) for entry in held_out]
 
@@ -185,6 +188,8 @@ def assemble(
     ]
     against = [column for column in columns if column.info.trained_against]
     seen = SeenTexts.of(d.text for d in documents)
+    if plan.deployed is not None and saved is not None and saved.seen is not None:
+        seen = saved.seen
     ensemble, failure = None, next((c.info for c in against if c.info.failure), None)
     why = f"its member {failure.name} failed: {failure.failure}" if failure else None
     if failure is None:
@@ -208,13 +213,17 @@ def assemble(
         combined=DetectorInfo(name=COMBINED, family=COMBINED, trained_against=True, failure=why),
         trainings=held_out_trainings,
         seen=seen,
+        fixed=frozenset({*of_run, COMBINED}) if plan.deployed is not None else frozenset(),
         notes=(
+            *((f"thresholds and P(AI) are those of {plan.deployed}",) if plan.deployed is not None else ()),
             *_seen_notes(scores),
             *(note for training in held_out_trainings.values() for note in training.notes),
             *(
                 note
                 for c in of_run.values()
-                if c.detector in human and (note := disagreement(c, human[c.detector]))
+                if plan.run is not None
+                and c.detector in human
+                and (note := disagreement(c, human[c.detector]))
             ),
             *(ensemble.warnings() if ensemble is not None else ()),
         ),
@@ -232,10 +241,16 @@ def _seen_notes(scores: Mapping[str, Scores]) -> list[str]:
     ]
 
 
-def _calibration_of(run: Path | None, texts: CalibrationTexts) -> CalibrationSet | None:
-    """The calibration of a run, which must be of the same texts; ``None`` without a run."""
+def _calibration_of(plan: Plan, texts: CalibrationTexts) -> CalibrationSet | None:
+    """The calibration that is used as it is; that of a run must be of the same texts."""
+    run = plan.run
     if run is None:
-        return None
+        if plan.deployed is None:
+            return None
+        saved = CalibrationSet.read(plan.deployed)
+        for calibration in saved.calibrations:
+            calibration.point(plan.recipe.calibration.target_fpr)
+        return saved
     try:
         saved = CalibrationSet.read(run / "calibration.json")
     except CalibrationError as error:  # `prl calibrate` would not mend a run
@@ -263,6 +278,8 @@ def _build(
             built = build_detector(context.components(), context, entry.name, entry.options, weight)
         else:
             calibration = saved.of(entry.name)
+            if dict(entry.options) != calibration.options:
+                raise CalibrationError(f"it was calibrated with other options: {calibration.options}")
             detector = build_calibrated(calibration, context.components(), context)
             built = BuiltDetector(
                 name=entry.name,

@@ -40,6 +40,8 @@ class Plan:
         corpus: the texts.
         out: folder of the evaluation.
         run: directory of the run that is evaluated; ``None`` without a run.
+        deployed: file of the calibration whose thresholds and P(AI) are used as they are; ``None`` = those of the run,
+            else new ones, set on the calibration texts of the corpus.
         device: torch device.
         texts: number of AI texts of the test split that are rewritten, the first ones.
         samples: number of rewrites of each text.
@@ -51,6 +53,7 @@ class Plan:
     corpus: Corpus = field(repr=False)
     out: Path
     run: Path | None = None
+    deployed: Path | None = None
     device: str = "cpu"
     texts: int
     samples: int = 1
@@ -109,6 +112,11 @@ class Plan:
             for attack in self.recipe.rewriters
             if not is_baseline(attack, registry) and not lacks_run(attack, self.run, registry)
         ]
+
+    @property
+    def calibrated(self) -> Path | None:
+        """Return the file of the calibration that is used as it is, if there is one."""
+        return self.run / "calibration.json" if self.run is not None else self.deployed
 
     @cached_property
     def digest(self) -> str:

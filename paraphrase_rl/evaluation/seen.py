@@ -17,6 +17,8 @@ from paraphrase_rl.types import Document, Failure, Scores
 def without_seen(plan: Plan, registry: Registry) -> tuple[Plan, list[str]]:
     """Leave out calibration and test texts that a detector of the recipe was trained on, or near duplicates of these.
 
+    Test texts that the thresholds of another data set were set on are left out too.
+
     Returns:
         The plan with the other texts, and a note for each detector that was trained on some.
 
@@ -24,7 +26,8 @@ def without_seen(plan: Plan, registry: Registry) -> tuple[Plan, list[str]]:
         CalibrationError: too few calibration texts are left.
     """
     trainings = _trainings(plan, registry)
-    corpus, notes = plan.corpus, []
+    plan, notes = _without_calibrated(plan)
+    corpus = plan.corpus
     held_out = [d for d in corpus.documents if d.split in ("calibration", "test")]
     unseen, counts = leave_out_seen(held_out, trainings)
     for name, count in counts.items():
@@ -42,12 +45,25 @@ def without_seen(plan: Plan, registry: Registry) -> tuple[Plan, list[str]]:
     return replace(plan, corpus=replace(corpus, documents=documents)), notes
 
 
+def _without_calibrated(plan: Plan) -> tuple[Plan, list[str]]:
+    """Leave out test texts that the calibration of other texts has seen."""
+    if plan.deployed is None or (seen := CalibrationSet.read(plan.deployed).seen) is None:
+        return plan, []
+    tested = [d for d in plan.corpus.documents if d.split == "test"]
+    known = {d.id for d, held in zip(tested, seen.holds([d.text for d in tested]), strict=True) if held}
+    if not known:
+        return plan, []
+    documents = tuple(d for d in plan.corpus.documents if d.id not in known)
+    note = f"{len(known)} of {len(tested)} test texts are left out: the calibration was fitted on them"
+    return replace(plan, corpus=replace(plan.corpus, documents=documents)), [note]
+
+
 def _trainings(plan: Plan, registry: Registry) -> list[Training | None]:
     """The training of each detector of the recipe, of the run's own copy if there is one."""
     saved = None
-    if plan.run is not None:
+    if plan.calibrated is not None:
         try:
-            saved = CalibrationSet.read(plan.run / "calibration.json")
+            saved = CalibrationSet.read(plan.calibrated)
         except CalibrationError:  # the panel says so
             return []
     found = []

@@ -43,10 +43,11 @@ def transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
 def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
     """Yield the false positive rate of each group, if there are groups, with its gap to the reference group."""
     at = results.about.target_fpr
-    gaps = {(g.rewriter, g.detector, g.group, g.words): g for g in at_rate(results.fairness, at)}
+    gaps = {(g.rewriter, g.detector, g.group, g.words, g.threshold): g for g in at_rate(results.fairness, at)}
     for row in at_rate(results.false_positives, at):
-        gap = gaps.get((row.rewriter, row.detector, row.group, row.words))
-        if results.about.groups and row.group != EVERYBODY:
+        known = (row.rewriter, row.detector, row.group, row.words)
+        gap, own = gaps.get((*known, "deployed")), gaps.get((*known, "reference"))
+        if results.about.groups and row.group != EVERYBODY and row.threshold == "deployed":
             yield {
                 "rewriter": cell(row.rewriter, LONGEST_NAME),
                 "detector": cell(row.detector, LONGEST_NAME),
@@ -55,6 +56,7 @@ def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:
                 "rate": str(row.rate),
                 "n": row.rate.n,
                 "gap": f"{gap.gap} to {cell(gap.reference, LONGEST_NAME)}" if gap else None,
+                "at its\nthreshold": str(own.gap) if own else None,
             }
 
 

@@ -148,17 +148,20 @@ class Tables:
         words: int | None,
     ) -> tuple[list[FalsePositives], list[FairnessGap]]:
         """False positives of one of the two on the first human texts as a rewriter left them, cut to ``words``."""
+        reference = self._plan.recipe.acceptance.reference_group
+        humans = self._plan.calibration
+        of_reference = np.array([i for i, d in enumerate(humans) if d.group == reference], dtype=np.int64)
         return fairness_tables(
             self._plan.human[: len(texts)],
             side.scores(_cut(texts, words), f"human test texts, {rewriter}")[0],
-            calibration,
+            calibration[of_reference],
             detector=side.member.name,
             rewriter=rewriter,
-            target_fprs=self._plan.target_fprs,
+            deployed={t: side.member.calibration.point(t).threshold for t in self._plan.target_fprs},
             words=words,
-            reference=self._plan.recipe.acceptance.reference_group,
+            reference=reference,
             drawn=self._design.human.rows(slice(len(texts))),
-            calibration_drawn=self._design.calibration,
+            calibration_drawn=self._design.calibration.rows(of_reference),
         )
 
     def _detection(self, target: float, pair: tuple[FloatArray, FloatArray]) -> Detection:

@@ -158,8 +158,14 @@ def _on_humans(table: OnHumans, target_fpr: float) -> list[tuple[str, str, Estim
     return [
         (r.rewriter, f"human, {r.rewriter}, {r.group}{_cut(r.words)}", r.rate)
         for r in at_rate(table.false_positives, target_fpr)
+        if r.threshold == "deployed"
     ] + [
-        (g.rewriter, f"gap, {g.rewriter}, {g.group} - {g.reference}{_cut(g.words)}", g.gap)
+        (
+            g.rewriter,
+            f"gap, {g.rewriter}, {g.group} - {g.reference}{_cut(g.words)}"
+            + ("" if g.threshold == "deployed" else f", threshold of {g.reference}"),
+            g.gap,
+        )
         for g in at_rate(table.fairness, target_fpr)
     ]
 

@@ -226,9 +226,9 @@ class Data(Section):
     )
 
     @model_validator(mode="after")
-    def _something_to_train_on(self) -> Self:
-        if self.test_fraction + self.calibration_fraction >= 1:
-            raise ValueError("test_fraction and calibration_fraction leave nothing to train on")
+    def _at_most_all(self) -> Self:
+        if self.test_fraction + self.calibration_fraction > 1 + 1e-9:
+            raise ValueError("test_fraction and calibration_fraction add up to more than 1")
         return self
 
 

@@ -63,12 +63,16 @@ def rates_by_group(results: Results) -> list[Chart]:
 
 
 def gaps(results: Results) -> list[FairnessGap]:
-    """Return the gaps between groups at the threshold of the target rate, those of the ensemble first."""
+    """Return the gaps between groups at both thresholds of the target rate, those of the ensemble first."""
     found = [g for g in results.fairness if math.isclose(g.target_fpr, results.about.target_fpr)]
     place = {detector.name: i for i, detector in enumerate(detectors_in_order(results))}
     return sorted(found, key=lambda g: place.get(g.detector, len(place)))
 
 
 def at_target(results: Results) -> list[FalsePositives]:
-    """Return the false positive rates at the threshold of the target rate."""
-    return [r for r in results.false_positives if math.isclose(r.target_fpr, results.about.target_fpr)]
+    """Return the false positive rates at the deployed threshold of the target rate."""
+    return [
+        r
+        for r in results.false_positives
+        if r.threshold == "deployed" and math.isclose(r.target_fpr, results.about.target_fpr)
+    ]

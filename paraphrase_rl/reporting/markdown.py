@@ -115,7 +115,8 @@ def _fairness(results: Results) -> list[str]:
         0,
     )
     gaps = [
-        f"{escaped(g.group)} − {escaped(g.reference)}{'' if g.words is None else f' at {g.words} words'}: "
+        f"{escaped(g.group)} − {escaped(g.reference)}{'' if g.words is None else f' at {g.words} words'}"
+        f"{'' if g.threshold == 'deployed' else f', threshold of {escaped(g.reference)}'}: "
         f"{formatting.points(g.gap)}"
         for g in results.fairness
         if (g.detector, g.rewriter) == (COMBINED, ORIGINAL)

@@ -1,12 +1,15 @@
 """False positive rates by group of writers, at one threshold for all groups, and the gaps between them.
 
-The threshold is set on human calibration texts. Intervals draw the human test texts and the calibration texts
-together, and the threshold in each draw: a rate is only as certain as its threshold.
+Two thresholds: the **deployed** one, of the detector's calibration, which is what writers meet; and the one that the
+human calibration texts of the **reference** group alone would set. The calibration texts of the judged group raise the
+deployed threshold, which hides a gap from it, so that both are told. The deployed threshold is fixed, and intervals
+draw the human test texts. For the reference group's own, they draw its calibration texts too, and the threshold in each
+draw: a rate is only as certain as its threshold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -18,7 +21,7 @@ from paraphrase_rl.statistics.bootstrap import (
     drawn_thresholds,
     share_difference,
 )
-from paraphrase_rl.statistics.records import FairnessGap, FalsePositives
+from paraphrase_rl.statistics.records import FairnessGap, FalsePositives, ThresholdOf
 from paraphrase_rl.types import Document, FloatArray
 
 EVERYBODY = "all"
@@ -66,7 +69,7 @@ def fairness_tables(
     *,
     detector: str,
     rewriter: str,
-    target_fprs: Sequence[float],
+    deployed: Mapping[float, float],
     words: int | None,
     reference: str,
     drawn: Resamples,
@@ -74,10 +77,13 @@ def fairness_tables(
 ) -> tuple[list[FalsePositives], list[FairnessGap]]:
     """Compute false positive rates of all human texts and of each group, and gaps to the reference group.
 
+    At the deployed thresholds; and at those of the reference group, for the rates that its calibration texts are
+    enough for, see :attr:`~paraphrase_rl.detection.threshold.OperatingPoint.is_shown`.
+
     Texts without a score (NaN) are left out, and ``n`` is the number of those that remain (of both groups for a
     gap). If the reference group has no texts, there are rates and no gaps.
 
-    Without an interval where too few calibration texts set the threshold, see
+    Without an interval at the reference's threshold where too few calibration texts set it, see
     :func:`~paraphrase_rl.statistics.bootstrap.fewest_humans`. The interval of a group of which none or all are flagged
     is widened to the exact one (Clopper-Pearson), and that of a gap it takes part in is put together from the intervals
     of the two rates, see :func:`~paraphrase_rl.statistics.bootstrap.square_and_add`.
@@ -86,17 +92,17 @@ def fairness_tables(
         humans: N human texts.
         scores: shape (N,): of these texts, as rewritten by ``rewriter`` and cut to ``words``; higher = more likely
             AI.
-        calibration: shape (M,): scores of human calibration texts, never rewritten, cut to ``words`` likewise.
+        calibration: shape (M,): scores of the reference group's human calibration texts, never rewritten, cut to
+            ``words`` likewise.
         detector: name of the detector.
         rewriter: name of the rewriter that rewrote the texts.
-        target_fprs: false positive rates that thresholds aim at.
+        deployed: threshold of the calibration by the false positive rate that it aims at.
         words: number of words that texts are cut to; ``None`` = whole texts.
         reference: the group that the others are compared with.
         drawn: draws of the N texts.
         calibration_drawn: draws of the M texts.
 
     Raises:
-        CalibrationError: fewer than two calibration texts have a score.
         DataError: a group is called "all".
     """
     groups = groups_of(humans)
@@ -104,14 +110,14 @@ def fairness_tables(
     members[EVERYBODY] = np.ones(len(humans), dtype=bool)
     rates: list[FalsePositives] = []
     gaps: list[FairnessGap] = []
-    set_by = calibration[np.isfinite(calibration)]
-    for target in target_fprs:
-        flags = Flags.at(
-            scores,
-            operating_point(set_by, target).threshold,
-            drawn_thresholds(calibration, target, calibration_drawn),
-        )
-        about = {"rewriter": rewriter, "detector": detector, "target_fpr": target, "words": words}
+    for target, which, flags in _flags(scores, deployed, calibration, calibration_drawn):
+        about = {
+            "rewriter": rewriter,
+            "detector": detector,
+            "target_fpr": target,
+            "words": words,
+            "threshold": which,
+        }
         rates += [
             FalsePositives(group=name, rate=flags.share(members[name], drawn), **about)
             for name in (EVERYBODY, *groups)
@@ -127,3 +133,15 @@ def fairness_tables(
             if group != reference and reference in members
         ]
     return rates, gaps
+
+
+def _flags(
+    scores: FloatArray, deployed: Mapping[float, float], calibration: FloatArray, drawn: Resamples
+) -> Iterator[tuple[float, ThresholdOf, Flags]]:
+    """Target rate, which threshold, and the texts flagged at it."""
+    set_by = calibration[np.isfinite(calibration)]
+    for target, threshold in deployed.items():
+        yield target, "deployed", Flags.at(scores, threshold, None).as_set
+        if set_by.size >= 2 and (own := operating_point(set_by, target)).is_shown:
+            in_draws = drawn_thresholds(calibration, target, drawn)
+            yield target, "reference", Flags.at(scores, own.threshold, in_draws)

@@ -6,7 +6,7 @@ import math
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
-from typing import ClassVar, Protocol, Self, TypeVar
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -97,14 +97,19 @@ class Estimate(Record):
         return f"{self.in_short()}{bounds}"
 
 
+ThresholdOf = Literal["deployed", "reference"]
+"""Threshold of a rate: that of the detector's calibration, or that of the reference group's calibration humans."""
+
+
 class FalsePositives(Record):
-    """False positive rate of a detector on the human texts of one group, at the threshold used for all groups."""
+    """False positive rate of a detector on the human texts of one group, at the same threshold for all groups."""
 
     rewriter: str = Field(description="rewriter of the human texts; none = the original texts")
     detector: str
     group: str = Field(description="a group of writers; 'all' = every human text")
     target_fpr: float
     words: int | None = Field(description="texts cut to so many words; None = as they are")
+    threshold: ThresholdOf = Field(description="which threshold")
     rate: Estimate
 
 
@@ -117,4 +122,5 @@ class FairnessGap(Record):
     reference: str
     target_fpr: float
     words: int | None
+    threshold: ThresholdOf
     gap: Estimate

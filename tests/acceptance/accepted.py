@@ -124,7 +124,7 @@ def results(
     labels: tuple[str, ...] = ("policy",),
     **changes: Any,
 ) -> Results:
-    """An evaluation of a policy, with a fairness gap of 0.03 at 60 words and of 0.3 on whole texts."""
+    """An evaluation of a policy, with a fairness gap of at most 0.03 at 60 words and of 0.3 on whole texts."""
     success = success or Estimate(value=0.7, low=0.62, high=0.78, n=40)
     similarity = similarity or Estimate(value=0.9, low=0.89, high=0.91, n=50)
     about = About(
@@ -171,7 +171,8 @@ def results(
             ),
             "fairness": (
                 gap(None, Estimate(value=0.3, low=0.2, high=0.4, n=50)),
-                gap(60, Estimate(value=0.03, low=0.01, high=0.06, n=50)),
+                gap(60, Estimate(value=0.02, low=0.01, high=0.05, n=50)),
+                gap(60, Estimate(value=0.03, low=0.01, high=0.06, n=50), threshold="reference"),
                 gap(60, Estimate(value=0.5, n=50), rewriter="policy"),
                 gap(60, Estimate(value=0.6, n=50), detector="entropy"),
                 gap(60, Estimate(value=0.7, n=50), target_fpr=0.01),
@@ -184,9 +185,11 @@ def results(
                     group=group,
                     target_fpr=0.05,
                     words=60,
-                    rate=Estimate(value=rate, n=n),
+                    threshold=threshold,
+                    rate=Estimate(value=rate + more, n=n),
                 )
-                for group, rate, n in (("non-native", 0.08, 20), ("native", 0.05, 30), ("all", 0.06, 50))
+                for threshold, more in (("deployed", 0.0), ("reference", 0.01))
+                for group, rate, n in (("non-native", 0.07, 20), ("native", 0.05, 30), ("all", 0.06, 50))
             ),
             **changes,
         }
@@ -210,6 +213,7 @@ def gap(words: int | None, estimate: Estimate, **changes: Any) -> FairnessGap:
             "reference": "native",
             "target_fpr": 0.05,
             "words": words,
+            "threshold": "deployed",
             "gap": estimate,
             **changes,
         }

@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from paraphrase_rl.acceptance.criteria import VerdictLine, at_least, at_most
 from paraphrase_rl.acceptance.run_criteria import largest_drop
 from paraphrase_rl.acceptance.verdict import CRITERIA, Verdict, validate_run
+from paraphrase_rl.detection.calibration import CalibrationSet
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts
+from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.errors import EvaluationError, PrlError, RecipeError, RunError
 from paraphrase_rl.evaluation.results import DetectorInfo, RewriterInfo
 from paraphrase_rl.files import append_jsonl, read_jsonl, write_jsonl
@@ -23,6 +26,7 @@ from paraphrase_rl.recipe.schema import Acceptance
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.ledger import digests_of
 from paraphrase_rl.statistics.records import Estimate
+from paraphrase_rl.types import Scores
 from tests.acceptance import accepted
 from tests.acceptance.accepted import metrics, results, write_all, write_run
 
@@ -183,13 +187,29 @@ def test_the_fairness_gap_is_that_at_equal_length_of_clean_texts(tmp_path: Path)
     found = lines(write_all(tmp_path / "a"))["fairness_gap"]
     assert (found.value, found.low, found.high, found.verdict) == (0.03, 0.01, 0.06, "pass")
     assert "all cut to 60 words" in found.note
-    assert "non-native 0.080 (n = 20), native 0.050 (n = 30)" in found.note
+    assert "deployed threshold: gap 0.020, non-native 0.070 (n = 20), native 0.050 (n = 30)" in found.note
+    assert "threshold of native alone: gap 0.030, non-native 0.080 (n = 20), native 0.060" in found.note
     whole = results(fairness=(accepted.gap(None, Estimate(value=0.3, low=0.05, high=0.4, n=50)),))
     failed = lines(write_all(tmp_path / "b", whole))["fairness_gap"]
     assert (failed.value, failed.verdict, failed.certain) == (0.3, "fail", False)
     assert "whole texts, whose lengths may differ" in failed.note
-    reverse = results(fairness=(accepted.gap(60, Estimate(value=-0.2, low=-0.3, high=-0.1, n=50)),))
-    assert lines(write_all(tmp_path / "c", reverse))["fairness_gap"].verdict == "pass"
+    reverse = [accepted.gap(60, Estimate(value=-0.2, n=50), threshold=of) for of in ("deployed", "reference")]
+    found = lines(write_all(tmp_path / "c", results(fairness=tuple(reverse))))["fairness_gap"]
+    assert (found.value, found.verdict) == (-0.2, "pass")
+
+
+@pytest.mark.parametrize(("deployed", "own"), [(0.003, 0.33), (0.33, 0.003)])
+def test_the_worse_of_the_two_thresholds_is_judged(tmp_path: Path, deployed: float, own: float) -> None:
+    both = (
+        accepted.gap(None, Estimate(value=deployed, n=50)),
+        accepted.gap(None, Estimate(value=own, n=50), threshold="reference"),
+    )
+    found = lines(write_all(tmp_path / "a", results(fairness=both)))["fairness_gap"]
+    assert (found.value, found.verdict) == (0.33, "fail")
+    assert f"deployed threshold: gap {deployed:.3f}" in found.note
+    assert f"threshold of native alone: gap {own:.3f}" in found.note
+    alone = lines(write_all(tmp_path / "b", results(fairness=both[:1])))["fairness_gap"]
+    assert alone.verdict == ("fail" if deployed > 0.07 else "not measured")
 
 
 def test_groups_that_were_not_evaluated(tmp_path: Path) -> None:
@@ -210,7 +230,8 @@ def test_lengths_are_told_as_they_were(tmp_path: Path) -> None:
 def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
     run = write_all(tmp_path / "run", results(fairness=()), recipe="detectors:\n  - name: a\n")
     note = lines(run)["fairness_gap"].note
-    assert f"prl evaluate --config {run}/recipe.yaml --set data.source.name=SOURCE" in note
+    command = f"prl evaluate --config {run}/recipe.yaml --calibration {run} --set data.source.name=SOURCE"
+    assert command in note
     (tmp_path / "groups").mkdir()
     a, b = (DetectorInfo(name=name, family="x", trained_against=True) for name in "ab")
     results(detectors=(a, *results().detectors), cells=()).write(tmp_path / "groups")
@@ -221,6 +242,27 @@ def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
         results(detectors=others).write(tmp_path / "groups")
         with pytest.raises(EvaluationError, match="evaluates"):
             validate_run(run, fairness=tmp_path / "groups")
+
+
+def test_thresholds_set_anew_on_other_texts_are_not_those_deployed(tmp_path: Path) -> None:
+    def calibrated(folder: Path, *humans: float) -> None:
+        texts = CalibrationTexts(source="toy", digest="d", median_words=9)
+        record = fit_calibration(Scores(np.array(humans), ()), None, [0.05], detector="a", texts=texts)
+        CalibrationSet(calibrations=(record,), weights=(1.0,)).write(folder / "calibration.json")
+
+    run = write_all(tmp_path / "run", results(fairness=()), recipe="detectors:\n  - name: a\n")
+    (tmp_path / "groups").mkdir()
+    a = DetectorInfo(name="a", family="x", trained_against=True)
+    results(detectors=(a, *results().detectors)).write(tmp_path / "groups")
+    calibrated(run, 1.0, 2.0, 3.0)
+    for there in ((), (1.0, 2.0, 3.5)):
+        if there:
+            calibrated(tmp_path / "groups", *there)
+        with pytest.raises(EvaluationError, match="thresholds of its own") as caught:
+            validate_run(run, fairness=tmp_path / "groups")
+        assert f"--calibration {run}" in caught.value.hint
+    calibrated(tmp_path / "groups", 0.0, 3.0, 1.0)
+    assert validate_run(run, fairness=tmp_path / "groups").fairness
 
 
 def test_an_evaluation_older_than_the_end_of_the_run_says_nothing_of_its_policy(tmp_path: Path) -> None:

@@ -80,6 +80,14 @@ def test_fractions_are_met_exactly_and_per_label() -> None:
     assert Counter(where[d.id] for d in human) == {"train": 30, "calibration": 18, "test": 12}
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 10, 101])
+@pytest.mark.parametrize("test", [0.1, 0.25, 0.5])
+def test_fractions_that_add_up_to_one_leave_nothing_to_train_on(n: int, test: float) -> None:
+    found = Counter(split(pairs(n), test=test, calibration=1.0 - test).values())
+    assert found["train"] == 0
+    assert abs(found["test"] - 2 * n * test) <= 2
+
+
 def test_pairs_are_counted_not_texts() -> None:
     assert Counter(split(pairs(10)).values()) == {"train": 10, "calibration": 6, "test": 4}
 

@@ -44,7 +44,7 @@ def test_too_few_human_scores_name_the_first_reason():
 
 def test_without_ai_texts_there_is_a_threshold_but_no_probability():
     record = fitted(ai=None)
-    assert record.target.threshold == 17.0
+    assert record.target.threshold == 18.0  # one of 20 may lie above: floor(0.1 * 21) - 1
     with pytest.raises(CalibrationError, match="without AI texts"):
         record.probabilities(np.array([1.0]))
 
@@ -59,7 +59,8 @@ def test_only_stored_rates_have_an_operating_point():
 
 def test_warnings_name_what_n_cannot_show_ties_and_lack_of_power():
     assert fitted(ai=scores(30.0, 40.0)).warnings() == []
-    assert any("cannot show a rate below 0.05" in line for line in fitted().warnings(0.01))
+    (few,) = fitted().warnings(0.01)
+    assert "n too small for 0.01: 20 human texts keep a rate of 0.048 or more" in few
     tied = fitted(scores(*[0.0] * 10, *[1.0] * 10))
     assert any("10 human scores tie" in line for line in tied.warnings())
     powerless = fitted(ai=scores(-1.0, -2.0))

@@ -59,7 +59,7 @@ def test_one_detector_alone_is_the_ensemble(registry):
     assert combined.values.tolist() == by_name["up"].values.tolist()
     assert (np.diff(combined.values) > 0).all()
     target = ensemble.combined.target
-    assert (target.allowed, target.above) == (2, 2)
+    assert (target.allowed, target.above) == (1, 1)  # floor(0.1 * 21) - 1
 
 
 def test_weighted_mean_and_worst_case_by_hand():
@@ -116,7 +116,7 @@ def test_without_ai_texts_training_is_refused_and_thresholds_are_not(registry):
     with pytest.raises(CalibrationError, match="no AI texts"):
         calibrated(registry, ("up", None), texts=texts)
     ensemble = calibrated(registry, ("up", None), texts=texts, needs_probability=False)
-    assert ensemble.members[0].calibration.target.threshold == 17.0
+    assert ensemble.members[0].calibration.target.threshold == 18.0
     assert ensemble.combined is None
     with pytest.raises(CalibrationError, match="without AI texts"):
         ensemble.probabilities(["1"])

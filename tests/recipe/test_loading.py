@@ -187,7 +187,7 @@ def test_the_dump_says_where_each_key_came_from(tmp_path: Path) -> None:
         ("rewards=[]", "rewards: ", ""),
         ("rewards=[{weight: 1}]", "rewards.0.name is missing", "name"),
         ("detectors=[{name: a}, {name: a}]", "detectors: a listed twice", ""),
-        ("data.test_fraction=0.9", "leave nothing to train on", ""),
+        ("data.test_fraction=0.9", "add up to more than 1", ""),
     ],
 )
 def test_wrong_overrides(override: str, said: str, hint: str) -> None:

@@ -158,7 +158,7 @@ def results(**changes: Any) -> Results:
             ),
             "false_positives": tuple(
                 FalsePositives(
-                    rewriter=ORIGINAL, detector=d.name, group=group, target_fpr=target, words=words,
+                    rewriter=ORIGINAL, detector=d.name, group=group, target_fpr=target, words=words, threshold="deployed",
                     rate=estimate(rate, 0.04, n),
                 )
                 for d in DETECTORS[:4]
@@ -169,7 +169,7 @@ def results(**changes: Any) -> Results:
             "fairness": (
                 FairnessGap(
                     rewriter=ORIGINAL, detector="ensemble", group="non-native", reference="native", target_fpr=0.05,
-                    words=None, gap=Estimate(value=0.19, low=0.02, high=0.4, n=10),
+                    words=None, threshold="deployed", gap=Estimate(value=0.19, low=0.02, high=0.4, n=10),
                 ),
             ),
             **changes,
