@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import paraphrase_rl as prl
+from paraphrase_rl.detection.applicability import reasons_without_verdict
 from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
 from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Elsewhere, Limits
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
@@ -26,8 +27,10 @@ from paraphrase_rl.detection.fitting import (
     calibrate_combined,
     calibrate_detector,
 )
+from paraphrase_rl.detection.outside import profile_of
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import usual_rates
+from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.evaluation.cache import Cache
 from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.files import sha256_text, sha256_texts
@@ -78,15 +81,23 @@ def fitted(detectors: Sequence[BuiltDetector], table: ScoreTable) -> CalibratedE
     """The detectors, calibrated on the starter set."""
     corpus = prl.load_data("starter", excerpt_words=WORDS)
     documents = corpus.select(split="calibration")
-    limits = Limits(least_words=LEAST_WORDS, most_words=WORDS)
+    limits = Limits(least_words=LEAST_WORDS, most_words=WORDS, scripts=("Latin",), language="en")
     texts = CalibrationTexts.of(documents, source=SOURCE, excerpt_words=WORDS).model_copy(
         update={"limits": limits}
     )
     human, ai = (
         table.score([d.text for d in documents if d.label == label], label) for label in ("human", "ai")
     )
+    kinds = [[d.text for d in documents if d.label == label] for label in ("human", "ai")]
     members = [
-        calibrate_detector(built, human[built.name], ai[built.name], usual_rates(TARGET_FPR), texts)
+        calibrate_detector(
+            built,
+            human[built.name],
+            ai[built.name],
+            usual_rates(TARGET_FPR),
+            texts,
+            profile=profile_of(built.detector, kinds),
+        )
         for built in detectors
     ]
     return calibrate_combined(members, human, ai, seen=SeenTexts.of(d.text for d in documents))
@@ -98,13 +109,20 @@ def counted(ensemble: CalibratedEnsemble, liang: Path, table: ScoreTable) -> dic
     for name, documents in of_other_writers(liang).items():
         scores: dict[str, Scores] = table.score([d.text for d in documents], name)
         scores[COMBINED] = ensemble.probabilities_of(scores)[1]
+        flagged = {
+            record.detector: record.target.flags(scores[record.detector].values)
+            for record in ensemble.calibrations.records
+        }
+        reasons = reasons_without_verdict(ensemble, [d.text for d in documents], flagged)
         for record in ensemble.calibrations.records:
-            flags = np.count_nonzero(scores[record.detector].values > record.target.threshold)
+            judged = np.array([why is None for why in reasons[record.detector]])
+            flags = np.array(flagged[record.detector], dtype=bool)
             there = Elsewhere(
                 texts=name,
                 digest=sha256_texts(d.text for d in documents),
                 n_human=len(documents),
-                flagged=int(flags),
+                withheld=int(np.count_nonzero(~judged)),
+                flagged=int(np.count_nonzero(flags & judged)),
             )
             found.setdefault(record.detector, []).append(there)
     return found
@@ -114,11 +132,18 @@ def taken_over(ensemble: CalibratedEnsemble, before: Path) -> dict[str, Sequence
     """The counts of an earlier file, for thresholds that are the same to one part in a million."""
     if not before.is_file():
         return {}
-    known = {record.detector: record for record in CalibrationSet.read(before).records}
+    try:
+        known = {record.detector: record for record in CalibrationSet.read(before).records}
+    except CalibrationError:  # of another format
+        return {}
 
     def same(record: Calibration) -> bool:
         then = known.get(record.detector)
-        return then is not None and math.isclose(then.target.threshold, record.target.threshold, rel_tol=1e-6)
+        return (
+            then is not None
+            and then.profile == record.profile
+            and math.isclose(then.target.threshold, record.target.threshold, rel_tol=1e-6)
+        )
 
     return {r.detector: known[r.detector].elsewhere for r in ensemble.calibrations.records if same(r)}
 

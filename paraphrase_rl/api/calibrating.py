@@ -22,17 +22,19 @@ from paraphrase_rl.api.text_results import CalibrationResult, FitResult, FitRow
 from paraphrase_rl.errors import CalibrationError, UsageError
 from paraphrase_rl.progress import OnProgress, reporter
 from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
+from paraphrase_rl.types import Document, Split
 
 if TYPE_CHECKING:
     from paraphrase_rl.api.common import AnyPath, Detectors
     from paraphrase_rl.api.data import DataSource
+    from paraphrase_rl.data.documents import Corpus
     from paraphrase_rl.plugin.registry import Registry
 
 
 def calibrate(
     detectors: Detectors | None = None,
     *,
-    data: DataSource | None = None,
+    data: DataSource | Sequence[DataSource] | None = None,
     target_fpr: float = 0.05,
     weights: Mapping[str, float] | None = None,
     combine: Literal["mean", "worst-case"] = "mean",
@@ -51,7 +53,8 @@ def calibrate(
     Args:
         detectors: names, names with options, or what :func:`detector` returned; ``None`` = those of the default recipe.
         data: the name of a data set, or anything that :func:`load_data` takes or returns; ``None`` = the default
-            recipe's.
+            recipe's. A list of these is several human populations: each has thresholds of its own, and the highest of
+            them is deployed, so that none is flagged more often than asked for.
         target_fpr: target false positive rate, in (0, 1).
         weights: weight of each detector's P(AI) in the mean, by detector name, at least 0; by default 1.
         combine: ``mean`` of the detectors' P(AI), or ``worst-case``: the largest.
@@ -63,7 +66,8 @@ def calibrate(
         registry: components to choose from.
 
     Returns:
-        One row for each detector, and one for their ensemble if two or more have a P(AI).
+        One row for each detector, and one for their ensemble if two or more have a P(AI); of several populations,
+        also one for each.
 
     Raises:
         CalibrationError: too few human texts, also because a detector was trained on them; or a rate outside (0, 1).
@@ -75,7 +79,9 @@ def calibrate(
         >>> calibration = prl.calibrate("tfidf", data="starter", target_fpr=0.02)
         >>> calibration.rows[0].n_human, calibration.rows[0].achieved_fpr <= 0.02
         (243, True)
-        >>> prl.score("The council voted.", calibration=calibration).rows[0].verdict
+        >>> prl.score("The council voted.", calibration=calibration).rows[0].no_verdict
+        'length: 3 words, and the calibration holds for 61 to 466'
+        >>> prl.score("The council voted.", calibration=calibration, force=True).rows[0].verdict
         'not flagged'
     """
     from paraphrase_rl.detection import fitting
@@ -94,20 +100,22 @@ def calibrate(
     on = device_for(device, registry, weight_of)
     runs_on_torch = any("torch" in registry.spec("detectors", name).modules for name in weight_of)
     context = Context(device=on, precision=decide(precision, on, runs_on_torch))
-    corpus = corpus_of(data, registry)
-    corpus.require_labels()
-    held_out = corpus.select(split="calibration")
+    corpora = _populations(data, registry)
+    source = " + ".join(corpora)
+    excerpt_words = _one_length(corpora)
+    held_out, names = _split(corpora, "calibration")
     report = reporter(progress)
-    report(f"scoring {len(held_out)} calibration texts of {corpus.source} with {', '.join(weight_of)}")
+    report(f"scoring {len(held_out)} calibration texts of {source} with {', '.join(weight_of)}")
     fitted = fitting.calibrate(
         [fitting.build_detector(registry, context, d.name, d.options, weight_of[d.name]) for d in chosen],
         held_out,
         usual_rates(target_fpr),
-        source=corpus.source,
-        excerpt_words=corpus.excerpt_words,
+        source=source,
+        excerpt_words=excerpt_words,
         combine=combine,
         needs_probability=False,
         precision=context.precision,
+        populations=names,
     )
     path = path_of(out, "out") if out is not None else None
     if path is not None:
@@ -116,9 +124,9 @@ def calibrate(
     rows = measured_rows(
         fitted,
         leave_out_seen(held_out, trainings)[0],
-        leave_out_seen(corpus.select(split="test"), trainings)[0],
+        leave_out_seen(_split(corpora, "test")[0], trainings)[0],
     )
-    notes = (*fitted.warnings(), *corpus.notes)
+    notes = (*fitted.warnings(), *(note for corpus in corpora.values() for note in corpus.notes))
     return CalibrationResult(tuple(rows), notes, records=fitted.calibrations, path=path)
 
 
@@ -130,7 +138,7 @@ def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
             :func:`score` uses by default: the command's default file, or that of the package.
 
     Returns:
-        One row for each detector; ``tpr_in_sample`` and ``auroc_test``, which need texts to be scored, are ``None``.
+        The rows of :func:`calibrate`; ``tpr_in_sample`` and ``auroc_test``, which need scores, are ``None``.
 
     Raises:
         CalibrationError: there is no such file, or it is not a calibration.
@@ -140,13 +148,14 @@ def load_calibration(path: AnyPath | None = None) -> CalibrationResult:
         >>> prl.load_calibration(path).rows[0].detector
         'tfidf'
     """
-    from paraphrase_rl.detection.calibration_rows import saved_row
+    from paraphrase_rl.detection.calibration_rows import saved_rows
 
     saved, found = read_calibration(path_of(path, "path") if path is not None else None)
     if saved is None:
         raise CalibrationError(f"no calibration at {found}", "run `prl calibrate` to make one")
     notes = tuple(line for record in saved.records for line in record.warnings())
-    return CalibrationResult(tuple(map(saved_row, saved.records)), notes, records=saved, path=found)
+    rows = (row for record in saved.records for row in saved_rows(record))
+    return CalibrationResult(tuple(rows), notes, records=saved, path=found)
 
 
 def fit(
@@ -208,6 +217,39 @@ def fit(
     train_detector(registry, detector, chosen, train, folder)
     row = FitRow(detector=detector, folder=str(folder), n_human=human, n_ai=ai)
     return FitResult((row,), corpus.notes, source=corpus.source, digest=corpus.digest)
+
+
+def _populations(data: DataSource | Sequence[DataSource] | None, registry: Registry) -> dict[str, Corpus]:
+    """The data sets by name; those of one name are numbered."""
+    several = isinstance(data, (list, tuple)) and not all(isinstance(one, Document) for one in data)
+    corpora = [corpus_of(one, registry) for one in (data if several else [data])]  # type: ignore[union-attr, arg-type]
+    digests = [corpus.digest for corpus in corpora]
+    if len(set(digests)) < len(digests):
+        raise UsageError("a data set is given twice", "give each population once")
+    names: dict[str, Corpus] = {}
+    for corpus in corpora:
+        corpus.require_labels()
+        same = sum(name == corpus.source or name.startswith(f"{corpus.source} (") for name in names)
+        names[f"{corpus.source} ({same + 1})" if same else corpus.source] = corpus
+    return names
+
+
+def _split(corpora: Mapping[str, Corpus], split: Split) -> tuple[Sequence[Document], list[str] | None]:
+    """Texts of a split of all data sets, and the data set of each where there are several."""
+    parts = {name: corpus.select(split=split) for name, corpus in corpora.items()}
+    if len(parts) == 1:
+        return next(iter(parts.values())), None
+    return [d for part in parts.values() for d in part], [name for name, part in parts.items() for _ in part]
+
+
+def _one_length(corpora: Mapping[str, Corpus]) -> int | None:
+    lengths = {corpus.excerpt_words for corpus in corpora.values()}
+    if len(lengths) > 1:
+        raise UsageError(
+            f"the data sets are cut to excerpts of different lengths: {', '.join(map(str, lengths))} words",
+            "give all of them the same excerpt_words: a threshold depends on the length",
+        )
+    return lengths.pop()
 
 
 def _weights(chosen: Sequence[Component], weights: Mapping[str, float] | None) -> dict[str, float | None]:

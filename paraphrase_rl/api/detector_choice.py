@@ -71,6 +71,7 @@ def choose_detectors(
     fpr: float | None,
     device: str | None,
     registry: Registry,
+    force: bool = False,
 ) -> DetectorChoice:
     """Choose detectors and calibration.
 
@@ -81,6 +82,7 @@ def choose_detectors(
         fpr: false positive rate of the verdicts; ``None`` = the target rate.
         device: torch device.
         registry: where detectors come from.
+        force: give a verdict on texts that are outside, too.
 
     Raises:
         CalibrationError: there is no such calibration, or it is of other options.
@@ -117,6 +119,7 @@ def choose_detectors(
         saved=held,
         uncalibrated={name: dict(given) for name, given in options.items() if name not in calibrated},
         target_fpr=fpr,
+        force=force,
         device=device_for(device, registry, options),
     )
     if (

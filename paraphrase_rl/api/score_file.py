@@ -72,6 +72,7 @@ def _settings(scoring: Scoring, provenance: Mapping[str, Mapping[str, str]]) -> 
         "options": {**options, **used.uncalibrated},
         "models": provenance,
         "target_fpr": used.target_fpr,
+        "force": used.force,
         "excerpt_words": scoring.excerpt_words,
         "canonical_text": RULE,
     }

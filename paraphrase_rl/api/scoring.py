@@ -28,6 +28,7 @@ def score(
     detectors: Detectors | None = None,
     calibration: SavedCalibration | None = None,
     fpr: float | None = None,
+    force: bool = False,
     column: str | None = None,
     input_format: Form | None = None,
     bad_rows: BadRows = "refuse",
@@ -47,6 +48,7 @@ def score(
             the default file of `prl calibrate`, else the calibration that comes with the package, for detectors with
             the options and models it was made with. The texts are cut as those of the calibration were.
         fpr: false positive rate of the verdicts, in (0, 1), a rate that was calibrated; ``None`` = the target rate.
+        force: give a verdict on texts that are unlike those of the calibration, too; the rates do not hold for them.
         column: name of the text column of a table; ``None`` = ``text``.
         input_format: format of the files: ``text``, ``csv``, ``jsonl``, ``json``, ``parquet`` or ``arrow``; ``None`` =
             by their names and contents.
@@ -76,6 +78,7 @@ def score(
         detectors=detectors,
         calibration=calibration,
         fpr=fpr,
+        force=force,
         column=column,
         input_format=input_format,
         bad_rows=bad_rows,
@@ -103,6 +106,7 @@ def score_stream(
     detectors: Detectors | None = None,
     calibration: SavedCalibration | None = None,
     fpr: float | None = None,
+    force: bool = False,
     column: str | None = None,
     input_format: Form | None = None,
     bad_rows: BadRows = "refuse",
@@ -122,6 +126,7 @@ def score_stream(
         detectors: see :func:`score`.
         calibration: see :func:`score`.
         fpr: see :func:`score`.
+        force: see :func:`score`.
         column: see :func:`score`.
         input_format: see :func:`score`.
         bad_rows: see :func:`score`; of an iterator, a bad row is met when it comes.
@@ -152,6 +157,7 @@ def score_stream(
         detectors=detectors,
         calibration=calibration,
         fpr=fpr,
+        force=force,
         column=column,
         input_format=input_format,
         bad_rows=bad_rows,
@@ -173,6 +179,7 @@ def score_file(
     detectors: Detectors | None = None,
     calibration: SavedCalibration | None = None,
     fpr: float | None = None,
+    force: bool = False,
     column: str | None = None,
     input_format: Form | None = None,
     bad_rows: BadRows = "refuse",
@@ -196,6 +203,7 @@ def score_file(
         detectors: see :func:`score`.
         calibration: see :func:`score`.
         fpr: see :func:`score`.
+        force: see :func:`score`.
         column: see :func:`score`.
         input_format: see :func:`score`.
         bad_rows: see :func:`score`.
@@ -231,6 +239,7 @@ def score_file(
         detectors=detectors,
         calibration=calibration,
         fpr=fpr,
+        force=force,
         column=column,
         input_format=input_format,
         bad_rows=bad_rows,

@@ -15,6 +15,23 @@ from paraphrase_rl.tables import SPREAD, Table
 Verdict = Literal["flagged", "not flagged"]
 SCORE_COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure", "truncated")
 
+_OF_POPULATIONS = ("population", "deployed_fpr")
+_CALIBRATION_COLUMNS = (
+    "detector",
+    "population",
+    "n_human",
+    "n_ai",
+    "threshold",
+    "target_fpr",
+    "achieved_fpr",
+    "fpr_low",
+    "fpr_high",
+    "deployed_fpr",
+    "smallest_fpr",
+    "tpr_in_sample",
+    "auroc_test",
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class ScoreRow:
@@ -29,7 +46,9 @@ class ScoreRow:
         verdict: ``not flagged`` does not show that a text is human; ``None`` without a score or a calibration.
         failure: why there is no score, ``KIND: MESSAGE``.
         no_verdict: why there is neither P(AI) nor a verdict despite a calibration, ``KIND: MESSAGE``; the kinds are
-            ``seen`` (the text or a near duplicate of it was in training or calibration), ``length`` and ``language``.
+            ``seen`` (the text or a near duplicate of it was in training or calibration), and, where the text is
+            unlike those of the calibration, ``length``, ``script``, ``language`` and ``outside`` (style or tokens).
+            Beside a verdict: it was forced.
         truncated: part of a text longer than the detector's limit that was read, such as ``512 of 3,010 tokens``;
             ``None`` if the whole text was.
         n_read: the same as a number, in the detector's unit; ``None`` if the whole text was read.
@@ -165,22 +184,14 @@ class CalibrationResult(Table[CalibrationRow]):
         path: the file it is saved in, if any.
     """
 
-    columns: ClassVar[tuple[str, ...]] = (
-        "detector",
-        "n_human",
-        "n_ai",
-        "threshold",
-        "target_fpr",
-        "achieved_fpr",
-        "fpr_low",
-        "fpr_high",
-        "smallest_fpr",
-        "tpr_in_sample",
-        "auroc_test",
-    )
-
     records: CalibrationSet
     path: Path | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
+        """Return the columns that are shown; those of populations where there are several."""
+        several = any(row.population is not None for row in self.rows)
+        return tuple(name for name in _CALIBRATION_COLUMNS if several or name not in _OF_POPULATIONS)
 
     @property
     def texts(self) -> CalibrationTexts:

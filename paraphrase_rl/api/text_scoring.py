@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from array import array
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -89,6 +88,7 @@ class Scoring:
         detectors: Detectors | None,
         calibration: SavedCalibration | None,
         fpr: float | None,
+        force: bool,
         column: str | None,
         input_format: Form | None,
         bad_rows: BadRows,
@@ -115,7 +115,7 @@ class Scoring:
         self.left_out = self._source.bad.n
         if fpr is not None:
             check_rate(fpr, "fpr")
-        self._choice = choose_detectors(detectors, calibration, fpr, device, shared)
+        self._choice = choose_detectors(detectors, calibration, fpr, device, shared, bool(force))
         self.settings, self.path = self._choice.settings, self._choice.path
         self._registry = self._choice.registry
         if self._registry is not shared and (workers > 1 or engine != "local"):
@@ -136,7 +136,6 @@ class Scoring:
         self.n_texts = 0
         self.counts: dict[str, Counter[str]] = {name: Counter() for name in self.names}
         self.n_failed = self.n_truncated = 0
-        self._lengths = array("L")
         self._withheld: Counter[str] = Counter()
         self._like_files: list[str] = []
         self.source_columns = self._source.columns
@@ -220,11 +219,7 @@ class Scoring:
 
     def count(self, items: Sequence[Item], decisions: Sequence[Sequence[Decision]]) -> None:
         """Add the decisions on some texts to the counts."""
-        from paraphrase_rl.text.length import count_words
-
         self.n_texts += len(items)
-        if self.used is not None:
-            self._lengths.extend(count_words(item.text) for item in items)
         for of_text in decisions:
             self.n_failed += any(decision.failure is not None for decision in of_text)
             self.n_truncated += any(decision.truncated is not None for decision in of_text)
@@ -251,7 +246,7 @@ class Scoring:
 
     def _all_notes(self) -> list[str]:
         from paraphrase_rl.detection.applicability import without_verdict_notes
-        from paraphrase_rl.detection.decision import length_notes, truncation_note
+        from paraphrase_rl.detection.decision import truncation_note
 
         notes = [*self._notes, *self._choice.notes]
         notes += [
@@ -260,15 +255,13 @@ class Scoring:
         ]
         if self.excerpt_words is not None:
             notes.append(self._choice.cut_note)
-        notes += without_verdict_notes(self._withheld, self.n_texts)
+        notes += without_verdict_notes(self._withheld, self.n_texts, self.settings.force)
         for name, counts in self.counts.items():
             if name in self._detectors and (note := truncation_note(name, counts["truncated"], self.n_texts)):
                 notes.append(f"{note}, see the column `truncated`")
         if self.used is not None:
             target = self.settings.target_fpr
             notes += [line for record in self._records for line in record.warnings(target)]
-            if self._records[0].texts.limits is None:
-                notes += length_notes(self._lengths, self._records[0])
             if self._choice.packaged:
                 notes.append(_CALIBRATE)
         if self.settings.uncalibrated:
@@ -314,7 +307,7 @@ class Scoring:
         first, target = self._records[0], self.settings.target_fpr
         lines = [
             f"calibration: {self._choice.origin}fitted on {first.texts.describe()}; "
-            "its thresholds are valid only for texts of this kind"
+            "its rates hold for texts drawn like these, and no others"
         ]
         for record in self._records:
             lines.append(record.describe(target))

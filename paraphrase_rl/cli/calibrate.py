@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from paraphrase_rl.tables import record
 
 
 @click.command("calibrate")
-@recipe_options
+@partial(recipe_options, several=True)
 @click.option(
     "--detector",
     "detectors",
@@ -29,7 +30,7 @@ from paraphrase_rl.tables import record
 @format_option
 def command(
     config: str | None,
-    data: str | None,
+    data: tuple[str, ...],
     overrides: tuple[str, ...],
     detectors: tuple[str, ...],
     target_fpr: float | None,
@@ -43,12 +44,14 @@ def command(
     Without --out the file is the one that `prl score` reads by default. Thresholds for 1 % and 5 % are
     fitted in addition to the target rate. fpr_low and fpr_high bound the true false positive rate at the threshold
     with 95 % confidence; tpr_in_sample is of the calibration's own AI texts, auroc_test of the test split.
+    With several --data the highest of their thresholds is deployed, and the rate of each is shown.
     See docs/calibration.md.
 
     \b
     Examples:
       prl calibrate
       prl calibrate --detector fast-detectgpt --detector tfidf --target-fpr 0.02
+      prl calibrate --data essays.csv --data news.csv
       prl calibrate --data essays.csv --text-column essay --label-column generated --group-column language
     """
     from paraphrase_rl.api.calibrating import calibrate
@@ -56,10 +59,12 @@ def command(
 
     if target_fpr is not None:
         overrides = (*overrides, f"calibration.target_fpr={target_fpr}")
-    recipe = recipe_of(config, choice_of(data, given), overrides, detectors)
+    first = choice_of(next(iter(data), None), given)
+    recipe = recipe_of(config, first, overrides, detectors)
+    others = [recipe_of(config, first._replace(source=name), overrides).data for name in data[1:]]
     found = calibrate(
         recipe.detectors,
-        data=recipe.data,
+        data=[recipe.data, *others],
         target_fpr=recipe.calibration.target_fpr,
         combine=recipe.ensemble.combine,
         out=out or default_path(),

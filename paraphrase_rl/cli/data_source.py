@@ -96,15 +96,22 @@ def _is_path(name: str) -> bool:
     return is_file_or_folder(name) or suffix(name) in BY_SUFFIX or any(mark in name for mark in "*?[~")
 
 
-def recipe_options(function: _Function) -> _Function:
-    """Options ``--config``, ``--data`` and those of the data set, and ``--set``; :func:`recipe_of` reads them."""
+def recipe_options(function: _Function, several: bool = False) -> _Function:
+    """Options ``--config``, ``--data`` and those of the data set, and ``--set``; :func:`recipe_of` reads them.
+
+    Args:
+        function: of the command.
+        several: whether ``--data`` may be repeated.
+    """
     function = set_option(data_options(function))
+    more = " May be repeated: one human population each." if several else ""
     for option in (
         click.option(
             "--data",
             type=ComponentName("datasets", or_file=True),
+            multiple=several,
             metavar="NAME|FILE",
-            help="Data set, or a table of labelled texts.  [default: the recipe's]",
+            help=f"Data set, or a table of labelled texts.{more}  [default: the recipe's]",
         ),
         click.option("--config", type=RecipeName(), help="Recipe: packaged name or YAML file."),
     ):

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 @click.option(
     "--fpr", type=float, help="False positive rate of the verdicts; it must be a rate that was calibrated."
 )
+@click.option("--force", is_flag=True, help="Give a verdict on texts unlike those of the calibration, too.")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),

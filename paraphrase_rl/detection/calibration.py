@@ -14,7 +14,8 @@ from pydantic import Field, ValidationError
 
 import paraphrase_rl
 from paraphrase_rl import files
-from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Elsewhere, Record
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Elsewhere, Population, Record
+from paraphrase_rl.detection.outside import Profile
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.threshold import OperatingPoint
@@ -23,7 +24,8 @@ from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.text.canonical import RULE
 from paraphrase_rl.types import FloatArray
 
-SCHEMA: Literal["paraphrase-rl/calibration/1"] = "paraphrase-rl/calibration/1"
+SCHEMA: Literal["paraphrase-rl/calibration/2"] = "paraphrase-rl/calibration/2"
+_BEFORE = "paraphrase-rl/calibration/1"
 RECALIBRATE = "run `prl calibrate` again"
 
 
@@ -56,6 +58,14 @@ class Calibration(Record):
     points: tuple[OperatingPoint, ...] = Field(min_length=1)
     probability: ProbabilityMap | None = None
     elsewhere: tuple[Elsewhere, ...] = ()
+    populations: tuple[Population, ...] = Field(
+        (),
+        description="if it was fitted on several: each, and the deployed threshold is the highest of theirs",
+    )
+    profile: Profile | None = Field(
+        None,
+        description="what its texts are like; None = an evaluation's, or of a combination: see its detectors",
+    )
     fitted: str | None = Field(
         None,
         description="folder of a trained detector saved with this calibration; None = the one in its options",
@@ -88,6 +98,15 @@ class Calibration(Record):
             f"choose one of these rates, or run `prl calibrate --target-fpr {target_fpr:g}`",
         )
 
+    def worst(self, target_fpr: float | None = None) -> str | None:
+        """Name the population that sets the threshold; ``None`` if the calibration was fitted on one.
+
+        Raises:
+            CalibrationError: the rate was not calibrated.
+        """
+        at = self.points.index(self.point(target_fpr))
+        return max(self.populations, key=lambda p: p.points[at].threshold).name if self.populations else None
+
     def probabilities(self, scores: FloatArray) -> FloatArray:
         """Compute P(AI) of shape (N,) at equal odds of human and AI; a NaN among the scores stays NaN.
 
@@ -107,11 +126,18 @@ class Calibration(Record):
         Raises:
             CalibrationError: the rate was not calibrated.
         """
-        point = self.point(target_fpr)
+        point, worst = self.point(target_fpr), self.worst(target_fpr)
+        at = self.points.index(point)
+        of = "" if worst is None else f" of {worst}"
+        others = "".join(
+            f"; of {p.name} {p.flagged[at]} of {p.n_human} ({percent(p.flagged[at] / p.n_human)})"
+            for p in self.populations
+            if p.name != worst
+        )
         return (
-            f"{self.detector}: threshold {point.threshold:.4g} flags {point.above} of {point.n_human} human texts "
-            f"({percent(point.achieved_fpr)}, target {percent(point.target_fpr)}; "
-            f"true rate {percent(point.low)} to {percent(point.high)} with 95 % confidence)"
+            f"{self.detector}: threshold {point.threshold:.4g} flags {point.above} of {point.n_human} human texts{of} "
+            f"({percent(point.achieved_fpr)}, target {percent(point.target_fpr)}; for texts drawn like these the "
+            f"true rate is {percent(point.low)} to {percent(point.high)} with 95 % confidence){others}"
         )
 
     def describe_elsewhere(self) -> str:
@@ -171,7 +197,7 @@ class CalibrationSet(Record):
         seen: texts that all of these were fitted on; ``None`` in files of earlier versions.
     """
 
-    schema_: Literal["paraphrase-rl/calibration/1"] = Field(SCHEMA, alias="schema")
+    schema_: Literal["paraphrase-rl/calibration/2"] = Field(SCHEMA, alias="schema")
     canonical_text: Literal[1] = RULE
     versions: dict[str, str] = Field(
         default_factory=lambda: {
@@ -251,6 +277,12 @@ class CalibrationSet(Record):
             raise CalibrationError(f"no calibration at {path}", "run `prl calibrate` to make one") from None
         except (OSError, ValueError, RecursionError) as error:
             raise CalibrationError(f"cannot read the calibration {path}: {error}", RECALIBRATE) from error
+        if isinstance(raw, dict) and raw.get("schema") == _BEFORE:
+            raise CalibrationError(
+                f"{path} was made by another version, which did not record the texts that it holds for "
+                f"({_BEFORE}, this version reads {SCHEMA})",
+                f"{RECALIBRATE}; a run with such a calibration must be trained again",
+            )
         if isinstance(raw, dict) and raw.get("schema") == SCHEMA and raw.get("canonical_text") != RULE:
             raise CalibrationError(
                 f"{path} was made by another version, which preprocessed texts differently "

@@ -9,6 +9,7 @@ from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.roc import area
 from paraphrase_rl.detection.scoring import score_documents
+from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.stored import select
 from paraphrase_rl.types import Document, Label, Scores
 
@@ -20,8 +21,14 @@ AI: Label = "ai"
 class CalibrationRow:
     """One detector, or the ensemble of them, at the target false positive rate.
 
+    A calibration on several human populations has a row with the deployed threshold, then one for each population
+    with the threshold that it would have alone.
+
     Attributes:
         detector: its name; ``ensemble`` for the combination.
+        population: human texts that the row is of; of a deployed threshold, ``worst: NAME`` of those that set it;
+            ``None`` where there is one population.
+        deployed_fpr: share of the population's texts above the deployed threshold; ``None`` where there is one.
         n_human: human calibration texts with a score.
         n_ai: AI calibration texts with a score.
         failed: calibration texts without a score.
@@ -49,20 +56,39 @@ class CalibrationRow:
     fpr_high: float
     smallest_fpr: float
     tied: int
+    population: str | None = None
+    deployed_fpr: float | None = None
     tpr_in_sample: float | None = None
     auroc_test: float | None = None
     auroc_low: float | None = None
     auroc_high: float | None = None
 
 
-def saved_row(record: Calibration) -> CalibrationRow:
-    """Build the row of a saved calibration, without scoring a text."""
-    point = record.target
+def saved_rows(record: Calibration) -> list[CalibrationRow]:
+    """Build the rows of a saved calibration, without scoring a text: the deployed one, then of its populations."""
+    worst = record.worst()
+    deployed = replace(
+        _row(record, record.target),
+        n_ai=record.n_ai,
+        failed=record.failed_human + record.failed_ai,
+        population=None if worst is None else f"worst: {worst}",
+        deployed_fpr=None if worst is None else record.target.achieved_fpr,
+    )
+    return [
+        deployed,
+        *(
+            replace(_row(record, p.points[0]), population=p.name, deployed_fpr=p.flagged[0] / p.n_human)
+            for p in record.populations
+        ),
+    ]
+
+
+def _row(record: Calibration, point: OperatingPoint) -> CalibrationRow:
     return CalibrationRow(
         detector=record.detector,
         n_human=point.n_human,
-        n_ai=record.n_ai,
-        failed=record.failed_human + record.failed_ai,
+        n_ai=0,
+        failed=0,
         threshold=point.threshold,
         target_fpr=point.target_fpr,
         achieved_fpr=point.achieved_fpr,
@@ -88,8 +114,9 @@ def measured_rows(
         for documents, label in ((calibration, AI), (test, HUMAN), (test, AI))
     )
     return [
-        _measured(record, seen[record.detector], human[record.detector], ai[record.detector])
+        row
         for record in ensemble.calibrations.records
+        for row in _measured(record, seen[record.detector], human[record.detector], ai[record.detector])
     ]
 
 
@@ -100,14 +127,15 @@ def _all_scores(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> 
     return scores
 
 
-def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> CalibrationRow:
+def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> list[CalibrationRow]:
     flagged = seen.values[seen.scored] > record.target.threshold
     tested = None
     if human.scored.any() and ai.scored.any():
         tested = area(human.values[human.scored], ai.values[ai.scored])
     low, high = (tested and tested.interval) or (None, None)
-    return replace(
-        saved_row(record),
+    deployed, *of_populations = saved_rows(record)
+    measured = replace(
+        deployed,
         n_ai=int(seen.scored.sum()),
         failed=record.failed_human + len(seen.failures),
         tpr_in_sample=float(flagged.mean()) if flagged.size else None,
@@ -115,3 +143,4 @@ def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> C
         auroc_low=low,
         auroc_high=high,
     )
+    return [measured, *of_populations]

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from paraphrase_rl.detection.applicability import reasons_without_verdict
+from paraphrase_rl.detection.applicability import SEEN, reasons_without_verdict
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.threshold import OperatingPoint
 from paraphrase_rl.plugin.protocols import Detector
 from paraphrase_rl.types import Failure, FloatArray, Scores, Truncation
-
-FEW_WORDS = 50
-"""Texts with fewer words get no reliable verdict, unless the calibration texts were as short as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +29,8 @@ class Decision:
         truncated: part of the text that the detector read, if it did not read the whole; of the ensemble, that of the
             first detector that did not.
         no_verdict: why there is a score, and neither P(AI) nor a verdict although the detector is calibrated:
-            ``KIND: MESSAGE``, see :mod:`paraphrase_rl.detection.applicability`.
+            ``KIND: MESSAGE``, see :mod:`paraphrase_rl.detection.applicability`; beside a forced verdict, why there
+            would be none.
     """
 
     index: int
@@ -45,10 +43,15 @@ class Decision:
     truncated: Truncation | None = None
     no_verdict: str | None = None
 
-    def withheld(self, reason: str | None) -> Decision:
-        """Return the decision without P(AI) and verdict, if there is a reason; an ensemble's score is made of P(AI)."""
+    def withheld(self, reason: str | None, force: bool = False) -> Decision:
+        """Return the decision without P(AI) and verdict, if there is a reason; an ensemble's score is made of P(AI).
+
+        With ``force`` a text that is outside keeps both, and the reason stands beside them.
+        """
         if reason is None or self.failure is not None:
             return self
+        if force and not reason.startswith(f"{SEEN}:"):
+            return replace(self, no_verdict=reason)
         score = None if self.detector == COMBINED else self.score
         return replace(self, score=score, p_ai=None, flagged=None, no_verdict=reason)
 
@@ -58,6 +61,7 @@ def decide(
     ensemble: CalibratedEnsemble | None,
     uncalibrated: Mapping[str, Detector],
     target_fpr: float | None = None,
+    force: bool = False,
 ) -> list[Decision]:
     """Decide on texts, in order: for each text, a decision of each detector, then of the ensemble if there are several.
 
@@ -66,6 +70,7 @@ def decide(
         ensemble: calibrated detectors; the ensemble has a decision if it is calibrated too.
         uncalibrated: detectors of which only the score is known.
         target_fpr: the operating point; ``None`` = the target of each calibration.
+        force: give a verdict on texts that are outside, too.
 
     Raises:
         CalibrationError: the rate was not calibrated.
@@ -84,33 +89,11 @@ def decide(
             columns.append(
                 _column(COMBINED, combined, ensemble.combined.point(target_fpr), ensemble.combined_p_ai)
             )
-        reasons = reasons_without_verdict(ensemble, texts)
-        columns = [[d.withheld(reasons[d.detector][d.index]) for d in column] for column in columns]
+        flagged = {column[0].detector: [d.flagged for d in column] for column in columns if column}
+        reasons = reasons_without_verdict(ensemble, texts, flagged)
+        columns = [[d.withheld(reasons[d.detector][d.index], force) for d in column] for column in columns]
     columns += [_column(name, detector.score(texts)) for name, detector in uncalibrated.items()]
     return [column[i] for i in range(len(texts)) for column in columns]
-
-
-def length_notes(lengths: Sequence[int], calibration: Calibration) -> list[str]:
-    """Write notes on the number of texts whose length differs so much that a calibration may not hold for them.
-
-    Args:
-        lengths: lengths of the texts, in words.
-        calibration: calibration that the decisions rest on.
-    """
-    median = calibration.texts.median_words
-    few = min(FEW_WORDS, median // 2)
-    counted = (
-        (sum(n < few for n in lengths), f"have under {few} words: no verdict on them is reliable"),
-        (
-            sum(few <= n < median / 2 for n in lengths),
-            f"are under half as long as the calibration texts (median {median} words): the rates may not hold",
-        ),
-        (
-            sum(n > 2 * median for n in lengths),
-            f"are over twice as long as the calibration texts (median {median} words): the rates may not hold",
-        ),
-    )
-    return [f"{count} of {len(lengths)} texts {what}" for count, what in counted if count]
 
 
 def truncation_note(detector: str, cut: int, total: int) -> str:

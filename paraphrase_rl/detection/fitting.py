@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from paraphrase_rl.detection.calibration import Calibration, CalibrationSet
-from paraphrase_rl.detection.calibration_texts import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Population
 from paraphrase_rl.detection.ensemble import (
     COMBINED,
     CalibratedEnsemble,
@@ -18,10 +18,11 @@ from paraphrase_rl.detection.ensemble import (
     combine_probabilities,
 )
 from paraphrase_rl.detection.labels import check_labels
+from paraphrase_rl.detection.outside import Profile, profile_of
 from paraphrase_rl.detection.probability import ProbabilityMap, fit_probability
 from paraphrase_rl.detection.scoring import score_documents
 from paraphrase_rl.detection.seen import SeenTexts
-from paraphrase_rl.detection.threshold import operating_point, operating_points
+from paraphrase_rl.detection.threshold import OperatingPoint, operating_point, operating_points
 from paraphrase_rl.detection.training_record import Training, training_of
 from paraphrase_rl.detection.unseen import leave_out_seen, require_unseen
 from paraphrase_rl.errors import CalibrationError
@@ -33,6 +34,8 @@ from paraphrase_rl.types import Document, FloatArray, Scores
 
 FOLDS = 5
 """Folds that the P(AI) of an ensemble is fitted by."""
+MOST_OF_A_KIND = 2_000
+"""Texts of a kind that a profile is fitted on, at most."""
 AGREEMENT = 1e-3
 """Largest difference allowed between a saved threshold and a new one, as a share of the human scores' spread."""
 
@@ -81,6 +84,7 @@ def calibrate(
     combine: Combine = "mean",
     needs_probability: bool = True,
     precision: Precision | None = None,
+    populations: Sequence[str] | None = None,
 ) -> CalibratedEnsemble:
     """Score texts with each detector, and fit thresholds and P(AI) of each and of their combination.
 
@@ -97,6 +101,8 @@ def calibrate(
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
         needs_probability: refuse an ensemble without a combined P(AI); False if thresholds are enough.
         precision: precision that the detectors were built with, for the record.
+        populations: population of each document, where they are of several: each has thresholds of its own, and the
+            highest of them is deployed.
 
     Raises:
         CalibrationError: too few human texts, also because a detector was trained on them; a rate outside (0, 1), or
@@ -106,6 +112,11 @@ def calibrate(
     unseen, trained_on = leave_out_seen(documents, [built.training for built in detectors])
     require_unseen(unseen, documents, trained_on, rates[0], source)
     human, ai = select(unseen, label="human"), select(unseen, label="ai")
+    names = _populations_of(unseen, documents, populations, source)
+    people, machines = (
+        [name for document, name in zip(unseen, names, strict=True) if document.label == label]
+        for label in ("human", "ai")
+    )
     if needs_probability and not ai:
         raise CalibrationError(
             f"{source} has no AI texts in its calibration split: P(AI) cannot be fitted",
@@ -116,21 +127,56 @@ def calibrate(
     )
     scorers = {built.name: built.detector for built in detectors}
     human_scores, ai_scores = score_documents(scorers, human), score_documents(scorers, ai)
+    kinds = [
+        _some(document.text for document, name in zip(some, names, strict=True) if name == population)
+        for some, names in ((human, people), (ai, machines))
+        for population in dict.fromkeys(names)
+    ]
     members = [
-        calibrate_detector(built, human_scores[built.name], ai_scores[built.name], rates, texts)
+        calibrate_detector(
+            built,
+            human_scores[built.name],
+            ai_scores[built.name],
+            rates,
+            texts,
+            people,
+            profile_of(built.detector, kinds),
+        )
         for built in detectors
     ]
     check_labels(members)
     seen = SeenTexts.of(document.text for part in (human, ai) for document in part)
-    ensemble = calibrate_combined(members, human_scores, ai_scores, combine, seen)
+    ensemble = calibrate_combined(members, human_scores, ai_scores, combine, seen, people)
     ensemble.precision = precision
     if needs_probability:
         ensemble.require_probability()
     return ensemble
 
 
+def _populations_of(
+    unseen: Sequence[Document], documents: Sequence[Document], populations: Sequence[str] | None, source: str
+) -> list[str]:
+    """Population of each text that is left, which are some of the documents in their order."""
+    if populations is None:
+        return [source] * len(unseen)
+    named = iter(zip(documents, populations, strict=True))
+    return [next(name for other, name in named if other == document) for document in unseen]
+
+
+def _some(texts: Iterable[str]) -> list[str]:
+    """Texts at equal distances, so that the profile of any number of texts is fitted in seconds."""
+    found = list(texts)
+    return found[:: -(-len(found) // MOST_OF_A_KIND) or 1]
+
+
 def calibrate_detector(
-    built: BuiltDetector, human: Scores, ai: Scores, rates: Sequence[float], texts: CalibrationTexts
+    built: BuiltDetector,
+    human: Scores,
+    ai: Scores,
+    rates: Sequence[float],
+    texts: CalibrationTexts,
+    populations: Sequence[str] | None = None,
+    profile: Profile | None = None,
 ) -> Member:
     """Fit thresholds and P(AI) of one detector on scores that have been computed.
 
@@ -140,9 +186,11 @@ def calibrate_detector(
         ai: its scores of AI texts, shape (m,); if there are none, it gets no P(AI).
         rates: false positive rates to set thresholds for, the target rate first.
         texts: texts that were scored.
+        populations: population of each human text, if they are of several.
+        profile: what the texts are like.
 
     Raises:
-        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+        CalibrationError: fewer than two human scores, also of one population, or a rate outside (0, 1).
     """
     calibration = fit_calibration(
         human,
@@ -152,6 +200,8 @@ def calibrate_detector(
         texts=texts,
         options=built.options,
         provenance=built.detector.provenance(),
+        populations=populations,
+        profile=profile,
     )
     return Member(
         name=built.name,
@@ -240,6 +290,7 @@ def calibrate_combined(
     ai_scores: Mapping[str, Scores],
     combine: Combine = "mean",
     seen: SeenTexts | None = None,
+    populations: Sequence[str] | None = None,
 ) -> CalibratedEnsemble:
     """Combine calibrated detectors, with thresholds on their combination if any of them has power.
 
@@ -255,6 +306,7 @@ def calibrate_combined(
         ai_scores: of the AI texts among them, each of shape (m,).
         combine: how P(AI) of the detectors are combined: ``mean`` or ``worst-case``.
         seen: record of the texts.
+        populations: population of each human text, if they are of several.
 
     Raises:
         CalibrationError: fewer than two human texts have a combined P(AI).
@@ -266,7 +318,9 @@ def calibrate_combined(
     first = members[0].calibration
     rates = [point.target_fpr for point in first.points]
     human = replace(human, truncated=())  # the detectors say so
-    combined = fit_calibration(human, None, rates, detector=COMBINED, texts=first.texts)
+    combined = fit_calibration(
+        human, None, rates, detector=COMBINED, texts=first.texts, populations=populations
+    )
     ai = ensemble.probabilities_of(ai_scores)[1].values
     known = ai[np.isfinite(ai)]
     if known.size:
@@ -316,6 +370,8 @@ def fit_calibration(
     texts: CalibrationTexts,
     options: Mapping[str, Any] | None = None,
     provenance: Mapping[str, str] | None = None,
+    populations: Sequence[str] | None = None,
+    profile: Profile | None = None,
 ) -> Calibration:
     """Fit thresholds on human scores, and P(AI) on human and AI scores if there are AI scores.
 
@@ -329,9 +385,12 @@ def fit_calibration(
         texts: description of the texts.
         options: the detector's options.
         provenance: revisions or digests of the detector's models.
+        populations: population of each human text; with several, the threshold of each rate is the highest of those
+            that the populations would have alone, so that none of them is flagged more often than asked for.
+        profile: what the texts are like.
 
     Raises:
-        CalibrationError: fewer than two human scores, or a rate outside (0, 1).
+        CalibrationError: fewer than two human scores, also of one population, or a rate outside (0, 1).
     """
     human_scores = human.values[human.scored]
     ai_scores = ai.values[ai.scored] if ai is not None else np.empty(0)
@@ -343,6 +402,9 @@ def fit_calibration(
             "calibrate on data with more human texts in its calibration split",
         )
     points = operating_points(human_scores, target_fprs)
+    several: tuple[Population, ...] = ()
+    if populations is not None and len(set(populations)) > 1:
+        points, several = _of_populations(human, populations, target_fprs, detector)
     return Calibration(
         detector=detector,
         options=dict(options or {}),
@@ -356,6 +418,37 @@ def fit_calibration(
         flagged_ai=int(np.count_nonzero(ai_scores > points[0].threshold)) if ai_scores.size else None,
         points=points,
         probability=fit_probability(human_scores, ai_scores) if ai_scores.size else None,
+        populations=several,
+        profile=profile,
+    )
+
+
+def _of_populations(
+    human: Scores, populations: Sequence[str], target_fprs: Sequence[float], detector: str
+) -> tuple[tuple[OperatingPoint, ...], tuple[Population, ...]]:
+    """The deployed operating points, and each population with its own."""
+    own: dict[str, tuple[FloatArray, tuple[OperatingPoint, ...]]] = {}
+    for name in dict.fromkeys(populations):
+        among = np.array([population == name for population in populations]) & human.scored
+        scores = human.values[among]
+        if scores.size < 2:
+            raise CalibrationError(
+                f"{detector}: only {scores.size} human calibration texts of {name} have a score",
+                "leave out this data set, or give more human texts of it",
+            )
+        own[name] = scores, operating_points(scores, target_fprs)
+    deployed = tuple(
+        max(points, key=lambda point: point.threshold)
+        for points in zip(*(points for _, points in own.values()), strict=True)
+    )
+    return deployed, tuple(
+        Population(
+            name=name,
+            n_human=int(scores.size),
+            points=points,
+            flagged=tuple(int(np.count_nonzero(scores > point.threshold)) for point in deployed),
+        )
+        for name, (scores, points) in own.items()
     )
 
 

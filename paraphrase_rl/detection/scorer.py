@@ -27,6 +27,7 @@ class ScorerSettings:
         saved: their calibrations; ``None`` if none is calibrated.
         uncalibrated: options of the other detectors, by name.
         target_fpr: false positive rate of the verdicts; ``None`` = the target of each calibration.
+        force: give a verdict on texts that are outside of what the calibrations hold for, too.
         device: torch device.
     """
 
@@ -34,6 +35,7 @@ class ScorerSettings:
     saved: CalibrationSet | None = None
     uncalibrated: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     target_fpr: float | None = None
+    force: bool = False
     device: str = "cpu"
 
     @property
@@ -68,7 +70,7 @@ class Scorer:
     def __init__(self, settings: ScorerSettings, registry: Components) -> None:
         recorded = settings.saved.precision if settings.saved is not None else None
         context = Context(device=settings.device, precision=recorded)
-        self._target_fpr = settings.target_fpr
+        self._target_fpr, self._force = settings.target_fpr, settings.force
         self.ensemble = (
             build_ensemble(settings.saved, registry, context, settings.calibrated)
             if settings.saved is not None and settings.calibrated
@@ -110,6 +112,6 @@ class Scorer:
 
     def _decide(self, texts: Sequence[str]) -> Decisions:
         found: Decisions = [[] for _ in texts]
-        for decision in decide(texts, self.ensemble, self.uncalibrated, self._target_fpr):
+        for decision in decide(texts, self.ensemble, self.uncalibrated, self._target_fpr, self._force):
             found[decision.index].append(decision)
         return found

@@ -12,6 +12,7 @@ from pydantic import Field
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.models.language_model import shared_language_model
+from paraphrase_rl.models.token_statistics import TokenStatistics
 from paraphrase_rl.plugin.specs import Context, DetectorSpec, Options
 from paraphrase_rl.types import Explanation, Failure, FloatArray, Scores, Share, Truncation
 
@@ -23,6 +24,16 @@ Score = Callable[..., float]
 
 class Undefined(ValueError):  # noqa: N818 - a verdict on one text, not an error
     """Raised by a score function if the score is undefined for a text; the message gives the reason."""
+
+
+TOKEN_MEASURES: Mapping[str, Callable[[TokenStatistics], float]] = {
+    "likelihood of tokens": lambda t: float(t.logprob.mean()),
+    "spread of likelihood": lambda t: float(t.logprob.std()),
+    "ranks of tokens": lambda t: float(np.log(t.rank).mean()),
+    "entropy of tokens": lambda t: float(t.entropy.mean()),
+    "spread of entropy": lambda t: float(t.entropy.std()),
+}
+"""Numbers that describe the tokens of a text under the scoring model."""
 
 
 class ZeroShotOptions(Options):
@@ -68,6 +79,14 @@ class ZeroShotDetector:
             except Undefined as why:
                 failures.append(Failure(index=index, owner=self._name, kind="undefined", message=str(why)))
         return Scores(values, tuple(failures), tuple(truncated))
+
+    def measures(self, texts: Sequence[str]) -> Mapping[str, FloatArray]:
+        """Return mean and spread of the token statistics of each text, from the same pass as its score."""
+        found = np.full((len(texts), len(TOKEN_MEASURES)), np.nan)
+        for index, statistics in enumerate(self._model.statistics(texts)):
+            if not isinstance(statistics, Failure):
+                found[index] = [measure(statistics) for measure in TOKEN_MEASURES.values()]
+        return dict(zip(TOKEN_MEASURES, found.T, strict=True))
 
     def explain(self, text: str) -> Explanation | Failure:
         """Split the score of a text into the shares of its tokens; the first token has none.

@@ -18,6 +18,7 @@ from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate_combined, calibrate_detector
 from paraphrase_rl.detection.labels import check_labels
+from paraphrase_rl.detection.outside import profile_of
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.detection.trainable import train_detector, trainer_of
 from paraphrase_rl.errors import EvaluationError
@@ -258,7 +259,9 @@ def _trained(
     described = CalibrationTexts.of(
         documents, source=plan.corpus.source, excerpt_words=plan.recipe.data.excerpt_words
     )
-    member = calibrate_detector(built, human, ai, plan.target_fprs, described)
+    kinds = [[d.text for d in documents if d.label == of] for of in ("human", "ai")]
+    profile = profile_of(built.detector, kinds)
+    member = calibrate_detector(built, human, ai, plan.target_fprs, described, profile=profile)
     check_labels([member])
     seen = SeenTexts.of(d.text for d in documents if d.label is not None)
     ensemble = calibrate_combined([member], {detector: human}, {detector: ai}, seen=seen)

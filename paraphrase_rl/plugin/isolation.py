@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from paraphrase_rl.errors import PluginError, PrlError, one_line
-from paraphrase_rl.plugin.protocols import ExplainingDetector, TrainingResult
+from paraphrase_rl.plugin.protocols import ExplainingDetector, MeasuringDetector, TrainingResult
 from paraphrase_rl.plugin.rated import joined
 from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import (
     Document,
     Explanation,
     Failure,
+    FloatArray,
     Kind,
     Measurements,
     RewardBatch,
@@ -192,6 +193,23 @@ class IsolatedDetector:
             failed=lambda f: Scores(np.array([np.nan]), (f,)),
             join=join_scores,
         )
+
+    def measures(self, texts: Sequence[str]) -> Mapping[str, FloatArray]:
+        """Describe texts by numbers, see :class:`paraphrase_rl.plugin.protocols.MeasuringDetector`; else nothing.
+
+        Raises:
+            PluginError: the detector crashes, or returns something else.
+        """
+        if not isinstance(self.component, MeasuringDetector) or not texts:
+            return {}
+        with self.origin.blamed("in measures()"):
+            found: object = self.component.measures([canonical(text) for text in texts])
+        if not isinstance(found, Mapping):
+            raise self.origin.broken(f"returned {_type(found)} from measures(), not a mapping")
+        values = {str(name): np.asarray(value, dtype=np.float64) for name, value in found.items()}
+        if any(value.shape != (len(texts),) for value in values.values()):
+            raise self.origin.broken(f"returned no arrays of shape ({len(texts)},) from measures()")
+        return values
 
     def explain(self, text: str) -> Explanation | Failure:
         """Explain the score of a text, see :class:`paraphrase_rl.plugin.protocols.ExplainingDetector`.

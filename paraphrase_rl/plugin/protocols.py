@@ -69,6 +69,19 @@ class ExplainingDetector(Detector, Protocol):
         ...
 
 
+@runtime_checkable
+class MeasuringDetector(Detector, Protocol):
+    """Detector that describes each text by numbers, by which a calibration knows the texts that it holds for."""
+
+    def measures(self, texts: Sequence[str]) -> Mapping[str, FloatArray]:
+        """Return numbers by name, each of shape (N,), NaN for a text without one; names in the same order always.
+
+        A number of a text does not depend on the other texts. Names are short phrases, which are shown to users where
+        the number sets a text apart: ``likelihood of tokens``.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
     """Verdicts of the calibrated detectors of an ensemble on N texts. Members without a vote have only their P(AI).
@@ -387,6 +400,7 @@ __all__ = [
     "Detector",
     "FloatArray",
     "Judgement",
+    "MeasuringDetector",
     "Metric",
     "Policy",
     "ProbabilityModel",

@@ -246,7 +246,7 @@ def test_the_gap_may_come_from_texts_that_have_groups(tmp_path: Path) -> None:
 
 def test_thresholds_set_anew_on_other_texts_are_not_those_deployed(tmp_path: Path) -> None:
     def calibrated(folder: Path, *humans: float) -> None:
-        texts = CalibrationTexts(source="toy", digest="d", median_words=9)
+        texts = CalibrationTexts.of([], source="toy")
         record = fit_calibration(Scores(np.array(humans), ()), None, [0.05], detector="a", texts=texts)
         CalibrationSet(calibrations=(record,), weights=(1.0,)).write(folder / "calibration.json")
 

@@ -14,11 +14,12 @@ def test_calibrate_shows_what_stands_in_the_file(payload, tmp_path):
         "calibrate", "--data", "essays", "--detector", "shout", "--target-fpr", "0.1", "--out", "c.json"
     )
     (row,) = shown["rows"]
-    # humans 0.00 to 0.19: two of twenty may lie above 0.17; AI 0.15 to 0.34: seventeen do
-    assert row["threshold"] == pytest.approx(0.17)
-    assert (row["n_human"], row["n_ai"], row["achieved_fpr"], row["smallest_fpr"]) == (20, 20, 0.1, 0.05)
-    assert row["tpr_in_sample"] == 17 / 20
-    assert (row["fpr_low"], row["fpr_high"]) == pytest.approx(stats.beta.ppf([0.025, 0.975], 3, 18), abs=1e-9)
+    # humans 0.00 to 0.19: floor(0.1 * 21) - 1 = 1 of twenty may lie above 0.18; AI 0.15 to 0.34: sixteen do
+    assert row["threshold"] == pytest.approx(0.18)
+    assert (row["n_human"], row["n_ai"], row["achieved_fpr"], row["smallest_fpr"]) == (20, 20, 0.05, 1 / 21)
+    assert row["tpr_in_sample"] == 16 / 20
+    exact = stats.binomtest(1, 20).proportion_ci(0.95, "exact")
+    assert (row["fpr_low"], row["fpr_high"]) == pytest.approx((exact.low, exact.high), abs=1e-9)
     # of 400 pairs, AI is below in 4+3+2+1 and equal in 5
     assert row["auroc_test"] == pytest.approx(1 - (10 + 2.5) / 400)
     assert row["auroc_low"] < row["auroc_test"] < row["auroc_high"] < 1.0
@@ -43,11 +44,11 @@ def test_a_recipe_gives_detectors_with_their_options(prl, payload, tmp_path):
         "calibration: {target_fpr: 0.2}\ndata: {source: {name: essays}}\n"
     )
     rows = payload("calibrate", "--config", "r.yaml")["rows"]
-    assert rows[0]["threshold"] == pytest.approx(3 * 0.15)
+    assert rows[0]["threshold"] == pytest.approx(3 * 0.16)
     alone = payload("calibrate", "--config", "r.yaml", "--detector", "shout")["rows"]
     assert [row["threshold"] for row in alone] == [rows[0]["threshold"]]
     changed = payload("calibrate", "--config", "r.yaml", "--set", "detectors.shout.options.sign=1.0")["rows"]
-    assert changed[0]["threshold"] == pytest.approx(0.15)
+    assert changed[0]["threshold"] == pytest.approx(0.16)
 
 
 def test_a_detector_without_power_is_calibrated_with_a_note(prl):

@@ -34,7 +34,10 @@ def other(i: int) -> str:
     return " ".join(f"word{i}x{k}" for k in range(10))
 
 
-def ensemble(limits: Limits | None = None, weights: tuple[float, float] = (1.0, 1.0)) -> CalibratedEnsemble:
+ANY = Limits(least_words=0, most_words=1000, scripts=(), language=None)
+
+
+def ensemble(limits: Limits = ANY, weights: tuple[float, float] = (1.0, 1.0)) -> CalibratedEnsemble:
     """Two detectors, the first of which was trained on a text."""
     texts = CalibrationTexts(source="toy", digest="d", median_words=20, limits=limits)
     human, ai = Scores(np.arange(20.0)), Scores(np.arange(15.0, 35.0))
@@ -86,19 +89,33 @@ def test_a_detector_that_does_not_count_takes_no_verdict_from_the_ensemble() -> 
         (GERMAN, "language"),
         (
             "理事会は月曜日に、夏から閉鎖されていた新しい橋について投票した。市民は長く待っていた。",
-            "language",
+            "script",
         ),
         (
             "Совет проголосовал в понедельник по новому мосту, который был закрыт с лета, и жители ждали долго",
-            "language",
+            "script",
         ),
         ("1 2 3 4 5 6 7 8 9 10 11 12", "language"),
     ],
 )
 def test_limits_of_a_calibration(text: str, kind: str | None) -> None:
-    limits = Limits(least_words=10, most_words=50)
+    limits = Limits(least_words=10, most_words=50, scripts=("Latin",), language="en")
     assert judged(decide([text], ensemble(limits), {})) == [[kind] * 3]
     assert judged(decide([text], ensemble(), {})) == [[None] * 3]
+
+
+def test_a_forced_verdict_stands_beside_the_reason() -> None:
+    limits = Limits(least_words=30, most_words=50, scripts=(), language=None)
+    for forced, seen in zip(
+        decide([PROSE], ensemble(limits), {}, force=True),
+        decide([other(2)], ensemble(limits), {}, force=True),
+        strict=True,
+    ):
+        assert forced.flagged is not None
+        assert forced.p_ai is not None
+        assert forced.no_verdict is not None
+        assert forced.no_verdict.startswith("length: ")
+        assert (seen.flagged, seen.p_ai) == (None, None), "no force makes a seen text a test"
 
 
 def test_detectors_without_a_calibration_are_scored_as_before() -> None:
@@ -124,3 +141,10 @@ def test_notes_count_by_kind() -> None:
         "2 of 5 texts were seen in calibration or training, themselves or as near duplicates: no verdict on them "
         "(column `no_verdict`)"
     ]
+    counts = {"length": 2, "script": 0, "outside": 1}
+    assert without_verdict_notes(counts, 5) == [
+        "3 of 5 texts are unlike those of the calibration (2 length, 1 style or tokens): no verdict on them (column "
+        "`no_verdict`; --force or force=True gives one)"
+    ]
+    (forced,) = without_verdict_notes(counts, 5, forced=True)
+    assert forced.endswith("their verdicts were forced, and the rates do not hold for them")

@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 
 from paraphrase_rl.detection.calibration import CalibrationSet, check_provenance
-from paraphrase_rl.detection.calibration_texts import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Limits
 from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.types import Failure, Scores
 
-TEXTS = CalibrationTexts(source="essays", digest="d", median_words=120, excerpt_words=100)
+ANY = Limits(least_words=0, most_words=10**6, scripts=(), language=None)
+TEXTS = CalibrationTexts(source="essays", digest="d", median_words=120, excerpt_words=100, limits=ANY)
 
 
 def scores(*values):
@@ -74,7 +75,7 @@ def test_the_file_gives_back_the_same_calibration(tmp_path):
     read = CalibrationSet.read(tmp_path / "sub" / "c.json")
     assert read == kept
     raw = json.loads((tmp_path / "sub" / "c.json").read_text())
-    assert raw["schema"] == "paraphrase-rl/calibration/1"
+    assert raw["schema"] == "paraphrase-rl/calibration/2"
     assert {"paraphrase-rl", "numpy", "python"} <= set(raw["versions"])
 
 
@@ -113,6 +114,38 @@ def test_a_calibration_made_on_other_texts_is_refused_by_name(tmp_path, change):
     with pytest.raises(CalibrationError, match=r"c\.json was made by another version, .*rule 0,") as caught:
         CalibrationSet.read(path)
     assert "prl calibrate" in caught.value.hint
+
+
+def test_a_calibration_of_the_format_before_is_refused_by_name(tmp_path):
+    path = tmp_path / "c.json"
+    CalibrationSet(calibrations=(fitted(),), weights=(1.0,)).write(path)
+    raw = json.loads(path.read_text()) | {"schema": "paraphrase-rl/calibration/1"}
+    del raw["calibrations"][0]["texts"]["limits"]
+    path.write_text(json.dumps(raw))
+    with pytest.raises(CalibrationError, match="did not record the texts that it holds for") as caught:
+        CalibrationSet.read(path)
+    assert "calibration/1, this version reads paraphrase-rl/calibration/2" in caught.value.message
+    assert "prl calibrate" in caught.value.hint
+
+
+def test_of_several_populations_the_highest_threshold_is_deployed():
+    """20 texts 1 .. 20 of one population, 40 of another up to 10: at 0.1 the first sets 19, the second would set 7."""
+    human = scores(*range(1, 21), *(i / 4 for i in range(1, 41)))
+    record = fitted(human, scores(30.0), populations=["essays"] * 20 + ["news"] * 40)
+    assert (record.target.threshold, record.target.n_human, record.n_human) == (19.0, 20, 60)
+    assert record.worst() == "essays"
+    essays, news = record.populations
+    assert (essays.points[0].threshold, essays.flagged[0]) == (19.0, 1)
+    assert (news.points[0].threshold, news.flagged[0]) == (9.25, 0)  # floor(0.1 * 41) - 1 = 3 above
+    assert "flags 1 of 20 human texts of essays (5.0 %" in record.describe()
+    assert record.describe().endswith("; of news 0 of 40 (0.0 %)")
+    alone = fitted(human, scores(30.0), populations=["essays"] * 60)
+    assert (alone.populations, alone.worst()) == ((), None)
+
+
+def test_a_population_without_scores_is_refused_by_name():
+    with pytest.raises(CalibrationError, match="only 1 human calibration texts of news have a score"):
+        fitted(scores(1.0, 2.0, 3.0, float("nan")), populations=["essays", "essays", "news", "news"])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe", b"[1]"])

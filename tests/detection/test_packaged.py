@@ -91,11 +91,14 @@ def packaged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         data=documents[:12],
         out=tmp_path / "packaged.json",
     ).records
-    limits = {"least_words": 60, "most_words": 200}
+    limits = {"least_words": 60, "most_words": 200, "scripts": ["Latin"], "language": "en"}
     raw = json.loads(made.model_dump_json(by_alias=True)) | {"default": ["lrr"], "seen": None}
     for calibration in raw["calibrations"]:
         calibration["texts"]["limits"] = limits
-        calibration["elsewhere"] = [{"texts": "letters", "digest": "d", "n_human": 9, "flagged": 2}]
+        calibration["profile"] = None
+        calibration["elsewhere"] = [
+            {"texts": "letters", "digest": "d", "n_human": 11, "withheld": 2, "flagged": 2}
+        ]
     (tmp_path / "packaged.json").write_text(json.dumps(raw))
     for module in ("api.saved_calibration", "api.detector_choice"):
         monkeypatch.setattr(
@@ -113,7 +116,7 @@ def test_a_first_use_has_a_verdict_and_says_what_it_rests_on(packaged: Path) -> 
     assert verdicts(found) == [("lrr", True), ("lrr", False)]
     assert found.rows[1].no_verdict == "length: 4 words, and the calibration holds for 60 to 200"
     assert found.explanation[0].startswith("calibration: that of the package, fitted on documents (")
-    assert "2 of 9 letters" in found.explanation[2]
+    assert "2 of 9 letters (2 more are outside)" in found.explanation[2]
     assert any("`prl calibrate --data FILE`" in note for note in found.notes)
     assert prl.load_calibration().rows[0].detector == "log-likelihood"
 

@@ -59,7 +59,7 @@ def test_the_expected_rate_is_the_largest_that_does_not_exceed_the_target(n, rat
 
 
 def test_the_interval_covers_where_scores_tie_among_texts_at_large_and_not_in_the_sample():
-    """One human text in 50 has the score 2, all others differ below it: of 60 drawn, one often has it, without a tie."""
+    """One human text in 50 has the score 2, the others differ below it: of 60 drawn, often one has it, with no tie."""
     rng = np.random.default_rng(0)
     below_low = continuous_low = 0
     for _ in range(4000):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.calibration import CalibrationSet
 from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.errors import CalibrationError, EvaluationError, ModelError, RunError
@@ -276,11 +277,11 @@ def test_a_whole_evaluation_by_hand(run, tmp_path):
     assert [r.label for r in results.rewriters] == ["none", "lower", "shuffle"]
     assert "policy is left out: there is no run to take it from" in results.about.notes
     assert len(results.cells) == 9
-    # 24 calibration humans with 0..23 of 60 capitals, 1 may lie above: the threshold is 22/60
-    before = [i for i in range(18, 28) if i > 22]
+    # 24 calibration humans with 0..23 of 60 capitals, floor(0.05 * 25) - 1 = 0 may lie above: the threshold is 23/60
+    before = [i for i in range(18, 28) if i > 23]
     cell = results.cell("lower", "shout")
     point = next(p for p in cell.points if p.target_fpr == 0.05)
-    assert point.threshold == pytest.approx(22 / 60)
+    assert point.threshold == pytest.approx(23 / 60)
     assert point.tpr_before.value == len(before) / 10
     assert point.tpr_after.value == 0.0
     assert point.attack_success_rate.value == 1.0
@@ -563,6 +564,29 @@ def test_a_run_on_other_texts_is_refused(run, trained):
     changed = [replace(d, text=d.text + "!") if d.split == "calibration" else d for d in texts()]
     with pytest.raises(EvaluationError, match=r"not those that .* was calibrated on"):
         run(documents=changed, run=trained)
+
+
+def test_thresholds_as_deployed_on_other_texts(run, trained):
+    """Humans of the calibration here have five capitals more: thresholds of their own would be 28 / 60."""
+    others = [
+        replace(d, id=f"x{d.id}", text=d.text.replace("a", "A", 5) + " !", split=d.split)
+        for d in texts(groups=True)
+    ]
+    fresh = run("fresh", documents=others, update={"rewriters": []})
+    deployed = run(
+        "deployed", documents=others, update={"rewriters": []}, deployed=trained / "calibration.json"
+    )
+    assert fresh.point("none", "shout", 0.05).threshold == pytest.approx(28 / 60)
+    saved = CalibrationSet.read(trained / "calibration.json")
+    assert deployed.point("none", "shout", 0.05).threshold == saved.of("shout").point(0.05).threshold
+    rates = {
+        (r.detector, r.threshold): r.rate.value
+        for r in deployed.false_positives
+        if (r.rewriter, r.group, r.target_fpr, r.words) == ("none", "all", 0.05, None)
+    }
+    # of 24 humans with 5 to 28 capitals, 24 to 28 are above 23
+    assert rates["shout", "deployed"] == pytest.approx(5 / 24)
+    assert any("thresholds and P(AI) are those of" in note for note in deployed.about.notes)
 
 
 @pytest.mark.parametrize("content", [None, "{", "{}"])

@@ -158,8 +158,8 @@ def results(**changes: Any) -> Results:
             ),
             "false_positives": tuple(
                 FalsePositives(
-                    rewriter=ORIGINAL, detector=d.name, group=group, target_fpr=target, words=words, threshold="deployed",
-                    rate=estimate(rate, 0.04, n),
+                    rewriter=ORIGINAL, detector=d.name, group=group, target_fpr=target, words=words,
+                    threshold="deployed", rate=estimate(rate, 0.04, n),
                 )
                 for d in DETECTORS[:4]
                 for target in (0.05, 0.01)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from paraphrase_rl.detection.calibration_texts import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Limits
 from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
@@ -32,7 +32,8 @@ from paraphrase_rl.statistics.bootstrap import (
 from paraphrase_rl.types import Document, Scores
 
 RATES = st.sampled_from([0.01, 0.05, 0.07, 0.1, 0.29, 0.5, 0.999])
-TEXTS = CalibrationTexts(source="test", digest="0", median_words=1)
+ANY = Limits(least_words=0, most_words=10**6, scripts=(), language=None)
+TEXTS = CalibrationTexts(source="test", digest="0", median_words=1, limits=ANY)
 
 
 def calibrated(scores, *rates):

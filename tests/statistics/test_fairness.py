@@ -194,11 +194,11 @@ def test_an_uncertain_threshold_widens_the_exact_interval():
         [0.5] * 60,
         calibration,
         own=calibration,
-        target_fprs=(0.46,),  # floor(0.46 * 11) - 1 = 4 may lie above
+        target_fprs=(0.41,),  # floor(0.41 * 11) - 1 = 3 may lie above
         resamples=400,
     )
-    assert by_group(rates, 0.46, "reference")["second"].high > 0.95
-    assert by_group(rates, 0.46)["second"].high < 0.2, "the deployed one is fixed"
+    assert by_group(rates, 0.41, "reference")["second"].high > 0.95
+    assert by_group(rates, 0.41)["second"].high < 0.2, "the deployed one is fixed"
 
 
 def wilson(k: int, n: int) -> Estimate:
@@ -238,18 +238,18 @@ def test_the_intervals_cover_the_truth_as_often_as_they_say(which):
 
 
 def test_too_few_texts_leave_no_interval():
-    rates, gaps = tables(people(native=3, second=1), [1, 9, 2, 3], np.arange(40.0) / 4)
+    rates, gaps = tables(people(native=3, second=1), [1, 9, 2, 3])
     assert by_group(rates)["second"] == Estimate(value=0.0, n=1)
     assert by_group(rates)["native"].low is not None
     assert gaps[0].gap == Estimate(value=-1 / 3, n=4)
 
 
-def test_too_few_calibration_texts_leave_no_interval():
-    rates, gaps = tables(
-        people(native=30, second=30), np.arange(60) % 10
-    )  # ten texts, and 36 are needed at 10 %
-    assert all(r.rate.value is not None and r.rate.low is None for r in rates)
-    assert gaps[0].gap.low is None
+def test_too_few_calibration_texts_of_the_reference_group_leave_no_interval_at_its_threshold():
+    own = np.arange(20.0)  # they keep a rate of 10 %, and an interval needs 36
+    rates, gaps = tables(people(native=30, second=30), np.arange(60) % 10, own=own)
+    assert all(e.value is not None and e.low is not None for e in by_group(rates).values())
+    assert all(e.value is not None and e.low is None for e in by_group(rates, threshold="reference").values())
+    assert [gap.gap.low is None for gap in gaps] == [False, True]
 
 
 def test_a_group_called_all_is_refused():

@@ -53,6 +53,10 @@ class Ngrams:
         sums = np.divide(total, length, out=np.zeros(len(texts)), where=length > 0)
         return sums, np.diff(counts.indptr).astype(np.int64)
 
+    def knows(self, term: str) -> bool:
+        """Return whether an n-gram is known."""
+        return term in self._index
+
     def shares(self, text: str) -> list[tuple[str, float, float]]:
         """Return each known n-gram of a text with its TF-IDF, and with that times its coefficient.
 

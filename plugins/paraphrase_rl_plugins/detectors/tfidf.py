@@ -26,6 +26,7 @@ from paraphrase_rl.plugin import (
     Document,
     Explanation,
     Failure,
+    FloatArray,
     ModelError,
     Options,
     Scores,
@@ -109,6 +110,15 @@ class Tfidf:
             if len(text) > 2 * FIRST_WORDS and (total := len(text.split())) > FIRST_WORDS
         )
         return Scores(values, failures, truncated)
+
+    def measures(self, texts: Sequence[str]) -> Mapping[str, FloatArray]:
+        """Return the share of each text's words that were met in training; NaN for a text without words."""
+        found = np.full(len(texts), np.nan)
+        for i, text in enumerate(texts):
+            words = WORD.findall(_head(text).lower())
+            if words:
+                found[i] = math.sqrt(sum(map(self._parts[0].knows, words)) / len(words))
+        return {"known words": found}
 
     def explain(self, text: str) -> Explanation | Failure:
         """Split the logit of a text into the intercept and the shares of its word and character n-grams."""
