@@ -56,11 +56,11 @@ def _outside(member: Member, texts: Sequence[str], flagged: Sequence[Sequence[bo
     if profile is None:
         return [found] * len(flagged)
     names, values = measured(member.detector, texts)
-    if names != profile.measures:
+    if unknown := [name for name in profile.measures if name not in names]:
         raise CalibrationError(
-            f"{member.name} was calibrated with other measures of texts: {', '.join(profile.measures)}",
-            RECALIBRATE,
+            f"{member.name} was calibrated with other measures of texts: {', '.join(unknown)}", RECALIBRATE
         )
+    values = values[:, [names.index(name) for name in profile.measures]]
     return [
         [
             why or (None if name is None else f"outside: {name} unlike that of the calibration's texts")
