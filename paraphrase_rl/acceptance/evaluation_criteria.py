@@ -80,7 +80,7 @@ def meaning(case: Case) -> VerdictLine:
 def fairness_gap(case: Case) -> VerdictLine:
     """Check how far a group's false positive rate is above the reference group's, on original human texts.
 
-    At the deployed threshold and at that of the reference group alone; the worse of the two is judged. Where only the
+    At the deployed threshold and at that of the reference group alone; the worse of the two counts. Where only the
     deployed one is known, it can fail and cannot pass.
     """
     name, bound = "fairness_gap", case.acceptance.fairness_gap

@@ -48,7 +48,7 @@ class ScoreRow:
         no_verdict: why there is neither P(AI) nor a verdict despite a calibration, ``KIND: MESSAGE``; the kinds are
             ``seen`` (the text or a near duplicate of it was in training or calibration), and, where the text is
             unlike those of the calibration, ``length``, ``script``, ``language`` and ``outside`` (style or tokens).
-            Beside a verdict: it was forced.
+            With a verdict: it was forced.
         truncated: part of a text longer than the detector's limit that was read, such as ``512 of 3,010 tokens``;
             ``None`` if the whole text was.
         n_read: the same as a number, in the detector's unit; ``None`` if the whole text was read.

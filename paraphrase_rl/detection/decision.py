@@ -29,7 +29,7 @@ class Decision:
         truncated: part of the text that the detector read, if it did not read the whole; of the ensemble, that of the
             first detector that did not.
         no_verdict: why there is a score, and neither P(AI) nor a verdict although the detector is calibrated:
-            ``KIND: MESSAGE``, see :mod:`paraphrase_rl.detection.applicability`; beside a forced verdict, why there
+            ``KIND: MESSAGE``, see :mod:`paraphrase_rl.detection.applicability`; with a forced verdict, why there
             would be none.
     """
 
@@ -46,7 +46,7 @@ class Decision:
     def withheld(self, reason: str | None, force: bool = False) -> Decision:
         """Return the decision without P(AI) and verdict, if there is a reason; an ensemble's score is made of P(AI).
 
-        With ``force`` a text that is outside keeps both, and the reason stands beside them.
+        With ``force`` a text that is outside keeps both, together with the reason.
         """
         if reason is None or self.failure is not None:
             return self

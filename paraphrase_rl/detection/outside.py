@@ -1,4 +1,4 @@
-"""Which texts a calibration says nothing about because they are unlike its own: a conformal check of each text.
+"""Check of each text whether it is unlike those of a calibration, which then says nothing about it.
 
 A text is described by numbers: its style (:mod:`paraphrase_rl.text.style`), and what the detector tells of it (token
 statistics under the scoring model, the share of words that a trained detector knows). Its nonconformity is the squared
@@ -13,9 +13,9 @@ outside if its own distance is above the (k + 1)-th largest of these n, k = floo
 like the calibration's, 1 % on average (Bates et al. 2023, "Testing for outliers with conformal p-values", Annals
 of Statistics 51, 149; left-out distances instead of a second sample, as in the jackknife).
 
-A flag accuses, so that more is asked of a text that would be flagged: it is outside above the limit for 10 %. Human
-texts of other kinds that score like AI texts are mostly unusual, while AI texts like the calibration's are not. Of
-human texts like the calibration's, no more are outside than 1 % and those that would be flagged.
+A false positive is the worse error, so more is asked of a text that would be flagged: it is outside above the limit
+for 10 %. Human texts of other kinds that score like AI texts are mostly unusual, while AI texts like the calibration's
+are not. Of human texts like the calibration's, no more are outside than 1 % and those that would be flagged.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _LEAST_SPREAD = 0.01
 
 
 class Profile(Record):
-    """What the texts of a calibration are like, by which another text is called outside or not."""
+    """Description of the texts of a calibration, by which another text is called outside or not."""
 
     measures: tuple[str, ...] = Field(min_length=1, description="names of the numbers that describe a text")
     centres: tuple[tuple[float, ...], ...] = Field(min_length=1, description="mean of each kind of texts")
@@ -88,8 +88,8 @@ class Profile(Record):
         inverse = _inverse(rest.T @ rest, n, len(pooled))
         return cls(
             measures=tuple(measures),
-            centres=tuple(tuple(map(float, centre)) for centre in centres),
-            inverse=tuple(map(float, inverse[np.tril_indices(len(measures))])),
+            centres=tuple(tuple(map(_short, centre)) for centre in centres),
+            inverse=tuple(map(_short, inverse[np.tril_indices(len(measures))])),
             limit=limit,
             limit_flagged=flagged,
             n=n,
@@ -144,6 +144,11 @@ def profile_of(detector: Detector, kinds: Sequence[Sequence[str]]) -> Profile | 
         names, values = measured(detector, texts)
         found.append(values[np.isfinite(values).all(axis=1)])
     return Profile.fit(names, found)
+
+
+def _short(number: float) -> float:
+    """Eight digits, which the file needs no more of."""
+    return float(f"{number:.8g}")
 
 
 def _inverse(scatter: FloatArray, n: int, kinds: int) -> FloatArray:

@@ -62,7 +62,7 @@ class OperatingPoint(BaseModel):
 
     @property
     def is_shown(self) -> bool:
-        """Whether there are enough human texts to keep the target rate; else the expected rate is above it."""
+        """True if there are enough human texts to keep the target rate; else the expected rate is above it."""
         return allowed_above(self.target_fpr, self.n_human) >= 0
 
     def flags(self, scores: FloatArray) -> list[bool | None]:

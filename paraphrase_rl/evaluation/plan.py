@@ -17,7 +17,7 @@ from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.calibration import CalibrationSet
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.threshold import usual_rates
-from paraphrase_rl.errors import EvaluationError, PrlError
+from paraphrase_rl.errors import CalibrationError, EvaluationError, PrlError
 from paraphrase_rl.evaluation.cache import key_of
 from paraphrase_rl.evaluation.results import ORIGINAL, About, RewriterInfo
 from paraphrase_rl.files import sha256_file, sha256_texts
@@ -62,13 +62,11 @@ class Plan:
 
     @cached_property
     def precision(self) -> Precision | None:
-        """Precision of the products that scores come from: that of the run's calibration, ``None`` = the usual one.
-
-        Raises:
-            CalibrationError: the file of the calibration is damaged.
-        """
-        held = self.run / "calibration.json" if self.run is not None else None
-        return CalibrationSet.read(held).precision if held is not None and held.is_file() else None
+        """Precision of the products that scores come from: that of the calibration used; ``None`` = the usual one."""
+        try:
+            return CalibrationSet.read(self.calibrated).precision if self.calibrated is not None else None
+        except CalibrationError:  # the panel says so
+            return None
 
     @cached_property
     def ai(self) -> list[Document]:

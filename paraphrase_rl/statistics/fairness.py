@@ -1,7 +1,7 @@
 """False positive rates by group of writers, at one threshold for all groups, and the gaps between them.
 
 Two thresholds: the **deployed** one, of the detector's calibration, which is what writers meet; and the one that the
-human calibration texts of the **reference** group alone would set. The calibration texts of the judged group raise the
+human calibration texts of the **reference** group alone would set. The calibration texts of the other group raise the
 deployed threshold, which hides a gap from it, so that both are told. The deployed threshold is fixed, and intervals
 draw the human test texts. For the reference group's own, they draw its calibration texts too, and the threshold in each
 draw: a rate is only as certain as its threshold.

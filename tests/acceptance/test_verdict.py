@@ -591,7 +591,7 @@ def test_best_is_chosen_and_validated(tmp_path: Path) -> None:
     ]
     assert verdict.checkpoint == 8
     assert verdict.accepted
-    assert verdict.lines[0].note.endswith("chosen among 2 checkpoints on these texts, so slightly too good")
+    assert verdict.lines[0].note.count("chosen among 2 checkpoints on these texts, so slightly too good") == 1
     lenient = validate_run(run, acceptance=Acceptance(meaning=0.5), checkpoint="best")
     assert lenient.checkpoint == 12
 

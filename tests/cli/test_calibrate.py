@@ -168,7 +168,11 @@ def test_from_the_starter_texts_to_a_verdict_with_what_is_installed(monkeypatch,
     assert row["auroc_test"] > 0.9
     assert 0.5 < row["auroc_low"] < row["auroc_test"] <= row["auroc_high"]
     assert row["achieved_fpr"] <= 0.05
-    (scored,) = prl("score", "--text", "The council voted on the new bridge. " * 20)
+    repeated = "The council voted on the new bridge. " * 20
+    assert prl("score", "--text", repeated)[0]["no_verdict"] == (
+        "outside: repeated words unlike that of the calibration's texts"
+    )
+    (scored,) = prl("score", "--force", "--text", repeated)
     assert scored["detector"] == "tfidf"
     assert scored["verdict"] in ("flagged", "not flagged")
     prl("fit", "tfidf", "--data", "starter", "--set", "detectors.tfidf.options.word_features=500")

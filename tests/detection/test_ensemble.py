@@ -208,7 +208,7 @@ def test_p_ai_of_an_ensemble_is_one_and_a_mean_of_p_ai_is_not():
     gains = np.full(6, 0.9)
     ensemble = fitted_on(range(len(gains)), noisy(gains, 300, 0))
     fresh = noisy(gains, 2000, 1)
-    found = decide([d.text for d in fresh], ensemble, {})
+    found = decide([d.text for d in fresh], ensemble, {}, force=True)
     combined = [d for d in found if d.detector == "ensemble"]
     human = np.array([d.label == "human" for d in fresh])
     ours = reliability(np.array([d.p_ai for d in combined]), human).ece
