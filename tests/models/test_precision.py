@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -89,9 +90,9 @@ def test_a_tokens_own_probability_is_not_that_of_a_rounded_logit(folder: str) ->
 def test_a_calibration_is_followed_in_its_precision(folder: str, tmp_path: Path) -> None:
     """Scores in another precision than the thresholds would be compared with what they are not."""
     data = [
-        {"text": d.text, "label": label, "split": "calibration"}
+        replace(document, id=f"{label}-{document.id}", label=label, split="calibration")
         for label, shift in (("human", 0), ("ai", 1))
-        for d in documents(30)[shift::2]
+        for document in documents(60)[shift::2]
     ]
     detector = {"log-likelihood": {"model": folder}}
     scored = {}

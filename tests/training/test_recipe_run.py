@@ -199,7 +199,8 @@ def test_every_number_the_recipe_watches_is_logged(run: Run) -> None:
 
 def test_the_ledger_lists_the_final_adapter(run: Run) -> None:
     ledger = read_jsonl(run.folder / "checkpoints.jsonl")
-    (final,) = ledger
+    periodic, final = ledger
+    assert (periodic["step"], periodic["kind"]) == (2, "periodic"), "the last step can be extended from"
     assert {key: final[key] for key in ("step", "kind", "path")} == {
         "step": 2,
         "kind": "final",

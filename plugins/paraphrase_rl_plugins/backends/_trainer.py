@@ -382,11 +382,10 @@ class RecipeTrainer(GRPOTrainer):
     @torch.no_grad()
     def step_metrics(self) -> dict[str, float]:
         """Return the metrics of the step that ended, over all processes; call it on every process."""
-        # The first prompt of each process stands for the batch: order is random, and a pass over all of it would cost
-        # as much as the one that the gradient needs.
-        inputs = self._buffered_inputs[0]
-        difference = inputs["old_per_token_logps"] - self._logprobs(self.model, inputs)
-        after = [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
+        after: list[FloatArray] = []
+        for inputs in self._buffered_inputs:
+            difference = inputs["old_per_token_logps"] - self._logprobs(self.model, inputs)
+            after += [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
         return {
             # the trainer's own log-probabilities in place of the sampler's would agree whatever happened
             "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)) if self._known else math.nan,
