@@ -60,8 +60,9 @@ def test_kl_sample_train_is_measured_with_a_nucleus(healthy: tuple[Any, double.L
     assert run.recipe.sampling.top_p < 1
     for row in rows(run):
         assert row["kl_sample_train"] == pytest.approx(0, abs=1e-5)
-        assert row["kl_sample_train"] != 0.0, "two computations, not one twice"
         assert row["kl_post_train"] != pytest.approx(0, abs=1e-5)
+    # the first step's may agree to the bit: the adapter is still nothing
+    assert all(row["kl_sample_train"] != 0.0 for row in rows(run)[1:]), "two computations, not one twice"
     assert rows(run)[-1]["kl_reference"] != pytest.approx(0, abs=1e-5)
 
 
