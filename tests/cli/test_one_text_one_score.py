@@ -158,7 +158,7 @@ def test_one_text_one_score_one_verdict(
     """Of every bundled detector, and of their ensemble; a text that one cannot score fails alike on every road."""
 
     def judged(items: list[Item]) -> list[tuple[object, ...]]:
-        found = prl.score(items[:1], calibration=calibration)
+        found = prl.score(items[:1], calibration=calibration, force=True)
         return [(row.detector, row.score, row.p_ai, row.verdict, row.failure) for row in found]
 
     text = "x" + text + " x"
