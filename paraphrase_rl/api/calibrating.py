@@ -80,7 +80,7 @@ def calibrate(
         >>> calibration.rows[0].n_human, calibration.rows[0].achieved_fpr <= 0.02
         (243, True)
         >>> prl.score("The council voted.", calibration=calibration).rows[0].no_verdict
-        'length: 3 words, and the calibration holds for 61 to 466'
+        'length: 3 words, and the calibration holds for 100 to 616'
         >>> prl.score("The council voted.", calibration=calibration, force=True).rows[0].verdict
         'not flagged'
     """

@@ -84,13 +84,13 @@ def test_the_table_is_readable_in_80_columns_and_says_before_and_after(prl):
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
-    # test humans and calibration humans have 0..19 capitals: 19 would be the highest, 1 of 20 may lie above 18;
-    # AI texts have 15..34, so 16 of 20 are flagged
+    # test humans and calibration humans have 0..19 capitals: floor(0.05 * 21) - 1 = 0 of 20 may lie above, so 19;
+    # AI texts have 15..34, so 15 of 20 are flagged
     lower = next(line for line in lines if line.startswith("lower") and "shout" in line)
-    assert "0.80 -> 0.00 " in lower
+    assert "0.75 -> 0.00 " in lower
     assert "[" not in lower, "20 calibration humans are too few for intervals"
     assert "n too small for 5 %: no intervals at this rate" in " ".join(result.stderr.split())
-    assert " 16 " in f"{lower} "
+    assert " 15 " in f"{lower} "
     assert any(line.startswith("another order of") and "…" in line for line in lines)
     assert any("0.75" in line for line in lines[lines.index("Quality (mean)") :])
     assert any(
@@ -123,7 +123,7 @@ def test_json_is_the_results_and_csv_a_row_a_point(prl, payload, tmp_path):
     area = kept.cell("lower", "shout").auroc_after
     assert area.low < area.value < area.high
     assert (row["auroc_after_low"], row["auroc_after_high"]) == (area.low, area.high)
-    assert (row["tpr_after_high"], row["attack_success_rate_n"]) == (None, 16)
+    assert (row["tpr_after_high"], row["attack_success_rate_n"]) == (None, 15)
     text = prl("evaluate", "--config", "toy.yaml", "--out", "out", "--format", "csv").stdout
     assert len(list(csv.DictReader(io.StringIO(text)))) == 18
 

@@ -15,7 +15,7 @@ from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.types import Document, Failure, Rewrite, Scores
 
 CALIBRATION = fit_calibration(
-    Scores(np.linspace(-9.5, 0.0, 20)),  # one of twenty lies above -0.5, which is the threshold at 5 %
+    Scores(np.linspace(-19.0, 0.0, 39)),  # one of thirty-nine lies above -0.5, which is the threshold at 5 %
     Scores(np.arange(1.0, 9.0)),
     [0.05],
     detector="toy",

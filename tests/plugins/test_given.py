@@ -159,7 +159,7 @@ def test_a_file_that_cannot_be_used_is_an_error_that_names_it(
 def test_a_calibration_is_refused_when_the_function_has_changed(folder: Path) -> None:
     registry = prl.load_registry("mine.py:shouting")
     found = prl.calibrate("shouting", data=essays(), registry=registry, out="c.json")
-    assert prl.score("WORDS", calibration=found, registry=registry).rows[0].verdict == "flagged"
+    assert prl.score("WORDS", calibration=found, registry=registry, force=True).rows[0].verdict == "flagged"
     Path("mine.py").write_text(FUNCTIONS.replace("len(t)", "(1 + len(t))"), encoding="utf-8")
     with pytest.raises(prl.PrlError, match="shouting"):
         prl.score("WORDS", calibration="c.json", registry=prl.load_registry("mine.py:shouting"))
