@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.evaluation.results import ORIGINAL
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.statistics.bootstrap import resample
@@ -68,16 +69,17 @@ def main() -> None:
                 scores[is_native],
                 detector=name,
                 rewriter=ORIGINAL,
-                target_fprs=[TARGET],
+                deployed={TARGET: operating_point(scores[is_native], TARGET).threshold},
                 words=words,
                 reference="native",
                 drawn=drawn,
                 calibration_drawn=drawn.rows(is_native),
             )
-            found = {rate.group: rate.rate for rate in rates}
+            found = {rate.group: rate.rate for rate in rates if rate.threshold == "reference"}
+            gap = next(gap.gap for gap in gaps if gap.threshold == "reference")
             print(
                 f"  {name:<16} native {shown(found['native'])}   second-language {shown(found['non-native'])}   "
-                f"gap {shown(gaps[0].gap)}"
+                f"gap {shown(gap)}"
             )
 
 
