@@ -1,6 +1,6 @@
 """Scores of the embedded zero-shot detectors on public texts, computed once: the populations of bench_coverage.py.
 
-    /work/heavy python tests/benchmarks/recorded_scores.py --data ../shared/data
+    python tests/benchmarks/recorded_scores.py --data ../shared/data
 
 Of three sets of human texts and GPT-4's continuations of their first words (Bao et al. 2023), and of student essays
 (Liang et al. 2023), the first 60 words; and those of GPT-4 once more after the rewriter `synonym`. Written to PRL_HOME,
