@@ -429,10 +429,11 @@ def test_a_calibration_of_a_run_keeps_its_detectors_in_the_run(
 def calibration(fitted: str) -> dict[str, object]:
     point = {"target_fpr": 0.05, "threshold": 0, "n_human": 9, "allowed": 0, "above": 0, "tied": 1}
     point |= {"low": 0.0, "high": 0.1}
-    texts = {"source": "here", "digest": "0", "median_words": 9, "excerpt_words": None}
+    limits = {"least_words": 1, "most_words": 9, "scripts": ["LATIN"], "language": None}
+    texts = {"source": "here", "digest": "0", "median_words": 9, "excerpt_words": None, "limits": limits}
     one = {"detector": "tfidf", "texts": texts, "n_human": 9, "n_ai": 0, "points": [point], "fitted": fitted}
     return {
-        "schema": "paraphrase-rl/calibration/1",
+        "schema": "paraphrase-rl/calibration/2",
         "canonical_text": 1,
         "calibrations": [one],
         "weights": [1.0],
