@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import math
+import re
 import textwrap
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ SPREAD: Mapping[str, object] = {"spread": True}
 _WIDEST_CELL = 120
 _NARROWEST_CELL = 28
 _GAP = 2
+_WITH_INTERVAL = re.compile(r"([-+]?[0-9.]+) (\[.*\]|\(.*\))")
+"""A number with its interval, or with why it has none."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -78,19 +81,20 @@ class Table(Generic[Row]):
         return pandas.DataFrame(records, columns=keys(records) or list(self.columns))
 
     def __repr__(self) -> str:
-        shown, columns = self._shown()
+        shown, columns, more = self._shown()
         lines = [_wrapped(self.title), *(text_table(shown, columns, WIDTH).splitlines() if columns else ())]
-        if len(shown) < len(self.rows):
-            lines.append(f"… {len(self.rows) - len(shown)} more")
+        if more:
+            lines.append(f"… {more} more")
         return "\n".join([*lines, *(_wrapped(cell(remark, None)) for remark in self.remarks)])
 
     def _repr_html_(self) -> str:
-        shown, columns = self._shown()
-        return html_table(self.title, shown, columns, len(self.rows), self.remarks)
+        shown, columns, more = self._shown()
+        return html_table(self.title, shown, columns, len(shown) + more, self.remarks)
 
-    def _shown(self) -> tuple[list[Mapping[str, object]], Sequence[str]]:
+    def _shown(self) -> tuple[Sequence[Mapping[str, object]], Sequence[str], int]:
+        """The rows that are shown, their columns, and how many more rows there are."""
         records = [record(row) for row in self.rows[:SHOWN_ROWS]]
-        return records, self.columns or keys(records)
+        return records, self.columns or keys(records), len(self.rows) - len(records)
 
 
 @dataclass(frozen=True, repr=False)
@@ -203,15 +207,15 @@ def text_table(rows: Sequence[Mapping[str, object]], columns: Sequence[str], wid
     Args:
         rows: mappings of column names to values; a column that a row lacks is empty in this row.
         columns: names of the columns to show, in order.
-        width: width of the terminal in characters; ``None`` = no limit. To fit, headers are folded, then long cells
-            continued on further lines, then columns left out and named below: first those without a value, then the
-            last.
+        width: width of the terminal in characters; ``None`` = no limit. To fit, headers are folded, then intervals
+            put under their numbers, then long cells continued on further lines, then columns left out and named below:
+            first those without a value, then the last.
 
     Returns:
         Lines that each end in a line end.
     """
     cells = {key: [[cell(row.get(key))] for row in rows] for key in columns}
-    headers = {key: [key] for key in columns}
+    headers = {key: key.split("\n") for key in columns}
     left_out = _fit(headers, cells, width) if width is not None else []
     shown = [key for key in columns if key not in left_out]
     tallest = max((len(headers[key]) for key in shown), default=0)
@@ -278,6 +282,11 @@ def _fit(headers: dict[str, list[str]], cells: dict[str, list[list[str]]], width
     for key in sorted(shown, key=len, reverse=True):
         if excess() > 0:
             headers[key] = _folded(key)
+    if excess() > 0:  # all at once: a table in which some are folded reads badly
+        for key in shown:
+            if any(_WITH_INTERVAL.fullmatch(value) for value in whole[key]):
+                cells[key] = [_interval_below(value) for value in whole[key]]
+                widths[key] = max(len(line) for lines in cells[key] for line in lines)
     while len(shown) > 1 and excess(narrowest) > 0:
         empty = [key for key in shown if all(value == "-" for value in whole[key])]
         shown.remove((empty or shown)[-1])
@@ -288,6 +297,11 @@ def _fit(headers: dict[str, list[str]], cells: dict[str, list[list[str]]], width
         widths[widest] = max(narrowest, widths[widest] - max(1, min(excess(), widths[widest] // 4)))
         cells[widest] = [_continued(value, widths[widest]) for value in whole[widest]]
     return [key for key in headers if key not in shown]
+
+
+def _interval_below(text: str) -> list[str]:
+    found = _WITH_INTERVAL.fullmatch(text)
+    return [text] if found is None else [found[1], found[2]]
 
 
 def _continued(text: str, width: int) -> list[str]:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Literal
 
 from paraphrase_rl.detection.calibration import CalibrationSet, percent
-from paraphrase_rl.detection.calibration_rows import CalibrationRow
+from paraphrase_rl.detection.calibration_rows import WORST, CalibrationRow
 from paraphrase_rl.detection.calibration_texts import CalibrationTexts
-from paraphrase_rl.tables import SPREAD, Table
+from paraphrase_rl.statistics.records import Estimate
+from paraphrase_rl.tables import SHOWN_ROWS, SPREAD, Table, keys
 
 Verdict = Literal["flagged", "not flagged"]
 SCORE_COLUMNS = ("id", "detector", "score", "p_ai", "verdict", "failure", "truncated")
-
-_OF_POPULATIONS = ("population", "deployed_fpr")
-_CALIBRATION_COLUMNS = (
-    "detector",
-    "population",
-    "n_human",
-    "n_ai",
-    "threshold",
-    "target_fpr",
-    "achieved_fpr",
-    "fpr_low",
-    "fpr_high",
-    "deployed_fpr",
-    "smallest_fpr",
-    "tpr_in_sample",
-    "auroc_test",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,19 +172,55 @@ class CalibrationResult(Table[CalibrationRow]):
     path: Path | None = None
 
     @property
-    def columns(self) -> tuple[str, ...]:  # type: ignore[override]
-        """Return the columns that are shown; those of populations where there are several."""
-        several = any(row.population is not None for row in self.rows)
-        return tuple(name for name in _CALIBRATION_COLUMNS if several or name not in _OF_POPULATIONS)
-
-    @property
     def texts(self) -> CalibrationTexts:
         """Texts that the calibration was fitted on; the calibration holds for texts like these."""
         return self.records.calibrations[0].texts
 
     @property
     def title(self) -> str:
-        return f"Calibration on {self.texts.describe()}"
+        """Texts that it was fitted on, and the rate of the thresholds."""
+        target = percent(self.rows[0].target_fpr)
+        return f"Calibration on {self.texts.describe()} for a false positive rate of {target}"
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Counts of the texts of each population that are flagged, where there are several, then the notes."""
+        each = tuple(record.describe() for record in self.records.records if record.populations)
+        return (*each, *super().remarks)
+
+    def shown_rows(self) -> list[dict[str, object]]:
+        """Return a row for each deployed threshold, for display: numbers as text, with their intervals."""
+        return _with_values(
+            {
+                "detector": row.detector,
+                "threshold": row.threshold,
+                "FPR": _of_humans(row),
+                "TPR": _shown(row.tpr_in_sample, row.tpr_low, row.tpr_high, row.n_ai),
+                "AUROC": _shown(row.auroc_test, row.auroc_low, row.auroc_high, row.n_ai, 3),
+                "human": row.n_human,
+                "AI": row.n_ai or None,
+            }
+            for row in self.rows
+            if row.population is None or row.population.startswith(WORST)
+        )
+
+    def population_rows(self) -> list[dict[str, object]]:
+        """Return a row for each of several populations with the threshold that it would have alone, for display."""
+        return [
+            {
+                "detector": row.detector,
+                "population": row.population,
+                "alone": row.threshold,
+                "FPR alone": _of_humans(row),
+                "above the deployed": f"{round(row.deployed_fpr * row.n_human)} of {row.n_human}",
+            }
+            for row in self.rows
+            if row.deployed_fpr is not None and row.population and not row.population.startswith(WORST)
+        ]
+
+    def _shown(self) -> tuple[Sequence[Mapping[str, object]], Sequence[str], int]:
+        rows = self.shown_rows()
+        return rows[:SHOWN_ROWS], keys(rows), max(len(rows) - SHOWN_ROWS, 0)
 
     def save(self, path: str | Path) -> Path:
         """Write the calibration to a file, whole or not at all; a reader builds the detectors from their options.
@@ -214,6 +234,21 @@ class CalibrationResult(Table[CalibrationRow]):
         path = Path(path)
         self.records.write(path)
         return path
+
+
+def _of_humans(row: CalibrationRow) -> str:
+    return _shown(row.achieved_fpr, row.fpr_low, row.fpr_high, row.n_human, 3)
+
+
+def _shown(value: float | None, low: float | None, high: float | None, n: int, digits: int = 2) -> str:
+    return Estimate(value=value, low=low, high=high, n=n).shown(digits)
+
+
+def _with_values(rows: Iterable[dict[str, object]]) -> list[dict[str, object]]:
+    """The rows without the columns that none of them has a value in."""
+    held = list(rows)
+    filled = {key for row in held for key, value in row.items() if value not in (None, "-")}
+    return [{key: value for key, value in row.items() if key in filled} for row in held]
 
 
 @dataclass(frozen=True, kw_only=True)

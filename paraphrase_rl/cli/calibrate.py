@@ -10,9 +10,11 @@ import click
 
 from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, recipe_of, recipe_options
-from paraphrase_rl.cli.output import emit, format_option, say, show_progress
+from paraphrase_rl.cli.output import emit, format_option, say, show, show_progress, wrapped
 from paraphrase_rl.cli.settings import device_option
 from paraphrase_rl.tables import record
+
+_MEANING = "FPR, TPR = share of its human and AI texts above the threshold, AUROC = on the test split; [95 % interval]."
 
 
 @click.command("calibrate")
@@ -42,8 +44,8 @@ def command(
     """Fit thresholds and P(AI) of detectors on the calibration split of a data set.
 
     Without --out the file is the one that `prl score` reads by default. Thresholds for 1 % and 5 % are
-    fitted in addition to the target rate. fpr_low and fpr_high bound the true false positive rate at the threshold
-    with 95 % confidence; tpr_in_sample is of the calibration's own AI texts, auroc_test of the test split.
+    fitted in addition to the target rate. The interval of FPR bounds the true false positive rate at the threshold
+    with 95 % confidence; TPR is of the calibration's own AI texts, AUROC of the test split.
     With several --data the highest of their thresholds is deployed, and the rate of each is shown.
     See docs/calibration.md.
 
@@ -72,13 +74,20 @@ def command(
         precision=recipe.precision,
         progress=show_progress,
     )
-    emit(
-        [record(row) for row in found],
-        format_=format_,
-        schema="prl.calibrate",
-        columns=found.columns,
-        meta={"path": str(found.path), "texts": found.texts.model_dump(), "warnings": found.notes},
-    )
-    for line in found.remarks:
-        say(line)
+    if format_ == "table":
+        show(wrapped(f"{found.title}. {_MEANING}"))
+        show()
+        emit(found.shown_rows(), format_=format_, schema="")
+        if rows := found.population_rows():
+            show("\nThreshold that each population would have alone\n")
+            emit(rows, format_=format_, schema="")
+    else:
+        emit(
+            [record(row) for row in found],
+            format_=format_,
+            schema="prl.calibrate",
+            meta={"path": str(found.path), "texts": found.texts.model_dump(), "warnings": found.notes},
+        )
+    for line in found.notes:
+        say(f"note: {line}")
     say(f"wrote {found.path}")

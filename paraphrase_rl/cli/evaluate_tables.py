@@ -33,6 +33,7 @@ def show_results(results: Results, format_: str, folder: Path) -> None:
 
 
 def _tables(results: Results, format_: str) -> None:
+    from paraphrase_rl.evaluation.results import ORIGINAL
     from paraphrase_rl.evaluation.shown import failures, fairness_rows, quality_rows, transfer_rows
 
     about = results.about
@@ -51,8 +52,8 @@ def _tables(results: Results, format_: str) -> None:
     )
     if results.cells:
         show(
-            "TPR and ASR are at these thresholds; before -> after, [95 % interval];\n"
-            "ASR = share no longer flagged, of the n texts flagged before.\n"
+            f"TPR and ASR are at these thresholds; {ORIGINAL} = texts before they are rewritten;\n"
+            "ASR = share no longer flagged, of the n texts flagged before; [95 % interval].\n"
         )
         emit([cell.shown_at(at) for cell in results.cells], format_=format_, schema="")
     for title, rows in (

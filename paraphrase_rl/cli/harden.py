@@ -10,7 +10,7 @@ import click
 
 from paraphrase_rl.cli.completion import ComponentName
 from paraphrase_rl.cli.data_source import choice_of, data_changes, recipe_options
-from paraphrase_rl.cli.output import emit, format_option, say, show_progress, this_command
+from paraphrase_rl.cli.output import emit, format_option, say, show, show_progress, this_command, wrapped
 from paraphrase_rl.cli.settings import device_option
 
 if TYPE_CHECKING:
@@ -96,7 +96,26 @@ def command(
 
 def _show(found: Hardening, folder: Path, format_: str) -> None:
     """Print the comparison on stdout, and the training texts and the use of the detector on stderr."""
+    from paraphrase_rl.detection.calibration import percent
+
     _explain(found)
+    if format_ == "table":
+        show(
+            wrapped(
+                f"Share flagged at a false positive rate of {percent(found.target_fpr)}; [95 % interval]."
+            )
+        )
+        show()
+        emit(found.shown_rows(), format_=format_, schema="")
+        show("\nAUROC against the original human test texts\n")
+        emit(found.shown_areas(), format_=format_, schema="")
+    else:
+        _emit(found, folder, format_)
+    use = shlex.quote(str(folder / "calibration.json"))
+    say(f"wrote {folder}; use the detector with: prl score --calibration {use}")
+
+
+def _emit(found: Hardening, folder: Path, format_: str) -> None:
     emit(
         found.flat_rows(),
         format_=format_,
@@ -109,8 +128,6 @@ def _show(found: Hardening, folder: Path, format_: str) -> None:
             "trained_on": found.trained_on.model_dump(),
         },
     )
-    use = shlex.quote(str(folder / "calibration.json"))
-    say(f"wrote {folder}; use the detector with: prl score --calibration {use}")
 
 
 def _explain(found: Hardening) -> None:

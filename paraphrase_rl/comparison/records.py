@@ -154,16 +154,20 @@ class Comparison(Tabular, Record):
             point = found.at(self.target_fpr)
             row: dict[str, object] = {"detector": found.detector}
             if point is not None:
-                row |= {"TPR": str(point.tpr), "to best": _to_best(found), "AUROC": _area(found.auroc)}
                 row |= {
-                    f"TPR {percent(other.target_fpr)}": other.tpr.in_short()
-                    for other in found.points
-                    if other is not point
+                    "TPR": point.tpr.shown(),
+                    "to best": _to_best(found),
+                    "AUROC": found.auroc.shown(3),
+                    "FPR": point.fpr.shown(),
                 }
-                row |= {"FPR": point.fpr.in_short()}
             row |= {
                 "ECE": None if found.ece is None else f"{found.ece:.2f}",
                 "s/1000": None if found.seconds_per_1000 is None else f"{found.seconds_per_1000:.0f}",
+                **{
+                    f"TPR {percent(other.target_fpr)}": other.tpr.shown()
+                    for other in found.points
+                    if other is not point
+                },
                 "failed": found.failed or None,
                 "cut": f"{100 * found.truncated / found.texts:.0f} %" if found.truncated else None,
                 "reason": found.reason or None,
@@ -173,14 +177,13 @@ class Comparison(Tabular, Record):
         return [{key: value for key, value in row.items() if key in filled} for row in rows]
 
     def part_rows(self, by: By) -> list[dict[str, object]]:
-        """Return the false positive rate of every part, a column a detector, and the TPR of the best."""
-        values = list(dict.fromkeys(part.value for part in self.parts if part.by == by))
-        rows: list[dict[str, object]] = []
-        for value in values:
-            here = [part for part in self.parts if part.by == by and part.value == value]
-            row: dict[str, object] = {by: value, "human": here[0].fpr.n, "AI": here[0].tpr.n}
-            rows.append(row | {part.detector: part.fpr.in_short() for part in here})
-        return rows
+        """Return the false positive rate of each detector on every part, part by part, for display."""
+        parts = [part for part in self.parts if part.by == by]
+        values = list(dict.fromkeys(part.value for part in parts))
+        return [
+            {by: part.value, "detector": part.detector, "FPR": part.fpr.shown(), "human texts": part.fpr.n}
+            for part in sorted(parts, key=lambda part: values.index(part.value))
+        ]
 
     def _shown(self) -> Titled:
         heading = (
@@ -199,10 +202,3 @@ def _to_best(found: DetectorFigures) -> str:
         return "best"
     text = "-" if found.to_best.value is None else f"{found.to_best.value:+.2f}"
     return text if found.distinguishable else f"{text} ≈"
-
-
-def _area(found: Estimate) -> str:
-    """An AUROC with three digits: near 1, two say nothing."""
-    if found.value is None or found.low is None or found.high is None:
-        return "-" if found.value is None else f"{found.value:.3f}"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"

@@ -9,12 +9,14 @@ from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
 from paraphrase_rl.detection.roc import area
 from paraphrase_rl.detection.scoring import score_documents
-from paraphrase_rl.detection.threshold import OperatingPoint
+from paraphrase_rl.detection.threshold import OperatingPoint, clopper_pearson
 from paraphrase_rl.stored import select
 from paraphrase_rl.types import Document, Label, Scores
 
 HUMAN: Label = "human"
 AI: Label = "ai"
+WORST = "worst: "
+"""Beginning of :attr:`CalibrationRow.population` in the row of a deployed threshold."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +42,8 @@ class CalibrationRow:
         smallest_fpr: the smallest target rate that this number of human texts can keep, 1 / (n + 1).
         tied: human texts whose score equals the threshold; 1 = no ties.
         tpr_in_sample: share of the calibration's AI texts that are flagged; ``None`` without AI texts.
+        tpr_low: lower end of its exact 95 % interval, at this very threshold.
+        tpr_high: upper end.
         auroc_test: AUROC on the test split; ``None`` if that lacks scored texts of a label, or is not known.
         auroc_low: lower end of its 95 % interval, see :attr:`paraphrase_rl.detection.roc.Area.interval`.
         auroc_high: upper end.
@@ -59,6 +63,8 @@ class CalibrationRow:
     population: str | None = None
     deployed_fpr: float | None = None
     tpr_in_sample: float | None = None
+    tpr_low: float | None = None
+    tpr_high: float | None = None
     auroc_test: float | None = None
     auroc_low: float | None = None
     auroc_high: float | None = None
@@ -71,7 +77,7 @@ def saved_rows(record: Calibration) -> list[CalibrationRow]:
         _row(record, record.target),
         n_ai=record.n_ai,
         failed=record.failed_human + record.failed_ai,
-        population=None if worst is None else f"worst: {worst}",
+        population=None if worst is None else f"{WORST}{worst}",
         deployed_fpr=None if worst is None else record.target.achieved_fpr,
     )
     return [
@@ -128,7 +134,9 @@ def _all_scores(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> 
 
 
 def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> list[CalibrationRow]:
-    flagged = seen.values[seen.scored] > record.target.threshold
+    n_ai = int(seen.scored.sum())
+    flagged = int((seen.values[seen.scored] > record.target.threshold).sum())
+    tpr = (flagged / n_ai, *clopper_pearson(flagged, n_ai)) if n_ai else (None, None, None)
     tested = None
     if human.scored.any() and ai.scored.any():
         tested = area(human.values[human.scored], ai.values[ai.scored])
@@ -136,9 +144,11 @@ def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> l
     deployed, *of_populations = saved_rows(record)
     measured = replace(
         deployed,
-        n_ai=int(seen.scored.sum()),
+        n_ai=n_ai,
         failed=record.failed_human + len(seen.failures),
-        tpr_in_sample=float(flagged.mean()) if flagged.size else None,
+        tpr_in_sample=tpr[0],
+        tpr_low=tpr[1],
+        tpr_high=tpr[2],
         auroc_test=tested.value if tested else None,
         auroc_low=low,
         auroc_high=high,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from paraphrase_rl.detection.calibration import Calibration, percent
+from paraphrase_rl.detection.calibration import percent
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble
+from paraphrase_rl.detection.threshold import clopper_pearson
 
 LITTLE = 0.2
 """Share of the AI calibration texts flagged at the target rate; a detector below it leaves little to evade."""
@@ -19,12 +20,16 @@ class MemberSignal:
     Attributes:
         detector: its name.
         flagged: share of the AI calibration texts above the threshold of the target rate, in [0, 1].
+        low: lower end of its exact 95 % interval, at this very threshold.
+        high: upper end.
         auroc: on the calibration texts.
         weight: its share of the mean of the P(AI), in (0, 1].
     """
 
     detector: str
     flagged: float
+    low: float
+    high: float
     auroc: float
     weight: float
 
@@ -32,24 +37,24 @@ class MemberSignal:
 def signals(ensemble: CalibratedEnsemble) -> list[MemberSignal]:
     """Return the signal of each detector with a vote, the strongest first; none for calibrations that did not count."""
     whole = sum(member.weight for member in ensemble.voting)
-    found = [
-        MemberSignal(
-            detector=member.name,
-            flagged=flagged,
-            auroc=member.calibration.probability.auroc,
-            weight=member.weight / whole,
+    found = []
+    for member in ensemble.voting:
+        calibration = member.calibration
+        k, n = calibration.flagged_ai, calibration.n_ai
+        if k is None or not n or calibration.probability is None:
+            continue
+        low, high = clopper_pearson(k, n)
+        found.append(
+            MemberSignal(
+                detector=member.name,
+                flagged=k / n,
+                low=low,
+                high=high,
+                auroc=calibration.probability.auroc,
+                weight=member.weight / whole,
+            )
         )
-        for member in ensemble.voting
-        if member.calibration.probability is not None
-        and (flagged := _flagged(member.calibration)) is not None
-    ]
     return sorted(found, key=lambda one: (one.flagged, one.auroc), reverse=True)
-
-
-def _flagged(calibration: Calibration) -> float | None:
-    if calibration.flagged_ai is None or not calibration.n_ai:
-        return None
-    return calibration.flagged_ai / calibration.n_ai
 
 
 def nothing_to_evade(found: Sequence[MemberSignal]) -> str:
@@ -77,5 +82,7 @@ def carries_the_signal(found: Sequence[MemberSignal]) -> str:
 
 
 def _shown(found: Sequence[MemberSignal]) -> str:
-    shares = [f"{one.detector} {percent(one.flagged)} (AUROC {one.auroc:.2f})" for one in found]
+    shares = [
+        f"{one.detector} {percent(one.flagged)} [{100 * one.low:.1f}, {100 * one.high:.1f}]" for one in found
+    ]
     return f"AI calibration texts flagged: {', '.join(shares)}"

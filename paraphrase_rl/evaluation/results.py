@@ -122,12 +122,12 @@ class Cell(Record):
         if point is None:
             return row | {"failed": f"{self.failed}/{self.texts}"}
         return row | {
-            "TPR": f"{point.tpr_before.in_short()} -> {point.tpr_after}",
-            "ASR": str(point.attack_success_rate),
+            "TPR": point.tpr_after.shown(),
+            "ASR": None if self.rewriter == ORIGINAL else point.attack_success_rate.shown(),
             "n": point.attack_success_rate.n,
+            "AUROC": self.auroc_after.shown(3),
             "failed": f"{self.failed}/{self.texts}" if self.failed else None,
             "cut": f"{self.truncated}/{self.texts}" if self.truncated else None,
-            "AUROC": f"{self.auroc_before.in_short()} -> {self.auroc_after.in_short()}",
         }
 
 

@@ -27,17 +27,16 @@ def quality_rows(results: Results) -> Iterator[Mapping[str, object]]:
 
 
 def transfer_rows(results: Results) -> Iterator[Mapping[str, object]]:
-    """Yield means over the detectors of each family, at the false positive rate of the verdicts."""
+    """Yield means over the detectors of each family at the false positive rate of the verdicts, originals first."""
     for row in at_rate(results.transfer, results.about.target_fpr):
-        if row.rewriter != ORIGINAL:
-            yield {
-                "rewriter": cell(row.rewriter, LONGEST_NAME),
-                "family": cell(row.family, LONGEST_NAME),
-                "trained against": row.trained_against,
-                "detectors": len(row.detectors),
-                "TPR": f"{row.tpr_before.in_short()} -> {row.tpr_after}",
-                "ASR": str(row.attack_success_rate),
-            }
+        yield {
+            "rewriter": cell(row.rewriter, LONGEST_NAME),
+            "family": cell(row.family, LONGEST_NAME),
+            "trained\nagainst": row.trained_against,
+            "detectors": len(row.detectors),
+            "TPR": row.tpr_after.shown(),
+            "ASR": None if row.rewriter == ORIGINAL else row.attack_success_rate.shown(),
+        }
 
 
 def fairness_rows(results: Results) -> Iterator[Mapping[str, object]]:

@@ -11,7 +11,8 @@ The folder of a hardening holds:
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -125,32 +126,73 @@ class Hardening(Tabular, SavedRecord):
 
     def flat_rows(self) -> list[dict[str, object]]:
         """Return rows for AI texts by rewriter, human texts by rewriter and group, and gaps, at the target rate."""
-        rows: list[dict[str, object]] = []
+        return [
+            {
+                "texts": line.texts,
+                "met": line.met,
+                "n": line.before.n,
+                **_with_bounds("before", line.before),
+                **_with_bounds("after", line.after),
+                **_with_bounds("change", line.change),
+                **_with_bounds("auroc_before", line.of_ai.auroc_before if line.of_ai else None),
+                **_with_bounds("auroc_after", line.of_ai.auroc_after if line.of_ai else None),
+                **_with_bounds("auroc_change", line.of_ai.auroc_change if line.of_ai else None),
+            }
+            for line in self._lines()
+        ]
+
+    def shown_rows(self) -> list[dict[str, object]]:
+        """Return the shares flagged of :meth:`flat_rows` for display: numbers as text, with their intervals."""
+        return [
+            {
+                "texts": f"{line.texts} ({line.met})",
+                "n": line.before.n,
+                "before": line.before.shown(),
+                "after": line.after.shown(),
+                "change": line.change.shown() if line.of_ai else None,
+            }
+            for line in self._lines()
+        ]
+
+    def shown_areas(self) -> list[dict[str, object]]:
+        """Return the AUROC of AI texts by rewriter against the original human texts, for display."""
+        return [
+            {
+                "texts": f"AI, {row.rewriter} ({row.met})",
+                "AUROC before": row.auroc_before.shown(3),
+                "after": row.auroc_after.shown(3),
+                "change": row.auroc_change.shown(3),
+            }
+            for row in self.defence
+        ]
+
+    def _lines(self) -> Iterator[_Line]:
         for row in self.defence:
-            rows += [
-                {
-                    **_row(f"AI, {row.rewriter}", row.met, point.before, point.after),
-                    "low": point.change.low,
-                    "high": point.change.high,
-                    "auroc_before": row.auroc_before.value,
-                    "auroc_after": row.auroc_after.value,
-                }
-                for point in at_rate(row.points, self.target_fpr)
-            ]
+            for point in at_rate(row.points, self.target_fpr):
+                yield _Line(f"AI, {row.rewriter}", row.met, point.before, point.after, point.change, row)
         met = {row.rewriter: row.met for row in self.defence}
         before, after = (
             _on_humans(table, self.target_fpr) for table in (self.humans_before, self.humans_after)
         )
-        rows += [
-            _row(texts, met[rewriter], then, now)
-            for (rewriter, texts, then), (_, _, now) in zip(before, after, strict=True)
-        ]
-        return rows
+        for (rewriter, texts, then), (_, _, now) in zip(before, after, strict=True):
+            change = None if then.value is None or now.value is None else now.value - then.value
+            yield _Line(texts, met[rewriter], then, now, Estimate(value=change, n=then.n))
 
     def _shown(self) -> Titled:
         at = f"false positive rate {self.target_fpr:g}"
         heading = f"Hardening of {self.detector}: share flagged before and after, {at}"
-        return Titled(tuple(self.flat_rows()), notes=tuple(self.notes), heading=heading)
+        return Titled(tuple(self.shown_rows()), notes=tuple(self.notes), heading=heading)
+
+
+class _Line(NamedTuple):
+    """Shares flagged of some texts; the change of human texts has no interval."""
+
+    texts: str
+    met: Met
+    before: Estimate
+    after: Estimate
+    change: Estimate
+    of_ai: Defence | None = None
 
 
 def _on_humans(table: OnHumans, target_fpr: float) -> list[tuple[str, str, Estimate]]:
@@ -174,13 +216,6 @@ def _cut(words: int | None) -> str:
     return "" if words is None else f", {words} words"
 
 
-def _row(texts: str, met: str, before: Estimate, after: Estimate) -> dict[str, object]:
-    return {
-        "texts": texts,
-        "met": met,
-        "n": before.n,
-        "before": before.value,
-        "after": after.value,
-        "change": None if before.value is None or after.value is None else after.value - before.value,
-        **dict.fromkeys(("low", "high", "auroc_before", "auroc_after")),
-    }
+def _with_bounds(name: str, estimate: Estimate | None) -> dict[str, object]:
+    value, low, high = (None, None, None) if estimate is None else (estimate.value, *estimate.interval)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}

@@ -92,9 +92,20 @@ class Estimate(Record):
         """Write the value alone, to two digits; ``-`` if there is none."""
         return "-" if self.value is None else f"{self.value:.2f}"
 
+    def shown(self, digits: int = 2) -> str:
+        """Write the value with its interval, or with why it has none; ``-`` if there is no value.
+
+        Args:
+            digits: decimals; 3 for an AUROC: near 1, two say nothing.
+        """
+        if self.value is None:
+            return "-"
+        if self.low is None or self.high is None:
+            return f"{self.value:.{digits}f} (n too small)"
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+
     def __str__(self) -> str:
-        bounds = "" if self.low is None or self.high is None else f" [{self.low:.2f}, {self.high:.2f}]"
-        return f"{self.in_short()}{bounds}"
+        return self.shown()
 
 
 ThresholdOf = Literal["deployed", "reference"]

@@ -128,3 +128,18 @@ def test_a_column_without_a_value_is_left_out_before_others() -> None:
     table = text_table([row], list(row), 20)
     assert "2.5" in table
     assert table.endswith("also: empty_column\n")
+
+
+def test_an_interval_goes_below_its_number_where_the_table_is_too_wide() -> None:
+    rows = [{f"k{i}": "0.50 [0.14, 0.78]" for i in range(4)} | {"other": "0.5 of [all]"}]
+    rows.append(dict.fromkeys(rows[0], "0.75 (n too small)"))
+    assert "0.50 [0.14, 0.78]" in text_table(rows, list(rows[0]))
+    lines = text_table(rows, list(rows[0]), WIDTH).splitlines()
+    assert lines[2].startswith("0.50           0.50 ")
+    assert lines[2].endswith("0.5 of [all]")
+    assert lines[3].startswith("[0.14, 0.78]   [0.14, 0.78] ")
+    assert lines[5].startswith("(n too small)  (n too small) ")
+
+
+def test_a_line_break_in_a_header_is_one_in_a_wide_table_too() -> None:
+    assert text_table([{"one\ntwo": "x", "b": "y"}], ["one\ntwo", "b"]) == "one\ntwo  b\n---  -\nx    y\n"

@@ -100,7 +100,13 @@ def test_a_calibration_gives_verdicts_and_says_what_it_does(calibration: prl.Cal
     assert calibration.rows[0].threshold == pytest.approx(0.18)
     assert (calibration.rows[0].n_human, calibration.rows[0].achieved_fpr) == (20, 0.05)
     assert calibration.rows[0].tpr_in_sample == 16 / 20
-    assert repr(calibration).startswith("Calibration on essays (calibration split, median 20 words)")
+    shown = repr(calibration)
+    assert shown.startswith("Calibration on essays (calibration split, median 20 words)")
+    assert max(map(len, shown.splitlines())) <= 80
+    # Clopper and Pearson 1934 for 16 of 20
+    assert (calibration.rows[0].tpr_low, calibration.rows[0].tpr_high) == pytest.approx((0.563386, 0.942666))
+    assert "[0.56, 0.94]" in shown
+    assert "[0.001, 0.249]" in shown, "of 1 of 20 humans"
 
 
 def test_verdicts(calibration: prl.CalibrationResult, registry: Registry) -> None:
@@ -120,10 +126,10 @@ def test_a_saved_calibration_is_the_same(
     path = calibration.save(tmp_path / "sub" / "c.json")
     again = prl.load_calibration(path)
     assert again.records == calibration.records
-    assert [
-        replace(row, tpr_in_sample=None, auroc_test=None, auroc_low=None, auroc_high=None)
-        for row in calibration
-    ] == [replace(row, n_ai=known.n_ai) for row, known in zip(again, calibration, strict=True)]
+    measured = ("tpr_in_sample", "tpr_low", "tpr_high", "auroc_test", "auroc_low", "auroc_high")
+    assert [replace(row, **dict.fromkeys(measured, None)) for row in calibration] == [
+        replace(row, n_ai=known.n_ai) for row, known in zip(again, calibration, strict=True)
+    ]
     for given in (path, str(path), again, pickle.loads(pickle.dumps(again))):
         found = prl.score([capitals(25), capitals(50)], calibration=given, registry=registry)
         assert [row.verdict for row in found] == ["flagged"] * 3 + [None] * 3

@@ -30,6 +30,36 @@ def test_calibrate_shows_what_stands_in_the_file(payload, tmp_path):
     assert kept["calibrations"][0]["provenance"] == {"shout": "r1"}
 
 
+def test_the_table_shows_every_figure_with_its_interval_in_80_columns(prl):
+    result = prl("calibrate", "--data", "essays", "--detector", "shout", "--detector", "whisper")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    header = next(line for line in lines if line.startswith("detector"))
+    assert {"FPR", "TPR", "AUROC"} <= set(header.split())
+    first = next(i for i, line in enumerate(lines) if line.startswith("shout"))
+    assert lines[first + 1].count("[") == 3
+
+
+def test_each_population_has_its_threshold_and_the_deployed_one_counted(prl, tmp_path):
+    rows = [
+        {"text": "A" * (i + more) + "a" * 30, "label": label, "split": "calibration"}
+        for more, label, n in ((0, "human", 30), (20, "ai", 20))
+        for i in range(n)
+    ]
+    for name, some in (("a", rows), ("b", [{**row, "text": row["text"][5:]} for row in rows])):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in some))
+    result = prl("calibrate", "--data", "a.jsonl", "--data", "b.jsonl", "--detector", "shout")
+    assert result.exit_code == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(line.startswith("shout") for line in lines) == 3, "the deployed threshold, and two alone"
+    assert all(
+        " of 30" in line
+        for line in lines[lines.index("Threshold that each population would have alone") + 4 :]
+    )
+
+
 def test_several_detectors_are_calibrated_together_and_apart(payload, tmp_path):
     shown = payload("calibrate", "--data", "essays", "--detector", "shout", "--detector", "whisper")
     assert [row["detector"] for row in shown["rows"]] == ["shout", "whisper", "ensemble"]

@@ -79,18 +79,25 @@ def run(prl, tmp_path):
     return folder
 
 
-def test_the_table_is_readable_in_80_columns_and_says_before_and_after(prl):
+def test_the_table_is_readable_in_80_columns_and_every_figure_has_its_interval(prl):
     result = prl("evaluate", "--config", "toy.yaml", "--out", "out")
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert max(map(len, lines)) <= 80
     # test humans and calibration humans have 0..19 capitals: floor(0.05 * 21) - 1 = 0 of 20 may lie above, so 19;
     # AI texts have 15..34, so 15 of 20 are flagged
-    lower = next(line for line in lines if line.startswith("lower") and "shout" in line)
-    assert "0.75 -> 0.00 " in lower
-    assert "[" not in lower, "20 calibration humans are too few for intervals"
+    [(before, below), (after, _)] = [
+        (line, lines[i + 1])
+        for rewriter in ("none ", "lower ")
+        for i, line in enumerate(lines)
+        if line.startswith(rewriter) and " shout " in line
+    ]
+    assert before.split()[2:5] == ["0.75", "-", "15"], "the original texts have no attack success rate"
+    assert after.split()[2:5] == ["0.00", "1.00", "15"]
+    assert below.split("  ")[-1].strip().startswith("[0."), "AUROC needs no threshold, and has an interval"
+    assert below.count("(n too small)") == 1, "20 calibration humans are too few for an interval of the TPR"
+    assert "AUROC" in next(line for line in lines if line.startswith("rewriter"))
     assert "n too small for 5 %: no intervals at this rate" in " ".join(result.stderr.split())
-    assert " 15 " in f"{lower} "
     assert any(line.startswith("another order of") and "…" in line for line in lines)
     assert any("0.75" in line for line in lines[lines.index("Quality (mean)") :])
     assert any(

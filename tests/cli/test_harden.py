@@ -113,8 +113,13 @@ def test_before_and_after_and_a_detector_that_scores(harden, tmp_path):
     ]
     assert rows["AI, homoglyph"]["auroc_after"] >= rows["AI, homoglyph"]["auroc_before"]
     assert {"human, none, all", "human, homoglyph, native", "gap, none, non-native - native"} <= set(rows)
-    for row in rows.values():
+    for name, row in rows.items():
         assert row["change"] == pytest.approx(row["after"] - row["before"])
+        if name.startswith("human"):
+            assert row["before_low"] <= row["before"] <= row["before_high"]
+        if name.startswith("AI"):
+            assert row["auroc_before_low"] <= row["auroc_before"] <= row["auroc_before_high"]
+            assert row["auroc_change_low"] <= row["auroc_change"] <= row["auroc_change_high"]
     assert "trained on 30 human texts, 15 AI texts and rewrites of these: 15 with homoglyph" in shown.stderr
     assert sorted(p.name for p in out.iterdir() if p.name != ".lock") == [
         "before",
@@ -161,7 +166,10 @@ def test_the_recipes_other_rewriters_are_the_unseen_ones(harden, tmp_path):
     ]
     assert kept["trained_on"]["rewrites"] == {"homoglyph": 4}
     assert {row["texts"] for row in kept["defence"]} == {4}
-    assert "AI, capitals" in shown.stdout
+    lines = shown.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "also:" not in shown.stdout
+    assert sum(line.startswith("AI, capitals (unseen)") for line in lines) == 2, "share flagged, and AUROC"
 
 
 @pytest.mark.parametrize(
