@@ -86,6 +86,7 @@ def calibrate(
     """
     from paraphrase_rl.detection import fitting
     from paraphrase_rl.detection.calibration_rows import measured_rows
+    from paraphrase_rl.detection.known_signal import keep_signal, signal_key
     from paraphrase_rl.detection.threshold import usual_rates
     from paraphrase_rl.detection.unseen import leave_out_seen
     from paraphrase_rl.models.precision import decide
@@ -117,6 +118,9 @@ def calibrate(
         precision=context.precision,
         populations=names,
     )
+    if len(corpora) == 1:
+        listed = [(d.name, d.options, weight_of[d.name]) for d in chosen]
+        keep_signal(signal_key(registry, listed, corpora[source].digest, target_fpr), fitted)
     path = path_of(out, "out") if out is not None else None
     if path is not None:
         fitted.to_file(path)

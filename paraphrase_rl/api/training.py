@@ -37,8 +37,8 @@ def check(
 ) -> Findings:
     """Check a recipe before it runs: what it does, needs and costs. Without ``trial`` nothing is trained or downloaded.
 
-    What the detectors flag before anything is rewritten is measured on a sample of the calibration texts, where their
-    models are on this machine and small.
+    What the detectors flag before anything is rewritten is said where a trial, a run or :func:`calibrate` has measured
+    it before, with the same detectors, models and texts.
 
     Args:
         recipe: the name of a packaged recipe, a YAML file, or a recipe; by default ``quickstart``, or for a backend

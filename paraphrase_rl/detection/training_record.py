@@ -70,7 +70,7 @@ def write_training_record(folder: Path, texts: Iterable[str]) -> None:
     The record holds for the files that are there now: whatever is trained into the folder without a record makes it
     void.
     """
-    record = _Record(schema=SCHEMA, files=_files(folder), texts=SeenTexts.of(texts))
+    record = _Record(schema=SCHEMA, files=file_digests(folder), texts=SeenTexts.of(texts))
     write_text(folder / FILE, json_text(record.model_dump(mode="json", by_alias=True)))
 
 
@@ -91,7 +91,7 @@ def training_of(registry: Components, detector: str, options: Mapping[str, Any])
     if not folder.is_dir():
         return None
     record = _read(folder)
-    if record is None or not record.files.items() <= _files(folder, set(record.files)).items():
+    if record is None or not record.files.items() <= file_digests(folder, set(record.files)).items():
         return Training(detector=detector, texts=None)
     return Training(detector=detector, texts=record.texts)
 
@@ -106,8 +106,8 @@ def _read(folder: Path) -> _Record | None:
         return None
 
 
-def _files(folder: Path, names: set[str] | None = None) -> dict[str, str]:
-    """Digests of the files in a folder by their path in it, or of those among them that are named."""
+def file_digests(folder: Path, names: set[str] | None = None) -> dict[str, str]:
+    """Compute the digests of the files in a folder by their path in it, or of those among them that are named."""
     there = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))

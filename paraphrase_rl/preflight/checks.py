@@ -49,7 +49,7 @@ CHECKED = (
 )
 """Subjects that need the recipe and its texts alone."""
 SUBJECTS = (*CHECKED, signal, trial)
-"""All subjects: the last two run models."""
+"""All subjects: the last two are about what was measured."""
 
 
 def preflight(case: Case) -> list[Finding]:

@@ -48,9 +48,7 @@ class Inspection:
         return Findings(tuple(worst_first), recipe=recipe, backend=backend)
 
     def with_signal(self) -> Inspection:
-        """Add what the detectors flag before anything is rewritten, measured on a sample of the texts."""
-        if any(finding.severity == "error" for finding in self.found):
-            return self
+        """Add what the detectors flag before anything is rewritten, if it was measured before, or that it was not."""
         return replace(self, found=(*self.found, *signal.check(self.case)))
 
     def tried(self, measure: Callable[[Corpus], Trial]) -> Inspection:

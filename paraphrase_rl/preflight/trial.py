@@ -143,12 +143,7 @@ def findings(trial: Trial, case: Case) -> Iterator[Finding]:
         yield CHEAT_PAYS.found(f"{cheat.name} would earn {cheat.total:.3f}, {against}", key="rewards")
     if not paying:
         yield CHEATS.found(f"{shown}; {against}", key="rewards")
-    if trial.little_to_evade:
-        yield signal.LITTLE_TO_EVADE.found(
-            trial.little_to_evade, key="detectors", remedy=""
-        )  # it says what to do
-    elif trial.flagged:
-        yield signal.FLAGGED.found(trial.flagged, key="detectors")
+    yield from signal.told(trial.flagged, trial.little_to_evade)
     yield _seconds(trial, case)
 
 

@@ -11,6 +11,7 @@ from typing import Any, cast, get_args
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, load_ensemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate
+from paraphrase_rl.detection.known_signal import keep_signal, signal_key
 from paraphrase_rl.detection.signal import carries_the_signal, nothing_to_evade, signals
 from paraphrase_rl.detection.threshold import usual_rates
 from paraphrase_rl.detection.trainable import keep_fitted
@@ -70,7 +71,7 @@ class Start:
 def calibrated(
     recipe: Recipe, registry: Registry, corpus: Corpus, context: Context, report: Report
 ) -> CalibratedEnsemble:
-    """Calibrate the detectors of a recipe on the calibration split of its texts.
+    """Calibrate the detectors of a recipe on the calibration split of its texts; what they flag is kept for checks.
 
     Args:
         context: device and precision of the detectors.
@@ -80,7 +81,7 @@ def calibrated(
     """
     names = ", ".join(detector.name for detector in recipe.detectors)
     report(f"calibrating {names} on held-out texts of {corpus.source}")
-    return calibrate(
+    ensemble = calibrate(
         [build_detector(registry, context, d.name, d.options, d.weight) for d in recipe.detectors],
         corpus.select(split="calibration"),
         usual_rates(recipe.calibration.target_fpr),
@@ -89,6 +90,9 @@ def calibrated(
         combine=recipe.ensemble.combine,
         precision=context.precision,
     )
+    listed = [(detector.name, detector.options, detector.weight) for detector in recipe.detectors]
+    keep_signal(signal_key(registry, listed, corpus.digest, recipe.calibration.target_fpr), ensemble)
+    return ensemble
 
 
 def precision_of(start: Start) -> Precision | None:

@@ -209,3 +209,15 @@ def test_from_the_starter_texts_to_a_verdict_with_what_is_installed(monkeypatch,
     stale = CliRunner().invoke(cli, ["score", "--text", "The council voted."])
     assert stale.exit_code == 2
     assert "tfidf was calibrated with another tfidf" in stale.stderr
+
+
+def test_a_check_says_what_a_calibration_of_the_recipe_found(prl, tmp_path):
+    (tmp_path / "r.yaml").write_text("detectors: [{name: shout}]\ndata: {source: {name: essays}}\n")
+    before = prl("check", "--config", "r.yaml")
+    assert "PRL131" in before.stdout
+    assert "PRL127" not in before.stdout
+    assert prl("calibrate", "--config", "r.yaml").exit_code == 0
+    after = prl("check", "--config", "r.yaml")
+    # humans 0.00 to 0.19, none of whom may be flagged at 5 %; AI 0.15 to 0.34: fifteen of twenty are
+    assert "shout 75.0 % [50.9, 91.3]" in " ".join(after.stdout.split())
+    assert "PRL131" not in after.stdout

@@ -283,7 +283,7 @@ def tried(measured: Trial | Exception) -> Sequence[Finding]:
 
 
 def without_scoring_model() -> list[Finding]:
-    """What the detectors flag, where one scores with a model that is not here."""
+    """What the detectors flag, where one scores with a model that is not here, so that nothing was measured."""
     return list(signal.check(case_of(["detectors=[{name: lrr, options: {model: Acme/Nowhere}}]"])))
 
 

