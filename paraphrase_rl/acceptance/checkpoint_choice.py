@@ -21,10 +21,32 @@ class Candidate(Record):
 
     step: int
     evasion: float | None = Field(description="attack success rate, or mean 1 - P(AI), see source")
+    evasion_low: float | None = Field(None, description="lower end of its 95 % interval, if of an evaluation")
+    evasion_high: float | None = None
     similarity: float | None = Field(description="mean cosine to the source")
+    similarity_low: float | None = Field(
+        None, description="lower end of its 95 % interval, if of an evaluation"
+    )
+    similarity_high: float | None = None
     source: str = Field(description="source of the figures, or the command that measures them")
     on_front: bool = False
     chosen: bool = False
+
+    def shown_row(self) -> dict[str, object]:
+        """Return the row for display: an evaluation's figures with their intervals, or those during training."""
+        return {
+            "step": self.step,
+            "evasion": self._shown(self.evasion, self.evasion_low, self.evasion_high),
+            "similarity": self._shown(self.similarity, self.similarity_low, self.similarity_high),
+            "front": self.on_front,
+            "chosen": self.chosen,
+            "source": self.source,
+        }
+
+    def _shown(self, value: float | None, low: float | None, high: float | None) -> float | str | None:
+        if value is None or self.source != EVALUATION:
+            return value
+        return Estimate(value=value, low=low, high=high, n=0).shown()
 
 
 def front(points: Sequence[tuple[float, float]]) -> list[bool]:
@@ -83,7 +105,8 @@ def candidates(
         command: command that measures missing values.
     """
     steps = sorted({checkpoint.step for checkpoint in history.checkpoints if checkpoint.damage is None})
-    evaluated = {step: _evaluated(results, labels.get(step), history) for step in steps}
+    estimates = {step: _evaluated(results, labels.get(step), history) for step in steps}
+    evaluated = {step: (_value(success), _value(alike)) for step, (success, alike) in estimates.items()}
     evasion, meaning = (
         term.metric if (term := first_of(history.terms, role)) else "" for role in ("evasion", "meaning")
     )
@@ -104,6 +127,7 @@ def candidates(
             step=step,
             evasion=_known(points[step][0]),
             similarity=_known(points[step][1]),
+            **(_bounds(*estimates[step]) if from_evaluation else {}),
             source=f"not measured: {command}" if any(map(math.isnan, points[step])) else source,
             on_front=on_front[step],
             chosen=step == chosen,
@@ -112,15 +136,23 @@ def candidates(
     )
 
 
-def _evaluated(results: Results | None, label: str | None, history: History) -> tuple[float, float]:
+def _evaluated(
+    results: Results | None, label: str | None, history: History
+) -> tuple[Estimate | None, Estimate | None]:
     if results is None or label is None:
-        return math.nan, math.nan
+        return None, None
     point = results.point(label, COMBINED, history.recipe.calibration.target_fpr)
     quality = results.meaning(label)
-    return (
-        _value(point.attack_success_rate if point else None),
-        _value(quality.estimate if quality else None),
-    )
+    return point.attack_success_rate if point else None, quality.estimate if quality else None
+
+
+def _bounds(evasion: Estimate | None, similarity: Estimate | None) -> dict[str, float | None]:
+    return {
+        f"{name}_{end}": bound
+        for name, estimate in (("evasion", evasion), ("similarity", similarity))
+        if estimate is not None
+        for end, bound in zip(("low", "high"), estimate.interval, strict=True)
+    }
 
 
 def _value(estimate: Estimate | None) -> float:

@@ -14,8 +14,6 @@ from paraphrase_rl.errors import EXIT_NO
 if TYPE_CHECKING:
     from paraphrase_rl.acceptance.verdict import Verdict
 
-_CANDIDATES = ("step", "evasion", "similarity", "on_front", "chosen", "source")
-
 
 @click.command("validate")
 @click.argument("run", type=click.Path(path_type=Path))
@@ -76,12 +74,7 @@ def _show(verdict: Verdict, format_: str) -> None:
         emit(verdict.flat_rows(), format_=format_, schema="prl.validate", meta=about)
         return
     if verdict.candidates:
-        emit(
-            [candidate.model_dump() for candidate in verdict.candidates],
-            format_=format_,
-            schema="",
-            columns=_CANDIDATES,
-        )
+        emit([candidate.shown_row() for candidate in verdict.candidates], format_=format_, schema="")
         show()
     emit(verdict.shown_rows(), format_=format_, schema="")
     indent = 2 + max(len(line.criterion) for line in verdict.lines)
