@@ -23,7 +23,7 @@ from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.labels import ENOUGH, swapped_labels
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.threshold import allowed_above
-from paraphrase_rl.statistics.bootstrap import Flags, resample, share_difference, too_few_humans, units_of
+from paraphrase_rl.statistics.bootstrap import Flags, resample, too_few_humans, units_of
 from paraphrase_rl.statistics.fairness import groups_of
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.text.length import count_words
@@ -78,6 +78,7 @@ def compare(
     found = [_to_best(one, best, at_target, sample) for one in sorted(found, key=_rank, reverse=True)]
     found += [_nothing(one) for one in scored if one not in usable]
     parts, notes = _parts(everyone, documents, sample, at_target)
+    gaps = tuple(_gaps(parts, everyone, documents, sample, at_target, target_fpr))
     return Comparison(
         source=source,
         human=int(human.sum()),
@@ -86,9 +87,9 @@ def compare(
         target_fpr=target_fpr,
         detectors=tuple(found),
         parts=tuple(parts),
-        gaps=tuple(_gaps(parts, everyone, documents, sample, at_target)),
+        gaps=gaps,
         scores=tuple(_tested(one, sample) for one in everyone),
-        notes=(*_notes(found, best), *notes),
+        notes=(*_notes(found, best), *notes, *_gaps_without_intervals(gaps, target_fpr)),
     )
 
 
@@ -212,10 +213,10 @@ def _gaps(
     documents: Sequence[Document],
     sample: Sample,
     flags: Mapping[str, Flags],
+    rate: float,
 ) -> Iterator[Gap]:
     groups_of([d for d in documents if d.label == "human"])  # refuses a group called "all"
     for one in everyone:
-        found = flags[one.name].as_set
         shares = {part.value: part.fpr for part in parts if part.by == "group" and part.detector == one.name}
         if len(shares) < 2:
             continue
@@ -227,8 +228,18 @@ def _gaps(
         if highest == lowest:
             continue
         high, low = (np.array([d.group == g for d in documents]) & sample.human for g in (highest, lowest))
-        gap = share_difference(found, high, found, low, sample.drawn)
+        gap = figures.group_gap(flags[one.name], high, low, sample, rate)
         yield Gap(detector=one.name, highest=highest, lowest=lowest, gap=gap)
+
+
+def _gaps_without_intervals(gaps: Sequence[Gap], rate: float) -> list[str]:
+    without = [gap.gap.n for gap in gaps if gap.gap.low is None]
+    if not without:
+        return []
+    return [
+        f"n too small for {100 * rate:g} %: no interval of a gap of two groups with {min(without)} human texts, it "
+        f"needs {figures.fewest_of_gap(rate)}"
+    ]
 
 
 def _swapped(found: Sequence[DetectorFigures]) -> list[str]:
@@ -260,12 +271,16 @@ def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
 
 
 def _without_intervals(found: Sequence[DetectorFigures]) -> list[str]:
-    """Notes on rates without intervals; those of a trained detector rest on one fold, others on all folds but one."""
+    """Notes on rates without intervals; those of a trained detector rest on one fold, others on all humans."""
     notes = []
     for trained in (False, True):
         points = [p for one in found if one.trained == trained for p in one.points]
         for rate in dict.fromkeys(point.target_fpr for point in points):
-            fewest = min(point.calibration_humans for point in points if point.target_fpr == rate)
+            fewest = min(
+                point.calibration_humans if trained else point.fpr.n
+                for point in points
+                if point.target_fpr == rate
+            )
             why = too_few_humans(rate, fewest)
             if why is not None:
                 notes.append(f"detectors trained here: {why}" if trained else why)

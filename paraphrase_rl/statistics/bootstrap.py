@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from paraphrase_rl.detection.roc import Area, area
+from paraphrase_rl.detection.roc import Z95, Area, area
 from paraphrase_rl.detection.threshold import clopper_pearson
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import Document, FloatArray
@@ -299,6 +299,11 @@ class Flags:
         """The same flags for figures of the very threshold that was set, whatever rate it aims at."""
         return Flags(self.known, self.known)
 
+    @property
+    def is_as_set(self) -> bool:
+        """Whether the threshold is the same in all draws."""
+        return self.draws is not None and self.draws.ndim == 1
+
     @classmethod
     def at(cls, scores: FloatArray, threshold: float, thresholds: FloatArray | None) -> Flags:
         """Flag texts at a threshold, and at those of the draws, shape (B,), ``None`` = none."""
@@ -329,8 +334,9 @@ def share_difference(
 ) -> Estimate:
     """Compute how much larger the flagged share of some texts is than a reference share, with its interval.
 
-    The two are of the same texts, flagged by two detectors, or of different texts. If one of the shares is 0 or 1 and
-    they are of different texts, the interval is that of :func:`square_and_add`.
+    The two are of the same texts, flagged by two detectors, or of different texts. If they are of different texts, the
+    interval at thresholds as set is that of :func:`agresti_caffo`, and at uncertain ones, if one of the shares is 0 or
+    1, that of :func:`square_and_add`.
 
     Args:
         flags: flags of the share.
@@ -347,12 +353,29 @@ def share_difference(
     value = first.value - second.value
     if first.low is None or second.low is None:
         return Estimate(value=value, n=n)
+    if not paired and flags.is_as_set and reference.is_as_set:
+        low, high = agresti_caffo(first.value, first.n, second.value, second.n)
+        return Estimate(value=value, low=low, high=high, n=n)
     if not paired and {first.value, second.value} & {0.0, 1.0}:
         low, high = square_and_add(first, second)
         return Estimate(value=value, low=low, high=high, n=n)
     prior = drawn.second if paired else drawn.independent
     apart = flags._in_draws(chosen, drawn, drawn.first) - reference._in_draws(reference_chosen, drawn, prior)
     return interval(value, apart, n)
+
+
+def agresti_caffo(p: float, n: int, q: float, m: int) -> tuple[float, float]:
+    """Compute the interval of a difference of two proportions, ``p - q``, of n and of m texts.
+
+    Agresti & Caffo 2000 (The American Statistician 54, 280): a text that counts and one that does not are added to each,
+    then the normal interval is taken. It holds where counts are small, also 0, and always holds ``p - q``.
+    """
+    more = (n * p + 1.0) / (n + 2.0), (m * q + 1.0) / (m + 2.0)
+    half = Z95 * math.sqrt(
+        more[0] * (1.0 - more[0]) / (n + 2.0) + more[1] * (1.0 - more[1]) / (m + 2.0)
+    )
+    middle = more[0] - more[1]
+    return max(middle - half, -1.0), min(middle + half, 1.0)
 
 
 def square_and_add(rate: Estimate, reference: Estimate) -> tuple[float, float]:

@@ -85,8 +85,8 @@ def fairness_tables(
 
     Without an interval at the reference's threshold where too few calibration texts set it, see
     :func:`~paraphrase_rl.statistics.bootstrap.fewest_humans`. The interval of a group of which none or all are flagged
-    is widened to the exact one (Clopper-Pearson), and that of a gap it takes part in is put together from the intervals
-    of the two rates, see :func:`~paraphrase_rl.statistics.bootstrap.square_and_add`.
+    is widened to the exact one (Clopper-Pearson). For those of gaps see
+    :func:`~paraphrase_rl.statistics.bootstrap.share_difference`.
 
     Args:
         humans: N human texts.

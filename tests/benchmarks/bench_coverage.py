@@ -24,13 +24,13 @@ from pathlib import Path
 import numpy as np
 from recorded_scores import DETECTORS, DOMAINS, saved
 from scipy.optimize import brentq
-from scipy.special import ndtr
+from scipy.special import ndtr, ndtri
 
 from paraphrase_rl.comparison import figures
 from paraphrase_rl.comparison.figures import CrossFitted, Sample
 from paraphrase_rl.comparison.folds import Folds
 from paraphrase_rl.detection import roc
-from paraphrase_rl.detection.calibration_texts import CalibrationTexts
+from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Limits
 from paraphrase_rl.detection.fitting import fit_calibration
 from paraphrase_rl.detection.probability import ProbabilityMap
 from paraphrase_rl.detection.threshold import operating_point
@@ -52,8 +52,8 @@ SIZES = (50, 100, 200, 500)
 RATES = (0.01, 0.05)
 KERNEL = 0.1
 FOLDS = 5
-MANY = 20_000
-"""Texts that stand for the population where its rates have no formula: those of an ensemble."""
+NEAR = 16
+"""Texts near each recorded one that stand for the population where its rates have no formula: those of an ensemble."""
 COMMERCIAL = ("Crossplag", "OriginalityAI", "HFOpenAI", "GPTZero")
 NATIVE = ("CollegeEssay_real_70", "HewlettStudentEssay_real_88", "CS224N_real_145")
 MACHINE = (
@@ -62,7 +62,7 @@ MACHINE = (
     "CollegeEssay_gpt3PromptEng_31",
     "CS224N_gpt3PromptEng_145",
 )
-TEXTS = CalibrationTexts(source="recorded", digest="0", median_words=1)
+TEXTS = CalibrationTexts(source="recorded", digest="0", median_words=1, limits=Limits.of([]))
 MARK, END = "<!-- coverage -->", "<!-- /coverage -->"
 Check = tuple[str, Estimate, float]
 """Kind of interval, the interval, the truth."""
@@ -77,6 +77,13 @@ class Scale:
     def draw(self, n: int, draw: np.random.Generator, rows: np.ndarray | None = None) -> FloatArray:
         rows = draw.integers(len(self.scores), size=n) if rows is None else rows
         return np.asarray(self.scores[rows] + self.width * draw.normal(size=(n, self.width.size)))
+
+    def grid(self) -> FloatArray:
+        """Texts that stand for the whole population: as many near each recorded one, spread evenly over its kernel."""
+        from scipy.stats import qmc  # takes long to import
+
+        near = [qmc.Sobol(self.width.size, rng=i).random(NEAR) for i in range(len(self.scores))]
+        return np.asarray(np.repeat(self.scores, NEAR, axis=0) + self.width * ndtri(np.concatenate(near)))
 
     def above(self, threshold: float, d: int) -> float:
         return float(ndtr((self.scores[:, d] - threshold) / self.width[d]).mean())
@@ -294,8 +301,7 @@ class Crossed:
         units = [str(i % n) for i in range(2 * n)] if population.paired else list(map(str, range(2 * n)))
         folds = Folds(np.arange(2 * n) % n % FOLDS, FOLDS)
         self.sample = Sample(self.human, folds, resample(units, resamples, 1))
-        fixed = np.random.default_rng(5)
-        self.many = population.human.draw(MANY, fixed), population.ai.draw(MANY, fixed)
+        self.many = population.human.grid(), population.ai.grid()
         self.tpr = {
             (rate, d): population.ai.above(population.human.threshold(rate, d), d)
             for rate in RATES
@@ -365,14 +371,14 @@ class Crossed:
         first, other = order < half, (order >= half) & self.human
         one = CrossFitted("0", np.tile(scores, (FOLDS, 1)))
         for rate in RATES:
-            flags = figures.flags_at(one, self.sample, rate)[0].as_set
+            flags = figures.flags_at(one, self.sample, rate)[0]
             of_other, of_first = (self._as_set(scores[:, None], rate, group) for group in (p.others, p.human))
             yield (
                 f"compare: FPR of a group as set, {percent(rate)}",
-                flags.share(other, self.sample.drawn),
+                flags.as_set.share(other, self.sample.drawn),
                 of_other,
             )
-            gap = share_difference(flags, other, flags, first, self.sample.drawn)
+            gap = figures.group_gap(flags, other, first, self.sample, rate)
             yield f"compare: gap of groups as set, {percent(rate)}", gap, of_other - of_first
 
     def _as_set(self, scores: FloatArray, rate: float, group: Scale, d: int = 0) -> float:

@@ -218,6 +218,33 @@ def test_false_positives_by_group_and_their_gap() -> None:
     (gap,) = found.gaps
     assert (gap.highest, gap.lowest) == ("second", "native")
     assert gap.gap.value == pytest.approx(rates["second"].value - rates["native"].value)
+    assert gap.gap.low is not None
+    assert gap.gap.low <= gap.gap.value <= gap.gap.high
+
+
+@pytest.mark.parametrize(("humans", "rate", "shown"), [(100, 0.05, True), (98, 0.05, False), (200, 0.01, False)])
+def test_a_gap_has_an_interval_from_five_texts_to_be_flagged(humans: int, rate: float, shown: bool) -> None:
+    texts = documents(humans, 50, groups=True)
+    folds = deal(texts, 5, seed=0)
+    second = np.array([d.group == "second" for d in texts])
+    scores = np.random.default_rng(0).normal(size=len(texts)) + 3.0 * second
+    found = compared(texts, fixed("d", scores, folds), folds=folds, rate=rate)
+    (gap,) = found.gaps
+    assert gap.gap.value is not None
+    assert (gap.gap.low is not None) == shown
+    said = [note for note in found.notes if "no interval of a gap" in note]
+    assert said == ([] if shown else [said[0]])
+    assert shown or f"with {humans} human texts, it needs {100 if rate == 0.05 else 500}" in said[0]
+
+
+def test_draws_of_a_threshold_rest_on_all_humans_unless_the_detector_is_trained() -> None:
+    texts = documents(80, 40)  # 64 of them set the threshold of a fold, and an interval at 5 % needs 72
+    folds = deal(texts, 5, seed=0)
+    scores = np.random.default_rng(1).normal(size=120)
+    one = fixed("d", scores, folds)
+    assert figures.flags_at(one, sample_of(texts, folds), 0.05)[0].draws is not None
+    trained = CrossFitted("d", one.scores, trained=True)
+    assert figures.flags_at(trained, sample_of(texts, folds), 0.05)[0].draws is None
 
 
 @pytest.mark.parametrize(

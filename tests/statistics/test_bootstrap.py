@@ -17,6 +17,7 @@ from paraphrase_rl.statistics.bootstrap import (
     Design,
     Flags,
     Resamples,
+    agresti_caffo,
     drawn_thresholds,
     estimate_mean,
     evaded,
@@ -287,6 +288,28 @@ def test_a_paired_difference_is_narrower_and_that_of_a_detector_to_itself_nothin
     assert pair.high - pair.low < (apart.high - apart.low) / 2
     assert (pair.n, apart.n) == (100, 100)
     assert pair.low <= pair.value <= pair.high
+
+
+@pytest.mark.parametrize(
+    ("counts", "expected"),
+    [
+        # by hand from Agresti & Caffo 2000: p~ = (k + 1) / (n + 2), Wald
+        ((56, 70, 48, 80), (0.052453, 0.335758)),
+        ((0, 10, 0, 10), (-0.221150, 0.221150)),
+        ((10, 10, 0, 20), (0.692243, 1.0)),
+    ],
+)
+def test_the_difference_of_two_proportions_is_that_of_agresti_and_caffo(counts, expected):
+    k, n, j, m = counts
+    assert agresti_caffo(k / n, n, j / m, m) == pytest.approx(expected, abs=1e-6)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.data())
+def test_it_always_holds_the_difference_and_turns_round(n, m, data):
+    p, q = data.draw(st.integers(0, n)) / n, data.draw(st.integers(0, m)) / m
+    low, high = agresti_caffo(p, n, q, m)
+    assert -1.0 <= low <= p - q <= high <= 1.0
+    assert agresti_caffo(q, m, p, n) == pytest.approx((-high, -low))
 
 
 @pytest.mark.parametrize(("value", "k"), [(0.0, 0), (1.0, 9)])
