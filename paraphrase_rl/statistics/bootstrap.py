@@ -371,9 +371,7 @@ def agresti_caffo(p: float, n: int, q: float, m: int) -> tuple[float, float]:
     then the normal interval is taken. It holds where counts are small, also 0, and always holds ``p - q``.
     """
     more = (n * p + 1.0) / (n + 2.0), (m * q + 1.0) / (m + 2.0)
-    half = Z95 * math.sqrt(
-        more[0] * (1.0 - more[0]) / (n + 2.0) + more[1] * (1.0 - more[1]) / (m + 2.0)
-    )
+    half = Z95 * math.sqrt(more[0] * (1.0 - more[0]) / (n + 2.0) + more[1] * (1.0 - more[1]) / (m + 2.0))
     middle = more[0] - more[1]
     return max(middle - half, -1.0), min(middle + half, 1.0)
 

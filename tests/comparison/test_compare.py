@@ -222,7 +222,9 @@ def test_false_positives_by_group_and_their_gap() -> None:
     assert gap.gap.low <= gap.gap.value <= gap.gap.high
 
 
-@pytest.mark.parametrize(("humans", "rate", "shown"), [(100, 0.05, True), (98, 0.05, False), (200, 0.01, False)])
+@pytest.mark.parametrize(
+    ("humans", "rate", "shown"), [(100, 0.05, True), (98, 0.05, False), (200, 0.01, False)]
+)
 def test_a_gap_has_an_interval_from_five_texts_to_be_flagged(humans: int, rate: float, shown: bool) -> None:
     texts = documents(humans, 50, groups=True)
     folds = deal(texts, 5, seed=0)
