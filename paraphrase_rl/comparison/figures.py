@@ -77,10 +77,10 @@ class Sample:
 def flags_at(detector: CrossFitted, sample: Sample, rate: float) -> tuple[Flags, int]:
     """Flag every text at the threshold of its fold.
 
-    The thresholds of the folds of a detector without training estimate one threshold, that of the population, and hardly
-    differ; together they rest on all human texts, and so does the threshold in a draw. A detector that is trained has a
-    threshold of its own in each fold, which rests on the humans of one fold alone. Without draws, and so without
-    intervals, if these humans are too few for them.
+    The thresholds of the folds of a detector without training estimate one threshold, that of the population, and
+    hardly differ; together they rest on all human texts, and so does the threshold in a draw. A detector that is
+    trained has a threshold of its own in each fold, which rests on the humans of one fold alone. Without draws, and so
+    without intervals, if these humans are too few for them.
 
     Args:
         detector: scores of the detector.
@@ -131,9 +131,9 @@ def fewest_of_gap(rate: float) -> int:
 def group_gap(flags: Flags, group: Mask, reference: Mask, sample: Sample, rate: float) -> Estimate:
     """Compute the false positive rate of a group minus that of a reference group, at the thresholds as set.
 
-    Without an interval where they have fewer texts than :func:`fewest_of_gap`. The thresholds are set
-    on the texts that are tested, so that of all nearly as many are flagged as the rate asks for; an interval for counts
-    that vary freely is then far too wide, and holds the truth in 99 % of samples.
+    Without an interval where they have fewer texts than :func:`fewest_of_gap`. The thresholds are set on the texts that
+    are tested, so that of all nearly as many are flagged as the rate asks for. An interval for counts that vary freely
+    is too wide for such counts, and where they are small it holds the truth in 99 % of samples.
 
     Args:
         flags: flags of all N texts.

@@ -367,8 +367,8 @@ def share_difference(
 def agresti_caffo(p: float, n: int, q: float, m: int) -> tuple[float, float]:
     """Compute the interval of a difference of two proportions, ``p - q``, of n and of m texts.
 
-    Agresti & Caffo 2000 (The American Statistician 54, 280): a text that counts and one that does not are added to each,
-    then the normal interval is taken. It holds where counts are small, also 0, and always holds ``p - q``.
+    Agresti & Caffo 2000 (The American Statistician 54, 280): a text that counts and one that does not are added to
+    each, then the normal interval is taken. It is as good where counts are small or 0, and always holds ``p - q``.
     """
     more = (n * p + 1.0) / (n + 2.0), (m * q + 1.0) / (m + 2.0)
     half = Z95 * math.sqrt(more[0] * (1.0 - more[0]) / (n + 2.0) + more[1] * (1.0 - more[1]) / (m + 2.0))
