@@ -133,7 +133,7 @@ def cell_figures(original: Originals, after: FloatArray, documents: Indices, des
 
     def share(rows: FloatArray, in_draws: FloatArray | None) -> Figure:
         counted = frozenset(documents[np.isfinite(rows)].tolist())
-        draws = None if in_draws is None else weighted_share(in_draws, drawn, drawn.first)
+        draws = None if in_draws is None else weighted_share(in_draws, drawn, drawn.prior)
         return Figure(known_mean(rows), draws, counted)
 
     points = {}

@@ -10,7 +10,9 @@ evaluation and differences stay paired. Two additions make intervals hold what t
   these shares says where the threshold of the whole population lies: possibly above the highest score, which no
   resampling of scores can show.
 - **Shares** of k among m texts get Jeffreys's prior, half a text that counts and half a text that does not (Brown, Cai
-  & DasGupta 2001, Statistical Science 16, 101), or k = 0 would leave no doubt.
+  & DasGupta 2001, Statistical Science 16, 101), or k = 0 would leave no doubt. Two shares of the same texts that are
+  compared get half a text for each of the four outcomes (Agresti & Min 2005, Statistics in Medicine 24, 729): with two
+  detectors that hardly ever differ, few texts tell how often they do.
 """
 
 from __future__ import annotations
@@ -45,17 +47,20 @@ class Resamples:
         units: shape (N,): number of the document of each row.
         documents: number of documents that units number.
         lowest: shape (B,): weight of the scores below the lowest one.
-        cells: shape (B, 4): weights of Jeffreys's prior for two shares of the same texts: a text that counts in both,
-            in the first, in the second, in neither. Their mean is one quarter.
-        independent: shape (B, 2): weights of the prior of a share of other texts: one that counts, one that does not.
+        prior: shape (B, 2): weights of the prior of a share: a text that counts, one that does not. Their mean is one
+            half, as of all priors.
+        independent: shape (B, 2): likewise for a share of other texts.
+        paired: shape (B, 4): weights of the prior of two shares of the same texts that are compared: a text that counts
+            in both, in the first, in the second, in neither.
     """
 
     weights: FloatArray
     units: Indices
     documents: int
     lowest: FloatArray
-    cells: FloatArray
+    prior: FloatArray
     independent: FloatArray
+    paired: FloatArray
 
     def __len__(self) -> int:
         return len(self.weights)
@@ -66,13 +71,13 @@ class Resamples:
 
     @property
     def first(self) -> FloatArray:
-        """Prior of a share, shape (B, 2): what counts, what does not."""
-        return np.stack([self.cells[:, 0] + self.cells[:, 1], self.cells[:, 2] + self.cells[:, 3]], axis=1)
+        """Prior of the first of two compared shares, shape (B, 2): what counts, what does not."""
+        return np.stack([self.paired[:, 0] + self.paired[:, 1], self.paired[:, 2] + self.paired[:, 3]], axis=1)
 
     @property
     def second(self) -> FloatArray:
-        """Prior of a share that is compared with :attr:`first` on the same texts."""
-        return np.stack([self.cells[:, 0] + self.cells[:, 2], self.cells[:, 1] + self.cells[:, 3]], axis=1)
+        """Prior of the second one, likewise."""
+        return np.stack([self.paired[:, 0] + self.paired[:, 2], self.paired[:, 1] + self.paired[:, 3]], axis=1)
 
 
 def resample(units: Sequence[str], resamples: int, seed: int) -> Resamples:
@@ -91,8 +96,9 @@ def resample(units: Sequence[str], resamples: int, seed: int) -> Resamples:
         units=inverse.astype(np.int64),
         documents=names.size,
         lowest=draw.exponential(size=resamples),
-        cells=draw.gamma(0.25, size=(resamples, 4)),
+        prior=draw.gamma(0.5, size=(resamples, 2)),
         independent=draw.gamma(0.5, size=(resamples, 2)),
+        paired=draw.gamma(0.5, size=(resamples, 4)),
     )
 
 
@@ -168,7 +174,7 @@ def weighted_mean(values: FloatArray, weights: FloatArray) -> FloatArray:
 
 
 def weighted_share(values: FloatArray, drawn: Resamples, prior: FloatArray) -> FloatArray:
-    """Compute the share of rows that count in each draw, shape (B,), with a prior of one document.
+    """Compute the share of rows that count in each draw, shape (B,), with a prior of one or two documents.
 
     Args:
         values: 1 if a row counts, 0 if not, NaN if that is not known; shape (N,), or (B, N) if it depends on the draw.
@@ -322,7 +328,7 @@ class Flags:
         value, n = known_mean(self.known[chosen]), int(np.isfinite(self.known[chosen]).sum())
         if self.draws is None:
             return Estimate(value=None if math.isnan(value) else value, n=n)
-        return share_interval(value, self._in_draws(chosen, drawn, drawn.first), n)
+        return share_interval(value, self._in_draws(chosen, drawn, drawn.prior), n)
 
     def _in_draws(self, chosen: Chosen, drawn: Resamples, prior: FloatArray) -> FloatArray:
         assert self.draws is not None
@@ -359,8 +365,8 @@ def share_difference(
     if not paired and {first.value, second.value} & {0.0, 1.0}:
         low, high = square_and_add(first, second)
         return Estimate(value=value, low=low, high=high, n=n)
-    prior = drawn.second if paired else drawn.independent
-    apart = flags._in_draws(chosen, drawn, drawn.first) - reference._in_draws(reference_chosen, drawn, prior)
+    priors = (drawn.first, drawn.second) if paired else (drawn.prior, drawn.independent)
+    apart = flags._in_draws(chosen, drawn, priors[0]) - reference._in_draws(reference_chosen, drawn, priors[1])
     return interval(value, apart, n)
 
 

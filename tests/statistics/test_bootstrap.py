@@ -53,7 +53,8 @@ def draws(weights, lowest=1.0, units=None):
     w = np.atleast_2d(np.asarray(weights, dtype=np.float64))
     b, n = w.shape
     numbered = np.arange(n) if units is None else np.asarray(units)
-    return Resamples(w, numbered, n, np.full(b, float(lowest)), np.zeros((b, 4)), np.zeros((b, 2)))
+    none = np.zeros((b, 2))
+    return Resamples(w, numbered, n, np.full(b, float(lowest)), none, none, np.zeros((b, 4)))
 
 
 def test_rows_of_one_unit_have_one_weight_and_the_mean_is_one():
@@ -61,8 +62,8 @@ def test_rows_of_one_unit_have_one_weight_and_the_mean_is_one():
     np.testing.assert_array_equal(drawn.weights[:, 0], drawn.weights[:, 2])
     assert (drawn.weights[:, 0] != drawn.weights[:, 1]).all()
     assert drawn.weights.mean() == pytest.approx(1.0, abs=0.03)
-    assert drawn.cells.mean(axis=0) == pytest.approx([0.25] * 4, abs=0.05)
-    assert drawn.independent.mean(axis=0) == pytest.approx([0.5] * 2, abs=0.05)
+    for prior in (drawn.prior, drawn.independent, drawn.paired):
+        assert prior.mean(axis=0) == pytest.approx([0.5] * prior.shape[1], abs=0.05)
     again = resample(["a", "b", "a", "c"], 4000, 0)
     np.testing.assert_array_equal(drawn.weights, again.weights)
 
@@ -162,7 +163,7 @@ def test_attack_success_counts_texts_that_were_flagged_before():
 
 def slow_shares(before, after, rows, thresholds, design):
     """TPR before and after and ASR in each draw, by a loop over rows, with the prior of half a text of each kind."""
-    found, prior = [], design.ai.first
+    found, prior = [], design.ai.prior
     for b, threshold in enumerate(thresholds):
         total, was, now, hit, kept = 0.0, 0.0, 0.0, 0.0, 0.0
         known = [
@@ -288,6 +289,20 @@ def test_a_paired_difference_is_narrower_and_that_of_a_detector_to_itself_nothin
     assert pair.high - pair.low < (apart.high - apart.low) / 2
     assert (pair.n, apart.n) == (100, 100)
     assert pair.low <= pair.value <= pair.high
+
+
+@pytest.mark.parametrize(("both", "one", "other"), [(5, 3, 1), (0, 2, 0), (20, 8, 3)])
+def test_a_paired_difference_as_set_is_near_that_of_agresti_and_min(both, one, other):
+    """Half a text is added to each of the four outcomes, then the normal interval is taken."""
+    n = 60
+    first, second = np.zeros(n), np.zeros(n)
+    first[: both + one] = second[:both] = second[both + one : both + one + other] = 1.0
+    drawn, everybody = resample(list(map(str, range(n))), 20_000, 0), np.ones(n, dtype=bool)
+    found = share_difference(Flags(first, first), everybody, Flags(second, second), everybody, drawn)
+    b, c, m = one + 0.5, other + 0.5, n + 2.0
+    half = stats.norm.ppf(0.975) * np.sqrt(b + c - (b - c) ** 2 / m) / m
+    assert found.value == pytest.approx((one - other) / n)
+    assert (found.low, found.high) == pytest.approx(((b - c) / m - half, (b - c) / m + half), abs=0.012)
 
 
 @pytest.mark.parametrize(
