@@ -72,12 +72,14 @@ class Resamples:
     @property
     def first(self) -> FloatArray:
         """Prior of the first of two compared shares, shape (B, 2): what counts, what does not."""
-        return np.stack([self.paired[:, 0] + self.paired[:, 1], self.paired[:, 2] + self.paired[:, 3]], axis=1)
+        both, one, other, neither = self.paired.T
+        return np.stack([both + one, other + neither], axis=1)
 
     @property
     def second(self) -> FloatArray:
         """Prior of the second one, likewise."""
-        return np.stack([self.paired[:, 0] + self.paired[:, 2], self.paired[:, 1] + self.paired[:, 3]], axis=1)
+        both, one, other, neither = self.paired.T
+        return np.stack([both + other, one + neither], axis=1)
 
 
 def resample(units: Sequence[str], resamples: int, seed: int) -> Resamples:
@@ -365,9 +367,9 @@ def share_difference(
     if not paired and {first.value, second.value} & {0.0, 1.0}:
         low, high = square_and_add(first, second)
         return Estimate(value=value, low=low, high=high, n=n)
-    priors = (drawn.first, drawn.second) if paired else (drawn.prior, drawn.independent)
-    apart = flags._in_draws(chosen, drawn, priors[0]) - reference._in_draws(reference_chosen, drawn, priors[1])
-    return interval(value, apart, n)
+    prior, other_prior = (drawn.first, drawn.second) if paired else (drawn.prior, drawn.independent)
+    in_draws = flags._in_draws(chosen, drawn, prior)
+    return interval(value, in_draws - reference._in_draws(reference_chosen, drawn, other_prior), n)
 
 
 def agresti_caffo(p: float, n: int, q: float, m: int) -> tuple[float, float]:
