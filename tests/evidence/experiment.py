@@ -37,6 +37,8 @@ BOTH, GRPO, STEALTH = "both", "grpo", "stealthrl"
 """Kinds of trained policies: warm-up and GRPO, GRPO alone, and GRPO with the reward design of StealthRL."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
+COLDER = (0.7, 0.5)
+"""Sampling temperatures at which the first policy is evaluated besides that of training."""
 OTHER_FILES = ("pubmed_gpt-*.raw_data.json",)
 """Texts of another kind, for a trained detector that knows nothing of those evaluated."""
 IMMATERIAL = (
@@ -312,14 +314,26 @@ class Experiment:
                     found[f"warm-up-{seed}"] = self._policy(kind, seed, 0, f"warm-up-{seed}")
                 if (step := self.evaluated_step(kind, seed)) is not None:
                     found[f"{kind}-{seed}"] = self._policy(kind, seed, step, f"{kind}-{seed}")
+        return found | {a.label: a for a in self.front() if a.label is not None}
+
+    def front(self) -> list[Attack]:
+        """The first policy of warm-up and GRPO after fewer steps, and with colder samples."""
+        last = self.evaluated_step(BOTH, 0) if self.is_usable(BOTH, 0) else None
+        if last is None:
+            return []
+        steps = sorted({row["step"] for row in ledger(self.run(BOTH, 0)) if is_there(self.run(BOTH, 0), row)})
+        found = [self._policy(BOTH, 0, s, f"{BOTH}-0 after step {s}") for s in steps if 0 < s < last]
+        for temperature in COLDER:
+            found.append(self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {temperature}", temperature))
         return found
 
-    def _policy(self, kind: str, seed: int, step: int, label: str) -> Attack:
-        return Attack(
-            name="policy",
-            options={"run": str(self.run(kind, seed).resolve()), "checkpoint": step},
-            label=label,
-        )
+    def _policy(
+        self, kind: str, seed: int, step: int, label: str, temperature: float | None = None
+    ) -> Attack:
+        options: dict[str, Any] = {"run": str(self.run(kind, seed).resolve()), "checkpoint": step}
+        if temperature is not None:
+            options["temperature"] = temperature
+        return Attack(name="policy", options=options, label=label)
 
     def _training_free(self) -> list[Attack]:
         recipe = self.base

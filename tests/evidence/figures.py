@@ -165,6 +165,7 @@ class Figures:
                     if m.rollouts
                     for label in m.labels
                 ],
+                "front": self._front(rows, roles, families),
                 "differences": self._differences(methods, table, families),
                 "defences": self._defences(evaluated, roles, rows),
                 "pooled": list(_pooled(evaluated, roles, rows, plan)),
@@ -248,6 +249,23 @@ class Figures:
             },
             "quality": {name: plain(mean) for name, mean in row.means.items()},
         }
+
+    def _front(
+        self, rows: _Rows, roles: Mapping[str, str], families: Mapping[str, Sequence[str]]
+    ) -> list[Plain]:
+        """The first policy of warm-up and GRPO after fewer steps, at the end, and with colder samples."""
+        labels = [a.label for a in self.experiment.front() if a.label is not None]
+        earlier = [label for label in labels if "step" in label]
+        order = (
+            [*earlier, f"{BOTH}-0", *(label for label in labels if label not in earlier)] if labels else []
+        )
+        return [
+            {
+                "label": label,
+                **self._method(Method(name=label, labels=(label,)), rows.of([label]), roles, families),
+            }
+            for label in order
+        ]
 
     def _differences(
         self, methods: Sequence[Method], table: Mapping[str, Row], families: Mapping[str, Sequence[str]]

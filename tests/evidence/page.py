@@ -92,7 +92,10 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _differences(record)
     yield from _goals(record)
     yield from _detectors(record)
-    yield from _seeds(record)
+    yield from _policies("Each policy by itself:", record["seeds"])
+    yield from _policies(
+        "One policy along its front: after fewer steps, and with colder samples:", record["front"]
+    )
     yield from _rewards(record)
     yield from _defences(record)
     yield from _made(record)
@@ -242,10 +245,10 @@ def _detectors(record: Plain) -> Iterator[str]:
     yield ""
 
 
-def _seeds(record: Plain) -> Iterator[str]:
-    if not record["seeds"]:
+def _policies(title: str, policies: Sequence[Plain]) -> Iterator[str]:
+    if not policies:
         return
-    yield "Each policy by itself:"
+    yield title
     yield ""
     rows = [
         [
@@ -257,7 +260,7 @@ def _seeds(record: Plain) -> Iterator[str]:
                 for name in ("semantic_similarity", "numbers_kept", "names_kept", "format")
             ),
         ]
-        for s in record["seeds"]
+        for s in policies
     ]
     heads = [
         "policy",

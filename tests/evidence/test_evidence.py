@@ -15,7 +15,7 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.recipe.loading import load_recipe
 from tests.evidence.__main__ import RECORD, carry_out, stages
-from tests.evidence.experiment import Experiment, Settings, material
+from tests.evidence.experiment import COLDER, Experiment, Settings, material
 from tests.evidence.figures import TARGET, minutes, pooled
 from tests.evidence.page import MAIN, PICTURE, picture, render
 from tests.evidence.stealthrl import design
@@ -126,6 +126,11 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
                 for key in ("value", "low", "high"):
                     assert found[key] == pytest.approx(getattr(expected, key), abs=1e-4)
     main = next(m for m in record["methods"] if m["name"] == MAIN)
+    front = {row["label"]: row for row in record["front"]}
+    assert front["both-0"]["flagged"] == main["flagged"], "one seed"
+    assert {label for label in front if "temperature" in label} == {
+        f"both-0 at temperature {t}" for t in COLDER
+    }
     for row in record["differences"]:
         other = next(m for m in record["methods"] if m["name"] == row["less"])
         expected = main["flagged"]["ensemble"]["value"] - other["flagged"]["ensemble"]["value"]
@@ -151,7 +156,7 @@ def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
     done = [row["stage"] for row in read_jsonl(copy / "stages.jsonl")]
     assert done == ["train stealthrl-0", "harden tfidf", "evaluate", "page"]
     again = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
-    for key in ("methods", "seeds", "differences", "rewards", "detectors", "defences", "pooled"):
+    for key in ("methods", "seeds", "front", "differences", "rewards", "detectors", "defences", "pooled"):
         assert again[key] == record[key], key
 
 

@@ -16,11 +16,16 @@ NAME = "policy"
 
 
 class PolicyOptions(Options):
-    """Options of ``policy``. Model, prompt, sampling and backend are those of the run."""
+    """Options of ``policy``. Model, prompt, sampling and backend are those of the run, but for what is given here."""
 
     run: Path | None = Field(None, description="directory of the run; null = the run that is being evaluated")
     checkpoint: int | Literal["final", "last"] = Field(
         "last", description="a step; final = the final one of a completed run; last = the newest one"
+    )
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        description="sampling temperature; null = that of training; a colder policy keeps more and evades less",
     )
     backend_options: dict[str, Any] = Field(
         default_factory=dict, description="options of the run's backend; each replaces the run's own value"
@@ -65,4 +70,7 @@ def build(options: PolicyOptions, context: Context) -> AllAtOnce:
         context,
         thinking=of_run.prompt.thinking,
     )
-    return sampled(NAME, policy, of_run.prompt, of_run.sampling)
+    sampling = of_run.sampling
+    if options.temperature is not None:
+        sampling = sampling.model_copy(update={"temperature": options.temperature})
+    return sampled(NAME, policy, of_run.prompt, sampling)
