@@ -35,6 +35,7 @@ from paraphrase_rl.evaluation.cache import Cache
 from paraphrase_rl.evaluation.score_table import ScoreTable
 from paraphrase_rl.files import sha256_text, sha256_texts
 from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL
+from paraphrase_rl.models.precision import Precision
 from paraphrase_rl.plugin.registry import Registry, default_registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.recipe.schema import Recipe
@@ -54,6 +55,8 @@ POPULATIONS = {
     "college": "US college application essays",
 }
 OF_EACH = 40
+PRECISION: Precision = "fp32"
+"""The same on every machine; who scores with the file computes in it too."""
 
 
 def embedded(registry: Registry) -> list[BuiltDetector]:
@@ -62,7 +65,8 @@ def embedded(registry: Registry) -> list[BuiltDetector]:
     specs = [entry.spec for entry in registry.entries("detectors")]
     names = [s.name for s in specs if s.fit is None and tuple(s.models) == (DEFAULT_LANGUAGE_MODEL,)]
     return [
-        build_detector(registry, Context(), name, {}, 1.0 if name in usual else 0.0) for name in sorted(names)
+        build_detector(registry, Context(precision=PRECISION), name, {}, 1.0 if name in usual else 0.0)
+        for name in sorted(names)
     ]
 
 
@@ -100,7 +104,9 @@ def fitted(detectors: Sequence[BuiltDetector], table: ScoreTable) -> CalibratedE
         )
         for built in detectors
     ]
-    return calibrate_combined(members, human, ai, seen=SeenTexts.of(d.text for d in documents))
+    ensemble = calibrate_combined(members, human, ai, seen=SeenTexts.of(d.text for d in documents))
+    ensemble.precision = PRECISION
+    return ensemble
 
 
 def counted(ensemble: CalibratedEnsemble, liang: Path, table: ScoreTable) -> dict[str, list[Elsewhere]]:

@@ -96,4 +96,6 @@ def _cross_entropy(logits: FloatArray, targets: FloatArray, weights: FloatArray)
 
 
 def _sigmoid(logits: FloatArray) -> FloatArray:
-    return np.asarray(np.exp(-np.logaddexp(0.0, -logits)))
+    from scipy.special import expit
+
+    return np.asarray(expit(logits))

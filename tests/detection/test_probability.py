@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
@@ -36,6 +36,7 @@ def test_agrees_with_an_independent_optimiser(n, m, shift):
 
 
 @given(some, some)
+@example([0.0, 0.0, 977675.0, -35780.0, 2.0, 33.0], [0.0, 1.0, 1.9e-10, 738019.0])
 def test_never_falls_and_stays_in_the_unit_interval(human, ai):
     curve = fit_probability(np.array(human), np.array(ai))
     p = curve(np.sort(np.array([*human, *ai, -1e9, 1e9])))

@@ -21,6 +21,8 @@ from tests.evidence.page import MAIN, PICTURE, picture, render
 from tests.evidence.stealthrl import design
 from tests.tiny_model import save_tiny_model
 
+OPTIONAL = ("lmscan", "gemma-fast-detectgpt", "gemma-log-likelihood")
+"""Detectors that judge too where their packages are installed."""
 RECIPE = """
 model: {model}
 training: {{batch_size: 2, group_size: 2, learning_rate: 0.01}}
@@ -92,7 +94,8 @@ def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: 
     record = whole[1]
     trained = ["warm-up alone", "GRPO alone", "GRPO alone, reward of StealthRL", MAIN]
     assert [method["name"] for method in record["methods"]] == ["base model", "synonyms", *trained]
-    assert {d["name"]: (d["role"], d["white_box"]) for d in record["detectors"]} == {
+    always = [d for d in record["detectors"] if d["name"] not in OPTIONAL]
+    assert {d["name"]: (d["role"], d["white_box"]) for d in always} == {
         "tfidf": ("trained against", False),
         "ensemble": ("trained against", False),
         "lrr": ("held out", True),
