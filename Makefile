@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SKYRL := .venv-skyrl
 GPU := .venv-gpu
-STEPS ?= 12
+STEPS ?= 10
 SEED ?= 0
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
 WORKERS ?= 2
@@ -56,13 +56,15 @@ $(SKYRL)/ready: tests/servers/skyrl-requirements.txt
 
 skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make test-tinker
 
-demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=12 SEED=0)
-	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
-	$(BIN)/prl train --backend trl --config configs/quickstart.yaml --out $(OUT) \
-	    --set training.max_steps=$(STEPS) --set training.seed=$(SEED)
+demo: TEXTS = 48
+demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=10 SEED=0 SET=)
+	$(BIN)/prl fit tfidf --config configs/demo.yaml
+	$(BIN)/prl train --backend trl --config configs/demo.yaml --out $(OUT) \
+	    --set training.max_steps=$(STEPS) --set training.seed=$(SEED) $(SET:%=--set %)
+	$(BIN)/python -W ignore -m tests.demo $(OUT) --texts $(TEXTS)
 
 tinker-demo: STEPS = 4
-tinker-demo: setup ## steps of the same demo through the tinker backend, on a training service of our own (STEPS=4)
+tinker-demo: setup ## steps of the quickstart through the tinker backend, on a training service of our own (STEPS=4)
 	$(BIN)/prl fit tfidf --config configs/quickstart.yaml
 	OUT=$(OUT) STEPS=$(STEPS) SEED=$(SEED) PORT=$(PORT) BIN=$(BIN) sh tests/servers/tinker_demo.sh
 
