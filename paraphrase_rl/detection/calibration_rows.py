@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
-from paraphrase_rl.detection.roc import area
+from paraphrase_rl.detection.roc import Units, area
 from paraphrase_rl.detection.scoring import score_documents
 from paraphrase_rl.detection.threshold import OperatingPoint, clopper_pearson
 from paraphrase_rl.stored import select
@@ -119,11 +121,25 @@ def measured_rows(
         _all_scores(ensemble, select(documents, label=label))
         for documents, label in ((calibration, AI), (test, HUMAN), (test, AI))
     )
+    units = _units(select(test, label=HUMAN), select(test, label=AI))
     return [
         row
         for record in ensemble.calibrations.records
-        for row in _measured(record, seen[record.detector], human[record.detector], ai[record.detector])
+        for row in _measured(
+            record, seen[record.detector], human[record.detector], ai[record.detector], units
+        )
     ]
+
+
+def _units(human: Iterable[Document], ai: Iterable[Document]) -> tuple[Units, Units]:
+    """Number what texts are of, their pair or else the text itself, from 0, for human and AI texts alike."""
+    numbers: dict[tuple[bool, str], int] = {}
+
+    def numbered(documents: Iterable[Document]) -> Units:
+        keys = ((d.pair is not None, d.pair or d.id) for d in documents)
+        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+
+    return numbered(human), numbered(ai)
 
 
 def _all_scores(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> Mapping[str, Scores]:
@@ -133,13 +149,22 @@ def _all_scores(ensemble: CalibratedEnsemble, documents: Sequence[Document]) -> 
     return scores
 
 
-def _measured(record: Calibration, seen: Scores, human: Scores, ai: Scores) -> list[CalibrationRow]:
+def _measured(
+    record: Calibration, seen: Scores, human: Scores, ai: Scores, units: tuple[Units, Units]
+) -> list[CalibrationRow]:
     n_ai = int(seen.scored.sum())
     flagged = int((seen.values[seen.scored] > record.target.threshold).sum())
     tpr = (flagged / n_ai, *clopper_pearson(flagged, n_ai)) if n_ai else (None, None, None)
     tested = None
     if human.scored.any() and ai.scored.any():
-        tested = area(human.values[human.scored], ai.values[ai.scored])
+        of_human, of_ai = units[0][human.scored], units[1][ai.scored]
+        tested = area(
+            human.values[human.scored],
+            ai.values[ai.scored],
+            of_human,
+            of_ai,
+            1 + max(of_human.max(), of_ai.max()),
+        )
     low, high = (tested and tested.interval) or (None, None)
     deployed, *of_populations = saved_rows(record)
     measured = replace(
