@@ -55,6 +55,8 @@ QUALITY = (
     "edit_rate",
     "format",
 )
+FEWEST_FLAGGED = 5
+"""Original texts that a held-out detector flags at least, or it does not count in means of attack success."""
 POOLED = (1, 3, 5, 10)
 """Numbers of texts whose scores are averaged as one author's."""
 GROUPS = 400
@@ -139,7 +141,7 @@ class Figures:
             rows = _Rows(panel, found, design)
             methods = experiment.methods([s.rewriter for s in found.attacked])
             table = {m.name: rows.of(m.labels) for m in methods}
-            families = _families(panel, roles)
+            families = _families(panel, roles, rows)
             evaluated = f"{BOTH}-0"
             return {
                 "format": 1,
@@ -522,11 +524,14 @@ class _Rows:
         }
 
 
-def _families(panel: Panel, roles: Mapping[str, str]) -> dict[str, list[str]]:
-    """Held-out detectors by family."""
+def _families(panel: Panel, roles: Mapping[str, str], rows: _Rows) -> dict[str, list[str]]:
+    """Held-out detectors by family, those that flag enough of the original texts for a share of these to say much."""
     found: dict[str, list[str]] = {}
     for info in panel.infos:
-        if roles.get(info.name) == "held out":
+        if roles.get(info.name) != "held out":
+            continue
+        before = rows.original(info.name).points[TARGET].tpr_before.estimate
+        if before.value is not None and round(before.value * before.n) >= FEWEST_FLAGGED:
             kind = "another scoring model" if info.name.startswith("gemma-") else info.family
             found.setdefault(kind, []).append(info.name)
     return found

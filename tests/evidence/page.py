@@ -12,6 +12,7 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
+from tests.evidence.figures import FEWEST_FLAGGED
 
 Plain = Mapping[str, Any]
 PICTURE = "images/evidence.svg"
@@ -50,7 +51,7 @@ def picture(record: Plain) -> str:
             own=method["rollouts"] > 0,
         )
         for method in record["methods"]
-        if "semantic_similarity" in method["quality"]
+        if "semantic_similarity" in method["quality"] and method["success_held_out"]["value"] is not None
     ]
     told = "; ".join(f"{s.label}: success {share(s.x.value)}, similarity {number(s.y.value)}" for s in spots)
     names = ("attack success, mean of the held-out families →", "similarity ↑")
@@ -80,7 +81,8 @@ def _lines(record: Plain) -> Iterator[str]:
         "false positive rate of 5 %, set on",
         f"{size['calibration']} human calibration texts. Shares in percent, in brackets 95 % intervals: texts and",
         "calibration texts are drawn together, the seeds of a method are pooled. Success: of the texts flagged",
-        "before, the share not flagged after; for the held-out detectors, the mean over their families. Rollouts:",
+        "before, the share not flagged after; held out, the mean over the families of these detectors of the mean over",
+        f"their members that flag at least {FEWEST_FLAGGED} of the original texts. Rollouts:",
         "completions sampled to train one policy, paraphrases for the warm-up included.",
     )
     yield ""
@@ -235,7 +237,7 @@ def _detectors(record: Plain) -> Iterator[str]:
         ["detector", "role", "white box", "AUROC", "flagged AI", "flagged human"], rows, words=3
     )
     yield ""
-    held_out = [name for names in record["families"].values() for name in names]
+    held_out = [d["name"] for d in record["detectors"] if d["role"] == "held out"]
     if not held_out:
         return
     yield "Success of each rewriter against each held-out detector:"
