@@ -178,14 +178,12 @@ def features(statistics: TokenStatistics) -> FloatArray:
     )
 
 
-def _table(
-    texts: Sequence[str], model: str, device: str, max_tokens: int, owner: str
-) -> tuple[FloatArray, list[Failure]]:
+def _table(texts: Sequence[str], model: Any) -> tuple[FloatArray, list[Failure]]:
     """Features of shape (N, 10), NaN for a text with a Failure."""
     table, failures = np.full((len(texts), 10), np.nan), []
-    for i, found in enumerate(shared_language_model(model, device, max_tokens).statistics(texts)):
+    for i, found in enumerate(model.statistics(texts)):
         if isinstance(found, Failure):
-            failures.append(replace(found, owner=owner))
+            failures.append(replace(found, owner=TOKEN_STATISTICS))
         else:
             table[i] = features(found)
     return table, failures
@@ -196,7 +194,9 @@ def fit(options: TokenOptions, documents: Sequence[Document], folder: Path) -> N
     from sklearn.linear_model import LogisticRegression
 
     labelled = [d for d in documents if d.label is not None]
-    table, _ = _table([d.text for d in labelled], options.model, "cpu", options.max_tokens, TOKEN_STATISTICS)
+    table, _ = _table(
+        [d.text for d in labelled], shared_language_model(options.model, "cpu", options.max_tokens)
+    )
     known = np.isfinite(table).all(axis=1)
     is_ai = np.array([d.label == "ai" for d in labelled])[known]
     mean, scale = table[known].mean(axis=0), table[known].std(axis=0) + 1e-9
@@ -223,13 +223,14 @@ class TokenDetector:
         text = path.read_text(encoding="utf-8")
         self._model: dict[str, Any] = json.loads(text)
         self._digest = sha256_text(text)
-        self._options, self._device = options, context.device
-        self._language_model = shared_language_model(options.model, context.device, options.max_tokens)
+        self._language_model = shared_language_model(
+            options.model, context.device, options.max_tokens, context.precision
+        )
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Compute scores of shape (N,)."""
-        model, options = self._model, self._options
-        table, failures = _table(texts, options.model, self._device, options.max_tokens, TOKEN_STATISTICS)
+        model = self._model
+        table, failures = _table(texts, self._language_model)
         standard = (table - np.array(model["mean"])) / np.array(model["scale"])
         return Scores(standard @ np.array(model["coef"]) + model["intercept"], tuple(failures))
 
