@@ -17,11 +17,13 @@ from pathlib import Path
 
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.files import dumps, write_text
+from paraphrase_rl.models.precision import decide
 from tests.evidence.experiment import BOTH, GRPO, ROOT, SHARED, STEALTH, Experiment, Settings
 from tests.evidence.figures import Figures
 from tests.evidence.page import PICTURE, picture, render
 
 DOCS = ROOT / "docs"
+_INSTRUCTIONS = {"amx_bf16": "with AMX", "avx512_bf16": "with AVX-512 bf16"}
 RECORD = "evidence.json"
 
 
@@ -84,7 +86,10 @@ def machine(device: str) -> dict[str, object]:
     packages = ("torch", "transformers", "trl", "peft", "numpy", "scikit-learn")
     return {
         "processor": name,
-        "bf16": "with AMX" if "amx_bf16" in flags else "without AMX",
+        "bf16": next(
+            (shown for flag, shown in _INSTRUCTIONS.items() if flag in flags), "without bf16 instructions"
+        ),
+        "precision": decide("auto", device),
         "device": device,
         "packages": {package: version(package) for package in packages},
     }

@@ -377,7 +377,8 @@ def _made(record: Plain) -> Iterator[str]:
     yield ""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     yield _prose(
-        f"`{record['command']}`, on {machine['processor']} ({machine['bf16']}), {machine['device']}, with {packages}."
+        f"`{record['command']}`, on {machine['processor']} ({machine['bf16']}), {machine['device']},",
+        f"{machine['precision']}, with {packages}.",
     )
     yield ""
     rows = [
