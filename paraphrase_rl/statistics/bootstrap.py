@@ -309,7 +309,7 @@ class Flags:
 
     @property
     def is_as_set(self) -> bool:
-        """Whether the threshold is the same in all draws."""
+        """True if the threshold is the same in all draws."""
         return self.draws is not None and self.draws.ndim == 1
 
     @classmethod

@@ -264,7 +264,7 @@ def test_several_populations_name_the_worst_in_rows_and_file(tmp_path) -> None:
     )
     assert (deployed.threshold, first.deployed_fpr) == (second.threshold, 0.0)
     assert second.deployed_fpr == second.achieved_fpr <= 0.1
-    assert "population" in found.columns
+    assert [r["population"] for r in found.population_rows()] == ["documents", "documents (2)"]
     assert prl.load_calibration(path).records.calibrations[0].worst() == "documents (2)"
     assert [row.population for row in prl.load_calibration(path)] == [row.population for row in found]
     with pytest.raises(prl.PrlError, match="given twice"):
