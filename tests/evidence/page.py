@@ -26,6 +26,8 @@ QUALITY = (
     ("edit_rate", "edit rate"),
     ("format", "valid"),
 )
+FEWEST = 5
+"""Documents, or flagged texts, from which a figure of this page has an interval."""
 GOALS = (
     ("flagged by the ensemble, at most .25", "flagged", COMBINED, 0.25, False),
     ("success on held-out families, at least .60", "success_held_out", None, 0.60, True),
@@ -125,6 +127,8 @@ def _estimate(found: Plain | None, percent: bool) -> str:
         return NOTHING
     scale, style = (100, ".0f") if percent else (1, ".2f")
     text = f"{scale * found['value']:{style}}"
+    if found["n"] < FEWEST:
+        return minus(f"{text} (n = {found['n']})")
     if found["low"] is not None:
         text += f" [{scale * found['low']:{style}}, {scale * found['high']:{style}}]"
     return minus(text)
@@ -165,7 +169,10 @@ def _methods(record: Plain) -> Iterator[str]:
 
 
 def _quality(record: Plain) -> Iterator[str]:
-    yield "What it costs: means over the rewrites, numbers, names and negations over the texts that have some."
+    yield _prose(
+        "What it costs: means over the rewrites, numbers, names and negations over the texts that have some. Where",
+        f"these come from n < {FEWEST} documents there is no interval.",
+    )
     yield ""
     rows = [[m["name"], *(_number(m["quality"].get(name)) for name, _ in QUALITY)] for m in record["methods"]]
     yield from _table(["rewriter", *(head for _, head in QUALITY)], rows)
@@ -201,9 +208,9 @@ def _goals(record: Plain) -> Iterator[str]:
     for goal, kind, key, bound, at_least in GOALS:
         found = main[kind] if key is None else main[kind].get(key)
         value = None if found is None else found["value"]
-        reached = (
-            NOTHING if value is None else "yes" if (value >= bound) == at_least or value == bound else "no"
-        )
+        reached = "yes" if value is not None and ((value >= bound) == at_least or value == bound) else "no"
+        if value is None or found["n"] < FEWEST:
+            reached = "n too small"
         rows.append([goal, _number(found), reached])
     yield from _table(["goal", "found", "reached"], rows)
     yield ""
