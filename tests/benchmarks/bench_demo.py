@@ -71,7 +71,7 @@ def page(runs: Path, seeds: int) -> str:
     manifest = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))
     packages = manifest["packages"]
     return (
-        f"# The demo, {len(folders)} times\n\n"
+        "# The demo, seed by seed\n\n"
         "`make demo SEED=n`: SmolLM2-135M-Instruct learns to rewrite excerpts of AI texts against Fast-DetectGPT,\n"
         "log-likelihood and tf-idf: a small warm-up on inverse paraphrases of human texts, then\n"
         f"{first.last_step} steps of 4 prompts x 8 rollouts. Terms are of {first.prompts} held-out prompts,\n"
