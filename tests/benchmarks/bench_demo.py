@@ -88,7 +88,8 @@ def page(runs: Path, seeds: int) -> str:
         + "".join(row(folder, seed) for seed, folder in folders.items())
         + f"\nThe mean total reward rose by more than its standard error in {learned} of {len(folders)} seeds. Terms\n"
         "other than format are means over valid rewrites, so before and after compare different sets.\n"
-        "The minutes are wall time on a machine that other work shared, waiting included: some 13 of CPU time a run.\n\n"
+        "The minutes are wall time on a machine that other work shared, waiting included; a run takes some 13 of\n"
+        "CPU time.\n\n"
         "The warm-up teaches the style of human texts, which evades, and costs meaning; the steps restore meaning.\n"
         "A 135M model still invents facts: `facts` is 1 where all numbers, names and negations are kept and\n"
         "none added.\n"
