@@ -92,3 +92,9 @@ def test_one_evaluation_has_no_after(run: Path) -> None:
 def test_nothing_evaluated(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no evaluation"):
         summarise(tmp_path)
+
+
+def test_line_breaks_of_a_rewrite_are_seen_and_quotes_are_as_written() -> None:
+    from paraphrase_rl.runs.summary import _paragraph
+
+    assert _paragraph("source", 'all "necessary"\nmeasures') == '  source  all "necessary"\\nmeasures'
