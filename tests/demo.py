@@ -17,6 +17,7 @@ from tests.evidence.detectors import TOKEN_STATISTICS
 
 PLUGINS = Path(__file__).parent / "evidence" / "detectors.py"
 AGAINST = "tfidf"
+TEXTS = 48
 
 
 def evaluate(folder: Path, texts: int) -> Results:
@@ -61,7 +62,7 @@ def main() -> None:
     """Evaluate the run, and print what it ends with."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--texts", type=int, default=48)
+    parser.add_argument("--texts", type=int, default=TEXTS)
     given = parser.parse_args()
     print(flagged(evaluate(given.run, given.texts)))
 

@@ -22,8 +22,9 @@ from paraphrase_rl.comparison.records import (
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.labels import ENOUGH, swapped_labels
 from paraphrase_rl.detection.probability import ProbabilityMap
+from paraphrase_rl.detection.roc import units_of
 from paraphrase_rl.detection.threshold import allowed_above
-from paraphrase_rl.statistics.bootstrap import Flags, resample, too_few_humans, units_of
+from paraphrase_rl.statistics.bootstrap import Flags, resample, too_few_humans
 from paraphrase_rl.statistics.fairness import groups_of
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.text.length import count_words

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from paraphrase_rl.detection.calibration import Calibration
 from paraphrase_rl.detection.ensemble import COMBINED, CalibratedEnsemble
-from paraphrase_rl.detection.roc import Units, area
+from paraphrase_rl.detection.roc import Units, area, units_of
 from paraphrase_rl.detection.scoring import score_documents
 from paraphrase_rl.detection.threshold import OperatingPoint, clopper_pearson
 from paraphrase_rl.stored import select
@@ -131,13 +131,13 @@ def measured_rows(
     ]
 
 
-def _units(human: Iterable[Document], ai: Iterable[Document]) -> tuple[Units, Units]:
-    """Number what texts are of, their pair or else the text itself, from 0, for human and AI texts alike."""
-    numbers: dict[tuple[bool, str], int] = {}
+def _units(human: Sequence[Document], ai: Sequence[Document]) -> tuple[Units, Units]:
+    """Number the units of human and of AI texts, from 0, in one numbering."""
+    numbers: dict[str, int] = {}
 
-    def numbered(documents: Iterable[Document]) -> Units:
-        keys = ((d.pair is not None, d.pair or d.id) for d in documents)
-        return np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    def numbered(documents: Sequence[Document]) -> Units:
+        units = units_of(documents)
+        return np.array([numbers.setdefault(unit, len(numbers)) for unit in units], dtype=np.int64)
 
     return numbered(human), numbered(ai)
 

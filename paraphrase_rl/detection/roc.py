@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from paraphrase_rl.detection.threshold import clopper_pearson
-from paraphrase_rl.types import FloatArray
+from paraphrase_rl.types import Document, FloatArray
 
 Z95 = 1.959963984540054
 Units = NDArray[np.int64]
@@ -68,6 +68,11 @@ class Area:
         low, high = (1.0 / (1.0 + math.exp(-x)) for x in (logit - half, logit + half))
         perfect, _ = clopper_pearson(self.n, self.n)
         return min(low, perfect), max(high, 1.0 - perfect)
+
+
+def units_of(documents: Sequence[Document]) -> list[str]:
+    """Return the unit of each document, which is drawn as a whole: its pair, or else the document itself."""
+    return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
 
 
 def area(

@@ -162,7 +162,6 @@ def _difference(before: float | None, after: float | None) -> float | None:
 
 
 def _paragraph(name: str, text: str) -> str:
-    one_line = json.dumps(text, ensure_ascii=False)[1:-1].replace(
-        '\\"', '"'
-    )  # of a string, without its quotes
+    in_quotes = json.dumps(text, ensure_ascii=False)  # shows line breaks and control characters
+    one_line = in_quotes[1:-1].replace('\\"', '"')
     return textwrap.fill(one_line, 100, initial_indent=f"{name:>8}  ", subsequent_indent=" " * 10)

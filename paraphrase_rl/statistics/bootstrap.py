@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from paraphrase_rl.detection.roc import Z95, Area, area
+from paraphrase_rl.detection.roc import Z95, Area, area, units_of
 from paraphrase_rl.detection.threshold import clopper_pearson
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.types import Document, FloatArray
@@ -134,11 +134,6 @@ class Design:
             human=tested.rows(slice(len(ai), None)),
             calibration=resample(units_of(calibration), resamples, seed + 1),
         )
-
-
-def units_of(documents: Sequence[Document]) -> list[str]:
-    """Return the unit of each document, which is drawn as a whole: its pair, or else the document itself."""
-    return [f"pair {d.pair}" if d.pair is not None else f"document {d.id}" for d in documents]
 
 
 def fewest_humans(target_fpr: float) -> int:

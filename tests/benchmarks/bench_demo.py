@@ -15,7 +15,7 @@ import json
 import os
 import subprocess
 import sys
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 from paraphrase_rl.evaluation.results import Results
@@ -25,11 +25,11 @@ from paraphrase_rl.runs.summary import summarise
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.demo import AGAINST, evaluate, flagged, point  # noqa: E402
+from tests.demo import AGAINST, TEXTS, evaluate, flagged, point  # noqa: E402
 from tests.evidence.detectors import TOKEN_STATISTICS  # noqa: E402
+from tests.evidence.figures import minutes  # noqa: E402
 
 PAGE = ROOT / "docs" / "demo.md"
-TEXTS = 48
 
 
 def train(folder: Path, seed: int) -> None:
@@ -40,12 +40,6 @@ def train(folder: Path, seed: int) -> None:
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
-def minutes(folder: Path) -> float:
-    """Wall time from the first to the last event of a run."""
-    times = [datetime.fromisoformat(row["time"]) for row in read_jsonl(folder / "events.jsonl")]
-    return (times[-1] - times[0]).total_seconds() / 60
-
-
 def shares(results: Results, detector: str) -> str:
     rates = point(results, detector)
     before, after = rates.tpr_before, rates.tpr_after
@@ -53,8 +47,8 @@ def shares(results: Results, detector: str) -> str:
     return f"{before.value:.2f} → {after.shown()}"
 
 
-def row(folder: Path, seed: int) -> str:
-    summary, results = summarise(folder), evaluate(folder, TEXTS)
+def row(folder: Path, seed: int, results: Results) -> str:
+    summary = summarise(folder)
     terms = {change.term: (change.before, change.after) for change in summary.rows}
     shown = " | ".join(
         "{:.3f} → {:.3f}".format(*terms[name])
@@ -64,9 +58,9 @@ def row(folder: Path, seed: int) -> str:
     return f"| {seed} | {summary.gain:+.3f} ({summary.gain_se:.3f}) | {shown} | {evaded} | {minutes(folder):.0f} |\n"
 
 
-def page(runs: Path, seeds: int) -> str:
-    folders = {seed: runs / f"seed{seed}" for seed in range(seeds)}
-    learned = sum(summarise(f).gain > summarise(f).gain_se for f in folders.values())
+def page(folders: Sequence[Path], rows: Sequence[str], results: Results) -> str:
+    """Write the page; the results are those of the first seed."""
+    learned = sum(summarise(f).gain > summarise(f).gain_se for f in folders)
     first = summarise(folders[0])
     manifest = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))
     packages = manifest["packages"]
@@ -85,7 +79,7 @@ def page(runs: Path, seeds: int) -> str:
         "| seed | gain (s.e.) | total | semantic | facts | format | flagged by tf-idf | by token statistics "
         "| minutes |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
-        + "".join(row(folder, seed) for seed, folder in folders.items())
+        + "".join(rows)
         + f"\nThe mean total reward rose by more than its standard error in {learned} of {len(folders)} seeds. Terms\n"
         "other than format are means over valid rewrites, so before and after compare different sets.\n"
         "The minutes are wall time on a machine that other work shared, waiting included; a run takes some 13 of\n"
@@ -95,7 +89,7 @@ def page(runs: Path, seeds: int) -> str:
         "none added.\n"
         "At full length, with detectors of other families and what stops it: `make evidence`.\n\n"
         f"Seed 0 ends like this:\n\n```text\n{first.text(Path('runs/demo'))}\n\n"
-        f"{flagged(evaluate(folders[0], TEXTS))}\n```\n"
+        f"{flagged(results)}\n```\n"
     )
 
 
@@ -106,12 +100,15 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "demo-seeds")
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
-    runs = given.runs
+    folders = [given.runs / f"seed{seed}" for seed in range(given.seeds)]
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    for seed in range(given.seeds):
-        train(runs / f"seed{seed}", seed)
-        print(row(runs / f"seed{seed}", seed), end="", flush=True)
-    PAGE.write_text(page(runs, given.seeds), encoding="utf-8")
+    found, rows = [], []
+    for seed, folder in enumerate(folders):
+        train(folder, seed)
+        found.append(evaluate(folder, TEXTS))
+        rows.append(row(folder, seed, found[-1]))
+        print(rows[-1], end="", flush=True)
+    PAGE.write_text(page(folders, rows, found[0]), encoding="utf-8")
     readme = [
         sys.executable,
         "-m",

@@ -69,13 +69,10 @@ def our_run(folder: Path, count: int) -> Any:
 
 
 def ours(count: int, steps: list[dict[str, float]], precision: Precision) -> None:
-    from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
-
-    from paraphrase_rl.plugin.specs import Context
+    from tests.training.runs import backend
 
     with tempfile.TemporaryDirectory() as folder:
-        backend = TrlBackend(TrlOptions(), Context(precision=precision))
-        trainer = backend.trainer(our_run(Path(folder) / "run", count))
+        trainer = backend(precision).trainer(our_run(Path(folder) / "run", count))
         trainer.eos_token_ids = []
         trainer.add_callback(clock(steps, trainer.step_metrics))
         trainer.train()

@@ -18,10 +18,11 @@ from paraphrase_rl.comparison.compare import band, compare
 from paraphrase_rl.comparison.figures import CrossFitted, Sample
 from paraphrase_rl.comparison.folds import Folds, deal
 from paraphrase_rl.comparison.records import Comparison, TestedScores
+from paraphrase_rl.detection.roc import units_of
 from paraphrase_rl.detection.threshold import operating_point
 from paraphrase_rl.errors import DataError, PluginError, UsageError
 from paraphrase_rl.reporting.comparison import comparison_page, roc_points
-from paraphrase_rl.statistics.bootstrap import resample, units_of
+from paraphrase_rl.statistics.bootstrap import resample
 from paraphrase_rl.types import Document
 
 RECORDED = Path(__file__).resolve().parents[3] / "shared" / "data" / "liang" / "detector_scores.json"

@@ -314,18 +314,18 @@ class Experiment:
                     found[f"warm-up-{seed}"] = self._policy(kind, seed, 0, f"warm-up-{seed}")
                 if (step := self.evaluated_step(kind, seed)) is not None:
                     found[f"{kind}-{seed}"] = self._policy(kind, seed, step, f"{kind}-{seed}")
-        return found | {a.label: a for a in self.front() if a.label is not None}
+        return found | self.front()
 
-    def front(self) -> list[Attack]:
-        """The first policy of warm-up and GRPO after fewer steps, and with colder samples."""
+    def front(self) -> dict[str, Attack]:
+        """The first policy of warm-up and GRPO after fewer steps, at the end, and with colder samples, by label."""
         last = self.evaluated_step(BOTH, 0) if self.is_usable(BOTH, 0) else None
         if last is None:
-            return []
+            return {}
         steps = sorted({row["step"] for row in ledger(self.run(BOTH, 0)) if is_there(self.run(BOTH, 0), row)})
         found = [self._policy(BOTH, 0, s, f"{BOTH}-0 after step {s}") for s in steps if 0 < s < last]
-        for temperature in COLDER:
-            found.append(self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {temperature}", temperature))
-        return found
+        found.append(self._policy(BOTH, 0, last, f"{BOTH}-0"))
+        found += [self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {t}", t) for t in COLDER]
+        return {a.label: a for a in found if a.label is not None}
 
     def _policy(
         self, kind: str, seed: int, step: int, label: str, temperature: float | None = None

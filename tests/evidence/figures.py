@@ -17,6 +17,7 @@ import numpy as np
 
 import paraphrase_rl as prl
 from paraphrase_rl.detection.ensemble import COMBINED, load_ensemble
+from paraphrase_rl.detection.roc import units_of
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.evaluation.cache import Cache, key_of
 from paraphrase_rl.evaluation.detection_rates import CellFigures, Figure, Originals, cell_figures
@@ -37,7 +38,6 @@ from paraphrase_rl.statistics.bootstrap import (
     interval,
     known_mean,
     resample,
-    units_of,
     weighted_mean,
 )
 from paraphrase_rl.statistics.records import Estimate
@@ -256,17 +256,12 @@ class Figures:
         self, rows: _Rows, roles: Mapping[str, str], families: Mapping[str, Sequence[str]]
     ) -> list[Plain]:
         """The first policy of warm-up and GRPO after fewer steps, at the end, and with colder samples."""
-        labels = [a.label for a in self.experiment.front() if a.label is not None]
-        earlier = [label for label in labels if "step" in label]
-        order = (
-            [*earlier, f"{BOTH}-0", *(label for label in labels if label not in earlier)] if labels else []
-        )
         return [
             {
                 "label": label,
                 **self._method(Method(name=label, labels=(label,)), rows.of([label]), roles, families),
             }
-            for label in order
+            for label in self.experiment.front()
         ]
 
     def _differences(

@@ -10,7 +10,7 @@ from scipy import stats
 
 from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Limits
 from paraphrase_rl.detection.fitting import fit_calibration
-from paraphrase_rl.detection.roc import auroc
+from paraphrase_rl.detection.roc import auroc, units_of
 from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
 from paraphrase_rl.evaluation.detection_rates import Originals, cell_figures, transfer
 from paraphrase_rl.statistics.bootstrap import (
@@ -28,7 +28,6 @@ from paraphrase_rl.statistics.bootstrap import (
     share_difference,
     share_interval,
     too_few_humans,
-    units_of,
 )
 from paraphrase_rl.types import Document, Scores
 

@@ -72,8 +72,8 @@ def training_run(
     )
 
 
-def backend(**options: object):
-    """The trl backend on CPU."""
+def backend(precision=None, **options: object):
+    """The trl backend on CPU, in a precision; ``None`` = fp32."""
     from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
-    return TrlBackend(TrlOptions(**options), Context())
+    return TrlBackend(TrlOptions(**options), Context(precision=precision))
