@@ -131,21 +131,23 @@ def cell_figures(original: Originals, after: FloatArray, documents: Indices, des
     before, drawn = original.ai[documents], design.ai.rows(documents)
     human = np.isfinite(original.human)
 
-    def share(rows: FloatArray, in_draws: FloatArray | None) -> Figure:
+    def share(rows: FloatArray, in_draws: FloatArray | None, of: FloatArray | None = None) -> Figure:
         counted = frozenset(documents[np.isfinite(rows)].tolist())
-        draws = None if in_draws is None else weighted_share(in_draws, drawn, drawn.prior)
+        draws = None if in_draws is None else weighted_share(in_draws, drawn, drawn.prior, of)
         return Figure(known_mean(rows), draws, counted)
 
     points = {}
     for target, thresholds in original.thresholds.items():
         threshold = original.calibration.point(target).threshold
-        was, now = (Flags.at(scores, threshold, thresholds) for scores in (before, after))
-        missed = None if was.draws is None or now.draws is None else evaded(was.draws, now.draws)
+        was, now, still = (
+            Flags.at(scores, threshold, thresholds) for scores in (before, after, np.minimum(before, after))
+        )
+        missed = None if was.draws is None or still.draws is None else was.draws - still.draws
         points[target] = PointFigures(
             threshold,
             tpr_before=share(was.known, was.draws),
             tpr_after=share(now.known, now.draws),
-            attack_success_rate=share(evaded(was.known, now.known), missed),
+            attack_success_rate=share(evaded(was.known, now.known), missed, was.draws),
         )
 
     def auroc_of(scores: FloatArray) -> Estimate:

@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import time
 
+import numpy as np
+
 import paraphrase_rl as prl
 from paraphrase_rl.plugin.registry import default_registry
 
@@ -21,7 +23,8 @@ def main() -> None:
     parser.add_argument("--words", type=int, default=60)
     given = parser.parse_args()
     corpus = prl.load_data("starter", excerpt_words=given.words)
-    documents = corpus.documents[:: max(1, len(corpus.documents) // given.texts)][: given.texts]
+    chosen = np.linspace(0, len(corpus.documents) - 1, given.texts).round().astype(int)
+    documents = [corpus.documents[i] for i in dict.fromkeys(chosen.tolist())]
     names = [e.spec.name for e in default_registry().entries("detectors") if e.spec.models]
     started = time.process_time()
     prl.score([document.text for document in documents], detectors=names)

@@ -46,14 +46,16 @@ def texts(n: int, seed: int = 0) -> list[str]:
     return [" ".join(rng.choices(words, k=300)) for _ in range(n)]
 
 
+NAMES = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")
+
+
 def detectors(max_tokens: int, precision: Precision | None = None) -> list[Any]:
     from paraphrase_rl.plugin.registry import default_registry
     from paraphrase_rl.plugin.specs import Context
 
-    names = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")
     registry = default_registry()
     context = Context(precision=precision)
-    return [registry.build("detectors", name, {"max_tokens": max_tokens}, context) for name in names]
+    return [registry.build("detectors", name, {"max_tokens": max_tokens}, context) for name in NAMES]
 
 
 def cpu(function: Callable[[], object]) -> float:
@@ -144,9 +146,9 @@ def precisions(batch: Sequence[str], max_tokens: int) -> None:
             )
         )
     print(f"(d) fp32 / bf16 = {seconds['fp32'] / seconds['bf16']:.2f} (auto here: {decide('auto', 'cpu')})")
-    for detector, exact, rounded in zip(detectors(max_tokens), found["fp32"], found["bf16"], strict=True):
+    for name, exact, rounded in zip(NAMES, found["fp32"], found["bf16"], strict=True):
         error = np.abs(rounded - exact) / np.nanstd(exact)
-        print(f"    {detector._name:16} mean {np.nanmean(error):.4f}  largest {np.nanmax(error):.4f}")
+        print(f"    {name:16} mean {np.nanmean(error):.4f}  largest {np.nanmax(error):.4f}")
 
 
 def score_many(n: int) -> None:

@@ -14,6 +14,7 @@ from paraphrase_rl.detection.roc import auroc, units_of
 from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
 from paraphrase_rl.evaluation.detection_rates import Originals, cell_figures, transfer
 from paraphrase_rl.statistics.bootstrap import (
+    NEAR,
     Design,
     Flags,
     Resamples,
@@ -132,7 +133,9 @@ def test_thresholds_are_those_of_a_walk_down_the_scores(scores, rate, seed):
 def test_the_texts_above_a_drawn_threshold_are_binomial():
     """However many of n texts lie above the true threshold, their number follows Binomial(n, rate)."""
     n, rate = 200, 0.05
-    scores = np.random.default_rng(0).normal(size=n)
+    scores = (
+        np.random.default_rng(0).permutation(n) / n
+    )  # evenly spaced, so that means of near ones are at their rank
     found = drawn_thresholds(scores, rate, resample(list(map(str, range(n))), 8000, 1))
     above = (scores > found[:, None]).sum(axis=1)
     for k in (4, 8, 10, 12, 16):
@@ -160,11 +163,45 @@ def test_attack_success_counts_texts_that_were_flagged_before():
     np.testing.assert_array_equal(evaded(before, after), [[1.0, 0.0, np.nan, np.nan, np.nan, np.nan]])
 
 
-def slow_shares(before, after, rows, thresholds, design):
+def test_a_drawn_threshold_is_the_mean_of_those_at_near_ranks():
+    n, rate = 150, 0.05
+    scores = np.random.default_rng(2).gumbel(size=n)
+    drawn = resample([str(i) for i in range(n)], 50, 3)
+    ordered = np.sort(scores)[::-1]
+    found = drawn_thresholds(scores, rate, drawn)
+    for one, weights, lowest in zip(found, drawn.weights, drawn.lowest, strict=True):
+        there = slow_threshold(scores, rate, weights, lowest)
+        rank = np.interp(-there, -ordered, np.arange(n))
+        half = min(NEAR * np.sqrt(n * rate * (1 - rate)), rank)
+        near = np.interp(np.linspace(rank - half, rank + half, 20_001), np.arange(n), ordered)
+        assert one == pytest.approx(near.mean(), abs=1e-4)
+
+
+def test_nothing_is_smoothed_where_scores_repeat():
+    """A detector with three answers has steps: its threshold is one of them, and a text is flagged there or not."""
+    draw = np.random.default_rng(0)
+    humans, ais = draw.choice([0.0, 0.5, 1.0], 150, p=[0.9, 0.06, 0.04]), draw.choice([0.0, 0.5, 1.0], 40)
+    thresholds = drawn_thresholds(humans, 0.05, resample([str(i) for i in range(150)], 200, 0))
+    assert set(thresholds.tolist()) >= {0.5}
+    flags = Flags.at(ais, 0.5, thresholds)
+    assert set(np.unique(flags.draws).tolist()) == {0.0, 1.0}
+
+
+def near(score, threshold, reach):
+    return min(max((score - threshold) / (2 * reach) + 0.5, 0.0), 1.0)
+
+
+def slow_shares(before, after, rows, threshold_set, thresholds, design):
     """TPR before and after and ASR in each draw, by a loop over rows, with the prior of half a text of each kind."""
     found, prior = [], design.ai.prior
+    finite = thresholds[np.isfinite(thresholds)]
+    reach = NEAR * (np.quantile(finite, 0.84) - np.quantile(finite, 0.16)) / 2
+
+    def above(score, threshold):
+        return (score > threshold_set) + near(score, threshold, reach) - near(score, threshold_set, reach)
+
     for b, threshold in enumerate(thresholds):
-        total, was, now, hit, kept = 0.0, 0.0, 0.0, 0.0, 0.0
+        total, was, now, kept = 0.0, 0.0, 0.0, 0.0
         known = [
             (d, x, before[d])
             for d, x in zip(rows, after, strict=True)
@@ -174,10 +211,12 @@ def slow_shares(before, after, rows, thresholds, design):
         for document, score, source in known:
             weight = design.ai.weights[b, document]
             total += weight
-            was += weight * (source > threshold)
-            now += weight * (score > threshold)
-            hit += weight * (source > threshold >= score)
-            kept += weight * (source > threshold and score > threshold)
+            was += weight * above(source, threshold)
+            now += weight * above(score, threshold)
+            kept += weight * above(min(source, score), threshold)
+        was, now, kept = max(was, 0.0), max(now, 0.0), max(kept, 0.0)
+        hit = max(was - kept, 0.0)
+        kept = was - hit
         yes, no = size * prior[b]
         found.append(
             [
@@ -204,7 +243,7 @@ def test_every_share_of_a_cell_is_that_of_a_loop_over_draws(seed, samples):
     original = Originals.of(calibrated(calibration, rate), before, humans, calibration, (rate,), design)
     figures = cell_figures(original, after, rows, design)
     point = figures.points[rate]
-    expected = slow_shares(before, after, rows, original.thresholds[rate], design)
+    expected = slow_shares(before, after, rows, point.threshold, original.thresholds[rate], design)
     for column, figure in enumerate([point.tpr_before, point.tpr_after, point.attack_success_rate]):
         np.testing.assert_allclose(figure.draws, expected[:, column], err_msg=str(column))
     kept = np.flatnonzero(np.isfinite(after) & np.isfinite(before[rows]))
@@ -271,6 +310,36 @@ def test_intervals_cover_the_true_rate_and_with_the_threshold_held_still_they_do
         covered["fixed"] += still.low <= 0.5 <= still.high
     assert covered["drawn"] / trials > 0.92
     assert covered["fixed"] / trials < 0.75
+
+
+def test_attack_success_and_a_difference_of_detectors_alike_cover_and_not_always():
+    """Humans N(0, 1), AI texts N(1.645, 1), rewrites half a standard deviation lower; the second detector ranks texts
+    nearly as the first. Intervals that hold the truth in nearly all samples are too wide."""
+    draw = np.random.default_rng(5)
+    trials, n, rate = 250, 100, 0.05
+    many = draw.normal(1.645, 1, 200_000)
+    later = many - 0.5 + draw.normal(0, 0.3, many.size)
+    truth = (later <= 1.645)[many > 1.645].mean(), 0.0
+    everybody, rows = np.ones(n, dtype=bool), np.arange(n)
+    design = Design.of(documents(n, "a"), documents(n, "h"), documents(n, "c"), resamples=300, seed=1)
+    held = np.zeros(2)
+    for _ in range(trials):
+        people, before = draw.normal(0, 1, n), draw.normal(1.645, 1, n)
+        after = before - 0.5 + draw.normal(0, 0.3, n)
+        original = Originals.of(calibrated(people, rate), before, people, people, (rate,), design)
+        success = cell_figures(original, after, rows, design).points[rate].attack_success_rate.estimate
+        alike = [scores * 0.9 + draw.normal(0, 0.436, n) for scores in (people, before - 1.645)]
+        both = [
+            Flags.at(
+                ai, operating_point(human, rate).threshold, drawn_thresholds(human, rate, design.calibration)
+            )
+            for human, ai in ((people, before), (alike[0], alike[1] + 1.645))
+        ]
+        apart = share_difference(both[1], everybody, both[0], everybody, design.ai)
+        for i, found in enumerate((success, apart)):
+            held[i] += found.low <= truth[i] <= found.high
+    assert (held / trials > 0.92).all()
+    assert (held / trials < 0.985).all()
 
 
 def test_a_paired_difference_is_narrower_and_that_of_a_detector_to_itself_nothing():
