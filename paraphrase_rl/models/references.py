@@ -21,7 +21,7 @@ from paraphrase_rl.files import expanded
 from paraphrase_rl.models.encoder import SentenceEncoder, sentence_encoder
 from paraphrase_rl.models.folders import MODEL_FILES, checked_folder, first_line, folder_digest
 from paraphrase_rl.models.packaged import locate
-from paraphrase_rl.models.precision import Precision, dtype_of, multiply_in_bf16
+from paraphrase_rl.models.precision import Precision, dtype_of, multiply_in_bf16, usual
 
 if TYPE_CHECKING:
     import torch
@@ -227,7 +227,7 @@ def shared_causal_lm(
     """
     model = resolve(reference)
     with _ONE_AT_A_TIME:
-        return _shared_causal_lm(str(model.path), model.revision, device, precision)
+        return _shared_causal_lm(str(model.path), model.revision, device, precision or usual(device))
 
 
 @cache
@@ -235,11 +235,11 @@ def _shared_causal_lm(
     path: str,
     revision: str,  # noqa: ARG001 - new weights, new model
     device: str,
-    precision: Precision | None,
+    precision: Precision,
 ) -> PreTrainedModel:
     if precision == "bf16" and device.startswith("cpu"):
         return multiply_in_bf16(load_causal_lm(path, device, dtype_of("fp32")).requires_grad_(False))
-    return load_causal_lm(path, device, dtype_of(precision) if precision else None).requires_grad_(False)
+    return load_causal_lm(path, device, dtype_of(precision)).requires_grad_(False)
 
 
 def load_encoder(reference: str | Path, device: str = "cpu") -> SentenceEncoder:

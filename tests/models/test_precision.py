@@ -16,6 +16,7 @@ from paraphrase_rl.errors import UsageError
 from paraphrase_rl.models import precision
 from paraphrase_rl.models.language_model import LanguageModel, shared_language_model
 from paraphrase_rl.models.precision import decide, speedup_in_bf16
+from paraphrase_rl.models.references import shared_causal_lm
 from paraphrase_rl.plugin.registry import default_registry
 from tests.tiny_model import save_tiny_model
 from tests.training.runs import documents
@@ -74,6 +75,12 @@ def test_only_products_are_rounded_and_the_shared_model_stays(folder: str) -> No
     assert {p.dtype for p in exact._model.parameters()} == {torch.float32}
     ids = torch.arange(5)[None]
     assert rounded._model(input_ids=ids).logits.dtype == torch.float32
+
+
+def test_a_precision_that_is_not_said_is_the_same_model_as_the_usual_one_said(folder: str) -> None:
+    """Else a comparison after a score loads the model twice and reads every text twice."""
+    assert shared_language_model(folder) is shared_language_model(folder, precision="fp32")
+    assert shared_causal_lm(folder) is shared_causal_lm(folder, precision="fp32")
 
 
 def test_a_tokens_own_probability_is_not_that_of_a_rounded_logit(folder: str) -> None:

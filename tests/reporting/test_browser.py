@@ -15,7 +15,7 @@ from paraphrase_rl.reporting.page import render_page
 from tests.reporting import cases
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, SampleBrowser
+    from playwright.sync_api import Browser, Page
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -37,7 +37,7 @@ pytestmark = [
 
 
 @pytest.fixture(scope="module")
-def chromium() -> Iterator[SampleBrowser]:
+def chromium() -> Iterator[Browser]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as driver:
@@ -59,7 +59,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def opened(
-    browser: SampleBrowser, path: Path, width: int = 1280, scheme: str = "light", script: bool = True
+    browser: Browser, path: Path, width: int = 1280, scheme: str = "light", script: bool = True
 ) -> Page:
     """A page in a context of its own; what it complains of or asks for is kept in ``page.trouble``."""
     context = browser.new_context(
@@ -94,6 +94,25 @@ def test_no_errors_no_requests_no_sideways_scrolling(chromium, pages, name: str,
     )
     assert outside == []
     assert page.trouble == []
+    page.context.close()
+
+
+def test_a_table_that_goes_on_shows_it_before_a_figure_is_cut_off(chromium, pages) -> None:
+    """What covers the shadow at a table's end is no wider than the space after its last figure: else the shadow stays
+    hidden where a digit or two do not fit, and 40 is read as 4."""
+    page = opened(chromium, pages["whole"], 360)
+    page.evaluate("document.querySelectorAll('details').forEach(d => { d.open = true })")
+    found = page.evaluate(
+        """() => Array.from(document.querySelectorAll('.scroll')).map(e => [e, e.querySelector('tbody tr')])
+            .filter(([_, row]) => row && getComputedStyle(row).display == 'table-row').map(([e, row]) => [
+                getComputedStyle(e).backgroundSize.split(',').map(parseFloat),
+                parseFloat(getComputedStyle(row.lastElementChild).paddingRight),
+            ])"""
+    )
+    assert len(found) > 5
+    for widths, space in found:
+        assert set(widths) == {widths[0]}
+        assert 0 < widths[0] <= space
     page.context.close()
 
 

@@ -73,8 +73,14 @@ class Snapshot:
     weights: Weights = field(repr=False)
 
 
+TRAININGS = 16
+
+
 class Engine:
-    """The model and all adapters. Not for several threads: the server gives it one request after the other.
+    """The model and the adapters in training. Not for several threads: the server gives it one request after another.
+
+    Of trainings the last used are kept, as a service ends the sessions of clients that are gone: every adapter of a
+    model slows down its use.
 
     Args:
         model: reference of the base model, also its name on the service.
@@ -93,6 +99,8 @@ class Engine:
     # ---- adapters
 
     def create(self, model_id: str, shape: Shape) -> dict[str, Any]:
+        while len(self.trained) >= TRAININGS:
+            self.peft.delete_adapter(self.trained.pop(next(iter(self.trained))).adapter)
         adapter = model_id.replace(":", "_")
         self._add(adapter, shape)
         named = [(n, p) for n, p in self.peft.named_parameters() if f".{adapter}." in n]
@@ -125,6 +133,7 @@ class Engine:
             with self.peft.disable_adapter():
                 yield self.peft
         elif isinstance(which, str):
+            self.trained[which] = self.trained.pop(which)  # the last used
             self.peft.set_adapter(self.trained[which].adapter)
             for parameter in self.trained[which].parameters:
                 parameter.requires_grad_(True)
