@@ -207,11 +207,10 @@ def test_one_instance_a_reference_and_limit(folder):
     assert not model._model.training
 
 
-def test_half_precision_gives_full_numbers_of_its_own(folder, tmp_path, monkeypatch):
+def test_half_precision_gives_full_numbers_of_its_own(folder):
     full = LanguageModel(folder).statistics(TEXTS)
-    monkeypatch.setattr("paraphrase_rl.models.references.scoring_dtype", lambda device: torch.bfloat16)
-    model = LanguageModel(str(save_tiny_model(tmp_path)))
-    assert model._model.dtype == torch.bfloat16
+    model = LanguageModel(folder, precision="fp16")
+    assert model._model.dtype == torch.float16
     found = model.statistics(TEXTS)
     assert {array.dtype for item in found for array in fields(item)} == {np.dtype("f4"), np.dtype("i4")}
     ours, exact = ([item.logprob.mean() for item in items] for items in (found, full))
