@@ -57,6 +57,9 @@ CHOSEN_BY = {"news", "wikipedia", "starter"}
 Sets = dict[str, tuple[list[str], list[str]]]
 
 
+MARK, END = "<!-- outside -->", "<!-- /outside -->"
+
+
 def populations(data: Path, most: int) -> Sets:
     """Human and AI texts by population."""
     found: Sets = {}
@@ -152,11 +155,12 @@ def main() -> None:
     parser.add_argument("--detectors", nargs="+", default=["fast-detectgpt", "log-likelihood"])
     parser.add_argument("--most", type=int, default=100, help="human texts of each population, at most")
     parser.add_argument("--cache", type=Path, default=Path(".cache/bench-outside"))
+    parser.add_argument("--write", type=Path, help="page whose table is written again")
     given = parser.parse_args()
     Saved(given.cache)
     sets = populations(given.data, given.most)
     print("human, AI texts:", "; ".join(f"{name} {len(h)}, {len(a)}" for name, (h, a) in sets.items()))
-    total: dict[str, list[tuple[int, int, int, bool, bool]]] = {}
+    total: dict[str, list[tuple[int, int, int, float, bool, bool]]] = {}
     for source, (human, ai) in sets.items():
         ensemble = fitted(given.detectors, human, ai, source)
         rows: dict[str, list[str]] = {}
@@ -170,17 +174,33 @@ def main() -> None:
                 mark = "*" if surely else "+" if above else ""
                 rows.setdefault(detector, []).append(f"{other} {flagged}/{judged}{mark} ({withheld} out)")
                 if not chosen_by:
-                    total.setdefault(detector, []).append((flagged, judged, withheld, above, surely))
+                    total.setdefault(detector, []).append((flagged, judged, withheld, high, above, surely))
         for detector, shown in rows.items():
             high = next(r for r in ensemble.calibrations.records if r.detector == detector).target.high
             print(f"{source}, {detector}, at most {high:.1%}: " + "; ".join(shown))
+    lines = table(total)
+    print(*lines, sep="\n")
+    if given.write is not None:
+        before, rest = given.write.read_text(encoding="utf-8").split(MARK)
+        _, after = rest.split(END)
+        given.write.write_text("\n".join([before + MARK, *lines, END + after]), encoding="utf-8")
+
+
+def table(total: Mapping[str, Sequence[tuple[int, int, int, float, bool, bool]]]) -> list[str]:
+    """All cells of each detector together, and how many are above what the calibration states."""
+    lines = [
+        "| detector | flagged of those judged | upper ends stated | withheld | pairs above (by more than chance) |",
+        "|---|---|---|---|---|",
+    ]
     for detector, found in total.items():
-        flagged, judged, withheld, above, surely = (sum(column) for column in zip(*found, strict=True))
-        print(
-            f"{detector}: {flagged} of {judged} judged are flagged ({flagged / max(judged, 1):.1%}), "
-            f"{withheld} of {judged + withheld} withheld; {above} of {len(found)} cells above the stated "
-            f"upper end, {surely} of them by more than chance"
+        columns = list(zip(*found, strict=True))
+        flagged, judged, withheld = (sum(column) for column in columns[:3])
+        lines.append(
+            f"| `{detector}` | {flagged:,} of {judged:,} = {100 * flagged / max(judged, 1):.1f} % "
+            f"| {100 * min(columns[3]):.1f} to {100 * max(columns[3]):.1f} % | {withheld:,} "
+            f"| {sum(columns[4])} ({sum(columns[5])}) of {len(found)} |"
         )
+    return lines
 
 
 if __name__ == "__main__":
