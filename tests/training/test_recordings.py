@@ -22,6 +22,7 @@ FIRST_ALARMS: Mapping[str, Mapping[str, int]] = {
     # healthy
     "tiny": {},
     "scripted": {},
+    "published-rate": {},
     # the quickstart on the packaged 135M model, whose rate is chosen for a dozen steps: its alarm is right
     "quickstart": {"step-too-large": 5},
     # sick: the rule that is meant for the fault, then those that see its consequences

@@ -219,6 +219,7 @@ REAL = {
         "the quickstart on the packaged 135M model, with a learning rate for a dozen steps: its alarm is right",
         ("step-too-large",),
     ),
+    "published-rate": ("the quickstart at the learning rate of the published recipe", ()),
 }
 
 
