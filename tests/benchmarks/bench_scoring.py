@@ -178,7 +178,7 @@ def main() -> None:
         ratios(given.texts, given.tokens, given.repetitions)
     if given.precisions:
         lines = given.files.read_text(encoding="utf-8").splitlines() if given.files else []
-        precisions(lines or texts(given.texts), given.tokens)
+        precisions(lines or texts(given.texts, seed=1), given.tokens)  # of 0 the passes are kept
     if given.memory_texts:
         child = [sys.executable, __file__, "--child", str(given.memory_texts)]
         kilobytes = int(subprocess.run(child, check=True, capture_output=True, text=True).stdout.split()[-1])
