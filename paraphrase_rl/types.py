@@ -149,10 +149,10 @@ class Share:
     """Share of a part of a text in a detector's score.
 
     Attributes:
-        text: the part, a token or an n-gram.
+        text: the part: a token, an n-gram, or the name of a statistic of the whole text, which has no places.
         spans: its places in the text, as (start, end) in characters; an n-gram may have several, or none that is known.
         value: what it adds to the score, in the detector's unit; positive = towards AI.
-        details: numbers that it follows from, by name, such as the token's ``rank``.
+        details: numbers that it follows from, by name: a token's ``rank``, the ``value`` of a statistic of the text.
     """
 
     text: str

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from paraphrase_rl.cli.completion import ComponentName
+from paraphrase_rl.cli.completion import ComponentName, with_plugin_option
 from paraphrase_rl.cli.data_source import choice_of, data_changes, data_options
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say
 from paraphrase_rl.cli.settings import set_option
@@ -23,7 +23,7 @@ class _OrBuild(click.Command):
         if args[:1] == ["build"]:
             from paraphrase_rl.cli.data_build import command as build
 
-            return build.make_context(f"{info_name} build", args[1:], parent, **extra)
+            return with_plugin_option(build).make_context(f"{info_name} build", args[1:], parent, **extra)
         return super().make_context(info_name, args, parent, **extra)
 
 

@@ -139,15 +139,16 @@ def cell_figures(original: Originals, after: FloatArray, documents: Indices, des
     points = {}
     for target, thresholds in original.thresholds.items():
         threshold = original.calibration.point(target).threshold
+        # flagged both before and after is flagged by the lower score
         was, now, still = (
             Flags.at(scores, threshold, thresholds) for scores in (before, after, np.minimum(before, after))
         )
-        missed = None if was.draws is None or still.draws is None else was.draws - still.draws
+        escaped = None if was.draws is None or still.draws is None else was.draws - still.draws
         points[target] = PointFigures(
             threshold,
             tpr_before=share(was.known, was.draws),
             tpr_after=share(now.known, now.draws),
-            attack_success_rate=share(evaded(was.known, now.known), missed, was.draws),
+            attack_success_rate=share(evaded(was.known, now.known), escaped, was.draws),
         )
 
     def auroc_of(scores: FloatArray) -> Estimate:

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from paraphrase_rl import files
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models.folders import first_line
-from paraphrase_rl.models.precision import Precision, usual
-from paraphrase_rl.models.references import load_tokenizer, resolve, shared_causal_lm
+from paraphrase_rl.models.precision import Precision
+from paraphrase_rl.models.references import load_tokenizer, resolve, shared_causal_lm, usual_precision
 from paraphrase_rl.models.token_statistics import StatisticsCache, TokenStatistics, reduce_logits
 from paraphrase_rl.types import Failure
 
@@ -45,7 +45,9 @@ def shared_language_model(
 ) -> LanguageModel:
     """Return the process's one :class:`LanguageModel` of these arguments, with its cached results."""
     with _ONE_AT_A_TIME:
-        return _shared(reference, resolve(reference).revision, device, max_tokens, precision or usual(device))
+        model = resolve(reference)
+        chosen = precision or usual_precision(model, device)
+        return _shared(reference, model.revision, device, max_tokens, chosen)
 
 
 @cache

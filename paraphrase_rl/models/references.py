@@ -227,7 +227,20 @@ def shared_causal_lm(
     """
     model = resolve(reference)
     with _ONE_AT_A_TIME:
-        return _shared_causal_lm(str(model.path), model.revision, device, precision or usual(device))
+        return _shared_causal_lm(
+            str(model.path), model.revision, device, precision or usual_precision(model, device)
+        )
+
+
+def usual_precision(model: ResolvedModel, device: str) -> Precision:
+    """Return the precision of a scoring model's products where nobody has decided.
+
+    Raises:
+        ModelError: the device cannot be used.
+        MissingDependencyError: torch is not installed.
+    """
+    with _explained(model):
+        return usual(device)
 
 
 @cache

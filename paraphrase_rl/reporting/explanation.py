@@ -58,11 +58,16 @@ def explanation_fragment(text: str, scores: Sequence[ExplainedScore], notes: Seq
         scores=[_shown(score) for score in scores],
         views=[
             *(_token_view(text, group) for group in token_views(found)),
-            *(_ngram_view(text, score) for score in found if not score.tokens()),
+            *(_ngram_view(text, score) for score in found if not score.tokens() and _has_places(score)),
         ],
         notes=list(notes),
     )
     return f'<div class="prl-explain">{inner}</div>'
+
+
+def _has_places(score: ExplainedScore) -> bool:
+    """Whether any part stands somewhere in the text: statistics of the whole text do not."""
+    return any(part.share.spans for part in score.parts)
 
 
 def _heading(scores: Sequence[ExplainedScore]) -> str:
@@ -85,7 +90,7 @@ def _shown(score: ExplainedScore) -> dict[str, object]:
     }
     if isinstance(found, Failure):
         return row | {"verdict": found.message}
-    detail = "rank" if score.tokens() else "places"
+    detail = "rank" if score.tokens() else "places" if _has_places(score) else "value"
     neutral = "the share of a token at the threshold" if decision.threshold is not None else "the mean share"
     return row | {
         "score": f"{found.score:.4g}",
@@ -104,11 +109,16 @@ def _shown(score: ExplainedScore) -> dict[str, object]:
 
 
 def _row(part: Part) -> dict[str, str]:
-    rank = part.share.details.get("rank")
+    details = part.share.details
+    detail = str(len(part.share.spans))
+    if "rank" in details:
+        detail = f"{int(details['rank'])}"
+    elif "value" in details:
+        detail = f"{details['value']:.4g}"
     return {
         "part": part.share.text.strip() or repr(part.share.text)[1:-1],
         "push": f"{part.push:+.4f}",
-        "detail": str(len(part.share.spans)) if rank is None else f"{int(rank)}",
+        "detail": detail,
     }
 
 

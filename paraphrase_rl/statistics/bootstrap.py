@@ -2,8 +2,8 @@
 
 The units that are drawn are documents, never single rewrites. Each draw gives every document a weight from the
 exponential distribution (Rubin 1981, Annals of Statistics 9, 130), so that one set of draws serves every figure of an
-evaluation and differences stay paired. Two additions make intervals hold what they say where a plain bootstrap does not
-(`tests/benchmarks/bench_coverage.py` prints how often they do):
+evaluation and differences stay paired. Four additions make intervals hold what they say where a plain bootstrap does
+not (`tests/benchmarks/bench_coverage.py` prints how often they do):
 
 - **Thresholds.** The shares of a population between the sorted scores of n texts drawn from it follow
   Dirichlet(1, ..., 1) over n + 1 gaps, whatever the population (the joint distribution of uniform spacings). A draw of
@@ -13,7 +13,8 @@ evaluation and differences stay paired. Two additions make intervals hold what t
   Biometrika 74, 469): else the texts that happen to lie between the threshold that was set and the drawn one count a
   second time, and intervals of attack success, and of differences of detectors that rank texts nearly alike, hold the
   truth in 98 to 99 % of samples. Both sides are means over near values, as far as :data:`NEAR` standard deviations: of
-  the threshold's rank among the human scores, and of the threshold. Not where scores repeat, as such have steps.
+  the threshold's rank among the human scores, and of the threshold. Nothing is smoothed where human scores near the
+  threshold repeat, as those of a detector with a few answers do: their distribution has steps.
 - **Differences of the same texts** at uncertain thresholds are centred on the difference that is shown. The mean of the
   draws is over many thresholds and so errs less than that difference, whose error the spread of the draws is: around
   their mean, intervals of detectors that rank texts nearly alike hold the truth in 99 % of samples.
@@ -42,6 +43,8 @@ FEWEST_UNITS = 2
 """With fewer documents there is no interval."""
 NEAR = 1.5
 """How far smoothing reaches to either side, in standard deviations."""
+STEPS = 0.25
+"""Share of equal neighbours among the human scores near a threshold from which their distribution has steps."""
 Indices = NDArray[np.int64]
 """Position of the text of each row."""
 Chosen = NDArray[np.bool_]
@@ -187,10 +190,11 @@ def weighted_share(
 
     Args:
         values: 1 if a row counts, 0 if not, NaN if that is not known; shape (N,), or (B, N) if it depends on the draw.
-            In a draw also what is between, or a little outside; a share stays in [0, 1].
+            Smoothed flags may lie between 0 and 1 or a little outside; the share is cut to [0, 1].
         drawn: weights of the rows.
         prior: shape (B, 2), one of those of the draws.
-        of: likewise, the rows that the share is of; ``None`` = all whose value is known.
+        of: likewise, how much each row counts as one that the share is of; known where ``values`` are. ``None`` = every
+            known row counts 1.
     """
     known = np.isfinite(values)
     whole = bool(known.all())
@@ -200,7 +204,10 @@ def weighted_share(
         found: FloatArray = np.einsum("bn,bn->b", drawn.weights, counts)
         return found
 
-    total = np.maximum(sum_of(np.ones(known.shape) if of is None else of), 0.0)
+    if of is not None:
+        total = np.maximum(sum_of(of), 0.0)
+    else:
+        total = drawn.weights.sum(axis=1) if whole else (drawn.weights * known).sum(axis=1)
     counted = np.clip(sum_of(values), 0.0, total)
     documents = np.unique(drawn.units).size
     rows = drawn.units.size / documents if documents else 1.0
@@ -215,8 +222,8 @@ def drawn_thresholds(scores: FloatArray, target_fpr: float, drawn: Resamples) ->
 
     The weight of a text is the share between its score and the next higher one. Within the gap where the threshold
     lies, shares are taken as proportional to distance. The threshold is the mean of those at near ranks, up to
-    :data:`NEAR` standard deviations of a rank, unless scores tie: then the gap has no width, and the threshold is often
-    the very score that ties. Infinite if the threshold lies above all scores.
+    :data:`NEAR` standard deviations of a rank, unless many of the scores there tie: then gaps have no width, and the
+    threshold is often the very score that ties. Infinite if the threshold lies above all scores.
 
     Args:
         scores: shape (M,); NaN is left out.
@@ -229,9 +236,9 @@ def drawn_thresholds(scores: FloatArray, target_fpr: float, drawn: Resamples) ->
     weights = drawn.weights if known.size == scores.size else drawn.weights[:, known]
     target = target_fpr * (weights.sum(axis=1) + drawn.lowest)
     order = np.argsort(-scores[known], kind="stable")
-    read = int(4 * target_fpr * known.size) + 50  # the threshold hardly ever lies below so many
-    above = np.cumsum(weights[:, order[:read]], axis=1)
-    if read < known.size and (above[:, -1] <= target).any():
+    first = int(4 * target_fpr * known.size) + 50  # the threshold hardly ever lies below so many
+    above = np.cumsum(weights[:, order[:first]], axis=1)
+    if first < known.size and (above[:, -1] <= target).any():
         above = np.cumsum(weights[:, order], axis=1)
     over = np.count_nonzero(above <= target[:, None], axis=1)  # texts above the threshold
     ordered, draws = scores[known[order]], np.arange(len(drawn))
@@ -239,8 +246,9 @@ def drawn_thresholds(scores: FloatArray, target_fpr: float, drawn: Resamples) ->
     within = (target - above[draws, upper]) / weights[draws, order[lower]]
     rank = upper + np.clip(within, 0.0, 1.0) * (lower - upper)
     reach = NEAR * math.sqrt(known.size * target_fpr * (1.0 - target_fpr))
-    smooth = bool((np.diff(ordered[: read + math.ceil(reach)]) != 0.0).all())
-    return np.where(over > 0, _mean_near(ordered, rank, reach if smooth else 0.0), np.inf)
+    read = slice(max(math.floor(rank.min() - reach), 0), math.ceil(rank.max() + reach) + 2)
+    steps = np.count_nonzero(np.diff(ordered[read]) == 0.0) >= STEPS * max(ordered[read].size - 1, 1)
+    return np.where(over > 0, _mean_near(ordered, rank, 0.0 if steps else reach), np.inf)
 
 
 def _mean_near(values: FloatArray, rank: FloatArray, reach: float) -> FloatArray:
@@ -278,7 +286,7 @@ def evaded(before: FloatArray, after: FloatArray) -> FloatArray:
     The mean is the attack success rate, in which texts that were not flagged before do not count.
 
     Args:
-        before: shape (B, N), from :func:`flagged`.
+        before: any shape, from :func:`flagged`.
         after: likewise.
     """
     return np.where(before == 1.0, 1.0 - after, np.nan)
@@ -332,7 +340,7 @@ class Flags:
         known: shape (N,): 1 if flagged, 0 if not, NaN without a score.
         draws: at the threshold of each draw, shape (B, N), or (N,) if it is the same in all; ``None`` if too few humans
             set it for an interval. It is ``known`` plus the smoothed change from the threshold that was set to that of
-            the draw, in [-1, 2]; the share of many texts is that of those flagged.
+            the draw, in [-0.5, 1.5]: of one text it means nothing, weighted sums of many are of texts flagged.
     """
 
     known: FloatArray
@@ -354,6 +362,8 @@ class Flags:
         known = flagged(scores, np.array([threshold]))[0]
         if thresholds is None:
             return cls(known, None)
+        if (thresholds == threshold).all():
+            return cls(known, known)
         reach = _reach(thresholds)
         if not reach:
             return cls(known, flagged(scores, thresholds))

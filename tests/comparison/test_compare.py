@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
+from sklearn.metrics import brier_score_loss, confusion_matrix, roc_auc_score, roc_curve
 
 import paraphrase_rl as prl
 from paraphrase_rl.comparison import figures
@@ -85,6 +85,18 @@ def test_folds_keep_pairs_together_are_even_and_do_not_depend_on_the_order(
     rnd.shuffle(shuffled)  # type: ignore[attr-defined]
     again = dict(zip([d.id for d in shuffled], deal(shuffled, count, seed=3).of.tolist(), strict=True))
     assert [again[d.id] for d in texts] == folds.of.tolist()
+
+
+def test_folds_have_of_every_group_and_domain_their_part() -> None:
+    texts = [
+        replace(d, group=("native", "second")[i % 4 == 0], domain=("news", "essays", "stories")[i % 3])
+        for i, d in enumerate(documents(120, 60))
+    ]
+    folds = deal(texts, 5, seed=1)
+    for of in (lambda d: (d.label, d.group), lambda d: (d.label, d.domain)):
+        for kind in {of(d) for d in texts}:
+            sizes = np.bincount(folds.of[[of(d) == kind for d in texts]], minlength=5)
+            assert sizes.max() - sizes.min() <= 3, kind
 
 
 def test_labels_that_look_swapped_are_said() -> None:
@@ -294,8 +306,27 @@ def test_figures_are_those_of_scikit_learn_on_recorded_scores() -> None:
         human = np.array(labels) == 0
         folds = Folds(np.arange(human.size) % 5, 5)
         sample = Sample(human, folds, resample(list(map(str, range(human.size))), 20, 0))
-        found = figures.auroc_of(fixed(detector, np.r_[humans, ais], folds), sample)
-        assert found.value == pytest.approx(roc_auc_score(labels, np.r_[humans, ais]), abs=1e-9)
+        scores = np.r_[humans, ais]
+        one = fixed(detector, scores, folds)
+        found = figures.auroc_of(one, sample)
+        assert found.value == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
+        for rate in (0.01, 0.05):
+            flags = figures.flags_at(one, sample, rate)[0].known
+            shares = confusion_matrix(labels, flags, normalize="true")
+            for chosen, share in ((human, shares[0, 1]), (~human, shares[1, 1])):
+                assert flags[chosen].mean() == pytest.approx(share, abs=1e-9)
+            for fold in range(5):
+                threshold = operating_point(scores[human & (folds.of != fold)], rate).threshold
+                fpr, tpr, at = roc_curve(
+                    labels[folds.of == fold], scores[folds.of == fold], drop_intermediate=False
+                )
+                last = np.flatnonzero(at > threshold)[-1]
+                for chosen, share in ((human, fpr[last]), (~human, tpr[last])):
+                    assert flags[chosen & (folds.of == fold)].mean() == pytest.approx(share, abs=1e-9)
+        p = figures.tested_probabilities(one, figures.probability_maps(one, sample), sample)
+        weight = np.where(human, 0.5 / humans.size, 0.5 / ais.size)
+        brier = brier_score_loss(labels, p, sample_weight=weight)
+        assert figures.reliability(p, human).brier == pytest.approx(brier, abs=1e-9)
         checked += 1
     assert checked >= 3
 

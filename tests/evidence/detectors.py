@@ -30,11 +30,13 @@ from paraphrase_rl.plugin import (
     Context,
     DetectorSpec,
     Document,
+    Explanation,
     Failure,
     FloatArray,
     ModelError,
     Options,
     Scores,
+    Share,
     TokenStatistics,
     ZeroShotOptions,
     embed,
@@ -155,6 +157,20 @@ def token_statistics() -> DetectorSpec:
     )
 
 
+FEATURES = (
+    "mean log-probability",
+    "spread of log-probability",
+    "mean log rank",
+    "spread of log rank",
+    "mean entropy",
+    "spread of entropy",
+    "mean variance of log-probability",
+    "share of likeliest tokens",
+    "curvature",
+    "mean step of log-probability",
+)
+
+
 def features(statistics: TokenStatistics) -> FloatArray:
     """Compute ten numbers of a text, shape (10,)."""
     logprob, entropy, variance = (
@@ -233,6 +249,21 @@ class TokenDetector:
         table, failures = _table(texts, self._language_model)
         standard = (table - np.array(model["mean"])) / np.array(model["scale"])
         return Scores(standard @ np.array(model["coef"]) + model["intercept"], tuple(failures))
+
+    def explain(self, text: str) -> Explanation | Failure:
+        """Split the logit of a text into the intercept and the shares of its features."""
+        model = self._model
+        table, failures = _table([text], self._language_model)
+        if failures:
+            return failures[0]
+        (values,) = table
+        pushes = (values - np.array(model["mean"])) / np.array(model["scale"]) * np.array(model["coef"])
+        shares = tuple(
+            Share(name, (), float(push), {"value": float(value)})
+            for name, push, value in zip(FEATURES, pushes, values, strict=True)
+        )
+        base = model["intercept"]
+        return Explanation(base + float(pushes.sum()), base, shares, len(text), is_mean=False)
 
     def provenance(self) -> Mapping[str, str]:
         """Return the digest of the trained model, and the scoring model with its revision."""

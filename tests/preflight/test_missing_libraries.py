@@ -12,7 +12,13 @@ from packaging.requirements import Requirement
 
 import paraphrase_rl as prl
 from paraphrase_rl.errors import MissingDependencyError
-from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, load_tokenizer_alone
+from paraphrase_rl.models.language_model import shared_language_model
+from paraphrase_rl.models.references import (
+    load_causal_lm,
+    load_tokenizer,
+    load_tokenizer_alone,
+    shared_causal_lm,
+)
 from paraphrase_rl.preflight import prompt
 from tests.tiny_model import save_tiny_model
 
@@ -99,3 +105,12 @@ def test_a_model_says_which_library_it_needs(
     hide("transformers", monkeypatch)
     with pytest.raises(MissingDependencyError, match=r"a package that is not installed: .*transformers"):
         load(tiny)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("load", [shared_causal_lm, shared_language_model])
+def test_a_shared_model_says_that_it_needs_torch(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, load: object
+) -> None:
+    hide("torch", monkeypatch)
+    with pytest.raises(MissingDependencyError, match=r"a package that is not installed: .*torch"):
+        load(str(tiny))  # type: ignore[operator]

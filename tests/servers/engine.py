@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -74,13 +75,14 @@ class Snapshot:
 
 
 TRAININGS = 16
+"""Adapters that are in training at once."""
 
 
 class Engine:
     """The model and the adapters in training. Not for several threads: the server gives it one request after another.
 
-    Of trainings the last used are kept, as a service ends the sessions of clients that are gone: every adapter of a
-    model slows down its use.
+    Keeps the :data:`TRAININGS` adapters used last, as a service ends the sessions of clients that are gone: every
+    adapter of a model slows down its use.
 
     Args:
         model: reference of the base model, also its name on the service.
@@ -93,7 +95,7 @@ class Engine:
         end = self.base.generation_config.eos_token_id
         self.ends = {load_tokenizer(model).eos_token_id, *np.atleast_1d(end).tolist()} - {None}
         self.peft: PeftModel | None = None
-        self.trained: dict[str, Trained] = {}
+        self.trained: OrderedDict[str, Trained] = OrderedDict()
         self.loaded: dict[str, Snapshot] = {}
 
     # ---- adapters
@@ -133,7 +135,7 @@ class Engine:
             with self.peft.disable_adapter():
                 yield self.peft
         elif isinstance(which, str):
-            self.trained[which] = self.trained.pop(which)  # the last used
+            self.trained.move_to_end(which)
             self.peft.set_adapter(self.trained[which].adapter)
             for parameter in self.trained[which].parameters:
                 parameter.requires_grad_(True)

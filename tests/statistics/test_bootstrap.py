@@ -187,6 +187,18 @@ def test_nothing_is_smoothed_where_scores_repeat():
     assert set(np.unique(flags.draws).tolist()) == {0.0, 1.0}
 
 
+def test_two_equal_scores_do_not_make_steps():
+    """Scores rounded to a few digits tie now and then; that alone leaves the threshold as it is."""
+    scores = np.random.default_rng(4).normal(size=100)
+    drawn = resample([str(i) for i in range(100)], 200, 0)
+    tied = scores.copy()
+    tied[np.argsort(-tied)[5]] = np.sort(tied)[::-1][4]
+    free, found = (drawn_thresholds(x, 0.05, drawn) for x in (scores, tied))
+    assert np.unique(found).size == np.unique(free).size
+    known = np.isfinite(free)
+    assert np.abs(found[known] - free[known]).max() < np.ptp(np.sort(scores)[::-1][4:6]) + 1e-9
+
+
 def near(score, threshold, reach):
     return min(max((score - threshold) / (2 * reach) + 0.5, 0.0), 1.0)
 
