@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
+import tinker
+from paraphrase_rl_plugins.backends._tinker_service import Service
 
 from paraphrase_rl.errors import RecipeError, RunError
 from paraphrase_rl.files import read_jsonl
@@ -98,6 +101,20 @@ def test_a_checkpoint_that_is_not_there(qwen: Path, server: Any) -> None:
             keys=[(1,)],
             sampling=Sampling(max_tokens=2),
         )
+
+
+def test_a_request_that_is_refused_is_not_to_be_resumed() -> None:
+    request = httpx.Request("POST", "http://service/api/v1/asample")
+    refused = tinker.BadRequestError(
+        "prompt is longer than the context", response=httpx.Response(400, request=request), body=None
+    )
+    service = Service.__new__(Service)
+    service.timeout, service.remedy = 1.0, "continue with: prl train --resume run"
+    error = service._explained(refused, "sampling")
+    assert "the service refuses the request: prompt is longer than the context" in error.message
+    assert "--resume" not in error.hint
+    assert "prl train --from RUN" in error.hint
+    assert service._explained(RuntimeError("down"), "sampling").hint == service.remedy
 
 
 def test_a_wrong_key_is_told_and_not_shown(

@@ -71,6 +71,23 @@ def test_what_changes_no_step_is_changed_in_a_complete_run(
     assert numbers(run) == before
 
 
+def test_intervals_and_monitors_change_between_steps(
+    launch: Prl, killed: Path, unbroken: Path, tmp_path: Path
+) -> None:
+    run = Path(shutil.copytree(killed, tmp_path / "run"))
+    changes = ["evaluation.every=2", "checkpoints.every=1", "checkpoints.minutes=600"]
+    changes += ["monitors.quiet={metric: reward_mean, low: 2, patience: 1, limit: 1, action: note}"]
+    launch(
+        "train", "--resume", "run", *(word for change in changes for word in ("--set", change)), cwd=tmp_path
+    )
+    found, expected = numbers(run), numbers(unbroken)
+    assert (found["metrics"], found["adapter"]) == (expected["metrics"], expected["adapter"])
+    assert steps(run, "evaluations")[-1] == 8
+    (changed,) = [row for row in read_jsonl(run / "events.jsonl") if row["event"] == "changed"]
+    assert {key.partition(".")[0] for key in changed["keys"]} == {"evaluation", "checkpoints", "monitors"}
+    assert recipe_of_run(run).monitors["quiet"].action == "note"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

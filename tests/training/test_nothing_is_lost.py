@@ -11,6 +11,7 @@ import torch
 
 from paraphrase_rl.errors import NumericalError, RunError
 from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.training.start import _without_numbers
 from tests.tiny_model import save_tiny_model
 from tests.training.cases import Case, Prl, numbers, write_recipe
 from tests.training.runs import backend, recipe, training_run
@@ -185,6 +186,9 @@ def test_numbers_that_are_none_are_met_before_they_are_saved(
     run = training_run(tmp_path / "run", recipe(tiny_model))
     with pytest.raises(NumericalError, match=said):
         backend().train(run)
+    assert _without_numbers(run.directory).startswith(
+        f"the last good checkpoint is that of step {saved[-1]}; start a new run from it: prl train --from "
+    )
     run.directory.close()
     assert listed(tmp_path / "run") == saved
     assert [row["step"] for row in read_jsonl(tmp_path / "run" / "metrics.jsonl")] == [1, 2, 3]
