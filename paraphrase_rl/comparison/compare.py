@@ -258,6 +258,7 @@ def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
     same = [one.detector for one in found if one.to_best is not None and not one.distinguishable]
     if best is not None and same:
         notes.append(f"not distinguishable from {best} on these texts: {', '.join(same)}")
+    notes += _thresholds(found)
     notes += _without_intervals(found)
     cut = [f"{one.detector} {one.truncated}" for one in found if one.truncated]
     if cut:
@@ -268,6 +269,22 @@ def _notes(found: Sequence[DetectorFigures], best: str | None) -> list[str]:
         top = max(members, key=lambda one: one.points[0].tpr.value or 0.0)
         if (top.points[0].tpr.value or 0.0) > ensemble.points[0].tpr.value:
             notes.append(f"the ensemble does worse than {top.detector} alone")
+    return notes
+
+
+def _thresholds(found: Sequence[DetectorFigures]) -> list[str]:
+    """Say on how many human texts the thresholds of the ranking rest."""
+    notes = []
+    for trained in (False, True):
+        points = [one.points[0] for one in found if one.trained == trained and one.points]
+        if points:
+            least = min(points, key=lambda point: point.calibration_humans)
+            n = least.calibration_humans
+            notes.append(
+                f"{'detectors trained here: ' if trained else ''}a threshold for {100 * least.target_fpr:g} % has "
+                f"{least.allowed} of {n} human texts above it; the smallest rate that {n} can show is "
+                f"{100 / (n + 1):.2g} %"
+            )
     return notes
 
 

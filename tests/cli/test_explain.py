@@ -68,6 +68,17 @@ class Outside(Words):
         return Explanation(1.0, 0.0, (Share("x", ((0, 10**6),), 1.0),), 0, is_mean=True)
 
 
+class Features(Words):
+    """A trained detector whose parts are statistics of the whole text."""
+
+    def explain(self, text: str) -> Explanation:
+        shares = (Share("mean length", (), 0.75, {"value": 3.5}), Share("commas", (), -0.25, {"value": 0.0}))
+        return Explanation(0.75, 0.25, shares, len(text), is_mean=False)
+
+    def score(self, texts: list[str]) -> Scores:
+        return Scores(np.full(len(texts), 0.75))
+
+
 class Silent:
     def __init__(self, options: NoOptions, context: Context) -> None:
         pass
@@ -93,6 +104,7 @@ class Plugin:
             "wrong": Wrong,
             "outside": Outside,
             "silent": Silent,
+            "features": Features,
         }
         return [DetectorSpec(name=n, summary=n, family="toy", factory=kind) for n, kind in kinds.items()]
 
@@ -249,6 +261,25 @@ def test_the_page_holds_text_details_and_legend_and_nothing_of_the_text_is_marku
     for mark in ("plain", "dotted", "dashed", "double"):
         assert f">{mark}</span>" in html
     assert "default-src &#39;none&#39;" in html
+
+
+def test_features_of_a_whole_text_have_values_and_no_places(registry: Registry, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    ended = run("--text", TEXT, "--detector", "features", "--html", str(page))
+    assert "mean length" in ended.stdout
+    html = page.read_text(encoding="utf-8")
+    assert "N-grams" not in html
+    for said in ("mean length", "3.5", "+0.7500", "-0.2500", "value"):
+        assert said in html
+
+
+def test_the_page_and_a_notebook_show_what_was_cut_off(registry: Registry, tmp_path: Path) -> None:
+    page, text = tmp_path / "page.html", " ".join(["word"] * 200) + " never read"
+    run("--text", text, "--detector", "words", "--html", str(page))
+    notebook = prl.explain(text, detectors="words", registry=registry)._repr_html_()
+    for html in (page.read_text(encoding="utf-8"), notebook):
+        assert 'class="unread"' in html
+        assert "never read" in html
 
 
 def test_a_notebook_shows_the_same_without_a_page(registry: Registry) -> None:

@@ -23,10 +23,13 @@ from paraphrase_rl_plugins.detectors import (
 
 from paraphrase_rl.detection.decision import Decision
 from paraphrase_rl.detection.explaining import ExplainedScore, explained, rank_class, token_views
-from paraphrase_rl.detection.zero_shot import Undefined
+from paraphrase_rl.detection.zero_shot import TOKEN_MEASURES, Undefined
+from paraphrase_rl.models.language_model import shared_language_model
 from paraphrase_rl.models.token_statistics import TokenStatistics
+from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.types import Document, Explanation, Failure, Share
+from tests.tiny_model import save_tiny_model
 
 FUNCTIONS: list[tuple[Callable[..., float], Callable[..., np.ndarray]]] = [
     (log_likelihood.log_likelihood, log_likelihood.shares),
@@ -187,3 +190,46 @@ def test_detectors_with_the_same_tokens_share_a_view() -> None:
 
     groups = token_views([score("a", [1.0, 2.0]), score("b", [3.0, 4.0]), score("c", [1.0])])
     assert [[s.decision.detector for s in group] for group in groups] == [["a", "b"], ["c"]]
+
+
+# ---- detectors as they are built: a small model, its tokens and their places
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_tiny_model(tmp_path_factory.mktemp("model")))
+
+
+ESSAY = "The council voted on  Thursday,\nand nobody was surprised."
+
+
+@pytest.mark.parametrize(
+    "name", [f"{f.__module__.rpartition('.')[2].replace('_', '-')}" for f, _ in FUNCTIONS]
+)
+@pytest.mark.parametrize("max_tokens", [512, 20])
+def test_the_tokens_of_a_text_stand_where_they_are_and_add_up_to_its_score(
+    model: str, name: str, max_tokens: int
+) -> None:
+    built = default_registry().build("detectors", name, {"model": model, "max_tokens": max_tokens})
+    found = built.explain(ESSAY)
+    assert isinstance(found, Explanation)
+    (score,) = built.score([ESSAY]).values
+    assert found.base + math.fsum(share.value for share in found.shares) == pytest.approx(score, abs=1e-6)
+    assert all(ESSAY[start:end] == share.text for share in found.shares for start, end in share.spans)
+    assert found.shares[-1].spans[-1][1] == found.read
+    assert (found.read == len(ESSAY)) == (max_tokens == 512), "the rest was not read"
+    assert all(share.details["rank"] >= 1 for share in found.shares)
+
+
+def test_what_a_detector_measures_of_a_text_beside_its_score(model: str, detector: tfidf.Tfidf) -> None:
+    built = default_registry().build("detectors", "log-likelihood", {"model": model})
+    measured = built.measures([ESSAY, "", ESSAY * 2])
+    assert list(measured) == list(TOKEN_MEASURES)
+    (statistics,) = shared_language_model(model).statistics([ESSAY])
+    assert measured["likelihood of tokens"][0] == pytest.approx(statistics.logprob.mean())
+    assert measured["ranks of tokens"][0] == pytest.approx(np.log(statistics.rank).mean())
+    assert all(np.isnan(values[1]) and np.isfinite(values[[0, 2]]).all() for values in measured.values())
+    known = detector.measures([TEXTS["human"][0], "zyxw qqqq vvvv", "..."])["known words"]
+    assert known[0] == 1.0
+    assert known[1] == 0.0
+    assert np.isnan(known[2])

@@ -401,3 +401,9 @@ def test_a_misspelt_key_of_a_monitor_gets_the_nearest() -> None:
 def test_raising_a_coefficient_of_0_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"raise-kl multiplies kl\.penalty_coef, which is 0"):
         load_recipe(None, ["kl.penalty_coef=0", "monitors.far-from-base.action=raise-kl"])
+
+
+def test_nothing_need_be_left_to_train_on() -> None:
+    """Fractions of .1 add up to a little more than 1 in floating point."""
+    data = load_recipe(None, ["data.test_fraction=0.9", "data.calibration_fraction=0.1"]).recipe.data
+    assert data.test_fraction + data.calibration_fraction == pytest.approx(1.0)

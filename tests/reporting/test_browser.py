@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
+import paraphrase_rl as prl
+from paraphrase_rl.detection.decision import Decision
+from paraphrase_rl.detection.explaining import explained
+from paraphrase_rl.reporting.explanation import explanation_page
 from paraphrase_rl.reporting.inputs import read_inputs
 from paraphrase_rl.reporting.page import render_page
+from paraphrase_rl.types import Document, Explanation, Share
 from tests.reporting import cases
 
 if TYPE_CHECKING:
@@ -56,6 +63,64 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             cases.write_evaluation(run / "evaluation", hostile=name == "hostile")
         (root / f"{name}.html").write_text(render_page(read_inputs(run)), encoding="utf-8")
     return {path.stem: path for path in root.glob("*.html")}
+
+
+@pytest.fixture(scope="module")
+def pages_of_texts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The page of a comparison with groups, and that of a text explained by tokens and by n-grams."""
+    root = tmp_path_factory.mktemp("texts")
+    words = ["a", "council", "voted", "on", "the", "plan", "that", "nobody", "had", "read"]
+    draw = np.random.default_rng(0)
+    texts = [
+        Document(
+            id=str(i),
+            text=" ".join(draw.choice(words, 60)),
+            label=("human", "ai")[i % 2],
+            group=("native", "second-language")[i // 2 % 2],
+        )
+        for i in range(160)
+    ]
+    lengths = prl.detector(
+        lambda some: [float(len(text)) for text in some], name="a-detector-with-a-long-name"
+    )
+    found = prl.compare(texts, detectors=[lengths, "tfidf"], resamples=50)
+    (root / "comparison.html").write_text(found.html(), encoding="utf-8")
+    tokens = tuple(
+        Share(m.group(), (m.span(),), -0.1, {"rank": 10 ** (i % 5), "logprob": -1.0, "entropy": 2.0})
+        for i, m in enumerate(re.finditer(r"\s*\S+", texts[0].text))
+    )
+    ngrams = tuple(Share(share.text, share.spans, 0.2 * (-1) ** i) for i, share in enumerate(tokens))
+    scores = [
+        explained(
+            Decision(index=0, detector=name, score=sum(s.value for s in shares)),
+            Explanation(
+                sum(s.value for s in shares), 0.0, shares, len(texts[0].text), is_mean=name == "tokens"
+            ),
+        )
+        for name, shares in (("tokens", tokens), ("n-grams", ngrams))
+    ]
+    (root / "explanation.html").write_text(
+        explanation_page(texts[0].text, scores, ["a note"]), encoding="utf-8"
+    )
+    return {path.stem: path for path in root.glob("*.html")}
+
+
+@pytest.mark.parametrize("name", ["comparison", "explanation"])
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (390, "dark"), (1280, "light")])
+def test_the_pages_of_texts_fit_their_screens(
+    chromium, pages_of_texts, name: str, width: int, scheme: str
+) -> None:
+    page = opened(chromium, pages_of_texts[name], width, scheme)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    wide = page.evaluate(
+        """() => Array.from(document.querySelectorAll('.scroll, .wide'))
+            .map(e => [e.scrollWidth > e.clientWidth, getComputedStyle(e).overflowX])"""
+    )
+    assert {overflow for _, overflow in wide} == {"auto"}
+    if (name, width) == ("comparison", 390):
+        assert any(goes_on for goes_on, _ in wide)
+    assert page.trouble == []
+    page.context.close()
 
 
 def opened(
