@@ -2,10 +2,10 @@
 
     python tests/benchmarks/bench_outside.py --data ../shared/data [--detectors tfidf]
 
-For a calibration on each population, at 5 %: of each other population's human texts those flagged of those with a verdict, the
-upper end that the calibration states (95 % confidence), and how many were withheld as outside. The **goal**: where
-texts are judged, no larger share is flagged than that upper end. A cell fails only by a share that is above it; `*`
-marks one that 95 % of samples of that size could not show at the upper end (binomial), `+` any other above it.
+For a calibration on each population, at 5 %: of each other population's human texts with a verdict those flagged, the
+upper end that the calibration states (95 % confidence), and how many were withheld as outside. The **goal**: of texts
+with a verdict no larger share is flagged than that upper end. A cell fails only by a share that is above it; `*` marks
+one that 95 % of samples of that size could not show at the upper end (binomial), `+` any other above it.
 
 Texts: essays of Liang et al. (2023), news, stories and encyclopaedia of Bao et al. (2023), the starter set; the first
 sentences, at most 150 words, texts of 60 words and more, 100 of each at most. Token statistics are saved in the folder
@@ -189,7 +189,8 @@ def main() -> None:
 def table(total: Mapping[str, Sequence[tuple[int, int, int, float, bool, bool]]]) -> list[str]:
     """All cells of each detector together, and how many are above what the calibration states."""
     lines = [
-        "| detector | flagged of those with a verdict | upper ends stated | withheld | pairs above (by more than chance) |",
+        "| detector | flagged of those with a verdict | upper ends stated | withheld "
+        "| pairs above (by more than chance) |",
         "|---|---|---|---|---|",
     ]
     for detector, found in total.items():
