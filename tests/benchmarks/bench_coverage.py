@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from recorded_scores import DETECTORS, DOMAINS, saved
@@ -33,9 +34,10 @@ from paraphrase_rl.comparison.figures import CrossFitted, Sample
 from paraphrase_rl.comparison.folds import Folds
 from paraphrase_rl.detection import roc
 from paraphrase_rl.detection.calibration_texts import CalibrationTexts, Limits
-from paraphrase_rl.detection.fitting import fit_calibration
+from paraphrase_rl.detection.ensemble import Member
+from paraphrase_rl.detection.fitting import calibrate_combined, fit_calibration
 from paraphrase_rl.detection.probability import ProbabilityMap
-from paraphrase_rl.detection.threshold import operating_point
+from paraphrase_rl.detection.threshold import clopper_pearson, operating_point
 from paraphrase_rl.evaluation.detection_rates import Originals, cell_figures, transfer
 from paraphrase_rl.statistics.bootstrap import (
     Design,
@@ -70,6 +72,8 @@ RANGE = 0.93, 0.98
 """Shares that are near enough to .95."""
 FEWEST_SHOWN = 0.1
 """Share of trials with an interval under which a cell says "n too small"."""
+NO_DETECTOR: Any = None
+"""The scores are there already."""
 Check = tuple[str, Estimate, float]
 """Kind of interval, the interval, the truth."""
 Outcomes = dict[str, dict[tuple[int, str], list[float]]]
@@ -206,6 +210,8 @@ class Held:
             for d in range(2)
             for t in [population.human.threshold(rate, d)]
         }
+        self.many = population.human.grid(), population.ai.grid()
+        self.trials = 0
         self.shifts = {area: population.shift_to(0, area) for area in (0.9, 0.98, 0.995, 0.999)}
         self.areas = population.area(0), population.area(1)
 
@@ -240,9 +246,46 @@ class Held:
         for area, shift in self.shifts.items():
             found = estimate_area(humans[:, 0], before[:, 0] + shift, design.human, design.ai)
             yield f"AUROC, true {area}", found, area
+        yield from self._calibrated_ensemble()
         yield from self._groups(calibration, draw)
         yield from self._changes(humans, calibration, before)
         yield "mean of a metric", estimate_mean(before[:, 0] - after[:, 0], design.ai), self._mean
+
+    def _calibrated_ensemble(self) -> Iterator[Check]:
+        """Rates that `prl calibrate` shows of an ensemble of two: its curves are fitted on the texts of its thresholds.
+
+        Of draws of its own, so that those of the other kinds do not depend on it.
+        """
+        self.trials += 1
+        draw = np.random.default_rng([self.n, self.trials])
+        texts = [
+            {str(d): Scores(scores[:, d]) for d in range(2)}
+            for scores in (self.of.human.draw(self.n, draw), self.of.ai.draw(self.n, draw))
+        ]
+        members = [
+            Member(
+                name=name,
+                detector=NO_DETECTOR,
+                calibration=fit_calibration(human, ai, RATES[::-1], detector=name, texts=TEXTS),
+            )
+            for (name, human), ai in zip(texts[0].items(), texts[1].values(), strict=True)
+        ]
+        ensemble = calibrate_combined(members, *texts)
+        if ensemble.combined is None:
+            return
+        human, ai = (
+            ensemble.probabilities_of({str(d): Scores(scores[:, d]) for d in range(2)})[1].values
+            for scores in self.many
+        )
+        for point in ensemble.combined.points:
+            found = Estimate(value=point.achieved_fpr, low=point.low, high=point.high, n=self.n)
+            true = float((human > point.threshold).mean())
+            yield f"FPR of a calibrated ensemble, {percent(point.target_fpr)}", found, true
+        target, flagged = ensemble.combined.target, ensemble.combined.flagged_ai or 0
+        low, high = clopper_pearson(flagged, self.n)
+        found = Estimate(value=flagged / self.n, low=low, high=high, n=self.n)
+        true = float((ai > target.threshold).mean())
+        yield f"TPR of a calibrated ensemble as set, {percent(target.target_fpr)}", found, true
 
     @cached_property
     def _mean(self) -> float:
