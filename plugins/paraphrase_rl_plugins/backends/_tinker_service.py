@@ -172,8 +172,8 @@ class Service:
         if isinstance(error, (tinker.BadRequestError, tinker.UnprocessableEntityError)):
             return RunError(
                 f"{what}: the service refuses the request: {without_key(lines[0])[:300]}",
-                "a resumed run would send the same request: change what is refused (too long a prompt or "
-                "sampling.max_tokens, a setting that the service does not take), and begin a new run with "
+                "a resumed run would send the same request: change what is refused (a checkpoint that is "
+                "gone, too long a prompt, a setting that the service does not take), and begin a new run with "
                 "prl train, or from the weights so far with prl train --from RUN",
             )
         return RunError(f"{what}: the service failed: {without_key(lines[0])[:300]}", self.remedy)
