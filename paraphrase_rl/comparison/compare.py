@@ -279,11 +279,10 @@ def _thresholds(found: Sequence[DetectorFigures]) -> list[str]:
         points = [one.points[0] for one in found if one.trained == trained and one.points]
         if points:
             least = min(points, key=lambda point: point.calibration_humans)
-            n = least.calibration_humans
             notes.append(
                 f"{'detectors trained here: ' if trained else ''}a threshold for {100 * least.target_fpr:g} % has "
-                f"{least.allowed} of {n} human texts above it; the smallest rate that {n} can show is "
-                f"{100 / (n + 1):.2g} %"
+                f"{least.allowed} of {least.calibration_humans} human texts above it; the smallest rate that "
+                f"{least.calibration_humans} can show is {100 * least.smallest_fpr:.2g} %"
             )
     return notes
 

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pages import write_part
 from recorded_scores import DETECTORS, DOMAINS, saved
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
@@ -67,7 +68,6 @@ MACHINE = (
     "CS224N_gpt3PromptEng_145",
 )
 TEXTS = CalibrationTexts(source="recorded", digest="0", median_words=1, limits=Limits.of([]))
-MARK, END = "<!-- coverage -->", "<!-- /coverage -->"
 RANGE = 0.93, 0.98
 """Shares that are near enough to .95."""
 FEWEST_SHOWN = 0.1
@@ -120,6 +120,11 @@ class Population:
     @property
     def detectors(self) -> int:
         return self.human.width.size
+
+    @cached_property
+    def many(self) -> tuple[FloatArray, FloatArray]:
+        """Human and AI texts that stand for all of theirs."""
+        return self.human.grid(), self.ai.grid()
 
     def missed(self, rate: float, d: int) -> float:
         """Share of the AI texts flagged before that are not flagged after."""
@@ -210,7 +215,6 @@ class Held:
             for d in range(2)
             for t in [population.human.threshold(rate, d)]
         }
-        self.many = population.human.grid(), population.ai.grid()
         self.trials = 0
         self.shifts = {area: population.shift_to(0, area) for area in (0.9, 0.98, 0.995, 0.999)}
         self.areas = population.area(0), population.area(1)
@@ -275,7 +279,7 @@ class Held:
             return
         human, ai = (
             ensemble.probabilities_of({str(d): Scores(scores[:, d]) for d in range(2)})[1].values
-            for scores in self.many
+            for scores in self.of.many
         )
         for point in ensemble.combined.points:
             found = Estimate(value=point.achieved_fpr, low=point.low, high=point.high, n=self.n)
@@ -352,7 +356,6 @@ class Crossed:
         units = [str(i % n) for i in range(2 * n)] if population.paired else list(map(str, range(2 * n)))
         folds = Folds(np.arange(2 * n) % n % FOLDS, FOLDS)
         self.sample = Sample(self.human, folds, resample(units, resamples, 1))
-        self.many = population.human.grid(), population.ai.grid()
         self.tpr = {
             (rate, d): population.ai.above(population.human.threshold(rate, d), d)
             for rate in RATES
@@ -404,7 +407,7 @@ class Crossed:
         for fold in range(FOLDS):
             human, ai = (
                 np.mean([curve(of[:, d]) for d in range(3) if (curve := maps[str(d)][fold])], axis=0)
-                for of in self.many
+                for of in self.of.many
             )
             shares.append([float((ai > t).mean()) for t in np.quantile(human, 1 - np.array(RATES))])
         return dict(zip(RATES, np.mean(shares, axis=0).tolist(), strict=True))
@@ -473,9 +476,7 @@ def main() -> None:
     )
     print(rows, said, *outside(held), f"{time.process_time() - started:.0f} CPU s", sep="\n")
     if given.write is not None:
-        before, rest = given.write.read_text(encoding="utf-8").split(MARK)
-        _, after = rest.split(END)
-        given.write.write_text(f"{before}{MARK}\n{rows}\n\n{said}\n{END}{after}", encoding="utf-8")
+        write_part(given.write, "coverage", f"{rows}\n\n{said}")
 
 
 def simulate(

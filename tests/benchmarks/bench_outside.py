@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from pages import write_part
 from scipy import stats
 
 import paraphrase_rl as prl
@@ -55,9 +56,6 @@ BAO = {
 CHOSEN_BY = {"news", "wikipedia", "starter"}
 """Populations by which a level was chosen."""
 Sets = dict[str, tuple[list[str], list[str]]]
-
-
-MARK, END = "<!-- outside -->", "<!-- /outside -->"
 
 
 def populations(data: Path, most: int) -> Sets:
@@ -181,9 +179,7 @@ def main() -> None:
     lines = table(total)
     print(*lines, sep="\n")
     if given.write is not None:
-        before, rest = given.write.read_text(encoding="utf-8").split(MARK)
-        _, after = rest.split(END)
-        given.write.write_text("\n".join([before + MARK, *lines, END + after]), encoding="utf-8")
+        write_part(given.write, "outside", "\n".join(lines))
 
 
 def table(total: Mapping[str, Sequence[tuple[int, int, int, float, bool, bool]]]) -> list[str]:

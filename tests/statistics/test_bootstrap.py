@@ -133,9 +133,8 @@ def test_thresholds_are_those_of_a_walk_down_the_scores(scores, rate, seed):
 def test_the_texts_above_a_drawn_threshold_are_binomial():
     """However many of n texts lie above the true threshold, their number follows Binomial(n, rate)."""
     n, rate = 200, 0.05
-    scores = (
-        np.random.default_rng(0).permutation(n) / n
-    )  # evenly spaced, so that means of near ones are at their rank
+    # evenly spaced, so that the mean of near ones is that at their rank
+    scores = np.random.default_rng(0).permutation(n) / n
     found = drawn_thresholds(scores, rate, resample(list(map(str, range(n))), 8000, 1))
     above = (scores > found[:, None]).sum(axis=1)
     for k in (4, 8, 10, 12, 16):

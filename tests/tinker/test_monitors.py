@@ -86,9 +86,8 @@ def test_a_lower_rate_and_a_higher_coefficient_reach_the_update(
     assert abs(slow[1]["kl_post_train"]) > 1e-3
     assert max(abs(row["kl_post_train"]) for row in slow[2:]) < 1e-5, "the weights stay as they are"
     assert free[2]["kl_reference"] == pytest.approx(held[2]["kl_reference"], rel=1e-3)
-    told_apart = next(
-        i for i in (2, 3) if free[i]["reward_std"] > 0
-    )  # SkyRL samples the same text throughout a step
+    # SkyRL samples the same text throughout a step now and then: that has no gradient
+    told_apart = next(i for i in (2, 3) if free[i]["reward_std"] > 0)
     assert held[told_apart]["grad_norm"] > 10 * free[told_apart]["grad_norm"]
 
 

@@ -169,14 +169,15 @@ class Service:
         if isinstance(error, tinker.AuthenticationError):
             return RunError("the service refuses the API key", "check the value of TINKER_API_KEY")
         lines = str(error).strip().splitlines() or [type(error).__name__]
+        said = without_key(lines[0])[:300]
         if isinstance(error, (tinker.BadRequestError, tinker.UnprocessableEntityError)):
             return RunError(
-                f"{what}: the service refuses the request: {without_key(lines[0])[:300]}",
+                f"{what}: the service refuses the request: {said}",
                 "a resumed run would send the same request: change what is refused (a checkpoint that is "
                 "gone, too long a prompt, a setting that the service does not take), and begin a new run with "
                 "prl train, or from the weights so far with prl train --from RUN",
             )
-        return RunError(f"{what}: the service failed: {without_key(lines[0])[:300]}", self.remedy)
+        return RunError(f"{what}: the service failed: {said}", self.remedy)
 
 
 def _may_pass(error: Exception) -> bool:
