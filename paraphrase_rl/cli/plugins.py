@@ -19,7 +19,6 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 
 _SPECIAL = (
     *("family", "direction", "role", "default_weight", "better", "range", "needs", "needs_run", "baseline"),
-    "ignores",
 )
 """Fields that only some kinds of component have."""
 _COLUMNS = ("kind", "name", "status", "summary", "plugin", "distribution", "version")

@@ -23,6 +23,7 @@ _PUBLIC = {
         "Options",
         "RewardSpec",
         "RewriterSpec",
+        "Treatment",
     ),
     # what a component is, and what passes between components
     "paraphrase_rl.plugin.protocols": (

@@ -84,6 +84,7 @@ from paraphrase_rl.plugin.specs import NoOptions as NoOptions
 from paraphrase_rl.plugin.specs import Options as Options
 from paraphrase_rl.plugin.specs import RewardSpec as RewardSpec
 from paraphrase_rl.plugin.specs import RewriterSpec as RewriterSpec
+from paraphrase_rl.plugin.specs import Treatment as Treatment
 from paraphrase_rl.recipe.arithmetic import auto_learning_rate as auto_learning_rate
 from paraphrase_rl.recipe.model_info import find_model as find_model
 from paraphrase_rl.recipe.prompt import Prompt as Prompt

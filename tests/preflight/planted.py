@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paraphrase_rl_plugins.backends import _sampler_choice
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RunError
@@ -303,6 +304,14 @@ def absent(monkeypatch: pytest.MonkeyPatch, module: str) -> list[Finding]:
     return check()
 
 
+def with_vllm(
+    monkeypatch: pytest.MonkeyPatch, changes: Sequence[Any] = (), device: str = "cuda", **known: Any
+) -> list[Finding]:
+    """The recipe where vLLM is installed."""
+    monkeypatch.setattr(_sampler_choice, "find_spec", lambda _: object())
+    return check(changes, device=device, **known)
+
+
 AROUND: dict[str, tuple[Around, str, str]] = {
     "a model that is not served": (lambda m, _: at_service(m, {"Qwen/Qwen3.5-4B": None}), "PRL014", "error"),
     "a model that nobody knows to be served": (
@@ -327,6 +336,41 @@ AROUND: dict[str, tuple[Around, str, str]] = {
         lambda m, _: at_service(m, {MODEL: None}, ["sampling.temperature=0.7"]),
         "PRL077",
         "error",
+    ),
+    "a cap of ratios that are 1": (lambda *_: check(["training.ratio_cap=4.0"]), "PRL075", "warning"),
+    "an option that the backend does not know": (
+        lambda *_: check(backend_options={"smapler": "own"}),
+        "PRL001",
+        "error",
+    ),
+    "an option of the service that it does not know": (
+        lambda m, _: at_service(m, {MODEL: None}, backend_options={"timeout": 5}),
+        "PRL001",
+        "error",
+    ),
+    "vLLM where it is not": (
+        lambda *_: check(device="cuda", backend_options={"sampler": "vllm"}),
+        "PRL077",
+        "error",
+    ),
+    "vLLM without a card": (
+        lambda m, _: with_vllm(m, device="cpu", backend_options={"sampler": "vllm"}),
+        "PRL077",
+        "error",
+    ),
+    "a rank that vLLM does not take": (
+        lambda m, _: with_vllm(m, ["lora.rank=1024", "lora.alpha=1024"], backend_options={"sampler": "vllm"}),
+        "PRL077",
+        "error",
+    ),
+    "a bound on what vLLM does not tell": (
+        lambda m, _: with_vllm(
+            m,
+            ["sampling.temperature=0.7", "acceptance.kl_sample_train=0.005"],
+            backend_options={"sampler": "vllm"},
+        ),
+        "PRL075",
+        "warning",
     ),
     "a context that is full": (lambda *_: tight(2), "PRL092", "warning"),
     "a context of a service that is too short": (

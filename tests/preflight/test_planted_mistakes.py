@@ -136,7 +136,8 @@ def test_the_page_says_how_many() -> None:
 
 
 def test_nothing_is_said_of_a_sound_recipe() -> None:
-    about_the_test = {"PRL042", "PRL057"}  # one packaged model for everything; shares of groups
+    # one packaged model for everything; shares of groups; a cap of ratios that are 1
+    about_the_test = {"PRL042", "PRL057", "PRL075"}
     assert [f.one_line for f in check() if f.severity != "ok" and f.code not in about_the_test] == []
 
 

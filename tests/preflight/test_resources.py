@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from paraphrase_rl_plugins.backends import _sampler_choice
 from transformers import AutoModelForCausalLM
 
 from paraphrase_rl.errors import PluginError
@@ -147,6 +148,33 @@ def test_memory_by_part_and_its_peak() -> None:
     assert float(peak.evidence.split()[1]) == pytest.approx(taken + larger + models, abs=0.1)
 
 
+def test_vllm_takes_its_share_of_the_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_sampler_choice, "find_spec", lambda _: object())
+    info = ModelInfo(2560, "qwen3", context=262144, shape=QWEN)
+    given = {"device": "cuda", "model_info": info}
+    share = {"backend_options": {"vllm_memory": 0.25}}
+
+    def parts(**more: Any) -> dict[str, str]:
+        return {
+            line.split(" ")[0]: line for line in of(list(resources.check(case(**given, **more))), "PRL085")
+        }
+
+    assert "without keys and values" in parts()["vLLM"]  # of a card elsewhere nobody knows the size
+    for module in ("case", "resources"):
+        monkeypatch.setattr(
+            f"paraphrase_rl.preflight.{module}.device_memory", lambda _: DeviceMemory(80 * GB, "a card")
+        )
+    assert QWEN is not None
+    copy = QWEN.parameters * 2 / GB
+    assert parts(**share)["vLLM"] == (
+        f"vLLM 20.00 GB: 25% of the card (option vllm_memory), {copy:.2f} GB of it a copy of the weights"
+    )
+    assert "sampler" not in parts(**share)
+    assert "vLLM" not in parts(backend_options={"sampler": "own"})
+    changes = load_recipe(None, [*SOUND, "sampling.temperature=0.7"])
+    assert "vLLM" not in parts(loaded=changes), "auto takes what can be measured"
+
+
 def test_a_device_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resources, "device_memory", lambda device: DeviceMemory(24 * GB, "a card"))
     info = ModelInfo(2560, "qwen3", context=262144, shape=QWEN)
@@ -231,7 +259,8 @@ def test_the_measured_step_is_what_the_estimate_says_of_it() -> None:
     """tests/gpu on one H100: 9.0 s for the shape of Qwen3-4B and 32 rollouts that all have 256 tokens."""
     assert QWEN is not None
     settings = load_recipe(None, ["sampling.max_tokens=256"]).recipe
-    load = Load(device="cuda", longest_prompt=60, prompt=60, completion=256)
+    options = default_registry().options("backends", "trl", {"sampler": "own"})
+    load = Load(device="cuda", options=options, longest_prompt=60, prompt=60, completion=256)
     estimate = default_registry().spec("backends", "trl").estimate
     assert estimate is not None
     seconds = estimate(settings, QWEN, load).seconds

@@ -16,7 +16,7 @@ from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import RecipeError
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry, default_registry
-from paraphrase_rl.plugin.specs import BackendSpec
+from paraphrase_rl.plugin.specs import BackendSpec, NoOptions, Treatment
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import preflight
 from paraphrase_rl.preflight.findings import Finding
@@ -240,17 +240,23 @@ def test_keys_that_a_backend_ignores() -> None:
         name="cloud",
         summary="x",
         factory=lambda o, c: None,
-        ignores={"lora.alpha": "it is fixed", "sampling": "no"},
+        check=lambda recipe, options, device: Treatment(
+            ignored={"lora.alpha": "it is fixed", "sampling": "no"}, partly={"model": f"on {device}"}
+        ),
     )
 
     class WithCloud(Registry):
         def spec(self, kind: Any, name: str) -> Any:
             return spec if name == "cloud" else super().spec(kind, name)
 
+        def options(self, kind: Any, name: str, given: Any) -> Any:
+            return NoOptions() if name == "cloud" else super().options(kind, name, given)
+
     registry = WithCloud(Plugins.load())
     found = check(["sampling.top_p=0.9"], backend="cloud", registry=registry)
     assert said(found, "lora.alpha") == "note: lora.alpha has no effect on cloud: it is fixed"
     assert said(found, "sampling") == "warning: sampling has no effect on cloud: no"
+    assert "note: model on cloud: on cpu" in said(found, "model")
 
 
 # ---- data

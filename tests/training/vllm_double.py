@@ -223,10 +223,12 @@ def installed(engine: type[LLM] = LLM, *, on_gpu: bool = True) -> Iterator[type[
         for module in (vllm, lora, request):
             patch.setitem(sys.modules, module.__name__, module)
         if on_gpu:
-            from paraphrase_rl_plugins.backends import _vllm
+            from paraphrase_rl_plugins.backends import _sampler_choice
 
-            real = _vllm.why_not
+            real = _sampler_choice.why_not
             patch.setattr(
-                _vllm, "why_not", lambda device, *rest: real("cuda" if device == "cpu" else device, *rest)
+                _sampler_choice,
+                "why_not",
+                lambda device, *rest: real("cuda" if device == "cpu" else device, *rest),
             )
         yield engine

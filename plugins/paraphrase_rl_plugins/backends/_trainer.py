@@ -46,8 +46,9 @@ from paraphrase_rl_plugins.backends._sampler import (
     right_pad,
 )
 from paraphrase_rl_plugins.backends._sampler_check import PROBE_TOKENS, Probe, trainer_logprobs, why_stale
+from paraphrase_rl_plugins.backends._sampler_choice import KNOWN_TEMPERATURE
 from paraphrase_rl_plugins.backends._samplers import OwnSampler
-from paraphrase_rl_plugins.backends._vllm import KNOWN_TEMPERATURE, VllmSampler
+from paraphrase_rl_plugins.backends._vllm import VllmSampler
 from paraphrase_rl_plugins.backends._warmup import WarmedUp
 
 Batch = dict[str, Any]

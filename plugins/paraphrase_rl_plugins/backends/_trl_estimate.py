@@ -9,7 +9,8 @@ have been compared with no peak.
 
 from __future__ import annotations
 
-from paraphrase_rl.plugin import Estimate, Load, MemoryPart, ModelShape, Recipe
+from paraphrase_rl.plugin import Estimate, Load, MemoryPart, ModelShape, Recipe, RecipeError
+from paraphrase_rl_plugins.backends._sampler_choice import takes_vllm
 
 TILE = (4096, 32768)
 """Positions and tokens of one tile of logits in TRL's fused unembedding."""
@@ -26,11 +27,11 @@ FASTER_CPU = 0.27
 
 def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
     """Estimate a step of a recipe with a policy of this shape."""
-    on_cpu = load.device == "cpu"
+    on_cpu, vllm = load.device == "cpu", _takes_vllm(recipe, load)
     return Estimate(
         memory=(
             *_throughout(recipe, shape, on_cpu),
-            *_sampling(recipe, shape, load),
+            *(_by_vllm(shape, load) if vllm else _by_itself(recipe, shape, load)),
             *_update(recipe, shape, load),
         ),
         seconds=_seconds(recipe, shape, load),
@@ -65,7 +66,22 @@ def _throughout(recipe: Recipe, shape: ModelShape, on_cpu: bool) -> list[MemoryP
     ]
 
 
-def _sampling(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
+def _takes_vllm(recipe: Recipe, load: Load) -> bool:
+    try:
+        return takes_vllm(load.options.sampler, recipe, load.device)
+    except RecipeError:
+        return True  # chosen, though it cannot be here: refused by the check of the backend
+
+
+def _by_vllm(shape: ModelShape, load: Load) -> list[MemoryPart]:
+    copy, share = shape.parameters * 2, load.options.vllm_memory
+    if load.device_bytes is None:
+        return [MemoryPart(name="vLLM", bytes=copy, basis="its copy of the weights, without keys and values")]
+    basis = f"{share:.0%} of the card (option vllm_memory), {copy / 1e9:.2f} GB of it a copy of the weights"
+    return [MemoryPart(name="vLLM", bytes=share * load.device_bytes, basis=basis)]
+
+
+def _by_itself(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
     width = 4 if load.device == "cpu" else 2
     rows = recipe.training.batch_size * recipe.training.group_size
     length = load.longest_prompt + recipe.sampling.max_tokens

@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ import numpy as np
 from paraphrase_rl.plugin import (
     FloatArray,
     NumericalError,
-    RecipeError,
     RunError,
     Sampling,
     one_line,
@@ -28,29 +26,11 @@ from paraphrase_rl.plugin import (
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._sampler import Sampled
+from paraphrase_rl_plugins.backends._sampler_choice import KNOWN_TEMPERATURE, RANKS, takes_vllm
 from paraphrase_rl_plugins.backends._seeds import seed_of
-
-KNOWN_TEMPERATURE = 1.0
-"""The temperature whose log-probabilities vLLM gives, whatever it samples at."""
 
 _NUMBERS = itertools.count(1)
 """Numbers of adapters in this process: vLLM takes a number that it knows from its memory."""
-
-RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Ranks of adapters that vLLM reserves room for; one in between takes the room of the next."""
-
-
-def why_not(device: str, processes: int, rank: int) -> str | None:
-    """Return why vLLM cannot sample here; ``None`` if it can."""
-    if find_spec("vllm") is None:
-        return "vLLM is not installed"
-    if not device.startswith("cuda"):
-        return f"vLLM needs an NVIDIA GPU, and the device is {device}"
-    if processes > 1:
-        return f"{processes} processes train together, and vLLM is used with one alone"
-    if rank > RANKS[-1]:
-        return f"vLLM takes adapters of rank {RANKS[-1]} at most, and lora.rank is {rank}"
-    return None
 
 
 def start_engine(model: Path, *, memory: float, seed: int, rank: int, longest: int) -> Any:
@@ -104,19 +84,7 @@ def vllm_sampler(
         RunError: vLLM is chosen, and cannot be started.
     """
     session, recipe = trainer.session, trainer.session.recipe
-    if choice == "own":
-        return None
-    reason = why_not(device, processes, recipe.lora.rank)
-    if (
-        choice == "auto" and recipe.sampling.temperature != KNOWN_TEMPERATURE
-    ):  # log-probabilities would not be measured
-        return None
-    if reason is not None:
-        if choice == "vllm":
-            raise RecipeError(
-                f"--option sampler=vllm: {reason}",
-                "use --option sampler=own, or install with `make setup-gpu`",
-            )
+    if not takes_vllm(choice, recipe, device, processes):
         return None
     try:
         engine = start_engine(

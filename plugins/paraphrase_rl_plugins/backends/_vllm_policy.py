@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from paraphrase_rl.plugin import Chat, RecipeError, RunError, Sampling, find_model, load_causal_lm, resolve
-from paraphrase_rl_plugins.backends import _vllm
+from paraphrase_rl_plugins.backends import _sampler_choice, _vllm
 from paraphrase_rl_plugins.backends._end_ids import end_ids, saved_settings
 from paraphrase_rl_plugins.backends._sampler import Sampled
 from paraphrase_rl_plugins.backends._sampler_check import PROBE_TOKENS, Probe, trainer_logprobs, why_stale
-from paraphrase_rl_plugins.backends._vllm import RANKS, VllmSampler
+from paraphrase_rl_plugins.backends._vllm import VllmSampler
 
 ROOM = 4096
 """Tokens of a prompt and its rewrite that vLLM has room for at first; a longer text starts it again with more."""
@@ -62,7 +62,9 @@ def engine_for(model: str, *, memory: float, rank: int, longest: int) -> Any:
     release()
     rank, longest = max(rank, RANK), max(longest, _room(model))
     llm = _vllm.start_engine(path, memory=memory, seed=0, rank=rank, longest=longest)
-    _running = _Engine(llm, path, memory, next(room for room in RANKS if room >= rank), longest)
+    _running = _Engine(
+        llm, path, memory, next(room for room in _sampler_choice.RANKS if room >= rank), longest
+    )
     return llm
 
 
@@ -105,7 +107,7 @@ def saved_sampler(
     if choice == "own":
         return None
     rank = _rank(adapter)
-    reason = _vllm.why_not(device, 1, rank)
+    reason = _sampler_choice.why_not(device, 1, rank)
     if reason is not None:
         if choice == "vllm":
             raise RecipeError(f"--option sampler=vllm: {reason}", "use --option sampler=own")

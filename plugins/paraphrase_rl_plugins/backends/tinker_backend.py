@@ -18,6 +18,7 @@ from paraphrase_rl.plugin import (
     RecipeError,
     RunError,
     TrainingResult,
+    Treatment,
     hookimpl,
     new_folder,
 )
@@ -57,8 +58,29 @@ class TinkerOptions(Options):
     )
 
 
-def check(recipe: Recipe) -> dict[str, str]:
-    """Describe how the service treats recipe keys that it supports only in part, by recipe key.
+def check(recipe: Recipe, options: TinkerOptions, device: str) -> Treatment:  # noqa: ARG001
+    """Describe what the service does with recipe keys that it ignores, or supports only in part.
+
+    Raises:
+        RecipeError: the service cannot do what a recipe key asks for, or the API key is not set.
+    """
+    kept = "for ever" if options.ttl_days is None else f"for {options.ttl_days:g} days"
+    switches = switches_of(recipe)
+    return Treatment(
+        ignored={
+            "lora.alpha": "the service scales every adapter itself, as with alpha 32 whatever the rank",
+            "training.ratio_cap": "the service computes the importance ratios, and truncates none",
+            "checkpoints.keep": f"the service keeps every periodic checkpoint {kept} (option ttl_days of the backend),"
+            " and the final one until it is deleted",
+        },
+        partly={
+            "lora.target_modules": ", ".join(f"{name} {str(on).lower()}" for name, on in switches.items())
+        },
+    )
+
+
+def switches_of(recipe: Recipe) -> dict[str, bool]:
+    """Return the service's switches for the layers of a recipe that it can train.
 
     Raises:
         RecipeError: the service cannot do what a recipe key asks for, or the API key is not set.
@@ -72,8 +94,7 @@ def check(recipe: Recipe) -> dict[str, str]:
             " temperature 1, so every importance ratio would be wrong",
             "set sampling.temperature: 1.0, or train with --backend trl",
         )
-    switches = adapted_parts(recipe.lora)
-    return {"lora.target_modules": ", ".join(f"{name} {str(on).lower()}" for name, on in switches.items())}
+    return adapted_parts(recipe.lora)
 
 
 def served(options: TinkerOptions) -> Mapping[str, int | None] | None:
@@ -134,12 +155,6 @@ def register_backends() -> Iterable[BackendSpec]:
             paper="Shao et al. 2024, DeepSeekMath (GRPO); Hu et al. 2021, LoRA",
             licence="Apache-2.0 (SDK); the service has terms of its own",
             cost="per token, by the service's price list",
-            ignores={
-                "lora.alpha": "the service scales every adapter itself, as with alpha 32 whatever the rank",
-                "training.ratio_cap": "the service computes the importance ratios, and truncates none",
-                "checkpoints.keep": "the service keeps every periodic checkpoint for ttl_days (an option of the"
-                " backend), and the final one until it is deleted",
-            },
             check=check,
             served=served,
             recipe="recipe-served",
@@ -169,7 +184,7 @@ class TinkerBackend:
         from paraphrase_rl_plugins.backends._tinker_warmup import warm_up
 
         recipe, days = session.recipe, self.options.ttl_days
-        check(recipe)
+        switches_of(recipe)  # refuses before anything is charged
         with self._service(f"continue with: prl train --resume {session.folder}") as service:
             chat = ServedChat(recipe.model, thinking=recipe.prompt.thinking)
             training = self._training(service, session)

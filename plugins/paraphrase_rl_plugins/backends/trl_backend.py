@@ -22,6 +22,7 @@ from paraphrase_rl.plugin import (
     RecipeError,
     RunError,
     TrainingResult,
+    Treatment,
     dtype_of,
     hookimpl,
     load_adapted_lm,
@@ -53,6 +54,7 @@ def register_backends() -> Iterable[BackendSpec]:
             cost="a GPU for models above 1B parameters",
             warmup=True,
             starts_from=True,
+            check=check,
             estimate=estimate,
         )
     ]
@@ -78,6 +80,26 @@ class TrlOptions(Options):
         "auto = vLLM where it is installed, on one GPU",
     )
     vllm_memory: float = Field(0.3, gt=0, lt=1, description="share of the GPU's memory that vLLM may take")
+
+
+def check(recipe: Recipe, options: TrlOptions, device: str) -> Treatment:
+    """Describe which keys the sampler of the options leaves without effect.
+
+    Raises:
+        RecipeError: vLLM is chosen, and cannot sample on the device.
+    """
+    from paraphrase_rl_plugins.backends._sampler_choice import KNOWN_TEMPERATURE, takes_vllm
+
+    if not takes_vllm(options.sampler, recipe, device):
+        said = "the trained model samples itself, so that importance ratios are 1 but for rounding: none is truncated"
+        return Treatment(ignored={"training.ratio_cap": said})
+    if recipe.sampling.temperature == KNOWN_TEMPERATURE:
+        return Treatment()
+    said = (
+        f"vLLM tells log-probabilities of temperature {KNOWN_TEMPERATURE:g} alone, so that it is not measured, which "
+        "is never accepted; with --option sampler=own it is"
+    )
+    return Treatment(ignored={"acceptance.kl_sample_train": said})
 
 
 class TrlBackend:
