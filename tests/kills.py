@@ -3,17 +3,22 @@
     python -m tests.kills [--backend trl --backend tinker] [--moments 200] [--every 1] [--seed 0] [--log FILE]
 
 Each process is the real ``prl train`` on a tiny model, killed by SIGKILL. A moment is a time, drawn up to the length of
-the unbroken run; a run is killed up to ``KILLS_A_RUN`` times before it may end. A file operation is any that Python
-does in the run directory (files opened for writing, moved, removed; folders made and removed), found by an audit hook:
-the process kills itself before the N-th, or in the middle of writing, for every N of an unbroken run and of a resumed
-one. ``--log`` names a file that gets a row for each killed run; those that survived in it are not tried again.
+the unbroken run; a run is killed up to ``KILLS_A_RUN`` times before it may end. A file operation is any in the run
+directory: files opened for writing, moved, removed, folders made and removed by Python, found by an audit hook; files
+written natively (PyTorch, safetensors, tokenizers), found by wrapping what writes them. The process kills itself before
+the N-th, which is also after the one before it, or with half of a file written, for every N of an unbroken run and of a
+resumed one. A file of the run that no operation wrote is an error. ``--log`` names a file that gets a row for each
+killed run; those that survived in it are not tried again.
 """
 
 from __future__ import annotations
 
 import argparse
+import builtins
 import gc
+import io
 import itertools
+import json
 import multiprocessing
 import os
 import random
@@ -52,21 +57,64 @@ PRELOADED = [
 
 
 class Operations:
-    """Counter of the file operations in a folder; before the one numbered ``kill_at`` the process kills itself.
+    """The file operations in a folder; before the one numbered ``kill_at`` the process kills itself.
 
-    With ``torn`` it does so once the first half of what is written to that file is written.
+    With ``torn`` it does so once half of what is written to that file is written.
+
+    Attributes:
+        done: what each operation was, and on which file.
+        written: names of the files that they wrote.
     """
 
     def __init__(self, folder: Path, kill_at: int, torn: bool, tally: Path) -> None:
         self.folder, self.kill_at, self.torn, self.tally = folder, kill_at, torn, tally
-        self.count, self.tear = 0, False
+        self.done: list[str] = []
+        self.written: set[str] = set()
+        self.tear = False
 
     def install(self) -> None:
-        sys.addaudithook(self._hook)
-        whole = Path.open
+        import safetensors.torch
+        import torch
+        from transformers import PreTrainedTokenizerFast as Tokenizer
 
-        def opened(path: Path, *arguments: Any, **named: Any) -> Any:
-            stream = whole(path, *arguments, **named)
+        torch.save = self._native(torch.save, lambda obj, f, **_: f)
+        safetensors.torch.serialize_file = self._native(
+            safetensors.torch.serialize_file, lambda tensors, filename, **_: filename
+        )
+        Tokenizer._save_pretrained = self._native(
+            Tokenizer._save_pretrained,
+            lambda tokenizer, save_directory, **_: Path(save_directory, "tokenizer.json"),
+        )
+        builtins.open = io.open = self._opened(io.open)
+        sys.addaudithook(self._hook)
+
+    def unseen(self) -> list[str]:
+        """Files that no operation wrote, for which nothing was killed."""
+        return sorted(
+            path.name for path in self.folder.rglob("*") if path.is_file() and path.name not in self.written
+        )
+
+    def _native(self, write: Callable[..., Any], to: Callable[..., Any]) -> Callable[..., Any]:
+        """A function that writes a file natively, where Python sees nothing; ``to``: the file, by its arguments."""
+
+        def wrapped(*given: Any, **named: Any) -> Any:
+            file = to(*given, **named)
+            if not isinstance(file, (str, os.PathLike)):
+                return write(*given, **named)
+            path = Path.cwd() / file
+            if path.is_relative_to(self.folder):
+                self._next("native", path, tears=True)
+            result = write(*given, **named)
+            if self.tear:
+                os.truncate(path, path.stat().st_size // 2)
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return wrapped
+
+    def _opened(self, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def opened(*given: Any, **named: Any) -> Any:
+            stream = whole(*given, **named)
             if not self.tear:
                 return stream
             write = stream.write
@@ -78,50 +126,54 @@ class Operations:
                 def __exit__(self, *_: Any) -> None:
                     stream.close()
 
-                def write(self, data: bytes) -> None:
+                def write(self, data: Any) -> None:
                     write(data[: len(data) // 2])
                     stream.flush()
                     os.kill(os.getpid(), signal.SIGKILL)
 
+            self.tear = False
             return Torn()
 
-        Path.open = opened  # type: ignore[method-assign, assignment]
+        return opened
 
     def _hook(self, event: str, given: tuple[Any, ...]) -> None:
-        if not self._is_ours(event, given):
-            return
-        self.count += 1
-        if self.count != self.kill_at:
-            return
-        if not self.torn:
-            self.tally.write_text(event)
-            os.kill(os.getpid(), signal.SIGKILL)
-        self.tear = event == "open"
-
-    def _is_ours(self, event: str, given: tuple[Any, ...]) -> bool:
         if event == "open":
-            path, _, flags = given
+            path, mode, flags = given
             if not isinstance(path, (str, bytes, os.PathLike)) or not flags & WRITES:
-                return False
+                return
             where = Path.cwd() / os.fsdecode(path)
         elif event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir"):
             folder = given[-1] if event != "os.rename" else given[2]
             base = Path(f"/proc/self/fd/{folder}").readlink() if folder != -1 else Path.cwd()
-            where = base / os.fsdecode(given[0])
+            where, mode = base / os.fsdecode(given[0]), None
         else:
-            return False
-        return where.is_relative_to(self.folder)
+            return
+        if where.is_relative_to(self.folder):
+            if event == "os.rename":
+                self.written.add(Path(os.fsdecode(given[1])).name)
+            self._next(event, where, tears=mode is not None)  # os.open has no mode: it makes an empty file
+
+    def _next(self, what: str, path: Path, *, tears: bool) -> None:
+        self.done.append(f"{what} {path.name}")
+        self.written.add(path.name)
+        if len(self.done) != self.kill_at:
+            return
+        if not self.torn:
+            self.tally.write_text(json.dumps({"tears": tears}))
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.tear = tears
 
 
 def process(arguments: list[str], cwd: Path, environment: dict[str, str], kill_at: int, torn: bool) -> None:
-    """``prl`` in a process of its own, with its file operations counted in ``cwd/tally``."""
+    """``prl`` in a process of its own, with its file operations told in ``cwd/tally``."""
     gc.freeze()  # else a collection copies every page that is shared with the fork server
     operations = Operations(cwd / "run", kill_at, torn, cwd / "tally")
     operations.install()
     try:
         prl_process(arguments, cwd, environment, None, "")
     finally:
-        operations.tally.write_text(str(operations.count))
+        told = {"operations": operations.done, "unseen": operations.unseen()}
+        operations.tally.write_text(json.dumps(told))
 
 
 @dataclass
@@ -188,7 +240,9 @@ class Killer:
         self.whole = self.new()
         self.finish(self.whole)
         self.seconds = time.monotonic() - started
-        self.operations = int((self.whole / "tally").read_text())
+        told = self.tally(self.whole)
+        assert not told["unseen"], f"written by no operation that is counted: {', '.join(told['unseen'])}"
+        self.operations: list[str] = told["operations"]
         self.expected = self.found(self.whole)
 
     def new(self) -> Path:
@@ -207,9 +261,16 @@ class Killer:
     def finish(self, cwd: Path) -> None:
         running = self.start(cwd)
         running.join(600)
+        self.ended(running, cwd)
+
+    def ended(self, running: Any, cwd: Path) -> None:
         assert running.exitcode == 0, (
             f"exit code {running.exitcode}: {(cwd / 'streams' / 'stderr').read_text()}"
         )
+
+    def tally(self, cwd: Path) -> dict[str, Any]:
+        told: dict[str, Any] = json.loads((cwd / "tally").read_text())
+        return told
 
     def found(self, cwd: Path) -> dict[str, Any]:
         """What must be as in the unbroken run: all numbers, and which files there are."""
@@ -277,7 +338,7 @@ class Killer:
         tried = Tried(f"{self.backend}, file operations {what}", self.log)
         for number in itertools.count(1):
             if not chosen(number):
-                if number > 5 * self.operations:
+                if number > 5 * len(self.operations):
                     return tried
                 continue
             before, torn = f"before operation {number}", f"halfway through operation {number}"
@@ -285,9 +346,9 @@ class Killer:
                 cwd = self.killed_at(number, begun)
                 if cwd is None:  # there are fewer
                     return tried
-                written = (cwd / "tally").read_text() == "open"
+                tears = self.tally(cwd)["tears"]
                 tried.ended(before, 1, self.wrong_with(cwd))
-                if not written:
+                if not tears:
                     continue
             if tried.survived_before(torn) is None:
                 cwd = self.killed_at(number, begun, torn=True)
@@ -306,6 +367,7 @@ class Killer:
         running.join(600)
         if running.exitcode == -signal.SIGKILL:
             return cwd
+        self.ended(running, cwd)
         shutil.rmtree(cwd)
         return None
 
@@ -371,7 +433,11 @@ def main() -> None:
             tempfile.TemporaryDirectory(prefix="kills-") as folder,
             killer(backend, Path(folder), given.log) as runs,
         ):
-            print(f"{backend}: {runs.operations} file operations, {runs.seconds:.1f} s", flush=True)
+            native = sum(operation.startswith("native ") for operation in runs.operations)
+            print(
+                f"{backend}: {len(runs.operations)} file operations, {native} of them native, {runs.seconds:.1f} s",
+                flush=True,
+            )
 
             def chosen(number: int) -> bool:
                 return given.every > 0 and number % given.every == 0
