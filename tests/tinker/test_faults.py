@@ -237,6 +237,54 @@ def test_a_sample_that_fails_is_asked_for_again(
     assert numbers(tmp_path / "bad") == numbers(tmp_path / "good")
 
 
+HANGING = {
+    "a group of rollouts": lambda body: not body.get("prompt_logprobs") and body["num_samples"] == 3,
+    "a rollout of an evaluation": lambda body: not body.get("prompt_logprobs") and body["num_samples"] == 1,
+    "reference log-probabilities": lambda body: body.get("prompt_logprobs"),
+}
+
+
+@pytest.mark.parametrize("what", HANGING)
+def test_a_request_that_hangs_is_asked_for_again(
+    qwen: Path, compact: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    settings = short(qwen, training={"max_steps": 2}, evaluation={"every": 1, "prompts": 2})
+    good, bad = (training_run(tmp_path / name, settings) for name in ("good", "bad"))
+    assert backend(compact).train(good).status == "completed"
+    good.directory.close()
+    service, over, hung = compact.service, threading.Event(), []
+    ask, result = service._asample, service.result
+
+    def asking(body: dict[str, Any]) -> Any:
+        answer = ask(body)
+        if HANGING[what](body):
+            hung.append(answer["request_id"])
+        return answer
+
+    def silent(request_id: str) -> Any:
+        if request_id in hung[1:2]:
+            over.wait(60)  # the connection stays open
+        return result(request_id)
+
+    monkeypatch.setattr(service, "_asample", asking)
+    monkeypatch.setattr(service, "result", silent)
+    monkeypatch.setattr("paraphrase_rl_plugins.backends._tinker_service.RETRY_SECONDS", (0.01, 0.01))
+    try:
+        assert backend(compact, timeout_s=3.0).train(bad).status == "completed"
+    finally:
+        over.set()
+        bad.directory.close()
+    retries = [row for row in read_jsonl(tmp_path / "bad" / "events.jsonl") if row["event"] == "retry"]
+    assert [row["reason"].partition(": ")[2] for row in retries] == ["no answer from the service within 3 s"]
+    assert numbers(tmp_path / "bad") == numbers(tmp_path / "good")
+    evaluations = [
+        [row | {"seconds": None} for row in read_jsonl(tmp_path / name / "evaluations.jsonl")]
+        for name in ("good", "bad")
+    ]
+    assert len(evaluations[0]) == 3
+    assert evaluations[0] == evaluations[1]
+
+
 @pytest.mark.service
 @pytest.mark.parametrize("method", ["sample", "forward_backward"])
 def test_a_service_that_goes_on_failing_costs_no_step_that_was_done(

@@ -112,20 +112,23 @@ class Service:
 
         Args:
             again: sends the request again and returns its future; only for a request that changes nothing at the
-                service. It is called a few times if the request fails, and the service did not refuse it.
+                service. It is called a few times if the request fails, and the service did not refuse it; once if it
+                is not answered within the time limit.
 
         Raises:
             RunError: the request failed, or took longer than the time limit.
         """
+        hung = False
         for pause in (*RETRY_SECONDS, None):
             try:
                 return future.result(self.timeout)
             except (PrlError, KeyboardInterrupt):
                 raise
             except Exception as error:
-                explained = self._explained(error, what)
-                if again is None or pause is None or not _may_pass(error):
+                explained, hangs = self._explained(error, what), isinstance(error, TimeoutError)
+                if again is None or pause is None or (hangs and hung) or not _may_pass(error):
                     raise explained from error
+                hung = hung or hangs
             self.on_retry(what, explained.message)
             time.sleep(pause)
             future = again()
@@ -181,12 +184,12 @@ class Service:
 
 
 def _may_pass(error: Exception) -> bool:
-    """Whether the same request may succeed if it is sent again; one that hangs is the caller's to count."""
+    """Whether the same request may succeed if it is sent again."""
     refused = (
         isinstance(error, tinker.RequestFailedError)
         and error.category == tinker.types.RequestErrorCategory.User
     )
-    return not refused and not isinstance(error, (*_FINAL, TimeoutError))
+    return not refused and not isinstance(error, _FINAL)
 
 
 class _Idle:

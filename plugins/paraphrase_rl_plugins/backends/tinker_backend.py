@@ -45,7 +45,8 @@ class TinkerOptions(Options):
     timeout_s: float = Field(
         600.0,
         gt=0,
-        description="seconds any one answer may take before the run stops, resumable; samples are asked for twice",
+        description="seconds any one answer may take before the run stops, resumable; samples and log-probabilities "
+        "are asked for twice",
     )
     max_steps_off_policy: int = Field(
         0,
