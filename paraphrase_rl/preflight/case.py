@@ -113,10 +113,9 @@ class Case:
 
     @property
     def context(self) -> int | None:
-        """Tokens that a prompt and its answer may have together, by the service or the model; ``None`` = unknown."""
+        """Tokens of a prompt and its answer together at most, by the service or else the model; ``None`` = unknown."""
         served = self.live.get(self.recipe.model) if isinstance(self.live, Mapping) else None
-        known = [limit for limit in (served, self.model.context if self.model is not None else None) if limit]
-        return min(known, default=None)
+        return served or (self.model.context if self.model is not None else None)
 
     @property
     def remote(self) -> bool:

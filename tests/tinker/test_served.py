@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,13 +11,13 @@ from typing import Any
 import pytest
 
 import paraphrase_rl as prl
-from paraphrase_rl.errors import ModelError, RunError
+from paraphrase_rl.errors import DataError, ModelError, RunError
 from paraphrase_rl.recipe.prompt import Prompt
 from paraphrase_rl.recipe.schema import Sampling
 from tests.hybrid_model import published_template, save_hybrid_model
 from tests.servers.engine import Engine
 from tests.servers.skyrl_process import SkyRL, installed
-from tests.servers.tinker_server import Server, Service
+from tests.servers.tinker_server import HttpError, Server, Service
 from tests.tinker.conftest import KEY, SERVERS
 from tests.tinker.runs import backend, short
 from tests.training.runs import training_run
@@ -109,6 +110,62 @@ def test_a_model_that_cannot_stop_costs_nothing(compact: Server, tmp_path: Path)
     with pytest.raises(ModelError, match="gpt-oss-20b thinks before it answers and cannot be told not to"):
         backend(compact).train(training_run(tmp_path / "run", short(thinker)))
     assert compact.service.seen == before, "nothing was asked of the service"
+
+
+@pytest.mark.parametrize("told", [None, "less", "more"])
+def test_a_text_longer_than_the_context_costs_nothing(
+    compact: Server, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, told: str | None
+) -> None:
+    """The limit is the service's, more or less than the model's; the model's where the service tells none."""
+    settings = short(qwen, training={"max_steps": 1}, evaluation={"every": 1, "prompts": 2})
+    chat = backend(compact).policy(str(qwen), None).chat
+    config = json.loads((qwen / "config.json").read_text())
+
+    def trained(slack: int) -> str:
+        session = training_run(tmp_path / f"run{slack}", settings)
+        lengths = {
+            d.id: len(chat.prompt(session.conversation(d))) for d in (*session.train, *session.test[:2])
+        }
+        longest = max(lengths, key=lambda id_: lengths[id_])
+        room = lengths[longest] + settings.sampling.max_tokens
+        model = {None: room + slack, "less": 10 * room, "more": 10}[told]
+        (qwen / "config.json").write_text(json.dumps({**config, "max_position_embeddings": model}))
+        served = {"model_name": str(qwen), "max_context_length": told and room + slack}
+        monkeypatch.setattr(compact.service, "get", lambda *_: {"supported_models": [served]})
+        compact.service.seen.clear()
+        if slack < 0:
+            with pytest.raises(DataError) as caught:
+                backend(compact).train(session)
+            assert (caught.value.message, caught.value.hint) == (
+                f"text {longest} makes a prompt of {lengths[longest]} tokens: with sampling.max_tokens 12 that is "
+                f"beyond the {room - 1} of {qwen}",
+                "leave out this text, cut all texts with data.excerpt_words, or lower sampling.max_tokens",
+            )
+        else:
+            assert backend(compact).train(session).status == "completed"
+        session.directory.close()
+        return " ".join(compact.service.seen)
+
+    try:
+        assert "create_sampling_session" in (asked := trained(-1))
+        assert not {"create_model", "asample", "forward_backward"} & set(asked.split())
+        assert "forward_backward" in trained(0)
+    finally:
+        (qwen / "config.json").write_text(json.dumps(config))
+
+
+def test_a_service_that_cannot_tell_its_models_trains(
+    compact: Server, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(route: str, host: str) -> Any:
+        asked.append(route)
+        raise HttpError(404, f"no route {route}")
+
+    asked: list[str] = []
+    monkeypatch.setattr(compact.service, "get", unknown)
+    session = training_run(tmp_path / "run", short(qwen, training={"max_steps": 1}))
+    assert backend(compact).train(session).status == "completed"
+    assert "get_server_capabilities" in asked
 
 
 def test_the_hybrid_model_is_checked_before_a_run(

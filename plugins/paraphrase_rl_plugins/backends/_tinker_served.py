@@ -28,7 +28,15 @@ def ask(address: str | None) -> Mapping[str, int | None]:
         RunError: the service does not answer.
     """
     _reach(address or _hosted())
-    service = Service(address, ASK_SECONDS, "try again")
+    return contexts(Service(address, ASK_SECONDS, "try again"))
+
+
+def contexts(service: Service) -> Mapping[str, int | None]:
+    """Return what :func:`ask` does, of a service that there is a connection to.
+
+    Raises:
+        RunError: the service does not answer, or cannot tell.
+    """
     told = service.wait(service.rest().get_server_capabilities(), "models that are served")
     return {
         model.model_name: model.max_context_length

@@ -178,8 +178,10 @@ class TinkerBackend:
 
         Raises:
             RecipeError: the API key is not set, or the service cannot run the recipe.
+            DataError: a prompt leaves no room for its answer.
             RunError: the service failed or did not answer; the checkpoints in the ledger are complete.
         """
+        from paraphrase_rl_plugins.backends._prompt_room import longest_prompt
         from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy
         from paraphrase_rl_plugins.backends._tinker_trainer import TinkerTrainer
         from paraphrase_rl_plugins.backends._tinker_warmup import warm_up
@@ -188,10 +190,11 @@ class TinkerBackend:
         switches_of(recipe)  # refuses before anything is charged
         with self._service(f"continue with: prl train --resume {session.folder}") as service:
             chat = ServedChat(recipe.model, thinking=recipe.prompt.thinking)
-            training = self._training(service, session)
             base = service.ask(
                 service.connected.create_sampling_client(base_model=recipe.model), "the base model"
             )
+            longest_prompt(session, chat, _context(service, recipe.model))
+            training = self._training(service, session)
             policy, ttl = TinkerPolicy(service, base, chat), None if days is None else round(days * 86_400)
             training = warm_up(session, service, training, policy, ttl)
             if training is None:
@@ -274,6 +277,19 @@ class TinkerBackend:
             recipe.model, rank=recipe.lora.rank, seed=recipe.training.seed, **adapted_parts(recipe.lora)
         )
         return service.ask(created, f"an adapter for {recipe.model}")
+
+
+def _context(service: Service, model: str) -> int | None:
+    """Tokens that a prompt and its answer may have together, by the service or else the model; ``None`` = not known."""
+    from paraphrase_rl.plugin import find_model
+    from paraphrase_rl_plugins.backends._tinker_served import contexts
+
+    try:
+        told = contexts(service).get(model)
+    except RunError:  # it need not be able to tell; if it is down, the next request says so
+        told = None
+    info = find_model(model, weights=False).info
+    return told or (None if info is None else info.context)
 
 
 def _rate(recipe: Recipe) -> float:

@@ -16,7 +16,6 @@ from paraphrase_rl.plugin import (
     BackendSpec,
     Chat,
     Context,
-    DataError,
     Options,
     Policy,
     RecipeError,
@@ -187,6 +186,7 @@ class TrlBackend:
         from transformers.utils import logging
 
         from paraphrase_rl_plugins.backends._adapter import lora_config
+        from paraphrase_rl_plugins.backends._prompt_room import longest_prompt
         from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
         from paraphrase_rl_plugins.backends._vllm import vllm_sampler
         from paraphrase_rl_plugins.backends._vllm_policy import release
@@ -201,7 +201,8 @@ class TrlBackend:
         chat = Chat(tokenizer, recipe.model, thinking=recipe.prompt.thinking)
         dtype = dtype_of(self.precision) if self.precision else scoring_dtype(self.device)
         model = load_causal_lm(recipe.model, dtype=dtype)
-        longest = _longest_prompt(session, chat, model.config)
+        limit = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        longest = longest_prompt(session, chat, limit)
         trainer = RecipeTrainer(
             session=session,
             chat=chat,
@@ -291,22 +292,6 @@ class TrlBackend:
             disable_tqdm=True,
             remove_unused_columns=False,
         )
-
-
-def _longest_prompt(session: Session, chat: Chat, config: Any) -> int:
-    """Tokens of the longest prompt; TRL cuts none, so one that leaves no room for its answer is refused."""
-    limit = getattr(config.get_text_config(), "max_position_embeddings", None)
-    longest = 0
-    for document in (*session.train, *session.test[: session.recipe.evaluation.prompts]):
-        length = len(chat.prompt(session.conversation(document)))
-        if limit is not None and length + session.recipe.sampling.max_tokens > limit:
-            raise DataError(
-                f"text {document.id} makes a prompt of {length} tokens: with sampling.max_tokens "
-                f"{session.recipe.sampling.max_tokens} that is beyond the {limit} of {session.recipe.model}",
-                "leave out this text, or cut all texts with data.excerpt_words",
-            )
-        longest = max(longest, length)
-    return longest
 
 
 def _rate(session: Session, model: Any) -> float:
