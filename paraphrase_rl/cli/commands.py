@@ -8,6 +8,7 @@ from importlib import import_module
 import click
 
 from paraphrase_rl.errors import UsageError
+from paraphrase_rl.text.terminal import terminal_safe
 
 COMMANDS: Mapping[str, str] = {
     "train": "Train a rewriter against the detectors of a recipe.",
@@ -65,6 +66,11 @@ class CommandGroup(click.Group):
 
             raise UsageError(f"no command is called {name!r}", suggestion(name, self.list_commands(ctx)))
         return name, command, args[1:]
+
+    def get_help(self, ctx: click.Context) -> str:
+        return terminal_safe(
+            super().get_help(ctx)
+        )  # click prints it, with what plug-ins say of their commands
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

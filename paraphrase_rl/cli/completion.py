@@ -10,6 +10,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from paraphrase_rl.errors import UsageError
+from paraphrase_rl.text.terminal import terminal_safe
 
 if TYPE_CHECKING:
     from paraphrase_rl.types import Kind
@@ -122,6 +123,8 @@ class RecipeName(click.ParamType[str]):
 
 def _begin_with(incomplete: str, found: Iterator[tuple[str, str]], or_file: bool) -> list[CompletionItem]:
     items: Sequence[CompletionItem] = [
-        CompletionItem(name, help=summary) for name, summary in found if name.startswith(incomplete)
+        CompletionItem(name, help=terminal_safe(summary))
+        for name, summary in found
+        if name.startswith(incomplete)
     ]
     return list(items) or ([CompletionItem(incomplete, type="file")] if or_file else [])

@@ -102,7 +102,11 @@ def _set_debug(ctx: click.Context, _parameter: click.Parameter, value: bool) -> 
     if value:
         import logging
 
-        logging.basicConfig(format="%(message)s", stream=sys.stderr)
+        class Said(logging.Handler):
+            def emit(self, record: logging.LogRecord) -> None:
+                say(self.format(record))
+
+        logging.basicConfig(format="%(message)s", handlers=[Said()])
         logging.getLogger("paraphrase_rl").setLevel(logging.DEBUG)  # says which plug-ins failed, and why
 
 

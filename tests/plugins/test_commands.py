@@ -119,3 +119,38 @@ def test_how_a_command_ends_by_itself_passes(zeta: Prl, arguments: list[str], co
 
 def test_debug_shows_the_traceback(zeta: Prl) -> None:
     assert "in ends" in zeta("--debug", "ends", "raise").stderr
+
+
+NASTY = "\x1b[31m\x07\x9b2J\u202ecba\u2066"
+FRIENDLY = f"""
+import click
+from paraphrase_rl.plugin import CommandSpec, PrlError, hookimpl
+
+@click.command()
+def greet():
+    raise PrlError({NASTY!r}, {NASTY!r})
+
+@hookimpl
+def register_commands():
+    return [CommandSpec(name="greet", summary={NASTY!r}, factory=lambda o, c: greet)]
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--help"],
+        ["greet"],
+        ["--debug", "greet"],
+        ["--debug", "plugins", "list"],
+        ["plugins", "failures"],
+    ],
+)
+def test_the_terminal_obeys_no_plugin(tmp_path: Path, prl: Prl, arguments: list[str]) -> None:
+    modules = {f"commands{NASTY}": FRIENDLY, f"broken{NASTY}": f"raise RuntimeError({NASTY!r})"}
+    install(tmp_path / "site", "zeta", modules)
+    result = prl(*arguments, PYTHONPATH=str(tmp_path / "site"), PYTHONIOENCODING="utf-8")
+    found = result.stdout + result.stderr
+    assert "\\x9b2J\\u202ecba\\u2066" in found
+    assert not set(found) & {"\x1b", "\x07", "\x9b", "\u202e", "\u2066"}
