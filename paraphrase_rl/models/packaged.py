@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import importlib.metadata
 import importlib.util
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from paraphrase_rl import files
 from paraphrase_rl.errors import ModelError
-from paraphrase_rl.models.folders import file_digest, folder_digest
+from paraphrase_rl.models.folders import MODEL_FILES, file_digest, folder_digest
 from paraphrase_rl.models.gguf import convert
 
 _PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -117,22 +118,48 @@ def converted(name: str, gguf: Path, digest: str) -> Path:
     return target
 
 
-def damaged_file(package: str) -> Path | None:
-    """Find a file of the converted model that has changed since its conversion; ``None`` if there is none.
+def damaged_conversion(package: str) -> tuple[Path, Path] | None:
+    """Find a file that has changed since the conversion of a packaged model; ``None`` if there is none.
+
+    Returns:
+        The file, which may be the record of the conversion, and the folder of the converted model.
 
     Raises:
         ModelError: see :func:`locate`; nothing is converted.
     """
     for gguf in (path for root in _roots(package) for path in root.rglob("*.gguf")):
         folder = _target(package, file_digest(gguf))
-        try:
-            digests = json.loads(_digests(folder).read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError):
+        record = _digests(folder)
+        if not folder.is_dir() or not record.exists():
             continue
-        for name, digest in digests.items() if folder.is_dir() else ():
-            path: Path = folder / name
+        try:
+            digests: dict[str, str] = dict(json.loads(record.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError, RecursionError):
+            return record, folder
+        for name, digest in digests.items():
+            path = folder / name
             if not path.is_file() or file_digest(path) != digest:
-                return path
+                return path, folder
+    return None
+
+
+def changed_in_package(package: str) -> Path | None:
+    """Find a file of a packaged model that is not what was installed, by what pip recorded; ``None`` if there is none.
+
+    Raises:
+        ModelError: a file cannot be read.
+    """
+    for file in importlib.metadata.files(package) or ():
+        if (
+            file.hash is None
+            or file.hash.mode != "sha256"
+            or not any(map(file.match, (*MODEL_FILES, "*.gguf")))
+        ):
+            continue
+        path = Path(str(file.locate()))
+        recorded = base64.urlsafe_b64decode(f"{file.hash.value}=").hex()
+        if not path.is_file() or file_digest(path) != recorded:
+            return path
     return None
 
 

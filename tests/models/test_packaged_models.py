@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 
 from paraphrase_rl.errors import ModelError
 from paraphrase_rl.models import gguf as gguf_conversion
-from paraphrase_rl.models.packaged import damaged_file
+from paraphrase_rl.models.packaged import damaged_conversion
 from paraphrase_rl.models.references import load_causal_lm, load_tokenizer, resolve
 from tests.tiny_model import CHAT_TEMPLATE, save_tiny_model
 
@@ -80,8 +80,12 @@ def gguf_alphabet():
 
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
+    return tiny_llama(tmp_path_factory.mktemp("source"))
+
+
+def tiny_llama(folder):
     """A model with room for the GGUF's three merged tokens."""
-    folder = save_tiny_model(tmp_path_factory.mktemp("source"))
+    save_tiny_model(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     model.resize_token_embeddings(272)
     return model
@@ -278,15 +282,21 @@ def test_a_package_with_a_folder_is_used_where_it_is(tmp_path, monkeypatch):
 
 
 def test_a_converted_file_that_changed_is_found(package):
-    assert damaged_file("tiny-gguf") is None  # nothing is converted yet, and nothing is converted to find out
+    assert (
+        damaged_conversion("tiny-gguf") is None
+    )  # nothing is converted yet, and nothing is converted to find out
     folder = resolve("package:tiny-gguf").path
-    assert damaged_file("tiny-gguf") is None
-    for name in ("model.safetensors", "config.json"):
-        whole = (folder / name).read_bytes()
+    assert damaged_conversion("tiny-gguf") is None
+    for path in (folder / "model.safetensors", folder / "config.json"):
+        whole = path.read_bytes()
         for wrong in (whole[:-1], whole[:-1] + bytes([whole[-1] ^ 1])):
-            (folder / name).write_bytes(wrong)
-            assert damaged_file("tiny-gguf") == folder / name
-        (folder / name).unlink()
-        assert damaged_file("tiny-gguf") == folder / name
-        (folder / name).write_bytes(whole)
-    assert damaged_file("tiny-gguf") is None
+            path.write_bytes(wrong)
+            assert damaged_conversion("tiny-gguf") == (path, folder)
+        path.unlink()
+        assert damaged_conversion("tiny-gguf") == (path, folder)
+        path.write_bytes(whole)
+    assert damaged_conversion("tiny-gguf") is None
+    record = folder.with_name(f"{folder.name}.sha256.json")
+    for wrong in ("", "[1]", "null"):
+        record.write_text(wrong)
+        assert damaged_conversion("tiny-gguf") == (record, folder)
