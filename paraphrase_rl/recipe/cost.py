@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -40,6 +41,10 @@ class Passes(Section):
 
     prefill: float = Field(ge=0)
     train: float = Field(ge=0)
+
+    def reads(self, *, warmed_up: bool) -> float:
+        """Return how often a rollout of training is read; after a warm-up also by the policy that this made."""
+        return self.prefill + warmed_up
 
 
 class Prices(Section):
@@ -153,35 +158,48 @@ def bill(
             many = recipe.warmup.candidates
             prefill += many * sum(instructions + _tokens(text) for text in warmup)
             sample += many * sum(limit if to_the_limit else min(_tokens(text), limit) for text in warmup)
-        if warmup:  # every rollout is read once more: its distance from the warmed-up policy is measured
-            prefill += through
-        return Tokens(prefill + passes.prefill * through, sample, passes.train * through + pairs)
+        read = passes.reads(warmed_up=bool(warmup)) * through
+        return Tokens(prefill + read, sample, passes.train * through + pairs)
 
     return Bill(tokens(to_the_limit=False), tokens(to_the_limit=True))
 
 
 def spent(
-    steps: Iterable[Mapping[str, float]],
-    evaluations: Iterable[Mapping[str, float]],
+    steps: Iterable[Mapping[str, Any]],
+    sampled: Iterable[Mapping[str, Any]],
+    supervised: Iterable[Mapping[str, Any]],
     price: Price,
     passes: Passes,
+    *,
+    warmed_up: bool,
 ) -> float | None:
-    """Compute what recorded steps and evaluations have cost, from the tokens that they counted.
+    """Compute what a run has cost, from the tokens that its rows counted: ``prompt_tokens``, ``completion_tokens``.
 
     Args:
-        steps: metrics of the steps, with ``prompt_tokens`` and ``completion_tokens``.
-        evaluations: metrics of the evaluations, with the same.
+        steps: metrics of the training steps.
+        sampled: rows about what was only sampled: evaluations, and candidates for the pairs of a warm-up.
+        supervised: metrics of the steps of a warm-up.
+        warmed_up: whether the training steps come after a warm-up.
 
     Returns:
-        The cost in the currency of the prices; ``None`` if something lacks its tokens.
+        The cost in the currency of the prices; ``None`` if a row lacks its tokens.
     """
-    total = 0.0
-    for rows, trained in ((steps, True), (evaluations, False)):
-        for row in rows:
-            prompt, completion = (row.get(key, math.nan) for key in ("prompt_tokens", "completion_tokens"))
-            through = prompt + completion if trained else 0.0
-            total += Tokens(prompt + passes.prefill * through, completion, passes.train * through).cost(price)
+    trained, asked, taught = (_counted(rows) for rows in (steps, sampled, supervised))
+    through = sum(trained)
+    prefill = trained[0] + asked[0] + passes.reads(warmed_up=warmed_up) * through
+    tokens = Tokens(prefill, trained[1] + asked[1], passes.train * through + sum(taught))
+    total = tokens.cost(price)
     return None if math.isnan(total) else total
+
+
+def _counted(rows: Iterable[Mapping[str, Any]]) -> tuple[float, float]:
+    """Tokens of all prompts and of all completions; NaN if a row lacks them."""
+    prompts = completions = 0.0
+    for row in rows:
+        prompt, completion = row.get("prompt_tokens"), row.get("completion_tokens")
+        prompts += math.nan if prompt is None else prompt
+        completions += math.nan if completion is None else completion
+    return prompts, completions
 
 
 def _tokens(text: str) -> float:

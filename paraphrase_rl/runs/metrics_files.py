@@ -43,6 +43,8 @@ _SHAPES: Mapping[str, Mapping[str, type]] = {
         "target": str,
         "why": str,
         "values": dict,
+        "prompt_tokens": float,
+        "completion_tokens": float,
     },
     WARMUP_ROWS: {"warmup_step": int, "metrics": dict, "evaluation": dict, "prompts": dict},
 }

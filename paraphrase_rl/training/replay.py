@@ -16,7 +16,7 @@ from paraphrase_rl.recipe.cost import Prices, read_prices, spent
 from paraphrase_rl.recipe.loading import Changes
 from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, Action, in_force
 from paraphrase_rl.runs.backend import backend_of_run
-from paraphrase_rl.runs.metrics_files import rows_of
+from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS, WARMUP_ROWS, rows_of
 from paraphrase_rl.runs.reader import History, read_history, recipe_of_run
 from paraphrase_rl.tables import Table
 from paraphrase_rl.training.monitors import Alarm, Monitors, Rule, rules_for, without_checkpoint
@@ -56,7 +56,7 @@ class RuleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """Cost of the steps that a run directory records, by a price table."""
+    """Cost of the steps that a run directory records, those of its warm-up included, by a price table."""
 
     amount: float
     currency: str
@@ -223,5 +223,14 @@ def _prices(folder: Path, registry: Registry, file: Path | None) -> Prices | Non
 def _spent(history: History, prices: Prices | None) -> Spent | None:
     if prices is None or (price := prices.models.get(history.recipe.model)) is None:
         return None
-    amount = spent(history.metrics.values(), history.evaluations.values(), price, prices.passes)
+    warmup = rows_of(history.folder, WARMUP_ROWS)
+    evaluated = [*history.evaluations.values(), *(row["evaluation"] for row in warmup if "evaluation" in row)]
+    amount = spent(
+        history.metrics.values(),
+        [*evaluated, *rows_of(history.folder, WARMUP_PAIRS)],
+        [row["metrics"] for row in warmup if "metrics" in row],
+        price,
+        prices.passes,
+        warmed_up=history.recipe.warmup.method is not None,
+    )
     return None if amount is None else Spent(amount=amount, currency=prices.currency)

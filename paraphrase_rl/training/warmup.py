@@ -200,6 +200,7 @@ class WarmupSession:
             "warmup_loss": loss,
             **measured,
             "learning_rate": self.learning_rate,
+            "prompt_tokens": float(sum(len(example.prompt_ids) for example in self._batch)),
             "completion_tokens": float(tokens),
             "tokens_per_second": tokens / seconds,
             "seconds_total": seconds,

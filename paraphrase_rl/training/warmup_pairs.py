@@ -17,6 +17,7 @@ from paraphrase_rl.recipe.schema import Recipe, Sampling
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS
 from paraphrase_rl.text.length import count_words
+from paraphrase_rl.training.held_out import token_counts
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.types import Document, FloatArray, RewardBatch, Rollout
 
@@ -112,7 +113,10 @@ class PairMaker:
     # ---- one chunk by each method
 
     def _as_given(self) -> list[dict[str, Any]]:
-        return [_row(i, target, source, target) for i, (source, target) in enumerate(self.given())]
+        return [
+            _row(i, target, source, target) | token_counts(())
+            for i, (source, target) in enumerate(self.given())
+        ]
 
     def _inverse(self, policy: Policy, indices: Sequence[int]) -> list[dict[str, Any]]:
         """From the policy's paraphrase of a human text to that text: of several, the one that means most the same."""
@@ -135,7 +139,7 @@ class PairMaker:
                 zip(np.repeat(indices, self._many).tolist(), texts, rollouts, strict=True)
             )
         ]
-        return self._chosen(rows, score)
+        return self._chosen(rows, rollouts, score)
 
     def _best(self, policy: Policy, indices: Sequence[int]) -> list[dict[str, Any]]:
         """From an AI text to the best of several rewrites by the whole reward."""
@@ -150,7 +154,7 @@ class PairMaker:
             values["total"] = float(outcome.total[at])
             index = indices[at // self._many]
             rows.append(_row(index, text.text, text.text, rollout.text.strip(), why=why, values=values))
-        return self._chosen(rows, np.nan_to_num(outcome.total, nan=-1.0))
+        return self._chosen(rows, rollouts, np.nan_to_num(outcome.total, nan=-1.0))
 
     @property
     def _many(self) -> int:
@@ -167,14 +171,19 @@ class PairMaker:
         texts = [self.texts[index] for index in indices for _ in range(self._many)]
         return texts, [rollout for group in groups for rollout in group]
 
-    def _chosen(self, rows: Sequence[dict[str, Any]], score: FloatArray) -> list[dict[str, Any]]:
-        """The best candidate of each text, one that passes the filters if any does; among equals the first."""
-        starts = range(0, len(rows), self._many)
-        best = [
-            min(range(start, start + self._many), key=lambda at: (bool(rows[at]["why"]), -score[at]))
-            for start in starts
-        ]
-        return [rows[at] for at in best]
+    def _chosen(
+        self, rows: Sequence[dict[str, Any]], rollouts: Sequence[Rollout], score: FloatArray
+    ) -> list[dict[str, Any]]:
+        """The best candidate of each text, one that passes the filters if any does; among equals the first.
+
+        Its row counts the tokens of all candidates of the text: each was sampled, and is charged.
+        """
+        found = []
+        for start in range(0, len(rows), self._many):
+            of_text = range(start, start + self._many)
+            best = min(of_text, key=lambda at: (bool(rows[at]["why"]), -score[at]))
+            found.append(rows[best] | token_counts([rollouts[at] for at in of_text]))
+        return found
 
     def _batch(self, texts: Sequence[Document], rollouts: Sequence[Rollout]) -> RewardBatch:
         return RewardBatch(

@@ -157,6 +157,56 @@ def test_what_a_service_charged_so_far(tmp_path: Path) -> None:
     assert found["spent"] == {"amount": watched.spent.amount, "currency": "USD"}
 
 
+def warmed_up(run: Path) -> Path:
+    """The same run after a warm-up on the pairs of two texts: two steps, and an evaluation after them."""
+    with (run / "recipe.yaml").open("a") as stream:
+        stream.write("warmup: {method: best-of-n}\n")
+    pair = {"index": 0, "chunk": 0, "of": 1, "sha256": "", "source": "s", "target": "t", "why": ""}
+    pairs = [
+        pair | {"values": {}, "prompt_tokens": 4000, "completion_tokens": 300},
+        pair | {"values": {}, "why": "format 0", "prompt_tokens": 2000, "completion_tokens": 100},
+    ]
+    write_jsonl(run / "warmup_pairs.jsonl", pairs)
+    tokens = {"prompt_tokens": 700, "completion_tokens": 200}
+    steps = [{"warmup_step": step, "metrics": {"warmup_loss": 2.0, **tokens}} for step in (1, 2)]
+    after = {"warmup_step": 2, "evaluation": {"prompt_tokens": 50, "completion_tokens": 20}, "prompts": {}}
+    write_jsonl(run / "warmup.jsonl", [*steps, after])
+    return run
+
+
+def test_what_a_service_charged_for_a_run_with_a_warmup(tmp_path: Path) -> None:
+    """By hand: candidates and evaluations are sampled, pairs trained on once, each rollout is read once more."""
+    run = warmed_up(with_tokens(write_run(tmp_path / "run"), 1000, 500))
+    candidates = 6000 * 1.0 + 400 * 10.0
+    pairs = 2 * 900 * 100.0
+    evaluations = 2 * (1000 * 1.0 + 500 * 10.0) + 50 * 1.0 + 20 * 10.0
+    steps = 12 * (1000 * 1.0 + (2 + 1) * 1500 * 1.0 + 500 * 10.0 + 3 * 1500 * 100.0)
+    spent = prl.monitor(run, prices=price_table(tmp_path / "prices.yaml")).spent
+    assert spent is not None
+    assert spent.amount == pytest.approx((candidates + pairs + evaluations + steps) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("file", "written", "older"),
+    [
+        ("warmup_pairs.jsonl", '"prompt_tokens": 4000, "completion_tokens": 300', '"x": 1'),
+        ("warmup_pairs.jsonl", '"completion_tokens": 100', '"completion_tokens": null'),
+        ("warmup.jsonl", '"prompt_tokens": 700, ', ""),
+        ("warmup.jsonl", '"prompt_tokens": 50, ', ""),
+        ("evaluations.jsonl", '"prompt_tokens": 1000, ', ""),
+    ],
+)
+def test_a_warmup_whose_tokens_were_not_recorded_has_no_cost(
+    tmp_path: Path, file: str, written: str, older: str
+) -> None:
+    run, table = warmed_up(with_tokens(write_run(tmp_path / "run"), 1000, 500)), tmp_path / "prices.yaml"
+    price_table(table)
+    text = (run / file).read_text()
+    assert written in text
+    (run / file).write_text(text.replace(written, older, 1))
+    assert prl.monitor(run, prices=table).spent is None
+
+
 def test_without_another_table_it_is_the_one_of_the_backend(tmp_path: Path) -> None:
     run = with_tokens(write_run(tmp_path / "run"), 2000, 1000)
     assert prl.monitor(run).spent is None, "a machine of one's own charges nothing"
@@ -208,10 +258,17 @@ def test_a_run_of_somebody_else_does_no_harm_to_the_terminal(tmp_path: Path) -> 
     assert max(map(len, invoke(run).stdout.splitlines()[1:])) <= 80
 
 
-@pytest.mark.parametrize("damaged", ["metrics.jsonl", "events.jsonl", "recipe.yaml"])
-def test_a_damaged_file_is_named(healthy: Path, damaged: str) -> None:
-    (healthy / damaged).write_text('{"step": "x"}\n{}\n')
-    result = invoke(healthy)
+@pytest.mark.parametrize(
+    ("damaged", "content"),
+    [
+        *((file, '{"step": "x"}\n{}\n') for file in ("metrics.jsonl", "events.jsonl", "recipe.yaml")),
+        ("warmup_pairs.jsonl", '{"prompt_tokens": "x"}\n'),
+        ("warmup.jsonl", '{"warmup_step": 1, "metrics": 3}\n'),
+    ],
+)
+def test_a_damaged_file_is_named(healthy: Path, tmp_path: Path, damaged: str, content: str) -> None:
+    (healthy / damaged).write_text(content)
+    result = invoke(healthy, "--prices", price_table(tmp_path / "prices.yaml"))
     assert result.exit_code == 2
     assert damaged in result.output
     assert "internal error" not in result.output

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from paraphrase_rl_plugins.backends._tinker_service import Service
 from paraphrase_rl_plugins.backends._tinker_warmup import supervised_step
 from paraphrase_rl_plugins.backends._warmup import completion_logprobs
@@ -18,16 +20,19 @@ from paraphrase_rl_plugins.backends._warmup import supervised_step as trl_step
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from tinker import AdamParams
+from tinker.proto import tinker_public_pb2 as pb
 
+import paraphrase_rl as prl
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.plugin.rated import SupervisedExample
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession
 from paraphrase_rl.training.warmup_pairs import PairMaker
+from paraphrase_rl.types import Document
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend, short
-from tests.training.runs import WORDS, training_run
+from tests.training.runs import WORDS, documents, training_run
 from tests.training.runs import backend as trl_backend
 
 RATE = 1e-3
@@ -43,12 +48,13 @@ def warm_run(
     *,
     resume: bool = False,
     stop_requested: Callable[[], bool] = lambda: False,
+    texts: Sequence[Document] = (),
+    method: Mapping[str, Any] = MappingProxyType({"method": "pairs", "path": "given"}),
     **changes: Any,
 ) -> TrainingSession:
-    """A run with a warm-up on given pairs: 3 steps an epoch, 6 in all; then two steps of GRPO."""
+    """A run with a warm-up, 3 steps an epoch, 6 in all, by default on given pairs; then two steps of GRPO."""
     warmup = {
-        "method": "pairs",
-        "path": "given",
+        **method,
         "batch_size": 5,
         "learning_rate": 0.01,
         "checkpoint_every": 2,
@@ -65,7 +71,7 @@ def warm_run(
     pairs = PairMaker(
         recipe=settings,
         directory=session.directory,
-        texts=(),
+        texts=texts,
         given=lambda: PAIRS,
         reward=session.reward,
         report=session.report,
@@ -106,7 +112,8 @@ def test_both_backends_take_the_same_steps(on_the_service: Path, qwen: Path, tmp
     session.directory.close()
     ours, theirs = warmup_numbers(on_the_service)[:-1], warmup_numbers(tmp_path / "run")[:-1]
     assert len(ours) == len(theirs) == 6
-    assert [row["completion_tokens"] for row in ours] == [row["completion_tokens"] for row in theirs]
+    for count in ("prompt_tokens", "completion_tokens"):
+        assert [row[count] for row in ours] == [row[count] for row in theirs], count
     assert ours[0]["warmup_loss"] == pytest.approx(theirs[0]["warmup_loss"], abs=1e-5), "of the base model"
     for side in (ours, theirs):  # from there on, the adapters begin with other random numbers
         assert side[-1]["warmup_loss"] < side[0]["warmup_loss"] - 0.2
@@ -147,6 +154,76 @@ def test_a_stop_changes_nothing(
             for run in (tmp_path / "run", on_the_service)
         )
         assert found == expected, name
+
+
+@pytest.fixture
+def charged(compact: Server, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Tokens that the server reads, samples and trains on from now on."""
+    engine, counted = compact.service.engine, Counter[str]()
+    sample, train = engine.sample, engine.forward_backward
+
+    def sampling(which: Any, requests: list[dict[str, Any]]) -> list[bytes]:
+        answers = sample(which, requests)
+        for request, answer in zip(requests, answers, strict=True):
+            sequences = pb.SampleResponse.FromString(answer).sequences
+            prompt = sum(len(chunk["tokens"]) for chunk in request["prompt"]["chunks"])
+            counted["prefill"] += prompt * len(sequences)
+            if not request.get("prompt_logprobs"):
+                counted["sample"] += sum(len(one.tokens) // 4 for one in sequences)
+        return answers
+
+    def training(message: Any) -> bytes:
+        for datum in message.data:  # the last token is a target alone
+            counted["train"] += 1 + sum(len(part.encoded_text.tokens) // 4 for part in datum.model_input)
+        return train(message)
+
+    monkeypatch.setattr(engine, "sample", sampling)
+    monkeypatch.setattr(engine, "forward_backward", training)
+    return counted
+
+
+def test_the_cost_so_far_is_what_the_server_did(
+    charged: Counter[str], compact: Server, qwen: Path, tmp_path: Path
+) -> None:
+    """Pairs, steps and evaluations of a warm-up that was stopped, and every rollout read by both references."""
+    method = {
+        "method": "inverse-paraphrase",
+        "candidates": 3,
+        "min_length_ratio": 0.001,
+        "max_length_ratio": 1000.0,
+    }
+    given = {"texts": documents(14), "method": method, "evaluation": {"every": 1, "prompts": 3}}
+    calls: list[int] = []
+
+    def stop() -> bool:
+        calls.append(1)
+        return len(calls) > 1  # the first time between two chunks of pairs
+
+    session = warm_run(tmp_path / "run", qwen, stop_requested=stop, **given)
+    assert backend(compact).train(session).status == "interrupted"
+    session.directory.close()
+    assert [row["warmup_step"] for row in read_jsonl(tmp_path / "run" / "warmup.jsonl")] == [1]
+    price = {"prefill": 1.0, "sample": 1e3, "train": 1e6, "date": "2026-01-01", "source": "made up"}
+    table = {"currency": "USD", "passes": {"prefill": 1, "train": 2}, "assumptions": "none"}
+    prices = tmp_path / "prices.yaml"
+    prices.write_text(yaml.safe_dump(table | {"models": {str(qwen): price}}))
+    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump({"model": str(qwen), "warmup": method}))
+
+    def told() -> int:
+        spent = prl.monitor(tmp_path / "run", prices=prices).spent
+        assert spent is not None
+        return round(spent.amount * 1e6)
+
+    def done() -> int:
+        return charged["prefill"] + 1000 * charged["sample"] + 1_000_000 * charged["train"]
+
+    assert told() == done() > 0
+    before = Counter(charged)
+    rest = warm_run(tmp_path / "run", qwen, resume=True, **given)
+    assert backend(compact).train(rest).status == "completed"
+    rest.directory.close()
+    assert all(charged[kind] > before[kind] > 0 for kind in ("prefill", "sample", "train"))
+    assert told() == done()
 
 
 @pytest.fixture(scope="module")

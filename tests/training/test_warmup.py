@@ -165,17 +165,18 @@ class Echo:
             self.asked.append(text)
             words = text.split()
             rng = np.random.default_rng(key)
+            lengths = [int(rng.integers(1, len(words) + 1)) for _ in range(n)]
             groups.append(
                 [
                     Rollout(
                         group=0,
-                        prompt_ids=[1],
-                        completion_ids=[2],
-                        logprobs=np.zeros(1),
-                        text=" ".join(words[: rng.integers(1, len(words) + 1)]),
+                        prompt_ids=[1] * len(words),
+                        completion_ids=[2] * length,
+                        logprobs=np.zeros(length),
+                        text=" ".join(words[:length]),
                         finished=True,
                     )
-                    for _ in range(n)
+                    for length in lengths
                 ]
             )
         return groups
@@ -255,6 +256,9 @@ def test_of_several_paraphrases_the_one_that_means_most_the_same_is_taken(tmp_pa
     drawn = Echo().sample([[{"content": d.text}] for d in texts], n=5, keys=keys, sampling=None)
     best = [max((r.text for r in group), key=lambda t: len(t.split())) for group in drawn]
     assert [row["source"] for row in rows] == best
+    assert [row["prompt_tokens"] for row in rows] == [5 * 10] * 20, "the prompt of each candidate is paid for"
+    words = [sum(len(r.text.split()) for r in group) for group in drawn]
+    assert [row["completion_tokens"] for row in rows] == words, "and so are those that are not taken"
     alone = maker(tmp_path / "alone", settings(min_meaning=0.6, candidates=1), texts)
     assert len(alone.make(Echo()) or []) < sum(not row["why"] for row in rows)
     alone.directory.close()
@@ -272,6 +276,18 @@ def test_best_of_n_leads_from_the_text_to_its_best_rewrite(tmp_path: Path) -> No
     )
     best = [max((r.text for r in group), key=lambda t: len(t.split())) for group in drawn]
     assert [target for _, target in pairs] == [b for b in best if len(b.split()) >= 6]
+    rows = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
+    words = [sum(len(r.text.split()) for r in group) for group in drawn]
+    assert [(row["prompt_tokens"], row["completion_tokens"]) for row in rows] == [(80, n) for n in words]
+
+
+def test_nothing_is_sampled_for_given_pairs(tmp_path: Path) -> None:
+    making = maker(tmp_path / "run", settings(method="pairs", path="given"), [])
+    policy = Echo()
+    assert making.make(policy) == [("s", "t")]
+    making.directory.close()
+    [row] = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
+    assert (row["prompt_tokens"], row["completion_tokens"], policy.asked) == (0, 0, [])
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2])
