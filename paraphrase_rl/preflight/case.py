@@ -149,7 +149,13 @@ class Case:
         """Steps, rollouts and evaluations of the run."""
         recipe = self.recipe
         steps = total_steps(len(self.prompts("train")), recipe.training)
-        return Workload.of(steps, recipe.training, recipe.evaluation, len(self.prompts("test")))
+        return Workload.of(
+            steps,
+            recipe.training,
+            recipe.evaluation,
+            len(self.prompts("test")),
+            warmed_up=recipe.warmup.method is not None,
+        )
 
     @cached_property
     def lengths(self) -> PromptLengths | None:

@@ -96,8 +96,9 @@ def check(case: Case) -> Iterator[Finding]:
     )
     a_step = training.batch_size * training.group_size
     yield ROLLOUTS.found(f"{a_step} per step, {work.rollouts:,} in all", key="training.group_size")
+    around = "one before and after" + (", one after the warm-up" if recipe.warmup.method is not None else "")
     yield EVALUATIONS.found(
-        f"{work.evaluations} (every {recipe.evaluation.every} steps), and one before and after; "
+        f"{work.evaluations} (every {recipe.evaluation.every} steps), and {around}; "
         f"{work.evaluation_rollouts:,} rewrites",
         key="evaluation",
     )

@@ -63,7 +63,8 @@ class Workload:
     Attributes:
         steps: number of updates.
         rollouts: number of completions sampled for training.
-        evaluations: number of periodic evaluations within the run; one more comes before it and one after it.
+        evaluations: number of periodic evaluations within the run; one more comes before it, one after a warm-up and
+            one after the last step.
         evaluation_rollouts: number of completions sampled in all evaluations.
     """
 
@@ -73,10 +74,12 @@ class Workload:
     evaluation_rollouts: int
 
     @classmethod
-    def of(cls, steps: int, training: Training, evaluation: Evaluation, test_prompts: int) -> Workload:
-        """Count the work of a run of so many steps with so many held-out prompts."""
+    def of(
+        cls, steps: int, training: Training, evaluation: Evaluation, test_prompts: int, *, warmed_up: bool
+    ) -> Workload:
+        """Count the work of a run of so many steps with so many held-out prompts, that of a warm-up itself left out."""
         periodic = steps // evaluation.every
-        in_all = periodic + 1 + (steps % evaluation.every != 0)
+        in_all = periodic + 1 + warmed_up + (steps % evaluation.every != 0)
         return cls(
             steps=steps,
             rollouts=steps * training.batch_size * training.group_size,

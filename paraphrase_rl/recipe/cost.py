@@ -153,7 +153,9 @@ def bill(
             prefill += rollouts * prompt
             sample += rollouts * completion
             through += rollouts * (prompt + completion) if trained else 0.0
-        pairs = sum(instructions + 2 * _tokens(text) for text in warmup) * recipe.warmup.epochs
+        # a text and its other half, which the policy writes or is given: as long, or at the limit
+        halves = (_tokens(text) + (limit if to_the_limit else _tokens(text)) for text in warmup)
+        pairs = sum(instructions + half for half in halves) * recipe.warmup.epochs
         if recipe.warmup.method not in (None, "pairs"):
             many = recipe.warmup.candidates
             prefill += many * sum(instructions + _tokens(text) for text in warmup)

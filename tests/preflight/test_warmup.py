@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.plugin.registry import default_registry
-from paraphrase_rl.preflight import warmup
+from paraphrase_rl.preflight import schedule, warmup
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.recipe.arithmetic import Workload
 from paraphrase_rl.recipe.cost import TEMPLATE_TOKENS, TOKENS_PER_WORD, Passes, bill
@@ -84,6 +85,23 @@ def test_a_backend_that_carries_out_none_is_refused() -> None:
         object.__setattr__(spec, "warmup", True)
 
 
+def test_the_plan_has_the_evaluation_after_it() -> None:
+    """Of 12 held-out texts, each rewritten twice."""
+    held_out = tuple(Document(id=f"t{i}", text="By one.", label="ai", split="test") for i in range(12))
+    texts = replace(corpus(250), documents=(*corpus(250).documents, *held_out))
+    evaluation = {"evaluation.prompts": 12, "evaluation.samples": 2, "evaluation.every": 100}
+    found = []
+    for method in (None, "inverse-paraphrase"):
+        changes = evaluation | {"training.batch_size": 1, "training.max_steps": 3, "warmup.method": method}
+        loaded = load_recipe("quickstart", changes)
+        case = Case(loaded=loaded, registry=default_registry(), corpus=texts, backend="trl")
+        found += [one.evidence for one in schedule.check(case) if one.code == schedule.EVALUATIONS.code]
+    assert found == [
+        "0 (every 100 steps), and one before and after; 48 rewrites",
+        "0 (every 100 steps), and one before and after, one after the warm-up; 72 rewrites",
+    ]
+
+
 def test_its_tokens_are_billed() -> None:
     recipe = load_recipe("quickstart", {f"warmup.{k}": v for k, v in INVERSE.items()}).recipe
     work, passes = Workload(0, 0, 0, 0), Passes(prefill=1, train=2)
@@ -96,5 +114,7 @@ def test_its_tokens_are_billed() -> None:
     assert with_one.most.sample == pytest.approx(10 * 4 * recipe.sampling.max_tokens)
     assert with_one.expected.prefill == pytest.approx(10 * 4 * (head + each))
     assert with_one.expected.train == pytest.approx(10 * 2 * (head + 2 * each))
+    most = 10 * 2 * (head + each + recipe.sampling.max_tokens)
+    assert with_one.most.train == pytest.approx(most), "half of a pair may be as long as a rewrite"
     given = recipe.model_copy(update={"warmup": recipe.warmup.model_copy(update={"method": "pairs"})})
     assert bill(given, work, passes, (), (), texts).expected.sample == 0.0

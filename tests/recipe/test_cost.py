@@ -128,7 +128,7 @@ def test_tokens_by_hand() -> None:
     base model and gone through twice in training.
     """
     recipe = load_recipe(None, SHORT).recipe
-    work = Workload.of(2, recipe.training, recipe.evaluation, 8)
+    work = Workload.of(2, recipe.training, recipe.evaluation, 8, warmed_up=False)
     train, test = (CORPUS.select(split=s, label="ai") for s in ("train", "test"))  # type: ignore[arg-type]
     counted = bill(recipe, work, Passes(prefill=1, train=2), train, test)
     assert counted.expected.prefill == pytest.approx(80 * 167 + 64 * (167 + 140))
@@ -141,7 +141,7 @@ def test_tokens_by_hand() -> None:
 
 def test_a_long_source_is_expected_to_be_cut_at_the_limit() -> None:
     recipe = load_recipe(None, [*SHORT, "sampling.max_tokens=50"]).recipe
-    work = Workload.of(2, recipe.training, recipe.evaluation, 0)
+    work = Workload.of(2, recipe.training, recipe.evaluation, 0, warmed_up=False)
     counted = bill(recipe, work, Passes(prefill=1, train=1), CORPUS.select(split="train", label="ai"), [])
     assert counted.expected == counted.most
     assert counted.most.sample == 64 * 50
@@ -149,7 +149,7 @@ def test_a_long_source_is_expected_to_be_cut_at_the_limit() -> None:
 
 def test_a_thought_is_expected_to_fill_the_limit() -> None:
     recipe = load_recipe(None, [*SHORT, "prompt.thinking=true"]).recipe
-    work = Workload.of(2, recipe.training, recipe.evaluation, 0)
+    work = Workload.of(2, recipe.training, recipe.evaluation, 0, warmed_up=False)
     counted = bill(recipe, work, Passes(prefill=1, train=1), CORPUS.select(split="train", label="ai"), [])
     assert counted.expected == counted.most
     assert counted.most.sample == 64 * 512
