@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,26 @@ from paraphrase_rl_plugins.backends._adapter import base_digest
 from paraphrase_rl_plugins.backends._sampler_check import LEAST, Probe, why_stale
 
 from paraphrase_rl.errors import NumericalError, RecipeError, RunError
+from paraphrase_rl.runs.metrics_files import rows_of
 from tests.training import vllm_double as double
 from tests.training.runs import backend, recipe, training_run
 
 TRAINING = {"batch_size": 2, "group_size": 3, "max_steps": 3, "learning_rate": 0.02, "seed": 5}
 
 
-def trained(model: Path, folder: Path, *, sampler: str = "vllm", steps: int = 3, **changes: Any) -> Any:
+def trained(
+    model: Path,
+    folder: Path,
+    *,
+    sampler: str = "vllm",
+    steps: int = 3,
+    say: Callable[[str], None] = lambda _: None,
+    **changes: Any,
+) -> Any:
     """Train a short run and return its session."""
     training = {**TRAINING, "max_steps": steps}
-    run = training_run(
-        folder, recipe(model, training=training, checkpoints={"every": 2, "keep": 2}, **changes)
-    )
+    settings = recipe(model, training=training, checkpoints={"every": 2, "keep": 2}, **changes)
+    run = training_run(folder, settings, report=lambda line, *_: say(line))
     try:
         backend(sampler=sampler).train(run)
     finally:
@@ -122,6 +131,59 @@ def test_evaluations_use_it_too(healthy: tuple[Any, double.LLM]) -> None:
     assert evaluated == {0, 2, 3}
     # three steps, three evaluations; two checks after sampling and one at each of two checkpoints, two questions each
     assert engine.calls == 3 + 3 + 4 * 2
+
+
+# ---- what fails
+
+
+def numbers(run: Any) -> dict[str, Any]:
+    """What a run measured and wrote, without times."""
+
+    def timeless(metrics: dict[str, float]) -> dict[str, float]:
+        return {name: value for name, value in metrics.items() if "second" not in name}
+
+    files = {name: run.directory.rows(f"{name}.jsonl") for name in ("metrics", "evaluations", "samples")}
+    return files | {
+        name: [(row["step"], timeless(row["metrics"])) for row in files[name]]
+        for name in ("metrics", "evaluations")
+    }
+
+
+def test_what_fails_once_is_asked_for_again_and_changes_no_number(
+    healthy: tuple[Any, double.LLM], tiny_model: Path, tmp_path: Path
+) -> None:
+    """At every call: samples of training and of evaluations, and the checks of the sampler."""
+    said: list[str] = []
+    with double.installed(double.Failing):
+        run = trained(tiny_model, tmp_path / "run", evaluation={"every": 2, "prompts": 4}, say=said.append)
+        assert double.LLM.made[0].calls == 2 * healthy[1].calls
+    assert numbers(run) == numbers(healthy[0])
+    why = "vLLM failed while sampling: RuntimeError: CUDA error: an illegal memory access second line"
+    retries = [row for row in run.directory.rows("events.jsonl") if row["event"] == "retry"]
+    assert {(row["what"], row["reason"]) for row in retries} == {("sampling", why)}
+    assert sorted({row["step"] for row in retries}) == [1, 2, 3, 4]
+    assert said.count(f"asked again: {why}") == len(retries) == healthy[1].calls
+
+
+@pytest.mark.parametrize(
+    ("call", "saved"), [(1, []), (5, [1])], ids=["before the first step", "in the second"]
+)
+def test_what_fails_twice_ends_the_run_with_a_rescue_checkpoint(
+    tiny_model: Path, tmp_path: Path, call: int, saved: list[int]
+) -> None:
+    class Broken(double.Failing):
+        at = range(call, 100)
+
+    said: list[str] = []
+    with double.installed(Broken), pytest.raises(RunError, match="vLLM failed while sampling: Run") as caught:
+        trained(tiny_model, tmp_path / "run", say=said.append)
+    assert "\n" not in caught.value.one_line
+    assert "--resume" in caught.value.hint
+    assert "sampler=own" in caught.value.hint
+    assert double.LLM.made[0].calls == call + 1
+    assert [row["step"] for row in rows_of(tmp_path / "run", "checkpoints.jsonl")] == saved
+    assert sum(line.startswith("asked again: vLLM failed") for line in said) == 1
+    assert ("rescue checkpoint of step 1 written" in said) is bool(saved)
 
 
 @pytest.mark.parametrize(

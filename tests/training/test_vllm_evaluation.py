@@ -148,6 +148,37 @@ def test_a_training_after_it_has_the_card_to_itself(run: Path, tiny_model: Path,
         assert len(double.LLM.made) == 1
 
 
+@pytest.mark.parametrize("adapter", ["adapter", None])
+def test_what_fails_once_is_asked_for_again(
+    run: Path, tiny_model: Path, adapter: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    texts = []
+    for engine in (double.LLM, double.Failing):
+        _vllm_policy._running = None
+        with double.installed(engine), caplog.at_level(logging.WARNING, "paraphrase_rl"):
+            policy = backend(sampler="vllm").policy(str(tiny_model), adapter and run / adapter)
+            texts.append([[one.text for one in group] for group in sample(policy)])
+            assert len(caplog.records) == (double.LLM.made[0].calls // 2 if engine is double.Failing else 0)
+    assert texts[0] == texts[1]
+    assert all("asked again: vLLM failed while sampling" in record.getMessage() for record in caplog.records)
+
+
+def test_an_engine_that_failed_twice_answers_only_what_is_asked_next(run: Path, tiny_model: Path) -> None:
+    class FailedTwice(double.Failing):
+        at = (1, 2)
+
+    texts = []
+    for engine in (double.LLM, FailedTwice):
+        _vllm_policy._running = None
+        with double.installed(engine):
+            policy = backend(sampler="vllm").policy(str(tiny_model), run / "adapter")
+            if engine is FailedTwice:
+                with pytest.raises(RunError, match="vLLM failed while sampling"):
+                    policy.sample(TALK[::-1], n=2, keys=KEYS, sampling=Sampling(max_tokens=5))
+            texts.append([[one.text for one in group] for group in sample(policy)])
+    assert texts[0] == texts[1]
+
+
 # ---- which sampler
 
 

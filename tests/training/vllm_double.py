@@ -2,7 +2,8 @@
 
 What it keeps of the real one: an adapter is read from its folder when a request first names its number, and from memory
 after that; log-probabilities are raw (temperature 1, full softmax) whatever is sampled; a seed belongs to a request,
-and its i-th sample has seed + i; answers carry the end token. ``Faulty`` ones go wrong as real ones did.
+and its i-th sample has seed + i; answers carry the end token; requests of a call that failed stay, and the next call
+answers them too, before its own. ``Faulty`` ones go wrong as real ones did.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import sys
 import types
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -88,6 +89,7 @@ class LLM:
         self.folder, self.longest, self.rank = model, max_model_len, max_lora_rank
         self.adapters: dict[int, Any] = {}
         self.seeds: list[int | None] = []
+        self.waiting: list[tuple[LoRARequest | None, list[int], SamplingParams]] = []
         self.calls = 0
         LLM.made.append(self)
 
@@ -114,11 +116,15 @@ class LLM:
         lora_request: LoRARequest | None = None,
     ) -> list[Answer]:
         self.calls += 1
-        model = self.model(lora_request)
-        return [
-            self.answer(model, prompt["prompt_token_ids"], asked)
-            for prompt, asked in zip(prompts, sampling_params, strict=True)
-        ]
+        for prompt, asked in zip(prompts, sampling_params, strict=True):
+            self.waiting.append((lora_request, prompt["prompt_token_ids"], asked))
+        self.run()
+        answers = [self.answer(self.model(request), ids, asked) for request, ids, asked in self.waiting]
+        self.waiting.clear()
+        return answers
+
+    def run(self) -> None:
+        """Where a call may fail."""
 
     @torch.no_grad()
     def answer(self, model: Any, prompt: list[int], asked: SamplingParams) -> Answer:
@@ -203,6 +209,16 @@ class Damaged(LLM):
     def complete(self, model: Any, prompt: list[int], asked: SamplingParams, index: int) -> Completion:
         one = super().complete(model, prompt, asked, index)
         return Completion(one.index, one.token_ids, [{t: Logprob(math.nan)} for t in one.token_ids], "stop")
+
+
+class Failing(LLM):
+    """Fails at the calls whose numbers, from 1, are ``at``: by default whenever something is first asked for."""
+
+    at: Container[int] = range(1, 10**6, 2)
+
+    def run(self) -> None:
+        if self.calls in self.at:
+            raise RuntimeError("CUDA error: an illegal memory access\nsecond line")
 
 
 class NoRoom(LLM):

@@ -7,6 +7,7 @@ for it. Written against vLLM 0.31, of which ``LLM``, ``SamplingParams`` and ``Lo
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import shutil
 import tempfile
@@ -106,7 +107,17 @@ def vllm_sampler(
             trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, folder, recipe.model
         )
 
-    return VllmSampler(engine, write, trainer.eos_token_ids)
+    def note_retry(why: str) -> None:
+        session.event("retry", step=trainer.state.global_step + 1, what="sampling", reason=why)
+        session.report(f"asked again: {why}")
+
+    sampler = VllmSampler(engine, write, trainer.eos_token_ids)
+    sampler.on_retry = note_retry
+    return sampler
+
+
+def _log_retry(why: str) -> None:
+    logging.getLogger("paraphrase_rl").warning("note: asked again: %s", why)
 
 
 class VllmSampler:
@@ -119,6 +130,7 @@ class VllmSampler:
 
     Attributes:
         version: number of adapters handed over; 0 = the base model alone.
+        on_retry: called with the reason when a generation failed and is asked for again.
     """
 
     exact = False
@@ -126,6 +138,7 @@ class VllmSampler:
     def __init__(self, engine: Any, write: Callable[[Path], None] | None, end_ids: Sequence[int]) -> None:
         self.engine, self.write, self.end_ids = engine, write, list(end_ids)
         self.version = 0
+        self.on_retry: Callable[[str], None] = _log_retry
         self._folders = tempfile.TemporaryDirectory(prefix="prl-adapter-")
         self._request: Any = None
 
@@ -211,16 +224,19 @@ class VllmSampler:
         )
 
     def _generate(self, prompts: Sequence[list[int]], asked: Sequence[Any], request: Any) -> list[Any]:
-        try:
-            answers: list[Any] = self.engine.generate(
-                [{"prompt_token_ids": prompt} for prompt in prompts],
-                asked,
-                lora_request=request,
-                use_tqdm=False,
-            )
-        except Exception as error:  # vLLM, torch and CUDA have no common error
-            raise RunError(
-                f"vLLM failed while sampling: {one_line(error)}",
-                "continue the run with --resume, and with --option sampler=own if it happens again",
-            ) from error
-        return answers
+        """Answers of vLLM, one for each prompt; what fails is asked for once more, with the same seeds."""
+        given = [{"prompt_token_ids": prompt} for prompt in prompts]
+        for last in (False, True):
+            try:
+                answers: list[Any] = self.engine.generate(given, asked, lora_request=request, use_tqdm=False)
+            except Exception as error:  # vLLM, torch and CUDA have no common error
+                failure = RunError(
+                    f"vLLM failed while sampling: {one_line(error)}",
+                    "continue the run with --resume, and with --option sampler=own if it happens again",
+                )
+                if last:
+                    raise failure from error
+            else:
+                return answers[-len(given) :]  # requests that a failure left unfinished are answered first
+            self.on_retry(failure.message)
+        raise AssertionError("the last try returns or raises")
