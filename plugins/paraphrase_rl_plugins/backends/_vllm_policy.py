@@ -61,6 +61,7 @@ def engine_for(model: str, *, memory: float, rank: int, longest: int) -> Any:
     now = None
     release()
     rank, longest = max(rank, RANK), max(longest, _room(model))
+    # this seed draws nothing that is kept: every prompt is sampled with one of its own
     llm = _vllm.start_engine(path, memory=memory, seed=0, rank=rank, longest=longest)
     _running = _Engine(
         llm, path, memory, next(room for room in _sampler_choice.RANKS if room >= rank), longest
