@@ -33,10 +33,14 @@ from tests.evidence import detectors as extra
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "fast-detect-gpt" / "exp_gpt3to4" / "data"
+WARM, BEST = "warm-up", "best-of-both"
+"""Of a policy of warm-up and GRPO: it after the warm-up, and the best of several of its rewrites."""
 BOTH, GRPO, STEALTH = "both", "grpo", "stealthrl"
 """Kinds of trained policies: warm-up and GRPO, GRPO alone, and GRPO with the reward design of StealthRL."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
+LEAST_SIMILARITY = 0.85
+"""Similarity that the best of several rewrites has, where one of them has it: the goal for a 135M policy."""
 COLDER = (0.7, 0.5)
 """Sampling temperatures at which the first policy is evaluated besides that of training."""
 OTHER_FILES = ("pubmed_gpt-*.raw_data.json",)
@@ -311,9 +315,12 @@ class Experiment:
                 if not self.is_usable(kind, seed):
                     continue
                 if kind == BOTH and self.warmed_up(seed):
-                    found[f"warm-up-{seed}"] = self._policy(kind, seed, 0, f"warm-up-{seed}")
+                    found[f"{WARM}-{seed}"] = self._policy(kind, seed, 0, f"{WARM}-{seed}")
                 if (step := self.evaluated_step(kind, seed)) is not None:
                     found[f"{kind}-{seed}"] = self._policy(kind, seed, step, f"{kind}-{seed}")
+                    if kind == BOTH:
+                        best = self._best_of(found[f"{kind}-{seed}"], f"{BEST}-{seed}")
+                        found[f"{BEST}-{seed}"] = best
         return found | self.front()
 
     def front(self) -> dict[str, Attack]:
@@ -335,6 +342,14 @@ class Experiment:
             options["temperature"] = temperature
         return Attack(name="policy", options=options, label=label)
 
+    def _best_of(self, one: Attack, label: str) -> Attack:
+        options = {
+            "candidates": self.settings.candidates,
+            "min_similarity": LEAST_SIMILARITY,
+            "rewriter": {"name": one.name, "options": one.options},
+        }
+        return Attack(name="best-of-n", options=options, label=label)
+
     def _training_free(self) -> list[Attack]:
         recipe = self.base
         prompt = {
@@ -346,13 +361,7 @@ class Experiment:
         prompted = {**prompt, **sampling}
         all_of_them = {
             "base model": Attack(name="prompted", options=prompted),
-            "best of n": Attack(
-                name="best-of-n",
-                options={
-                    "candidates": self.settings.candidates,
-                    "rewriter": {"name": "prompted", "options": prompted},
-                },
-            ),
+            "best of n": self._best_of(Attack(name="prompted", options=prompted), "best of n"),
             "guided decoding": Attack(
                 name="guided-decoding",
                 options={
@@ -373,25 +382,32 @@ class Experiment:
             for name in self.settings.rewriters
             if name in labels
         ]
-        for name, prefix in (
-            ("warm-up alone", "warm-up"),
-            ("GRPO alone", GRPO),
-            ("GRPO alone, reward of StealthRL", STEALTH),
-            ("warm-up and GRPO", BOTH),
+        for name, prefix, policy in (
+            ("warm-up alone", WARM, WARM),
+            ("GRPO alone", GRPO, GRPO),
+            ("GRPO alone, reward of StealthRL", STEALTH, STEALTH),
+            ("warm-up and GRPO", BOTH, BOTH),
+            ("warm-up and GRPO, best of n", BEST, BOTH),
         ):
             seeds = [seed for seed in range(self.settings.seeds) if f"{prefix}-{seed}" in labels]
             if seeds:
-                spent = [self.rollouts(prefix, seed) for seed in seeds]
-                of = tuple(f"{prefix}-{seed}" for seed in seeds)
-                found.append(Method(name=name, labels=of, rollouts=round(sum(spent) / len(spent))))
+                spent = [self.rollouts(policy, seed) for seed in seeds]
+                found.append(
+                    Method(
+                        name=name,
+                        labels=tuple(f"{prefix}-{seed}" for seed in seeds),
+                        rollouts=round(sum(spent) / len(spent)),
+                        per_text=self.settings.candidates if prefix == BEST else 1,
+                    )
+                )
         return found
 
     def rollouts(self, prefix: str, seed: int) -> int:
         """Completions sampled to train a policy: paraphrases of its warm-up, and rollouts of its steps."""
         training = self.base.training
-        kind = BOTH if prefix == "warm-up" else prefix
+        kind = BOTH if prefix == WARM else prefix
         warmup = len(self.pairs(seed)) * self.base.warmup.candidates if kind == BOTH else 0
-        steps = 0 if prefix == "warm-up" else self.settings.steps
+        steps = 0 if prefix == WARM else self.settings.steps
         return warmup + steps * training.batch_size * training.group_size
 
     def pairs(self, seed: int) -> list[dict[str, Any]]:

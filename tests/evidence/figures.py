@@ -43,7 +43,7 @@ from paraphrase_rl.statistics.bootstrap import (
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.training.reward import build_reward
 from paraphrase_rl.types import Document, FloatArray, RewardBatch
-from tests.evidence.experiment import BOTH, GRPO, STEALTH, Experiment, Method, material
+from tests.evidence.experiment import BOTH, GRPO, LEAST_SIMILARITY, STEALTH, Experiment, Method, material
 
 TARGET = 0.05
 QUALITY = (
@@ -94,10 +94,12 @@ class Number:
         return interval(self.value, self.draws, self.n)
 
     def minus(self, other: Number) -> Plain:
-        """The difference, in the same draws."""
-        both = self.draws is not None and other.draws is not None
-        draws = self.draws - other.draws if both else None
-        return plain(Number(self.value - other.value, draws, min(self.n, other.n)).estimate())
+        """The difference, in the same draws, centred on what is shown as :func:`share_difference` does."""
+        value, draws = self.value - other.value, None
+        if self.draws is not None and other.draws is not None:
+            draws = self.draws - other.draws
+            draws += value - known_mean(draws)
+        return plain(Number(value, draws, min(self.n, other.n)).estimate())
 
 
 @dataclass(frozen=True)
@@ -153,6 +155,7 @@ class Figures:
                     "calibration": len(plan.calibration),
                     "documents": len(set(units_of(plan.ai))),
                     "candidates": experiment.settings.candidates,
+                    "least_similarity": LEAST_SIMILARITY,
                     "hardened_on": experiment.settings.hardened_on,
                     "source": plan.corpus.source,
                     "excerpt_words": plan.recipe.data.excerpt_words,

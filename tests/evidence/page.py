@@ -17,6 +17,7 @@ from tests.evidence.figures import FEWEST_FLAGGED
 Plain = Mapping[str, Any]
 PICTURE = "images/evidence.svg"
 MAIN = "warm-up and GRPO"
+BEST = f"{MAIN}, best of n"
 QUALITY = (
     ("semantic_similarity", "similarity"),
     ("numbers_kept", "numbers kept"),
@@ -85,7 +86,9 @@ def _lines(record: Plain) -> Iterator[str]:
         "calibration texts are drawn together, the seeds of a method are pooled. Success: of the texts flagged",
         "before, the share not flagged after; held out, the mean over the families of these detectors of the mean over",
         f"their members that flag at least {FEWEST_FLAGGED} of the original texts. Rollouts:",
-        "completions sampled to train one policy, paraphrases for the warm-up included.",
+        "completions sampled to train one policy, paraphrases for the warm-up included. Best of n: of",
+        f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those of a",
+        f"similarity of at least {size['least_similarity']:g} where there are any.",
     )
     yield ""
     yield from _methods(record)
@@ -159,13 +162,19 @@ def _methods(record: Plain) -> Iterator[str]:
             [
                 m["name"],
                 str(m["seeds"] or ""),
-                str(m["rollouts"] or ("" if m["per_text"] == 1 else f"{m['per_text']} a text")),
+                _spent(m),
                 *(_share(m["flagged"][name]) for name in against),
                 _share(m["success"].get(COMBINED)),
                 _share(m["success_held_out"]),
             ]
         )
     yield from _table(heads, rows)
+
+
+def _spent(method: Plain) -> str:
+    """Rollouts of a method: those of its training, and those for each text."""
+    each = "" if method["per_text"] == 1 else f"{method['per_text']} a text"
+    return ", ".join(part for part in (str(method["rollouts"] or ""), each) if part)
 
 
 def _quality(record: Plain) -> Iterator[str]:
@@ -199,21 +208,26 @@ def _differences(record: Plain) -> Iterator[str]:
 
 
 def _goals(record: Plain) -> Iterator[str]:
-    main = next((m for m in record["methods"] if m["name"] == MAIN), None)
-    if main is None:
+    ours = [m for m in record["methods"] if m["name"] in (MAIN, BEST)]
+    if not ours:
         return
-    yield f"The goals that were set for a 135M policy, and where {MAIN} is:"
+    yield "The goals that were set for a 135M policy, and whether they are reached:"
     yield ""
     rows = []
     for goal, kind, key, bound, at_least in GOALS:
-        found = main[kind] if key is None else main[kind].get(key)
-        value = None if found is None else found["value"]
-        reached = "yes" if value is not None and ((value >= bound) == at_least or value == bound) else "no"
-        if value is None or found["n"] < FEWEST:
-            reached = "n too small"
-        rows.append([goal, _number(found), reached])
-    yield from _table(["goal", "found", "reached"], rows)
+        row = [goal]
+        for method in ours:
+            found = method[kind] if key is None else method[kind].get(key)
+            row += [_number(found), _reached(found, bound, at_least)]
+        rows.append(row)
+    yield from _table(["goal", *(head for m in ours for head in (m["name"], "reached"))], rows)
     yield ""
+
+
+def _reached(found: Plain | None, bound: float, at_least: bool) -> str:
+    if found is None or found["value"] is None or found["n"] < FEWEST:
+        return "n too small"
+    return "yes" if (found["value"] >= bound) == at_least or found["value"] == bound else "no"
 
 
 def _detectors(record: Plain) -> Iterator[str]:
