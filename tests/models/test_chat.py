@@ -48,7 +48,6 @@ MISTRAL_SMALL_4 = (  # an effort of two values, any other is refused; it is told
 )
 
 SWITCHED = "switched"
-TURN = "[INST]In other words:\n\nIt rained.[/INST]"
 KNOWN: dict[str, tuple[Thinks, dict[str, Any], str]] = {
     # name: whether it thinks, what it is told, what the prompt ends in
     "qwen3": (SWITCHED, {"enable_thinking": False}, "<|im_start|>assistant\n<think>\n\n</think>\n\n"),
@@ -72,9 +71,9 @@ KNOWN: dict[str, tuple[Thinks, dict[str, Any], str]] = {
     "SmolLM2": ("never", {}, "<|im_start|>assistant\n"),
     "SmolLM3": (SWITCHED, {"enable_thinking": False}, "<|im_start|>assistant\n<think>\n\n</think>\n"),
     "Mistral-Nemo": ("never", {}, "[INST]Rewrite.\n\nIn other words:\n\nIt rained.[/INST]"),
-    "Mistral-Small-3.2": ("never", {}, "[SYSTEM_PROMPT]Rewrite.[/SYSTEM_PROMPT]" + TURN),
+    "Mistral-Small-3.2": ("never", {}, "It rained.[/INST]"),
     "Mistral-Small-4": (SWITCHED, {"reasoning_effort": "none"}, "It rained.[/INST]"),
-    "Ministral-3-14B-Reasoning": ("always", {}, "[SYSTEM_PROMPT]Rewrite.[/SYSTEM_PROMPT]" + TURN),
+    "Ministral-3-14B-Reasoning": ("always", {}, "It rained.[/INST]"),
     "LFM2.5": ("untold", {}, "<|im_start|>assistant\n"),
     "DeepSeek-V3.1": (SWITCHED, {"enable_thinking": False}, "<｜Assistant｜><think></think>"),
     "Seed-OSS": (SWITCHED, {"thinking_budget": 0}, "</seed:cot_budget_reflect>\n</seed:think>"),
