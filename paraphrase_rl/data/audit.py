@@ -22,8 +22,10 @@ from paraphrase_rl.types import Document
 T = TypeVar("T")
 _DIGEST = 32
 """Hex digits of the digest of a text."""
+_OPENING = 8
+"""Fewest words that two texts share at their beginning other than by naming the same subject."""
 _PREFIX, _SHARING = 0.05, 0.1
-"""Share of an AI text's characters, and share of the AI texts, from which on a shared beginning is no chance."""
+"""Share of an AI text's characters, and share of the AI texts, from which on shared beginnings matter."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Audit:
         exact_duplicates: groups of ids whose texts are equal except for white space.
         near_duplicates: pairs of ids that share at least half of the shorter text's word 8-grams.
         shared_prefixes: for each AI text with a human text in its pair, the share of its characters, in [0, 1], up to
-            which the two are the same.
+            which the two are the same; 0 if that is less than eight words.
         warnings: faults that make results wrong, one line each, the worst first.
         notes: properties to keep in mind, one line each.
     """
@@ -204,12 +206,13 @@ def _shared_prefixes(documents: Sequence[Document], pairs: Iterable[Sequence[int
 
 
 def _in_common(text: str, other: str) -> int:
-    """Number of characters up to which two texts are the same."""
-    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(text, other, strict=False)))
+    """Number of characters up to which two texts are the same, 0 where these are too few words to say anything."""
+    same = sum(1 for _ in takewhile(lambda both: both[0] == both[1], zip(text, other, strict=False)))
+    return same if count_words(text[:same]) >= _OPENING else 0
 
 
 def _prefix_warning(prefixes: Mapping[str, float]) -> Iterable[str]:
-    """Say that AI texts continue human ones; a few equal words at the beginning are chance."""
+    """Say that AI texts continue human ones."""
     sharing = {id: share for id, share in prefixes.items() if share >= _PREFIX}
     if sharing and len(sharing) >= _SHARING * len(prefixes):
         mean = sum(sharing.values()) / len(sharing)

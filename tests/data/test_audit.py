@@ -151,6 +151,9 @@ def test_white_space_does_not_hide_a_shared_beginning_and_the_closest_human_text
 def test_chance_and_unpaired_texts_are_no_shared_beginnings() -> None:
     chance = [d for i in range(20) for d in pair(i, shared=3 if i == 4 else 0)]
     assert audit([*clean(), *chance]).warnings == ()
+    subject = [d for i in range(20) for d in pair(i, shared=7)]  # a name and a verb
+    assert audit([*clean(), *subject]).warnings == ()
+    assert set(audit(subject).shared_prefixes.values()) == {0}
     same = doc("h", STORY, label="human"), doc("a", f"{STORY} and more", label="ai")
     assert audit([*clean(), *same]).shared_prefixes.keys() == audit(clean()).shared_prefixes.keys()
 
