@@ -10,21 +10,51 @@ import re
 
 from paraphrase_rl.plugin import THOUGHT_MARK
 
-_INSIDE = (
-    r"think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|scratch_?pad|analysis|inner_?monologue|plan(?:ning)?"
-    r"|(?:final_?)?(?:answer|response|output)|rewrit(?:e|ten)|paraphrase"
+_THINK = (
+    r"(?:think(?:ing)?|thoughts?|reason(?:ing)?|reflect(?:ion)?|scratch_?pad|monologue)"
+    r"(?:content|process|block)?(?![^\W_])"
 )
-_TAG = rf"\s{{0,2}}/?\s{{0,2}}(?:\w{{1,20}}[:_-])?(?:{_INSIDE})\b[^<>\n]{{0,60}}"
+_PART = r"[\w:▁-]{0,30}"
+_NAME = (
+    rf"(?:{_PART}{_THINK}{_PART}|(?:\w{{1,20}}[:_-])?(?:analysis|cot|internal(?:_\w{{1,20}})?(?! )|plan(?:ning)?"
+    r"|(?:final_?)?(?:answer|response|output)|rewrit(?:e|ten)|paraphrase)\b)"
+)
+_ATTRIBUTE = rf"\w{{1,20}} [^<>\n]{{0,60}}=\s{{0,2}}[\"']?{_PART}{_THINK}"
+_TAG = rf"[\s/|｜]{{0,4}}(?:{_NAME}|{_ATTRIBUTE})[^<>\n]{{0,60}}"
 
 MARKS = [
     THOUGHT_MARK,
-    re.compile(rf"[<＜]{_TAG}[>＞]|&lt;{_TAG}&gt;", re.IGNORECASE),
-    re.compile(r"<\|?(?:channel|message|turn|think)\|>|<\|(?:channel|message|turn|think)>"),
+    # tags and special tokens that are named after thinking, or have an attribute that is
+    re.compile(rf"[<＜⟨]{_TAG}[>＞⟩]|&lt;{_TAG}&gt;|‹[|｜]/?{_NAME}[|｜][>›]|◁/?{_NAME}▷", re.IGNORECASE),
+    re.compile(r"<\|?(?:channel|message|turn)\|>|<\|(?:channel|message|turn|think)>"),
     re.compile(r"\[/?(?:THINK(?:ING)?|THOUGHTS?|REASONING|ANALYSIS|BEGIN FINAL RESPONSE|FINAL ANSWER)\]"),
     re.compile(r"\[/(?:think(?:ing)?|thoughts?|reasoning)\]", re.IGNORECASE),
     # what is left of channels whose marks, special tokens, were removed
-    re.compile(r"\bassistant(?:final|analysis|commentary)|\A\s{0,4}(?:analysis|commentary)(?=[A-Z\"“'])"),
+    re.compile(
+        r"\bassistant(?:final|analysis|commentary)|\A\s{0,4}(?:analysis|commentary|final)(?=[A-Z\"“'])"
+    ),
     re.compile(r"\A\s{0,4}(?:thought|think|thinking|reasoning|analysis)[ \t]{0,4}\n", re.IGNORECASE),
+    # headings: ### Thinking   **Reasoning:**
+    re.compile(
+        r"^[ \t]{0,4}(?:#{1,6}[ \t]{0,3}|\*{2,3}|__)[*_]{0,3}(?:(?:my|internal|inner|step-by-step) )?"
+        r"(?:(?:thinking|thought|reasoning)(?: process| steps?| trace)?|thoughts|chain of thought|monologue|scratchpad)"
+        r"[ \t*_:]{0,6}$",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    # what programs print around a thought: Thinking...   ...done thinking.   Thought for 3 seconds
+    re.compile(
+        r"\A[\s*_>(]{0,8}thinking\s{0,2}(?:\.{2,3}|…)[ \t*_)]{0,6}\n"
+        r"|^[ \t]{0,4}(?:\.{2,3}|…)[ \t]{0,2}done thinking\b"
+        r"|\A[\s*_>(]{0,8}(?:thought|reasoned) for (?:(?:(?:about )?\d[\d.]{0,5} ?|a |a few |a couple of |several )"
+        r"(?:s|secs?|seconds?|m|min|minutes?)\b[,. ]{0,2}(?:and )?){1,2}[ \t*_).…:]{0,6}\n",
+        re.IGNORECASE | re.MULTILINE,
+    ),
+    # *thinks*   *ponders for a moment*
+    re.compile(
+        r"\*(?:thinks|ponders|muses|contemplates|thinking (?=aloud|hard|for|to ))"
+        r"(?: ?(?:aloud|hard|carefully|for|to)\b[^*\n]{0,20})?(?:\.{3}|…)?\*",
+        re.IGNORECASE,
+    ),
 ]
 """Searched in the text as it is."""
 
@@ -47,6 +77,19 @@ _I_WILL = (
     r"|(?:i|we)(?:'ll|'re|'m| will| should| must| can| could) |need to|must )"
 )
 _GIVEN = r"(?:text|request|task|sentences?|passage|paragraph|input|prompt|original|source|instructions?)"
+_POINTS = (
+    r"(?:(?:key|main|core|central|essential|important) (?:\w+ )?(?:facts?|points?|ideas?|information|details?)"
+    r"|(?:core |original |overall |intended )?meaning|(?:given |source |original |input )?(?:text|passage|paragraph))"
+)
+_KEEP = (
+    r"(?:(?:keep|preserve|retain|maintain|convey|change|alter|lose) (?:the |its |all |all the )?"
+    r"(?:original |same |exact |full |core )?meaning"
+    rf"(?:\s{{0,2}}(?:[.,;:!…\n]|$)"
+    rf"| (?:and|but|while|without|the same|intact|unchanged|of (?:the|this|each) {_GIVEN})\b)"
+    r"|(?:change|vary|alter|replace|avoid|use) (?:the |its |some |different )?"
+    r"(?:wording|phrasing|sentence structures?|word choices?|synonyms)\b)"
+)
+_NEED = r"(?:need to|have to|should|must|can|could|will|want to|am going to|are going to)"
 _PROCESS = r"(?:(?:thinking|thought|reasoning) (?:process|steps?|trace)|(?:chain|train) of thought|reasoning)"
 
 PREFACES = [
@@ -56,6 +99,13 @@ PREFACES = [
         rf"{_HM}{_SO}(?:{_USER})",
         rf"{_HM}{_SO}(?:i|we) (?:need|have|should|must|want|am|are|will)\b[^\n]{{0,200}}\b{_TASK}",
         r"(?:hmm+|hm)\b[\s,.…-]{1,4}(?:let me|let's|i |we |the (?:text|user|original))",
+        # I need to keep the meaning.   Let me see. I should change the wording
+        rf"(?:{_HM})?{_SO}(?:(?:i|we) {_NEED}|i'll|we'll|let me|let's|need to|must) "
+        rf"(?:also |just |only |still |try to |make sure (?:to |that i |i )?)?{_KEEP}",
+        # The text says that the boats came. So I can say:
+        r"the (?:text|passage|paragraph|original|source|(?:first |original )?sentence) (?:says|states|reads|is about"
+        rf"|mentions|describes|talks about|means)\b[^\n]{{0,300}}\b(?:so|thus|therefore|now|then),? (?:i|we) {_NEED} "
+        rf"(?:say|write|put|restate|express|phrase|rewrite|{_MAKE})\b[^.\n]{{0,20}}:",
         # The user wants me to ...   The user provided a text to be rephrased
         rf"{_SO}(?:{_USER})[^\n]{{0,40}}\bme to\b",
         rf"{_SO}(?:{_USER})[^\n]{{0,160}}\b{_TASK}",
@@ -64,6 +114,9 @@ PREFACES = [
         rf"(?:{_HM})?{_SO}{_I_WILL}[^\n]{{0,200}}\b{_TASK}",
         # Let me think.   Let me think step by step   Let's think about how to phrase this
         rf"(?:{_HM})?{_SO}let (?:me|us) think(?: for a (?:moment|second|minute))?(?:\s{{0,2}}(?:\.|:|…|—|\n)|$)",
+        # Let me think, how can I say this?
+        rf"(?:{_HM})?{_SO}let (?:me|us) think,? (?:about )?how (?:to|can|could|do|should|would|might|best|i|we)\b"
+        rf"[^.\n]{{0,40}}\b(?:say|put|phrase|express|word|rewrite|restate|render|convey|{_MAKE})\b",
         rf"(?:{_HM})?{_SO}(?:let me|let's|let us|i(?:'ll| will| need to| should)) (?:carefully )?think "
         r"(?:step by step|(?:this|it) (?:through|over)|through (?:this|it|the)|carefully|about (?:this|it|how to "
         rf"(?:phrase|express|put|say|word|approach|restate|render|write|{_MAKE}))\b)",
@@ -81,16 +134,25 @@ PREFACES = [
         r"(?:\d[.)]\s{0,4})?[*_]{0,3}(?:analy[sz]e|analy[sz]ing|understand(?:ing)?|deconstruct(?:ing)?"
         r"|interpret(?:ing)?|identify|parse|break(?:ing)? down) (?:the |this )?(?:user's |user )?"
         r"(?:request|input|prompt|instructions?|task|(?:source|original|given) text)\b",
+        # Step 1: Identify the key points
+        r"step (?:1|one)\s{0,2}[:.)–—-][\s*_]{0,4}(?:identify|understand|analy[sz]e|read|break down|determine|extract"
+        rf"|list|find|summari[sz]e|note) (?:and \w+ )?(?:the |its |all |all the |any )?{_POINTS}\b",
+        rf"step (?:1|one)\s{{0,2}}[:.)–—-][\s*_]{{0,4}}{_MAKE}",
         # other languages
         r"(?:好的|好|嗯|首先)[，,。、 ]{1,2}(?:用户|我需要|我要|我来|让我|我们)|用户(?:希望|要求|想要|让|请求|需要)我"
         r"|让我(?:想想|思考|来改写)|(?:我需要|我要|任务是)(?:改写|重写|释义|转述)",
-        r"(?:okay|ok|gut|also|alles klar|hmm)[,.]? (?:der|die) (?:nutzer|benutzer|user)(?:in)?\b",
+        r"(?:okay|ok|gut|also|alles klar|hmm?|mal sehen|schauen wir mal)[,.…:]{0,3} "
+        r"(?:der|die) (?:nutzer|benutzer|user)(?:in)?\b",
         r"der (?:nutzer|benutzer|user) (?:möchte|will|bittet)[^\n]{0,80}\b(?:ich|mich|umformul|paraphras|umschreib)",
-        r"(?:d'accord|bon|ok|okay|hmm)[,.]? l'utilisateur\b",
+        r"(?:d'accord|bon|ok|okay|hmm?|voyons(?: voir)?|très bien)[,.…:]{0,3} l'utilisat(?:eur|rice)\b",
         r"l'utilisateur (?:veut|souhaite|me demande|demande)[^\n]{0,80}\b(?:que je|reformul|paraphras|réécri)",
-        r"(?:bien|vale|de acuerdo|ok|okay|hmm)[,.]? el usuario\b",
+        r"(?:bien|muy bien|vale|de acuerdo|ok|okay|hmm?|veamos|a ver)[,.…:]{0,3} el usuario\b",
         r"el usuario (?:quiere|me pide|pide|solicita)[^\n]{0,80}\b(?:que yo|reformul|parafras|reescrib)",
-        r"(?:хорошо|итак|ладно|хм)[,.]? пользователь\b",
+        r"(?:va bene|ok|okay|hmm?|vediamo|allora)[,.…:]{0,3} l'utente\b",
+        r"l'utente (?:vuole|chiede|mi chiede|desidera)[^\n]{0,80}\b(?:che io|riformul|parafras|riscriv)",
+        r"(?:certo|ok|okay|hmm?|vejamos|vamos ver)[,.…:]{0,3} o (?:usuário|utilizador)\b",
+        r"o (?:usuário|utilizador) (?:quer|pede|pediu|deseja)[^\n]{0,80}\b(?:que eu|reformul|parafras|reescrev)",
+        r"(?:хорошо|итак|ладно|хм|посмотрим|давайте посмотрим)[,.…:]{0,3} пользователь\b",
         r"пользователь (?:хочет|просит|попросил)[^\n]{0,80}(?:перефраз|перепис|переформулир)",
         r"ユーザー[はが][^\n]{0,60}(?:言い換え|書き換え|パラフレーズ)",
         r"사용자[가는][^\n]{0,60}(?:바꿔|다시 쓰|패러프레이즈)",
