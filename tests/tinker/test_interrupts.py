@@ -41,6 +41,14 @@ class Case:
         return self.launch("train", *arguments, cwd=cwd, environment=environment, code=code)
 
 
+def listed(run: Path) -> list[int]:
+    return [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")]
+
+
+def events(run: Path, kind: str) -> list[dict[str, Any]]:
+    return [row for row in read_jsonl(run / "events.jsonl") if row["event"] == kind]
+
+
 @pytest.fixture(scope="module")
 def case(tmp_path_factory: pytest.TempPathFactory, qwen: Path, server: Any, launch: Prl) -> Case:
     return Case(tmp_path_factory.mktemp("case"), qwen, server, launch)
@@ -53,23 +61,53 @@ def unbroken(tmp_path_factory: pytest.TempPathFactory, case: Case) -> list[dict[
     return numbers(folder / "run")
 
 
-def test_ctrl_c_ends_the_step_with_a_checkpoint(case: Case, unbroken: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 143)])
+def test_a_signal_ends_the_step_with_a_checkpoint(
+    case: Case, unbroken: Any, tmp_path: Path, name: str, code: int
+) -> None:
     run = tmp_path / "run"
-    ended = case.prl(*case.begin, "--out", "run", cwd=tmp_path, signal=f"SIGINT:{IN_STEP_1}", code=130)
+    ended = case.prl(*case.begin, "--out", "run", cwd=tmp_path, signal=f"{name}:{IN_STEP_1}", code=code)
     assert "stopping after this step, with a checkpoint" in ended.stderr
     assert "interrupted; continue with: prl train --resume run" in ended.stderr
     assert KEY not in ended.stderr + ended.stdout
-    assert [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")] == [1]
+    assert listed(run) == [1]
+    assert events(run, "end")[-1]["status"] == "interrupted"
     assert len(numbers(run)) == 1
     resumed = case.prl("--resume", "run", cwd=tmp_path)
     assert "resuming run after step 1" in resumed.stderr
     assert numbers(run) == alike(unbroken, case.server)
 
 
+@pytest.mark.parametrize(
+    ("names", "code"), [("SIGINT,SIGINT", 130), ("SIGTERM,SIGTERM", 143), ("SIGINT,SIGHUP", 143)]
+)
+def test_a_second_signal_stops_at_once_and_what_was_done_is_saved(
+    case: Case, unbroken: Any, tmp_path: Path, names: str, code: int
+) -> None:
+    rare = ["--set", "checkpoints.every=1000", "--out", "run"]
+    ended = case.prl(*case.begin, *rare, cwd=tmp_path, signal=f"{names}:{IN_STEP_3}", code=code)
+    assert "rescue checkpoint of step 2 written" in ended.stderr
+    assert KEY not in ended.stderr + ended.stdout
+    run = tmp_path / "run"
+    assert listed(run) == [2]
+    assert events(run, "rescue")[0]["step"] == 2
+    assert "resuming run after step 2" in case.prl("--resume", "run", cwd=tmp_path).stderr
+    assert numbers(run) == alike(unbroken, case.server)
+
+
+@pytest.mark.parametrize(("minutes", "saved"), [("1e-9", [1, 2, 3]), ("null", [3])])
+def test_a_checkpoint_is_due_after_minutes_too(
+    case: Case, tmp_path: Path, minutes: str, saved: list[int]
+) -> None:
+    clock = ["--set", "checkpoints.every=1000", "--set", f"checkpoints.minutes={minutes}"]
+    case.prl(*case.begin, *clock, "--out", "run", cwd=tmp_path)
+    assert listed(tmp_path / "run") == saved
+
+
 def test_a_killed_client_goes_on_from_its_last_checkpoint(case: Case, unbroken: Any, tmp_path: Path) -> None:
     run = tmp_path / "run"
     case.prl(*case.begin, "--out", "run", cwd=tmp_path, signal=f"SIGKILL:{IN_STEP_3}", code=-9)
-    assert [row["step"] for row in read_jsonl(run / "checkpoints.jsonl")] == [2]
+    assert listed(run) == [2]
     assert "resuming run after step 2" in case.prl("--resume", "run", cwd=tmp_path).stderr
     assert numbers(run) == alike(unbroken, case.server)
 
