@@ -33,7 +33,10 @@ MARKS = [
     re.compile(
         r"\bassistant(?:final|analysis|commentary)|\A\s{0,4}(?:analysis|commentary|final)(?=[A-Z\"“'])"
     ),
-    re.compile(r"\A\s{0,4}(?:thought|think|thinking|reasoning|analysis)[ \t]{0,4}\n", re.IGNORECASE),
+    re.compile(
+        r"\A\s{0,4}(?:(?:thought|think|thinking|reasoning|analysis)[ \t]{0,4}\n|\[(?:thinking|thoughts?|reasoning)\])",
+        re.IGNORECASE,
+    ),
     # headings: ### Thinking   **Reasoning:**
     re.compile(
         r"^[ \t]{0,4}(?:#{1,6}[ \t]{0,3}|\*{2,3}|__)[*_]{0,3}(?:(?:my|internal|inner|step-by-step) )?"
@@ -87,7 +90,9 @@ _KEEP = (
     rf"(?:\s{{0,2}}(?:[.,;:!…\n]|$)"
     rf"| (?:and|but|while|without|the same|intact|unchanged|of (?:the|this|each) {_GIVEN})\b)"
     r"|(?:change|vary|alter|replace|avoid|use) (?:the |its |some |different )?"
-    r"(?:wording|phrasing|sentence structures?|word choices?|synonyms)\b)"
+    r"(?:wording|phrasing|sentence structures?|word choices?|synonyms)\b"
+    r"|(?:say|put|phrase|express|write|restate) (?:it|this|that) (?:differently|(?:in )?another way|more naturally"
+    r"|in (?:other|different|new|fresh) words)\b)"
 )
 _NEED = r"(?:need to|have to|should|must|can|could|will|want to|am going to|are going to)"
 _PROCESS = r"(?:(?:thinking|thought|reasoning) (?:process|steps?|trace)|(?:chain|train) of thought|reasoning)"
@@ -102,6 +107,10 @@ PREFACES = [
         # I need to keep the meaning.   Let me see. I should change the wording
         rf"(?:{_HM})?{_SO}(?:(?:i|we) {_NEED}|i'll|we'll|let me|let's|need to|must) "
         rf"(?:also |just |only |still |try to |make sure (?:to |that i |i )?)?{_KEEP}",
+        # Let me see. I should keep the number
+        rf"(?:hmm+|hm|let's see|let me see)\b[\s,.!:;…-]{{1,4}}{_SO}(?:i|we) {_NEED} (?:also )?"
+        r"(?:keep|mention|include|preserve|retain|restate|start with|begin with) (?:the |its |all |all the )?"
+        r"(?:numbers?|names?|facts?|figures?|details?|dates?|(?:first )?sentences?)\b",
         # The text says that the boats came. So I can say:
         r"the (?:text|passage|paragraph|original|source|(?:first |original )?sentence) (?:says|states|reads|is about"
         rf"|mentions|describes|talks about|means)\b[^\n]{{0,300}}\b(?:so|thus|therefore|now|then),? (?:i|we) {_NEED} "
