@@ -57,24 +57,34 @@ def load_adapted_lm(
         ) from error
     folder = Path(adapter)
     base: Any = load_causal_lm(model, device, dtype)
-    layers = _config(folder).get("target_modules")
-    if _is_tied(base) and _embeds(base, layers if isinstance(layers, list) else []):
-        raise ModelError(
-            f"the adapter {folder} changes the embedding of {model}, which is also its unembedding: merged, both"
-            " would change",
-            "load it without merging, as peft does, or train an adapter of linear layers only",
-        )
+    _config(folder)
+    tied, embeddings = ties_embeddings(base), _embeddings(base)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             # peft goes on with random or zero weights in place of those that a file lacks
             warnings.filterwarnings("error", message="Found missing adapter keys")
-            return PeftModel.from_pretrained(base, str(folder)).merge_and_unload()
+            adapted = PeftModel.from_pretrained(base, str(folder))
+            # an adapter names its layers in many ways; peft puts a part of its own in place of each that it changes
+            merged = None if tied and _embeddings(base) != embeddings else adapted.merge_and_unload()
     except Exception as error:  # peft, torch and safetensors have no common error
         raise ModelError(
             f"the adapter {folder} does not fit {model}: {first_line(error)}",
             "give the adapter with the model that it was trained on, or export it again",
         ) from error
+    if merged is None:
+        raise ModelError(
+            f"the adapter {folder} changes the embedding or the unembedding of {model}, which have the same weights:"
+            " merged, both would change",
+            "load it without merging, as peft does, or train an adapter of linear layers only, without the unembedding",
+        )
+    return merged
+
+
+def ties_embeddings(model: Any) -> bool:
+    """Tell whether unembedding and embedding have the same weights: what is merged into one changes the other."""
+    embedding, unembedding = _embeddings(model)
+    return unembedding is not None and unembedding.weight is embedding.weight
 
 
 def merge_adapter(model: str, adapter: Path, out: Path) -> None:
@@ -110,14 +120,8 @@ def _stored_dtype(folder: Path) -> torch.dtype:
     return found if isinstance(found, torch.dtype) and found.is_floating_point else torch.float32
 
 
-def _is_tied(base: Any) -> bool:
-    head = base.get_output_embeddings()
-    return head is not None and head.weight is base.get_input_embeddings().weight
-
-
-def _embeds(base: Any, layers: list[str]) -> bool:
-    held = {name for name, part in base.named_modules() if part is base.get_input_embeddings()}
-    return any(full == name or full.endswith(f".{name}") for full in held for name in layers)
+def _embeddings(model: Any) -> tuple[Any, Any]:
+    return model.get_input_embeddings(), model.get_output_embeddings()
 
 
 def _config(folder: Path) -> dict[str, Any]:

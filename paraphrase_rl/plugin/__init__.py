@@ -92,7 +92,7 @@ _PUBLIC = {
         "shared_causal_lm",
     ),
     "paraphrase_rl.models.precision": ("dtype_of",),
-    "paraphrase_rl.models.adapters": ("load_adapted_lm", "make_portable"),
+    "paraphrase_rl.models.adapters": ("load_adapted_lm", "make_portable", "ties_embeddings"),
     "paraphrase_rl.models.chat": ("Chat",),
     "paraphrase_rl.models.language_model": ("shared_language_model",),
     "paraphrase_rl.models.encoder": ("SentenceEncoder",),

@@ -33,6 +33,7 @@ from paraphrase_rl.files import write_json as write_json
 from paraphrase_rl.files import write_text as write_text
 from paraphrase_rl.models.adapters import load_adapted_lm as load_adapted_lm
 from paraphrase_rl.models.adapters import make_portable as make_portable
+from paraphrase_rl.models.adapters import ties_embeddings as ties_embeddings
 from paraphrase_rl.models.chat import Chat as Chat
 from paraphrase_rl.models.defaults import DEFAULT_ENCODER as DEFAULT_ENCODER
 from paraphrase_rl.models.defaults import DEFAULT_LANGUAGE_MODEL as DEFAULT_LANGUAGE_MODEL

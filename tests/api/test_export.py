@@ -19,7 +19,7 @@ from huggingface_hub import ModelCard
 from paraphrase_rl_plugins.backends import trl_backend
 from paraphrase_rl_plugins.datasets import files
 from paraphrase_rl_plugins.rewards import detector_evasion
-from peft import AutoPeftModelForCausalLM, PeftModel
+from peft import AutoPeftModelForCausalLM, LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import paraphrase_rl as prl
@@ -219,29 +219,61 @@ def test_trl_trains_it_on(place: Place, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tied", "change", "message"),
+    "change",
     [
-        (True, {"target_modules": ["q_proj", "embed_tokens"]}, "also its unembedding"),
-        (
-            False,
-            {"target_modules": ["q_proj", "embed_tokens"]},
-            "does not fit",
-        ),  # its file has no such weights
-        (False, {"r": 8}, "does not fit"),
-        (False, {"peft_type": "NONE_SUCH"}, "does not fit"),
+        {"target_modules": ["q_proj", "embed_tokens"]},  # its file has no such weights
+        {"r": 8},
+        {"peft_type": "NONE_SUCH"},
     ],
 )
-def test_an_adapter_that_cannot_be_merged_rightly_is_refused(
-    place: Place, tmp_path: Path, tied: bool, change: dict[str, Any], message: str
+def test_an_adapter_that_does_not_fit_is_refused(
+    place: Place, tmp_path: Path, change: dict[str, Any]
 ) -> None:
-    model = save_tiny_model(tmp_path / "tied", qwen=True) if tied else place.model
     adapter = shutil.copytree(place.adapter, tmp_path / "adapter")
     config = json.loads((adapter / "adapter_config.json").read_text())
     (adapter / "adapter_config.json").write_text(json.dumps({**config, **change}))
-    with pytest.raises(ModelError, match=message) as caught:
-        merge_adapter(str(model), adapter, tmp_path / "merged")
+    with pytest.raises(ModelError, match="does not fit") as caught:
+        merge_adapter(str(place.model), adapter, tmp_path / "merged")
     assert "\n" not in caught.value.one_line
     assert not (tmp_path / "merged").exists()
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        {"target_modules": ["q_proj", "embed_tokens"]},
+        {"target_modules": ["q_proj", "lm_head"]},
+        {"target_modules": ["lm_head"]},
+        {"target_modules": r".*\.q_proj|lm_head"},
+        {"target_modules": r"model\.embed_tokens"},
+        {"target_modules": ["q_proj"], "modules_to_save": ["lm_head"]},
+        {"target_modules": ["q_proj"], "modules_to_save": ["embed_tokens"]},
+    ],
+    ids=str,
+)
+def test_an_adapter_that_cannot_be_merged_rightly_is_refused(tmp_path: Path, layers: dict[str, Any]) -> None:
+    """Of the embedding or unembedding: refused if these are tied, and else merged to what peft computes without."""
+    tied, apart = (save_tiny_model(tmp_path / str(on), qwen=True, tied=on) for on in (True, False))
+    for model in (tied, apart):
+        base = AutoModelForCausalLM.from_pretrained(model)
+        made = get_peft_model(base, LoraConfig(r=4, init_lora_weights=False, **layers))
+        with torch.no_grad():
+            for name, weights in made.named_parameters():
+                if "modules_to_save" in name:
+                    weights.mul_(1.5)
+        made.save_pretrained(model / "adapter", save_embedding_layers=False)
+    with pytest.raises(ModelError, match="which have the same weights") as caught:
+        merge_adapter(str(tied), tied / "adapter", tmp_path / "merged")
+    assert "\n" not in caught.value.one_line
+    assert not (tmp_path / "merged").exists()
+
+    merge_adapter(str(apart), apart / "adapter", tmp_path / "merged")
+    unmerged = AutoModelForCausalLM.from_pretrained(apart)
+    wanted = logits(PeftModel.from_pretrained(unmerged, apart / "adapter"))
+    assert torch.allclose(
+        logits(AutoModelForCausalLM.from_pretrained(tmp_path / "merged")), wanted, atol=1e-4
+    )
+    assert not torch.allclose(logits(AutoModelForCausalLM.from_pretrained(apart)), wanted, atol=0.1)
 
 
 def test_a_merge_is_rounded_once_to_the_precision_of_the_model(place: Place, tmp_path: Path) -> None:

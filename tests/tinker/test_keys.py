@@ -23,6 +23,7 @@ from paraphrase_rl.preflight.checks import preflight, rules_of
 from paraphrase_rl.preflight.findings import Finding
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.schema import Lora
+from tests.tiny_model import save_tiny_model
 from tests.training.runs import documents
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
@@ -85,6 +86,18 @@ def test_layers_become_switches(layers: list[str] | None, switches: tuple[bool, 
 def test_layers_the_service_cannot_choose_are_refused(layers: list[str]) -> None:
     with pytest.raises(RecipeError, match="only whole parts"):
         adapted_parts(Lora(target_modules=layers))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_unembedding_of_tied_embeddings_is_refused(tied: bool, tmp_path: Path) -> None:
+    """Such an adapter cannot be merged: one policy at the service, another exported whole."""
+    model = f"model={save_tiny_model(tmp_path / 'model', qwen=True, tied=tied)}"
+    found = said(model, f"lora.target_modules=[{', '.join([*ATTENTION, 'lm_head'])}]")
+    assert ("backend" in found) is tied
+    if tied:
+        assert found["backend"].severity == "error"
+        assert "lm_head is the unembedding of" in found["backend"].evidence
+    assert "backend" not in said(model, f"lora.target_modules=[{', '.join(ATTENTION)}]")
 
 
 def test_seeds_are_fixed_by_the_key_and_far_apart() -> None:

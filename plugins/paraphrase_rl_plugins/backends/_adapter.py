@@ -12,7 +12,7 @@ from peft import LoraConfig, PeftConfig, get_peft_model_state_dict, set_peft_mod
 from safetensors.torch import load_file
 from transformers.pytorch_utils import Conv1D
 
-from paraphrase_rl.plugin import Recipe, RecipeError, RunError, make_portable, suggestion
+from paraphrase_rl.plugin import Recipe, RecipeError, RunError, make_portable, suggestion, ties_embeddings
 
 
 def lora_config(recipe: Recipe, model: Any) -> LoraConfig:
@@ -50,9 +50,8 @@ def _check(target: str, reference: str, model: Any) -> None:
             f"lora.target_modules: {target} is the unembedding of {reference}, which the trl backend does not adapt",
             choice,
         )
-    embedding = model.get_input_embeddings()
-    if any(part is embedding for part in named):
-        if embedding.weight is model.get_output_embeddings().weight:
+    if any(part is model.get_input_embeddings() for part in named):
+        if ties_embeddings(model):
             raise RecipeError(
                 f"lora.target_modules: {target} is the embedding of {reference} and by the same weights its"
                 " unembedding, so that merged the adapter would be another policy",

@@ -19,6 +19,7 @@ from paraphrase_rl.plugin import (
     RunError,
     TrainingResult,
     Treatment,
+    find_model,
     hookimpl,
     new_folder,
 )
@@ -95,7 +96,14 @@ def switches_of(recipe: Recipe) -> dict[str, bool]:
             " temperature 1, so every importance ratio would be wrong",
             "set sampling.temperature: 1.0, or train with --backend trl",
         )
-    return adapted_parts(recipe.lora)
+    switches, info = adapted_parts(recipe.lora), find_model(recipe.model, weights=False).info
+    if switches["train_unembed"] and info is not None and info.shape is not None and info.shape.tied:
+        raise RecipeError(
+            f"lora.target_modules: lm_head is the unembedding of {recipe.model} and by the same weights its embedding,"
+            " so that merged the adapter would be another policy",
+            "leave lm_head out; or null, which adapts every other linear layer",
+        )
+    return switches
 
 
 def served(options: TinkerOptions) -> Mapping[str, int | None] | None:
