@@ -7,7 +7,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n"
@@ -68,6 +76,17 @@ def save_tiny_model(folder: Path, *, qwen: bool = False, seed: int = 0, tied: bo
         model = LlamaForCausalLM(LlamaConfig(**SIZES, **ids))
     model.save_pretrained(folder)
     tokens.save_pretrained(folder)
+    return folder
+
+
+def save_tiny_hybrid_attention(folder: Path) -> Path:
+    """Write a tiny Qwen3.5, whose layers have linear attention but for every fourth, to a folder."""
+    torch.manual_seed(0)
+    heads = {"linear_num_key_heads": 2, "linear_num_value_heads": 6}
+    dims = {"head_dim": 16, "linear_key_head_dim": 8, "linear_value_head_dim": 4, "linear_conv_kernel_dim": 3}
+    layers = {"num_hidden_layers": 8, "layer_types": [*["linear_attention"] * 3, "full_attention"] * 2}
+    config = Qwen3_5TextConfig(**SIZES | layers, **heads, **dims, vocab_size=64, tie_word_embeddings=True)
+    Qwen3_5ForCausalLM(config).save_pretrained(folder)
     return folder
 
 

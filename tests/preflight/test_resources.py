@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from paraphrase_rl_plugins.backends import _sampler_choice
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, Qwen3_5ForCausalLM, Qwen3_5TextConfig
 
 from paraphrase_rl.errors import PluginError
 from paraphrase_rl.models.shape import KNOWN_CONFIGS, ModelShape, parameters_by_name, stored_parameters
@@ -23,7 +27,7 @@ from paraphrase_rl.preflight.machine import DeviceMemory, device_memory
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.model_info import ModelInfo, find_model
 from tests.preflight.planted import SOUND, sound
-from tests.tiny_model import save_tiny_model
+from tests.tiny_model import save_tiny_hybrid_attention, save_tiny_model
 
 GB = 1e9
 QWEN = ModelShape.of(KNOWN_CONFIGS["Qwen/Qwen3-4B-Instruct-2507"])
@@ -43,24 +47,35 @@ def of(found: list[Finding], code: str) -> list[str]:
 # ---- sizes
 
 
-@pytest.mark.parametrize("qwen", [False, True])
-def test_parameters_are_those_of_a_model_that_is_built(tmp_path: Path, qwen: bool) -> None:
-    folder = save_tiny_model(tmp_path / "model", qwen=qwen)
+TINY: dict[str, Callable[[Path], Path]] = {
+    "llama": save_tiny_model,
+    "qwen3": partial(save_tiny_model, qwen=True),
+    "qwen3.5": save_tiny_hybrid_attention,
+}
+
+
+@pytest.mark.parametrize(
+    ("build", "norms"),
+    [("llama", 0), ("qwen3", 2 * 2 * 8), ("qwen3.5", 2 * 2 * 16)],
+)
+def test_parameters_are_those_of_a_model_that_is_built(tmp_path: Path, build: str, norms: int) -> None:
+    """But for the norms of queries and keys, which the shape leaves out."""
+    folder = TINY[build](tmp_path / "model")
     built = AutoModelForCausalLM.from_pretrained(folder)
     count = sum(weights.numel() for weights in built.parameters())
     info = find_model(str(folder)).info
     assert info is not None
     assert info.shape is not None
     assert info.context == 4096
-    norms = 2 * 2 * 8 if qwen else 0  # q_norm and k_norm, which the shape leaves out
     assert info.shape.parameters + norms == count
     assert stored_parameters(folder) == info.parameters == count
 
 
-def test_the_adapter_is_that_of_peft(tmp_path: Path) -> None:
+@pytest.mark.parametrize("build", ["qwen3", "qwen3.5"])
+def test_the_adapter_is_that_of_peft(tmp_path: Path, build: str) -> None:
     from peft import LoraConfig, get_peft_model
 
-    folder = save_tiny_model(tmp_path / "model", qwen=True)
+    folder = TINY[build](tmp_path / "model")
     info = find_model(str(folder)).info
     assert info is not None
     assert info.shape is not None
@@ -81,6 +96,54 @@ def test_the_published_model() -> None:
     assert offline.level == "error"
     assert offline.info is not None
     assert (offline.info.hidden_size, offline.info.context) == (2560, 262144)
+
+
+def test_the_served_model() -> None:
+    """Counted against the model that transformers builds of the same sizes."""
+    known = KNOWN_CONFIGS["Qwen/Qwen3.5-4B"]
+    with torch.device("meta"):
+        built = Qwen3_5ForCausalLM(Qwen3_5TextConfig(**known))
+    shape = ModelShape.of(known)
+    assert shape is not None
+    assert shape.parameters + 8 * 2 * 256 == sum(weights.numel() for weights in built.parameters())
+    linear = [part for part in built.model.modules() if isinstance(part, torch.nn.Linear)]
+    assert shape.adapter_parameters(32, None) == sum(32 * (x.in_features + x.out_features) for x in linear)
+    offline = find_model("Qwen/Qwen3.5-4B", weights=False).info
+    assert offline is not None
+    assert (offline.hidden_size, offline.context, offline.shape) == (2560, 262144, shape)
+
+
+def test_what_the_sampler_of_linear_attention_keeps_is_what_transformers_keeps(tmp_path: Path) -> None:
+    folder = save_tiny_hybrid_attention(tmp_path / "model")
+    built, length = AutoModelForCausalLM.from_pretrained(folder), 24
+    with torch.no_grad():
+        kept = built(input_ids=torch.arange(2 * length).view(2, length), use_cache=True).past_key_values
+    states = [part for layer in kept.layers for part in held(vars(layer))]
+    shape = ModelShape.of(json.loads((folder / "config.json").read_text()))
+    assert shape is not None
+    load = Load(
+        device="cpu",
+        options=default_registry().options("backends", "trl", {"sampler": "own"}),
+        longest_prompt=length - 8,
+        prompt=length - 8,
+        completion=8,
+    )
+    settings = load_recipe(
+        None, ["training.batch_size=1", "training.group_size=2", "sampling.max_tokens=8"]
+    ).recipe
+    estimate = default_registry().spec("backends", "trl").estimate
+    assert estimate is not None
+    [sampler] = [part for part in estimate(settings, shape, load).memory if part.name == "sampler"]
+    logits = 4 * 2 * 64 * 4  # four copies of two rows of the vocabulary, in fp32
+    assert sampler.bytes - logits == sum(part.numel() * part.element_size() for part in states)
+
+
+def held(parts: Any) -> list[torch.Tensor]:
+    """The tensors in what an object holds."""
+    if isinstance(parts, torch.Tensor):
+        return [parts]
+    inner = parts.values() if isinstance(parts, dict) else parts if isinstance(parts, (list, tuple)) else ()
+    return [tensor for part in inner for tensor in held(part)]
 
 
 @pytest.mark.parametrize(
@@ -126,6 +189,21 @@ def test_damaged_weights_have_no_number(tmp_path: Path, content: bytes) -> None:
 )
 def test_another_build_has_no_shape(change: dict[str, Any]) -> None:
     assert ModelShape.of({**KNOWN_CONFIGS["Qwen/Qwen3-4B-Instruct-2507"], **change}) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "olmo_hybrid"},  # linear attention, of other sizes
+        {"layer_types": None},
+        {"layer_types": ["full_attention"]},
+        {"layer_types": ["mamba"] * 32},
+        {"linear_key_head_dim": 0},
+        {"linear_conv_kernel_dim": None},
+    ],
+)
+def test_linear_attention_of_another_build_has_no_shape(change: dict[str, Any]) -> None:
+    assert ModelShape.of({**KNOWN_CONFIGS["Qwen/Qwen3.5-4B"], **change}) is None
 
 
 # ---- memory

@@ -4,7 +4,8 @@ On a CPU the peak of two steps of SmolLM2-135M was 1.91 and 3.64 GB above that o
 16 of 112), where this says 1.94 and 3.64: three numbers for each attention score and eight hidden states for each layer
 were fitted to them. Both were measured when the logits of all positions were kept at once; without these, and with
 merged weights kept throughout, no peak has been measured. On a GPU the parts are counted from what the code keeps, and
-have been compared with no peak.
+have been compared with no peak. Linear attention (Qwen3.5) is counted by its states and projections; neither its memory
+nor its seconds have been measured.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ TILE = (4096, 32768)
 """Positions and tokens of one tile of logits in TRL's fused unembedding."""
 PART = 2**23
 """Logits of one part on a CPU, as ``_unembedding`` computes them."""
+FULL, LINEAR = ("q_proj", "k_proj", "v_proj"), ("in_proj_qkv", "in_proj_z")
+"""Projections that attention, and linear attention, are computed from."""
 ON_CPU = {"sampling": 1.7e-9, "update": 1.9e-10}
 """Seconds for each parameter and decoding step, and for each parameter and token of an update (reference, forward,
 backward, log-probabilities afterwards): SmolLM2-135M in fp32 on one core, 47 and 74 s a step on two machines."""
@@ -85,15 +88,18 @@ def _by_itself(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart
     width = 4 if load.device == "cpu" else 2
     rows = recipe.training.batch_size * recipe.training.group_size
     length = load.longest_prompt + recipe.sampling.max_tokens
-    a_token = 2 * shape.layers * shape.key_value_heads * shape.head_dim * width
-    cache = rows * length * a_token
+    a_token = 2 * shape.attention_layers * shape.key_value_heads * shape.head_dim * width
+    linear = shape.linear_attention
+    states = linear.layers * linear.state * 4 if linear else 0
+    cache = rows * (length * a_token + states)
     logits = 4 * rows * shape.vocabulary * 4
+    kept = "keys and values" if linear is None else "keys, values and states"
     return [
         MemoryPart(
             name="sampler",
             bytes=cache + logits,
             phase="sampling",
-            basis=f"keys and values of {rows} rollouts of up to {length:,.0f} tokens, logits of one token each",
+            basis=f"{kept} of {rows} rollouts of up to {length:,.0f} tokens, logits of one token each",
         )
     ]
 
@@ -101,15 +107,16 @@ def _by_itself(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart
 def _update(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
     group, longest = recipe.training.group_size, recipe.sampling.max_tokens
     tokens = load.longest_prompt + group * longest
-    attention = (shape.heads + 2 * shape.key_value_heads) * shape.head_dim
-    a_layer = 8 * shape.hidden + 3 * attention + 5 * shape.intermediate
+    common = 8 * shape.hidden + 5 * shape.intermediate
+    full, linear = (common + 3 * _projected(shape, names) for names in (FULL, LINEAR))
     if load.device == "cpu":
         scores = 3 * group * longest * (load.longest_prompt + longest) * shape.heads
-        activations = shape.layers * (tokens * a_layer + scores) * 4
+        without = shape.layers - shape.attention_layers
+        activations = (shape.attention_layers * (tokens * full + scores) + without * tokens * linear) * 4
         logits: float = 2 * PART * 4
         kept, head = f"all layers, {tokens:,.0f} tokens of a prompt's group", "a part"
     else:
-        activations = (shape.layers * shape.hidden * 2 + a_layer * 4) * tokens
+        activations = (shape.layers * shape.hidden * 2 + max(full, linear) * 4) * tokens
         logits = 2 * min(tokens, TILE[0]) * min(shape.vocabulary, TILE[1]) * 4
         kept, head = (
             f"inputs of the layers, and one layer at a time, {tokens:,.0f} tokens of a prompt's group",
@@ -124,6 +131,11 @@ def _update(recipe: Recipe, shape: ModelShape, load: Load) -> list[MemoryPart]:
             basis=f"{head} of {group} x {longest} positions x {shape.vocabulary:,} tokens",
         ),
     ]
+
+
+def _projected(shape: ModelShape, names: tuple[str, ...]) -> int:
+    """Values of a token that one layer's attention is computed from."""
+    return sum(shape.linear_layers[name][2] for name in names if name in shape.linear_layers)
 
 
 def _seconds(recipe: Recipe, shape: ModelShape, load: Load) -> tuple[float, float]:
