@@ -87,12 +87,12 @@ def _show(watched: Monitoring, format_: str) -> None:
     emit(rows, format_=format_, schema="prl.monitor", meta=meta)
 
 
-def _lines(watched: Monitoring) -> list[Line]:
+def _lines(watched: Monitoring, height: int | None = None) -> list[Line]:
     from paraphrase_rl.reporting.live import ASCII_LEVELS, LEVELS, view
 
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
     levels = LEVELS if encoding.startswith("utf") else ASCII_LEVELS
-    return view(watched, width=terminal_width(), levels=levels)
+    return view(watched, width=terminal_width(), height=height, levels=levels)
 
 
 def _drawn(watch: Callable[[], Monitoring]) -> Monitoring:
@@ -101,12 +101,15 @@ def _drawn(watch: Callable[[], Monitoring]) -> Monitoring:
     from rich.live import Live
     from rich.text import Text
 
+    console = Console()
+
     def picture(watched: Monitoring) -> Text:
-        parts = [(f"{line.text}\n", STYLES[line.kind]) for line in _lines(watched)]
-        return Text.assemble(*parts, no_wrap=True)
+        # a row is left for the cursor, below which the shell goes on
+        lines = _lines(watched, console.size.height - 1)
+        return Text("\n", no_wrap=True).join(Text(line.text, STYLES[line.kind]) for line in lines)
 
     watched = watch()
-    with Live(picture(watched), console=Console(), auto_refresh=False, vertical_overflow="crop") as live:
+    with Live(picture(watched), console=console, auto_refresh=False, vertical_overflow="crop") as live:
         while watched.status == "running":
             time.sleep(SECONDS)
             watched = watch()

@@ -15,7 +15,10 @@ from paraphrase_rl.training.replay import Monitoring, RuleState
 LEVELS = "▁▂▃▄▅▆▇█"
 ASCII_LEVELS = "_.:-=+*#"
 SHOWN_ALARMS = 5
+_TIGHTER = ((SHOWN_ALARMS, 3), (2, 2), (1, 1))
+"""Ways to fold a view: number of alarms, and of lines for each text. The next one is taken if one does not fit."""
 _NAME, _NUMBER = 22, 9
+_INDENT = " " * 8
 
 
 Kind = Literal["head", "alarm", "plain", "aside"]
@@ -29,53 +32,75 @@ class Line:
     kind: Kind = "plain"
 
 
-def view(watched: Monitoring, *, width: int = 80, levels: str = LEVELS) -> list[Line]:
+def view(
+    watched: Monitoring, *, width: int = 80, height: int | None = None, levels: str = LEVELS
+) -> list[Line]:
     """Write a run on its way.
 
     Args:
         width: characters of a line.
+        height: number of lines to fit into: where they are too few, alarms come first, rules that find nothing are
+            named in one line, and there are fewer curves and rewrites. ``None`` = as many as it takes.
         levels: characters of a curve, from the lowest value to the highest.
 
     Returns:
         Lines that are safe for a terminal, none of them wider than ``width``.
     """
+    lines = _whole(watched, width, levels)
+    if height is not None and len(lines) > height:
+        lines = _fitted(watched, width, height, levels)
+    return [Line(cut(terminal_safe(" ".join(line.text.split("\t"))), width), line.kind) for line in lines]
+
+
+def _whole(watched: Monitoring, width: int, levels: str) -> list[Line]:
     lines = [
         Line(_head(watched), "head"),
         *(Line(part, "aside") for part in _folded(str(watched.run), width)),
         Line(""),
+        *_curves(watched, list(watched.curves), width, levels),
+        Line(""),
+        *_rules(watched.rows, width, levels),
     ]
-    lines += _curves(watched, width, levels)
-    lines += [Line(""), *_rules(watched, width, levels)]
     if watched.alarms:
-        shown = watched.alarms[-SHOWN_ALARMS:]
-        more = len(watched.alarms) - len(shown)
-        lines += [
-            Line(""),
-            Line(f"Alarms{f' (the last {len(shown)} of {len(watched.alarms)})' if more else ''}", "head"),
-        ]
-        for alarm in shown:
-            lines += [
-                Line(text, "alarm")
-                for text in _folded(f"step {alarm.step}  {alarm.rule}: {alarm.message}", width)
-            ]
+        lines += [Line(""), *_alarms(watched, width, SHOWN_ALARMS)]
     if watched.samples:
-        lines += [Line(""), Line(f"Last rewrites (step {watched.samples[0]['step']})", "head")]
-        for sample in watched.samples:
-            lines += _sample(sample, width)
-    return [Line(cut(terminal_safe(" ".join(line.text.split("\t"))), width), line.kind) for line in lines]
+        lines += [Line(""), *_samples(watched, width, len(watched.samples), 3)]
+    return lines
+
+
+def _fitted(watched: Monitoring, width: int, height: int, levels: str) -> list[Line]:
+    out = [row for row in watched if row.state == "alarm"]
+    names = dict.fromkeys(["reward_mean", *(row.metric for row in out), *watched.curves])
+    curves = _curves(watched, [name for name in names if name in watched.curves], width, levels)
+    for alarms, each in _TIGHTER:
+        above = [Line(_head(watched), "head"), Line(str(watched.run), "aside")]
+        if watched.alarms:
+            above += _alarms(watched, width, alarms, each)
+        below = _rules(out, width, levels) if out else []
+        below += _others(watched, width, each)
+        if watched.samples:
+            below += _samples(watched, width, 1, each)
+        room = height - len(above) - len(below)
+        if room >= min(2, len(curves)):
+            break
+    return [*above, *curves[: max(room, 2)], *below][:height]
 
 
 def told(watched: Monitoring, after: int) -> list[str]:
     """Write a line for each step after a step, and for each of its alarms; for output that is no terminal."""
     first = watched.step - len(next(iter(watched.curves.values()), ())) + 1
     lines = []
+    kl = watched.curves.get("kl_reference")
     for i, reward in enumerate(watched.curves.get("reward_mean", ())):
         step = first + i
         if step <= after:
             continue
-        shown = f"step {step}/{watched.steps or '?'}  reward {reward:.3f}"
-        kl = watched.curves.get("kl_reference")
-        lines.append(shown if kl is None else f"{shown}  KL {kl[i]:.4f}")
+        parts = [f"step {step}/{watched.steps or '?'}", f"reward {reward:.3f}"]
+        if kl is not None:
+            parts.append(f"KL {kl[i]:.4f}")
+        if step == watched.step:  # time and cost are those after the newest step
+            parts += _outlook(watched)
+        lines.append("  ".join(parts))
         lines += [f"monitor {a.rule}: {a.message}" for a in watched.alarms if a.step == step]
     if watched.status != "running":
         lines.append(f"{watched.run}: {_head(watched)}")
@@ -104,20 +129,26 @@ def sparkline(values: Sequence[float], width: int, levels: str = LEVELS) -> str:
 
 
 def _head(watched: Monitoring) -> str:
-    parts = [f"{watched.status}, step {watched.step} of {watched.steps or '?'}"]
+    return "; ".join([f"{watched.status}, step {watched.step} of {watched.steps or '?'}", *_outlook(watched)])
+
+
+def _outlook(watched: Monitoring) -> list[str]:
+    """Time left and cost so far, as far as they are known."""
+    parts = []
     if watched.seconds_left is not None:
         parts.append(f"{duration(watched.seconds_left)} left")
     if watched.spent is not None:
         parts.append(f"{watched.spent.amount:,.2f} {watched.spent.currency} so far")
-    return "; ".join(parts)
+    return parts
 
 
-def _curves(watched: Monitoring, width: int, levels: str) -> list[Line]:
+def _curves(watched: Monitoring, names: Sequence[str], width: int, levels: str) -> list[Line]:
     if not watched.curves:
         return [Line("No step is recorded yet.", "aside")]
     room = width - _NAME - 2 * _NUMBER - 4
     lines = [Line(f"{'metric':<{_NAME}} {'first':>{_NUMBER}} {'last':>{_NUMBER}}  by step", "aside")]
-    for name, values in watched.curves.items():
+    for name in names:
+        values = watched.curves[name]
         known = [value for value in values if math.isfinite(value)]
         ends = (known[0], known[-1]) if known else (math.nan, math.nan)
         first, last = ("-" if math.isnan(value) else f"{value:.3g}" for value in ends)
@@ -126,17 +157,16 @@ def _curves(watched: Monitoring, width: int, levels: str) -> list[Line]:
     return lines
 
 
-def _rules(watched: Monitoring, width: int, levels: str) -> list[Line]:
+def _rules(rows: Sequence[RuleState], width: int, levels: str) -> list[Line]:
     table = [("rule", "band (steps)", "mean", "state", "action")]
-    for row in watched:
+    for row in rows:
         mean = "-" if row.mean is None else f"{row.mean:.2g}"
-        state = "no data" if row.state == "not measured" else row.state
-        table.append((row.rule, f"{_band(row)} ({row.patience})", mean, state, row.action))
+        table.append((row.rule, f"{_band(row)} ({row.patience})", mean, _state(row), row.action))
     rule, band, *others = (max(len(cells[i]) for cells in table) for i in range(5))
     rule = min(rule, _NAME)
     band = min(band, width - rule - sum(others) - 4)
     lines = []
-    kinds: list[Kind] = ["aside", *("alarm" if row.state == "alarm" else "plain" for row in watched)]
+    kinds: list[Kind] = ["aside", *("alarm" if row.state == "alarm" else "plain" for row in rows)]
     for cells, kind in zip(table, kinds, strict=True):
         parts = [
             f"{cut(cell, size):<{size}}" for cell, size in zip(cells, (rule, band, *others), strict=True)
@@ -146,22 +176,60 @@ def _rules(watched: Monitoring, width: int, levels: str) -> list[Line]:
     return lines
 
 
+def _others(watched: Monitoring, width: int, most: int) -> list[Line]:
+    """Name the rules that are not out of their band, a line for each state."""
+    by_state: dict[str, list[str]] = {}
+    for row in watched:
+        if row.state != "alarm":
+            by_state.setdefault(_state(row), []).append(row.rule)
+    lines = []
+    for state, names in by_state.items():
+        said = f"{len(names)} rule{'s' if len(names) > 1 else ''} {state}: {', '.join(names)}"
+        lines += [Line(text) for text in _at_most(said, width, most)]
+    return lines
+
+
+def _state(row: RuleState) -> str:
+    return "no data" if row.state == "not measured" else row.state
+
+
 def _band(row: RuleState) -> str:
     low = "" if row.low is None else f"{row.low:g} ≤ "
     high = "" if row.high is None else f" ≤ {row.high:g}"
     return f"{low}{row.metric}{high}"
 
 
-def _sample(sample: object, width: int) -> list[Line]:
-    row = record(sample)
-    total = row.get("total")
-    said = f"{total:.2f}" if isinstance(total, float) else "-"
-    lines = []
-    for name, text in (("source", row["source"]), (f"{said:>6}", row["rewrite"])):
-        folded = _folded(f"{name}  {' '.join(str(text).split())}", width)
-        lines += [Line(part, "aside" if name == "source" else "plain") for part in folded[:3]]
+def _alarms(watched: Monitoring, width: int, n: int, most: int | None = None) -> list[Line]:
+    """The last ``n`` alarms, with at most so many lines for each."""
+    shown = watched.alarms[-n:]
+    more = f" (the last {len(shown)} of {len(watched.alarms)})" if len(shown) < len(watched.alarms) else ""
+    lines = [Line(f"Alarms{more}", "head")]
+    for alarm in shown:
+        said = f"step {alarm.step}  {alarm.rule}: {alarm.message}"
+        lines += [Line(text, "alarm") for text in _at_most(said, width, most)]
     return lines
 
 
+def _samples(watched: Monitoring, width: int, n: int, most: int) -> list[Line]:
+    """The last rewrites of ``n`` sources, with at most so many lines for each text."""
+    lines = [Line(f"Last rewrites (step {watched.samples[0]['step']})", "head")]
+    for sample in watched.samples[:n]:
+        row = record(sample)
+        total = row.get("total")
+        said = f"{total:.2f}" if isinstance(total, float) else "-"
+        for name, text in (("source", row["source"]), (f"{said:>6}", row["rewrite"])):
+            kind: Kind = "aside" if name == "source" else "plain"
+            words = " ".join(str(text).split())
+            lines += [Line(part, kind) for part in _folded(f"{name}  {words}", width)[:most]]
+    return lines
+
+
+def _at_most(text: str, width: int, lines: int | None) -> list[str]:
+    """Fold a text, and end it with dots where it takes more lines."""
+    return textwrap.wrap(
+        text, width, subsequent_indent=_INDENT, break_on_hyphens=False, max_lines=lines, placeholder=" ..."
+    ) or [""]
+
+
 def _folded(text: str, width: int) -> list[str]:
-    return textwrap.wrap(text, width, subsequent_indent="        ", break_on_hyphens=False) or [""]
+    return _at_most(text, width, None)

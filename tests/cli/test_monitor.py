@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ from paraphrase_rl.cli import monitor as module
 from paraphrase_rl.cli.main import cli
 from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import append_jsonl, lock_folder, write_jsonl
-from paraphrase_rl.reporting.live import ASCII_LEVELS, LEVELS, sparkline, view
+from paraphrase_rl.recipe.monitors import PUBLISHED
+from paraphrase_rl.reporting.live import ASCII_LEVELS, LEVELS, sparkline, told, view
 from tests.cli.test_terminal import NASTY, UNSAFE
 from tests.reporting.cases import metrics_row, write_run
 
@@ -314,9 +316,7 @@ def test_followed_it_tells_each_step_and_alarm_once_until_the_run_ends(
 
 def test_time_left_of_a_running_run_is_that_of_its_last_steps(tmp_path: Path) -> None:
     rows = [metrics_row(step, seconds_total=100.0 if step < 3 else 60.0) for step in range(1, 13)]
-    run = write_run(tmp_path / "run", rows=rows)
-    start = {"time": "2026-01-01T10:00:00+00:00", "event": "start", "resumed_after": None, "steps": 132}
-    write_jsonl(run / "events.jsonl", [start])
+    run = unfinished(write_run(tmp_path / "run", rows=rows))
     assert prl.monitor(run).seconds_left is None
     lock = lock_folder(run, RunError, "a test")
     try:
@@ -344,6 +344,75 @@ def test_on_a_terminal_it_is_drawn_again_until_the_end_and_no_colour_means_none(
         drawn = capsys.readouterr().out
         assert "mode-collapse" in drawn
         assert ("\x1b[31m" in drawn) == codes
+
+
+def unfinished(run: Path) -> Path:
+    """The same run, of 132 steps; it is running while its folder is locked."""
+    start = {"time": "2026-01-01T10:00:00+00:00", "event": "start", "resumed_after": None, "steps": 132}
+    write_jsonl(run / "events.jsonl", [start])
+    return run
+
+
+@pytest.mark.parametrize("sick", [{}, {"kl_sample_train": 0.1, "kl_post_train": 0.05, "kl_reference": 0.9}])
+def test_on_a_terminal_of_24_rows_everything_that_matters_is_seen(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    sick: dict[str, float],
+) -> None:
+    for name, value in (("TERM", "xterm"), ("NO_COLOR", "1"), ("COLUMNS", "80"), ("LINES", "24")):
+        monkeypatch.setenv(name, value)
+    run = unfinished(with_tokens(collapsed(tmp_path / "run", seconds_total=60.0, **sick), 1000, 500))
+    lock = lock_folder(run, RunError, "a test")
+    try:
+        watched = prl.monitor(run, prices=price_table(tmp_path / "prices.yaml"))
+    finally:
+        os.close(lock)
+    module._drawn(lambda: replace(watched, status="completed"))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert lines[0] == "completed, step 12 of 132; 2 h 00 min left; 5.52 USD so far"
+    assert lines[2].startswith("Alarms")
+    begins = [line.split()[0] for line in lines if not line.startswith(" ")]
+    out = ["mode-collapse", *(["sampler-mismatch", "step-too-large", "far-from-base"] if sick else [])]
+    assert [begin for begin in begins if begin in PUBLISHED] == out
+    assert "reward_mean" in begins
+    assert sum("rules ok:" in line for line in lines) == 1
+    assert begins.count("source") == 1
+    assert any("On Monday, officials said twelve people left" in line for line in lines)
+    assert any(line.startswith("step 10  mode-collapse: reward_std 0.01 is below 0.05") for line in lines)
+
+
+def test_however_many_rules_are_out_24_rows_are_enough(tmp_path: Path) -> None:
+    run = collapsed(tmp_path / "run")
+    rules = {f"mine-{i}": {"metric": "reward_mean", "high": 0.1 + i / 100} for i in range(8)}
+    with (run / "recipe.yaml").open("a") as stream:
+        stream.write(f"monitors: {json.dumps(rules)}\n")
+    lines = [line.text for line in view(prl.monitor(run), height=24)]
+    assert len(lines) <= 24
+    for wanted in ("completed, step 12 of 12", "Alarms", "reward_mean", "mine-7", "mode-collapse", "source"):
+        assert sum(line.startswith(wanted) for line in lines) == 1, wanted
+
+
+def test_where_everything_fits_nothing_is_left_out(tmp_path: Path) -> None:
+    watched = prl.monitor(collapsed(tmp_path / "run"))
+    whole = view(watched)
+    assert 24 < len(whole) <= 60
+    assert view(watched, height=60) == view(watched, height=len(whole)) == whole
+    assert len(view(watched, height=len(whole) - 1)) < len(whole)
+
+
+def test_off_a_terminal_the_newest_step_has_time_left_and_cost(tmp_path: Path) -> None:
+    run = unfinished(with_tokens(collapsed(tmp_path / "run", seconds_total=60.0), 1000, 500))
+    lock = lock_folder(run, RunError, "a test")
+    try:
+        lines = told(prl.monitor(run, prices=price_table(tmp_path / "prices.yaml")), after=10)
+    finally:
+        os.close(lock)
+    assert lines == [
+        "step 11/132  reward 0.620  KL 0.2200",
+        "step 12/132  reward 0.640  KL 0.2400  2 h 00 min left  5.52 USD so far",
+    ]
 
 
 def collapsed_once(folder: Path) -> Path:
