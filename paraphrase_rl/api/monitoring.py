@@ -19,6 +19,7 @@ def monitor(
     *,
     set: Changes = (),
     prices: AnyPath | None = None,
+    hourly: float | None = None,
     registry: Registry | None = None,
 ) -> Monitoring:
     """Replay the monitors of a run on its recorded steps, while it runs or later.
@@ -30,6 +31,8 @@ def monitor(
         set: recipe keys below ``monitors`` to change, such as ``{"monitors.far-from-base.high": 0.3}``: what would
             other rules have found?
         prices: a price table to use instead of the backend's own.
+        hourly: what an hour of the machine costs, to tell what a run of one's own has cost so far, by the seconds of
+            its recorded steps, those of its warm-up included; in place of a price table.
         registry: where the price table of the run's backend comes from.
 
     Returns:
@@ -39,7 +42,7 @@ def monitor(
 
     Raises:
         RunError: there is no run, or one of its files is damaged.
-        UsageError: a change of another key.
+        UsageError: a change of another key, or ``prices`` and ``hourly`` together.
         RecipeError: the price table cannot be read.
 
     Example:
@@ -47,8 +50,14 @@ def monitor(
         >>> watched.ok, [row.rule for row in watched if row.state == "alarm"]
         (True, [])
     """
+    from paraphrase_rl.errors import UsageError
     from paraphrase_rl.runs.run import Run
     from paraphrase_rl.training.replay import replay
 
+    if prices is not None and hourly is not None:
+        raise UsageError(
+            "--prices and --hourly (prices= and hourly=) cannot be used together",
+            "leave out one of them: a service charges by the token, a machine of one's own by the hour",
+        )
     file = None if prices is None else Path(prices)
-    return replay(Run(run).folder, registry_or_default(registry), set, file)
+    return replay(Run(run).folder, registry_or_default(registry), set, file, hourly)

@@ -11,7 +11,13 @@ import click
 from paraphrase_rl.cli.completion import ComponentName, RecipeName
 from paraphrase_rl.cli.output import emit, emit_records, format_option, say, show, wrapped
 from paraphrase_rl.cli.progress import shown_progress
-from paraphrase_rl.cli.settings import component_option, cost_options, option_values, set_option
+from paraphrase_rl.cli.settings import (
+    component_option,
+    cost_options,
+    hourly_option,
+    option_values,
+    set_option,
+)
 from paraphrase_rl.errors import EXIT_NO
 from paraphrase_rl.recipe.defaults import default_backend
 from paraphrase_rl.tables import record
@@ -48,11 +54,7 @@ _INDENT = 34
     type=click.FloatRange(min=0),
     help="Measured seconds per training step, for an estimate in hours.",
 )
-@click.option(
-    "--hourly",
-    type=click.FloatRange(min=0),
-    help="What an hour of the machine costs, to tell what the run costs.",
-)
+@hourly_option("what the run costs.")
 @click.option(
     "--device", help="Device to estimate for, such as cpu or cuda.  [default: that of this machine]"
 )

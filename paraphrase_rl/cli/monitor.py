@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from paraphrase_rl.cli.output import emit, format_option, show, terminal_width
-from paraphrase_rl.cli.settings import price_option
+from paraphrase_rl.cli.settings import hourly_option, price_option
 from paraphrase_rl.errors import EXIT_NO, EXIT_OK, UsageError
 from paraphrase_rl.tables import record
 
@@ -34,6 +34,10 @@ STYLES = {"head": "bold", "alarm": "red", "aside": "dim", "plain": ""}
     help="Change a monitor for this replay: monitors.far-from-base.high=0.3. Repeatable.",
 )
 @price_option
+@hourly_option(
+    "what the run has cost so far: the seconds of its recorded steps, those of its warm-up included. Loading, "
+    "evaluations and the making of warm-up pairs are not counted. Not with --prices."
+)
 @format_option
 @click.pass_context
 def command(
@@ -42,6 +46,7 @@ def command(
     follow: bool,
     changes: tuple[str, ...],
     price_file: Path | None,
+    hourly: float | None,
     format_: str,
 ) -> None:
     """Replay the monitors of a run: curves, bands, alarms, last rewrites, time left and cost so far.
@@ -53,12 +58,13 @@ def command(
     Examples:
       prl monitor runs/first
       prl monitor runs/first --follow
+      prl monitor runs/first --follow --hourly 2.5
       prl monitor runs/first --set monitors.far-from-base.high=0.3
     """
     from paraphrase_rl.api.monitoring import monitor
 
     def watch() -> Monitoring:
-        return monitor(run, set=changes, prices=price_file)
+        return monitor(run, set=changes, prices=price_file, hourly=hourly)
 
     if follow and format_ != "table":
         raise UsageError(f"--follow and --format {format_} cannot be used together", "leave out one of them")

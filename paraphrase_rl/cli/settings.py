@@ -128,6 +128,13 @@ price_option = click.option(
 )
 
 
+def hourly_option(use: str) -> Callable[[_Function], _Function]:
+    """Option ``--hourly``; ``use`` ends the first sentence of its help."""
+    return click.option(
+        "--hourly", type=click.FloatRange(min=0), help=f"What an hour of the machine costs, to tell {use}"
+    )
+
+
 def cost_options(function: _Function) -> _Function:
     """Options ``--max-cost`` and ``--prices``; passed as max_cost, price_file."""
     limit = click.option(

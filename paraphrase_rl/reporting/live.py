@@ -138,7 +138,7 @@ def _outlook(watched: Monitoring) -> list[str]:
     if watched.seconds_left is not None:
         parts.append(f"{duration(watched.seconds_left)} left")
     if watched.spent is not None:
-        parts.append(f"{watched.spent.amount:,.2f} {watched.spent.currency} so far")
+        parts.append(f"{watched.spent.amount:,.2f} {watched.spent.currency or 'for the machine'} so far")
     return parts
 
 

@@ -56,10 +56,15 @@ class RuleState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spent:
-    """Cost of the steps that a run directory records, those of its warm-up included, by a price table."""
+    """Cost of the steps that a run directory records, those of its warm-up included.
+
+    Attributes:
+        amount: by a price table, or by what an hour of the machine costs.
+        currency: of the price table; ``None`` = that of the cost of an hour.
+    """
 
     amount: float
-    currency: str
+    currency: str | None
 
 
 @dataclass(frozen=True, repr=False, kw_only=True)
@@ -76,7 +81,8 @@ class Monitoring(Table[RuleState]):
             reward terms, then what rules look at.
         samples: the last rewrites with their sources and rewards.
         seconds_left: of a running run; ``None`` if it is not running, or no step is done.
-        spent: cost so far; ``None`` if nothing is charged, or the price or the tokens are not known.
+        spent: cost so far; ``None`` if nothing is charged, or the price, the tokens or the seconds are not
+            known.
     """
 
     run: Path
@@ -112,7 +118,13 @@ class Monitoring(Table[RuleState]):
         return f"{self.run}: {self.status}, step {self.step} of {self.steps or '?'}"
 
 
-def replay(folder: Path, registry: Registry, changes: Changes = (), prices: Path | None = None) -> Monitoring:
+def replay(
+    folder: Path,
+    registry: Registry,
+    changes: Changes = (),
+    prices: Path | None = None,
+    hourly: float | None = None,
+) -> Monitoring:
     """Replay the rules of a run on its recorded steps.
 
     Args:
@@ -120,6 +132,7 @@ def replay(folder: Path, registry: Registry, changes: Changes = (), prices: Path
         registry: where the price table of the run's backend comes from.
         changes: changes to ``monitors`` of the run's recipe, to see what other rules would find.
         prices: file of a price table to use instead.
+        hourly: what an hour of the machine costs; then no price table is used.
 
     Raises:
         RunError: there is no run, or one of its files is damaged.
@@ -143,6 +156,7 @@ def replay(folder: Path, registry: Registry, changes: Changes = (), prices: Path
             alarms.append(monitors.done(without_checkpoint(found) if stopped else found, event.get("to")))
     names = ["reward_mean", *(term.metric for term in history.terms), *(r.metric for r in monitors.rules)]
     known = {ONE_SIDED_GAIN, *(name for metrics in history.metrics.values() for name in metrics)}
+    cost = _spent(history, _prices(folder, registry, prices)) if hourly is None else _machine(history, hourly)
     return Monitoring(
         rows=tuple(_state(rule, monitors, alarms) for rule in monitors.rules),
         run=folder,
@@ -157,7 +171,7 @@ def replay(folder: Path, registry: Registry, changes: Changes = (), prices: Path
         },
         samples=last_samples(folder),
         seconds_left=_seconds_left(history),
-        spent=_spent(history, _prices(folder, registry, prices)),
+        spent=cost,
     )
 
 
@@ -234,3 +248,13 @@ def _spent(history: History, prices: Prices | None) -> Spent | None:
         warmed_up=history.recipe.warmup.method is not None,
     )
     return None if amount is None else Spent(amount=amount, currency=prices.currency)
+
+
+def _machine(history: History, hourly: float) -> Spent | None:
+    """Cost of the machine in the recorded steps; ``None`` if the seconds of one are not known."""
+    warmup = [row["metrics"] for row in rows_of(history.folder, WARMUP_ROWS) if "metrics" in row]
+    seconds = [row.get("seconds_total") for row in (*history.metrics.values(), *warmup)]
+    known = [value for value in seconds if value is not None and not math.isnan(value)]
+    if len(known) < len(seconds):
+        return None
+    return Spent(amount=sum(known) * hourly / 3600, currency=None)

@@ -22,6 +22,7 @@ from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import append_jsonl, lock_folder, write_jsonl
 from paraphrase_rl.recipe.monitors import PUBLISHED
 from paraphrase_rl.reporting.live import ASCII_LEVELS, LEVELS, sparkline, told, view
+from paraphrase_rl.training.replay import Spent
 from tests.cli.test_terminal import NASTY, UNSAFE
 from tests.reporting.cases import metrics_row, write_run
 
@@ -228,6 +229,34 @@ def test_without_another_table_it_is_the_one_of_the_backend(tmp_path: Path) -> N
     (run / "manifest.json").unlink()
     assert prl.monitor(run).spent is None, "nobody knows the backend"
     assert prl.monitor(run, prices=tmp_path / "prices.yaml").spent == given
+
+
+def test_what_ones_own_machine_has_cost_so_far(tmp_path: Path) -> None:
+    """By hand: 12 steps of 60 s at 2.50 an hour are 0.50; 2 steps of 300 s of a warm-up are 0.4167 more."""
+    rows = [metrics_row(step, seconds_total=60.0) for step in range(1, 13)]
+    run = write_run(tmp_path / "run", rows=rows)
+    assert prl.monitor(run).spent is None
+    assert prl.monitor(run, hourly=2.5).spent == Spent(amount=0.5, currency=None)
+    assert invoke(run, "--hourly", 2.5).stdout.splitlines()[0] == (
+        "completed, step 12 of 12; 0.50 for the machine so far"
+    )
+    found = json.loads(invoke(run, "--hourly", 2.5, "--format", "json").stdout)
+    assert found["spent"] == {"amount": 0.5, "currency": None}
+    warmup = warmed_up(run) / "warmup.jsonl"
+    assert prl.monitor(run, hourly=2.5).spent is None, "a step of the warm-up lacks its seconds"
+    warmup.write_text(warmup.read_text().replace('"warmup_loss"', '"seconds_total": 300.0, "warmup_loss"'))
+    spent = prl.monitor(run, hourly=2.5).spent
+    assert spent is not None
+    assert spent.amount == pytest.approx(0.5 + 600 * 2.5 / 3600)
+
+
+def test_an_hourly_cost_and_prices_exclude_each_other(tmp_path: Path) -> None:
+    run, file = write_run(tmp_path / "run"), price_table(tmp_path / "prices.yaml")
+    result = invoke(run, "--prices", file, "--hourly", 2.5)
+    assert result.exit_code == 2
+    assert "--prices and --hourly" in result.output
+    with pytest.raises(UsageError, match="cannot be used together"):
+        prl.monitor(run, prices=file, hourly=0.0)
 
 
 def test_a_table_that_lacks_the_model_has_no_price_and_one_that_is_none_is_told(tmp_path: Path) -> None:
