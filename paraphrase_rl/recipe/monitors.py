@@ -17,6 +17,10 @@ SPOKEN = frozenset({"note", "warn"})
 """Actions that change nothing."""
 ONE_SIDED_GAIN = "one_sided_gain"
 """Metric that monitors compute: see :func:`paraphrase_rl.training.monitors.one_sided_gain`."""
+REWARD_GAIN = "reward_gain"
+"""Metric that monitors compute: see :meth:`paraphrase_rl.training.monitors.Monitors.value`."""
+COMPUTED = (ONE_SIDED_GAIN, REWARD_GAIN)
+"""Metrics that monitors compute and no step records."""
 
 
 def measures_time(metric: str) -> bool:
@@ -29,8 +33,8 @@ class Monitor(Section):
 
     metric: str = Field(
         min_length=1,
-        description="name in `metrics.jsonl`, or `one_sided_gain`; `role:ROLE` = the reward terms of a role,"
-        " `role:ROLE:DETAIL` = a detail of these terms",
+        description="name in `metrics.jsonl`, or `one_sided_gain`, `reward_gain`; `role:ROLE` = the reward terms of a"
+        " role, `role:ROLE:DETAIL` = a detail of these terms",
     )
     low: float | None = Field(None, allow_inf_nan=False, description="lower end of the band; null = none")
     high: float | None = Field(None, allow_inf_nan=False, description="upper end of the band; null = none")
@@ -134,8 +138,16 @@ PUBLISHED: Mapping[str, Monitor] = {
         patience=5,
         advice="one reward term rises at the expense of another: change their weights",
     ),
+    # A tenth of the published rise, 0.5 to 0.7. One that slows down and is all but over after the 3,468 published
+    # steps has twice as much over 500 steps; the start of 20 steps is known well enough to tell them apart.
+    "plateau": Monitor(
+        metric=REWARD_GAIN,
+        low=0.02,
+        patience=500,
+        advice="the learning rate is too low, or the reward is badly designed",
+    ),
 }
-"""Rules by name: those of the published recipe, then those for sicknesses that its metrics do not show."""
+"""Rules by name: those of the published recipe, those for sicknesses that its metrics do not show, and its plateau."""
 
 
 def published() -> dict[str, Monitor | None]:

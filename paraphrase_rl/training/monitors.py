@@ -17,19 +17,30 @@ from typing import Any
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.names import nearest
-from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, PUBLISHED, SPOKEN, Action, Monitor
+from paraphrase_rl.recipe.monitors import (
+    COMPUTED,
+    ONE_SIDED_GAIN,
+    PUBLISHED,
+    REWARD_GAIN,
+    SPOKEN,
+    Action,
+    Monitor,
+)
 from paraphrase_rl.runs.metrics_files import DAMAGED
 from paraphrase_rl.runs.terms import RewardTerm
 
 FIRST_STEPS = 5
 """Number of steps at the start of a run with which :func:`one_sided_gain` compares."""
+START_STEPS = 20
+"""Number of steps at the start of a run with which ``reward_gain`` compares; more than :data:`FIRST_STEPS`, because the
+gain to be told from none is no larger than what one step's reward varies by."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A monitor of the recipe, for one metric: it finds a mean of the last ``patience`` steps that is out of its band.
 
-    ``metric`` is a name in ``metrics.jsonl``, or ``one_sided_gain``.
+    ``metric`` is a name in ``metrics.jsonl``, or one that monitors compute.
     """
 
     name: str
@@ -136,7 +147,7 @@ def unmeasured(
         if rule is None:
             role = monitor.metric.split(":")[1]
             lines.append(f"monitor {name} is off: no reward term has the role {role}")
-        elif rule.metric not in (*metrics, ONE_SIDED_GAIN):
+        elif rule.metric not in (*metrics, *COMPUTED):
             close = nearest(rule.metric, sorted(metrics))
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             lines.append(f"monitor {name} is off: no step measures {rule.metric}{hint}")
@@ -186,6 +197,7 @@ class Monitors:
         self._acted: Counter[str] = Counter()
         self._since: dict[str, int] = {}
         self._rolled_back = 0
+        self._start = math.nan
 
     def restore(
         self, rows: Iterable[tuple[int, Mapping[str, float | None]]], events: Iterable[Mapping[str, Any]] = ()
@@ -273,10 +285,23 @@ class Monitors:
         return sum(recent) / len(recent)
 
     def value(self, index: int, metric: str) -> float:
-        """Return a metric at the step with an index, counted from 0; NaN if it is not known."""
+        """Return a metric at the step with an index, counted from 0; NaN if it is not known.
+
+        ``reward_gain`` is how far the mean total reward is above its mean over the first 20 steps.
+        """
+        if metric == REWARD_GAIN:
+            return _known(self._rows[index].get("reward_mean")) - self._reward_at_start()
         if metric == ONE_SIDED_GAIN:
             return one_sided_gain(self._rows[:FIRST_STEPS], self._rows[index], self._scored)
         return _known(self._rows[index].get(metric))
+
+    def _reward_at_start(self) -> float:
+        """Mean total reward of the first steps; NaN before there are so many."""
+        if math.isnan(self._start) and len(self._rows) >= START_STEPS:
+            rewards = [_known(row.get("reward_mean")) for row in self._rows[:START_STEPS]]
+            known = [reward for reward in rewards if not math.isnan(reward)]
+            self._start = sum(known) / len(known) if known else math.nan
+        return self._start
 
     def _take_over(self, event: Mapping[str, Any]) -> None:
         scale, to = event.get("scale"), event.get("to")

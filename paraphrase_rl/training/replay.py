@@ -14,7 +14,7 @@ from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.preflight.inspection import prices_of
 from paraphrase_rl.recipe.cost import Prices, read_prices, spent
 from paraphrase_rl.recipe.loading import Changes
-from paraphrase_rl.recipe.monitors import ONE_SIDED_GAIN, Action, in_force
+from paraphrase_rl.recipe.monitors import COMPUTED, Action, in_force
 from paraphrase_rl.runs.backend import backend_of_run
 from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS, WARMUP_ROWS, rows_of
 from paraphrase_rl.runs.reader import History, read_history, recipe_of_run
@@ -155,7 +155,7 @@ def replay(
             stopped = found.action == "roll-back" and event.get("action") == "stop"
             alarms.append(monitors.done(without_checkpoint(found) if stopped else found, event.get("to")))
     names = ["reward_mean", *(term.metric for term in history.terms), *(r.metric for r in monitors.rules)]
-    known = {ONE_SIDED_GAIN, *(name for metrics in history.metrics.values() for name in metrics)}
+    known = {*COMPUTED, *(name for metrics in history.metrics.values() for name in metrics)}
     cost = _spent(history, _prices(folder, registry, prices)) if hourly is None else _machine(history, hourly)
     return Monitoring(
         rows=tuple(_state(rule, monitors, alarms) for rule in monitors.rules),

@@ -11,7 +11,7 @@ import pytest
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import dumps
-from paraphrase_rl.recipe.monitors import PUBLISHED, in_force
+from paraphrase_rl.recipe.monitors import COMPUTED, PUBLISHED, in_force
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.terms import RewardTerm
 from paraphrase_rl.training.monitors import Monitors, Rule, one_sided_gain, rules_for, unmeasured
@@ -29,6 +29,7 @@ EXPECTED = {
     "copying": ("format_no_copy", 0.9, 5, "+"),
     "reasoning-leaks": ("format_no_reasoning", 0.95, 5, "+"),
     "one-sided-gain": ("one_sided_gain", 0.15, 5, "-"),
+    "plateau": ("reward_gain", 0.02, 500, "+"),
 }
 
 
@@ -63,7 +64,7 @@ def test_a_rule_about_a_role_watches_every_term_of_it_and_names_it() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [r for r in RULES_HERE if r.metric != "one_sided_gain"], ids=lambda rule: rule.name
+    "rule", [r for r in RULES_HERE if r.metric not in COMPUTED], ids=lambda rule: rule.name
 )
 def test_each_rule_is_silent_at_its_bound_and_speaks_beyond(rule: Rule) -> None:
     metric, bound, window, healthy = EXPECTED[rule.name]
@@ -122,6 +123,49 @@ def test_one_term_at_the_expense_of_another_is_an_alarm_and_a_gate_is_no_term() 
     assert list(alarms_of([start] * 5 + [hacked] * 5, [rule], terms)) == ["one-sided-gain"]
     assert alarms_of([start] * 5 + [{**hacked, "semantic_reward": 0.85}] * 5, [rule], terms) == {}
     assert alarms_of([start] * 5 + [{**start, "format_rate": 1.0}] * 5, [rule], TERMS) == {}
+
+
+def plateaus(rewards: Sequence[float]) -> list[int]:
+    """Steps at which the published rule says that a run learns nothing."""
+    [rule] = [rule for rule in RULES_HERE if rule.name == "plateau"]
+    monitors = Monitors([rule])
+    return [
+        alarm.step
+        for step, reward in enumerate(rewards, 1)
+        for alarm in monitors.look(step, {"reward_mean": reward})
+    ]
+
+
+def test_the_gain_of_the_reward_is_that_over_the_mean_of_the_first_20_steps() -> None:
+    rows = [{"reward_mean": 0.4 if step % 2 else 0.6} for step in range(20)]
+    monitors = Monitors([])
+    monitors.restore(enumerate(rows[:19], 1))
+    assert math.isnan(monitors.value(18, "reward_gain")), "the start is not known before"
+    monitors = Monitors([])
+    monitors.restore(enumerate([*rows, {"reward_mean": 0.7}, {"reward_mean": None}, {}], 1))
+    assert monitors.value(20, "reward_gain") == pytest.approx(0.2)
+    assert monitors.value(0, "reward_gain") == pytest.approx(0.1)
+    assert math.isnan(monitors.value(21, "reward_gain"))
+    assert math.isnan(monitors.value(22, "reward_gain"))
+
+
+def test_a_reward_that_has_risen_by_less_than_a_tenth_of_the_published_rise_is_a_plateau() -> None:
+    """By hand: over 500 steps, 480 of them after the start, a rise of 0.02 is 0.0192, and one of 0.021 is 0.02016."""
+    assert plateaus([0.5] * 499) == [], "a short run is none"
+    assert plateaus([0.5] * 1000) == [500]
+    assert plateaus([0.5] * 20 + [0.52] * 480) == [500]
+    assert plateaus([0.5] * 20 + [0.521] * 980) == []
+    assert plateaus([0.5] * 20 + [0.71] * 480 + [0.5] * 500) == [953], "47 of 500 steps are 0.21 above"
+
+
+@pytest.mark.parametrize("steps", [10, 300, 1000])
+def test_the_published_rise_is_no_plateau(steps: int) -> None:
+    """From 0.5 to 0.7 in 3,468 steps, two thirds of the rise in so many."""
+    assert plateaus([0.7 - 0.2 * math.exp(-step / steps) for step in range(3468)]) == []
+
+
+def test_a_rise_as_slow_as_a_straight_line_is_warned_of_once() -> None:
+    assert plateaus([0.5 + 0.2 * step / 3468 for step in range(3468)]) == [500]
 
 
 def walked(rule: Rule, values: Sequence[float], to: int | None = None) -> list[tuple[int, str]]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,7 +63,7 @@ def test_the_alarms_of_a_recording(name: str) -> None:
 
 
 def test_between_them_the_healthy_ones_measure_what_every_rule_looks_at() -> None:
-    """Else a rule would be silent for want of data."""
+    """Else a rule would be silent for want of data. A plateau takes longer than they do: see below."""
     healthy = [recording(name) for name, alarms in FIRST_ALARMS.items() if not alarms]
     watched: set[str] = set()
     for found in healthy:
@@ -72,7 +73,7 @@ def test_between_them_the_healthy_ones_measure_what_every_rule_looks_at() -> Non
             (step, dict(zip(found["columns"], row, strict=True))) for step, row in enumerate(found["rows"], 1)
         )
         watched |= {rule.name for rule in rules if monitors.mean(rule) == monitors.mean(rule)}
-    assert watched == {rule.name for rule in rules}
+    assert watched == {rule.name for rule in rules} - {"plateau"}
 
 
 # ---- the sicknesses, put into what a real model measured
@@ -132,9 +133,9 @@ INJECTED: Mapping[str, tuple[Callable[[dict[str, float], float], None], str, set
 }
 
 
-def alarms_of(rows: list[dict[str, float]]) -> dict[str, int]:
+def alarms_of(rows: list[dict[str, float]], name: str = REAL) -> dict[str, int]:
     """First step of each rule's alarm."""
-    terms = [RewardTerm(**term) for term in recording(REAL)["terms"]]
+    terms = [RewardTerm(**term) for term in recording(name)["terms"]]
     monitors = Monitors(rules_for(terms), terms)
     first: dict[str, int] = {}
     for step, row in enumerate(rows, start=1):
@@ -160,3 +161,17 @@ def test_a_sickness_in_a_real_run_is_found(sickness: str) -> None:
     print(
         f"\n{sickness}: found in {len(delays)} of {len(delays)} runs, after {min(delays)} to {max(delays)} steps"
     )
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_a_run_that_never_learns_is_found_and_one_that_does_is_not(seed: int) -> None:
+    """The script's steps, which do not learn, drawn again and again; then the same on the published rise."""
+    found = recording("scripted")
+    steps = [dict(zip(found["columns"], row, strict=True)) for row in found["rows"]]
+    rng = random.Random(seed)
+    rows = [dict(rng.choice(steps)) for _ in range(1000)]
+    assert alarms_of(rows[:499], "scripted") == {}
+    assert alarms_of(rows, "scripted") == {"plateau": 500}
+    for step, row in enumerate(rows):
+        row["reward_mean"] += 0.2 * (1 - math.exp(-step / 1000))
+    assert alarms_of(rows, "scripted") == {}
