@@ -236,6 +236,10 @@ class Warmup(Protocol):
         """Return whether to write a checkpoint after this step: also after the last, and when asked to stop."""
         ...
 
+    def rescue(self, step: int, save: Callable[[], None]) -> None:
+        """Have the weights of ``step`` saved by ``save`` when the warm-up fails, before the error is passed on."""
+        ...
+
     def add_checkpoint(self, step: int, where: Path | str, **details: str | None) -> None:
         """List a complete checkpoint of the warm-up."""
         ...

@@ -158,7 +158,11 @@ class Warmup(Section):
     learning_rate: float = Field(5e-4, gt=0, lt=1, description="constant; Adam without weight decay")
     batch_size: int = Field(16, ge=1, description="pairs per step")
     epochs: int = Field(2, ge=1, description="passes over the pairs")
-    checkpoint_every: int = Field(20, ge=1, description="steps between checkpoints of the warm-up")
+    checkpoint_every: int = Field(
+        20,
+        ge=1,
+        description="steps between checkpoints of the warm-up, as `checkpoints.every` is for the training",
+    )
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> Self:
@@ -249,7 +253,8 @@ class CheckpointSettings(Section):
     minutes: float | None = Field(
         30.0,
         gt=0,
-        description="most minutes between checkpoints, where `every` is further apart; null = `every` alone",
+        description="most minutes between checkpoints, also of a warm-up, where `every` is further apart; "
+        "null = `every` alone",
     )
     keep: int = Field(
         5, ge=1, description="number of periodic checkpoints to keep; the final one is always kept"

@@ -24,6 +24,7 @@ directory may hold files of the user, and may come from somebody else.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -43,7 +44,7 @@ from paraphrase_rl.files import (
     write_text,
 )
 from paraphrase_rl.runs.checkpoint_files import CheckpointFiles
-from paraphrase_rl.runs.ledger import LEDGER, WARMUP, is_there, ledger
+from paraphrase_rl.runs.ledger import LEDGER, is_there, ledger
 from paraphrase_rl.runs.metrics_files import STEP_FILES, WARMUP_PAIRS, WARMUP_ROWS, append_row, rows_of
 from paraphrase_rl.runs.start_files import StartFiles
 from paraphrase_rl.runs.start_notes import FILES_OF_A_START
@@ -69,6 +70,7 @@ class RunDirectory:
         self.checkpoints = CheckpointFiles(folder)
         self.start = StartFiles(folder)
         self._lock: int | None = None
+        self._saved = time.monotonic()
 
     @classmethod
     def create(cls, folder: Path, *, writes: bool = True) -> Self:
@@ -201,8 +203,8 @@ class RunDirectory:
 
     @property
     def has_warmup(self) -> bool:
-        """True if a checkpoint of the warm-up is listed."""
-        return any(row["kind"] == WARMUP for row in ledger(self.folder))
+        """True if a warm-up has begun: it has pairs."""
+        return (self.folder / WARMUP_PAIRS).exists()
 
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **how: Any) -> None:
         """List a complete checkpoint, see :meth:`paraphrase_rl.runs.checkpoint_files.CheckpointFiles.add`."""
@@ -211,13 +213,18 @@ class RunDirectory:
             self.start.forget()
         else:
             self.checkpoints.forget_damage()
+        self._saved = time.monotonic()
+
+    def unsaved_for(self, minutes: float | None) -> bool:
+        """Return whether no checkpoint was added for so many minutes, in this process; never for ``None``."""
+        return minutes is not None and time.monotonic() - self._saved >= 60 * minutes
 
     def rewind(self, step: int, steps: int | None = None) -> None:
         """Remove everything after ``step``: rows of later steps, and checkpoints left unfinished by a kill.
 
         Args:
-            step: the last step to keep; -1 = remove even the evaluation before the first step, unless a warm-up has a
-                checkpoint, which came after it.
+            step: the last step to keep; -1 = remove even the evaluation before the first step, unless a warm-up, which
+                comes after it, has begun.
             steps: steps of the whole run; a final adapter of fewer stays until there is another.
         """
         if not self.writes:

@@ -6,7 +6,6 @@ A backend samples, computes log-probabilities and updates weights; everything he
 from __future__ import annotations
 
 import math
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ from typing import Protocol
 
 import numpy as np
 
-from paraphrase_rl.errors import NumericalError, PrlError, RunError, one_line
+from paraphrase_rl.errors import NumericalError, RunError
 from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.rated import RatedRollouts, TokenAdvantages
 from paraphrase_rl.progress import Report, duration
@@ -24,6 +23,7 @@ from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.grpo import mean_over_tokens, token_advantages
 from paraphrase_rl.training.held_out import held_out, sample_rows, token_counts
 from paraphrase_rl.training.prompt_order import prompt_order
+from paraphrase_rl.training.rescue import rescue
 from paraphrase_rl.training.reward import ComposedReward
 from paraphrase_rl.training.warmup import WarmupSession
 from paraphrase_rl.training.watch import Watch
@@ -72,7 +72,6 @@ class TrainingSession:
         self.stop_requested = lambda: self.stopped_by is not None or asked()
         self._durations: deque[float] = deque(maxlen=10)
         self._ended = done
-        self._saved = time.monotonic()
 
     @property
     def folder(self) -> Path:
@@ -250,8 +249,8 @@ class TrainingSession:
     def checkpoint_due(self, step: int) -> bool:
         """Return whether to write a checkpoint after a step: every so many steps, or minutes since the last one."""
         kept = self.recipe.checkpoints
-        late = kept.minutes is not None and time.monotonic() - self._saved >= 60 * kept.minutes
-        return step % kept.every == 0 or (late and step < self.steps)
+        late = self.directory.unsaved_for(kept.minutes) and step < self.steps
+        return step % kept.every == 0 or late
 
     def rescue(self, step: int, save: Callable[[], None]) -> None:
         """Save the weights that a training which fails still has, unless a checkpoint has them.
@@ -266,13 +265,7 @@ class TrainingSession:
             return
         if self._watch.due_roll_back is not None:  # the weights of this step are those of the checkpoint
             return
-        try:
-            save()
-            self.event("rescue", step=step)
-            self.report(f"rescue checkpoint of step {step} written")
-        except Exception as error:  # the training fails already, of something else
-            why = error.message if isinstance(error, PrlError) else one_line(error)
-            self.report(f"could not save a rescue checkpoint of step {step}: {why}")
+        rescue(self.directory, self.report, save, f"step {step}", step=step)
 
     def add_checkpoint(self, step: int, where: Path | str, kind: str, **details: str | None) -> None:
         """List a complete checkpoint in the ledger, and delete those no longer needed.
@@ -292,7 +285,6 @@ class TrainingSession:
             since=self._watch.kept_since(step),
             **details,
         )
-        self._saved = time.monotonic()
 
     def evaluation_due(self, step: int) -> bool:
         """Return whether to evaluate: before the first step, every ``evaluation.every`` steps, and after the last.

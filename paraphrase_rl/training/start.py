@@ -15,6 +15,7 @@ from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.preflight.inspection import inspect, prices_of
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.runs.directory import RunDirectory
+from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS
 from paraphrase_rl.training.changes import initial_in
 from paraphrase_rl.training.preparation import Start, is_done, precision_of, prepare
 from paraphrase_rl.training.processes import is_first
@@ -125,7 +126,7 @@ def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -
         if isinstance(error, KeyboardInterrupt):
             status = "interrupted"
         elif isinstance(error, NumericalError):
-            error.hint = again = _without_numbers(directory)
+            error.hint = again = _without_numbers(session)
         raise
     finally:
         with suppress(RunError):  # the disk may be full, which is then what the run failed of
@@ -138,13 +139,22 @@ def _carry_out(session: TrainingSession, backend: Backend, registry: Registry) -
     return status
 
 
-def _without_numbers(directory: RunDirectory) -> str:
+def _without_numbers(session: TrainingSession) -> str:
     """What to do where weights are no numbers: a resumed run would repeat the steps that led there."""
+    directory, warmup = session.directory, session.warmup
     try:
         last = directory.checkpoints.last()
+        warmed_up = warmup is not None and warmup.is_complete
     except RunError as error:
         return error.message
-    if last is None:
+    if last is None and not warmed_up:
+        if directory.has_warmup:
+            pairs = shlex.quote(str(directory.folder / WARMUP_PAIRS))
+            return (
+                "start a new run with a lower warmup.learning_rate; its pairs are made already: "
+                f"--set warmup.method=pairs --set warmup.path={pairs}"
+            )
         return "there is no checkpoint yet; start a new run with a lower training.learning_rate"
+    of = "the warm-up" if last is None else f"step {last[0]}"
     again = f"prl train --from {shlex.quote(str(directory.folder))} --set training.learning_rate=..."
-    return f"the last good checkpoint is that of step {last[0]}; start a new run from it: {again}"
+    return f"the last good checkpoint is that of {of}; start a new run from it: {again}"

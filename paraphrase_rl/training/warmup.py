@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from paraphrase_rl.errors import RunError
+from paraphrase_rl.errors import NumericalError, RunError
 from paraphrase_rl.files import write_jsonl
 from paraphrase_rl.models.chat import Chat
 from paraphrase_rl.plugin.protocols import Policy
@@ -30,6 +30,7 @@ from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.runs.ledger import WARMUP, damage_of, has_expired, is_there, ledger
 from paraphrase_rl.runs.metrics_files import WARMUP_ROWS
 from paraphrase_rl.runs.reader import adapter_of
+from paraphrase_rl.training.rescue import rescue
 from paraphrase_rl.training.warmup_pairs import WARMUP_KEY, Pair, PairMaker
 from paraphrase_rl.types import FloatArray
 
@@ -67,6 +68,7 @@ class WarmupSession:
     _tokens: list[Tokens] = field(default_factory=list)
     _order: list[list[int]] = field(default_factory=list)
     _batch: list[SupervisedExample] = field(default_factory=list)
+    _ended: int = 0
     _durations: deque[float] = field(default_factory=lambda: deque(maxlen=10))
 
     @property
@@ -161,7 +163,7 @@ class WarmupSession:
     def _rewind(self) -> None:
         """Remove the rows of steps after the checkpoint that it goes on from."""
         path = self.directory.folder / WARMUP_ROWS
-        done = self.resume_from[0] if self.resume_from else 0
+        self._ended = done = self.resume_from[0] if self.resume_from else 0
         if self.directory.writes and path.exists():
             rows = self.directory.rows(WARMUP_ROWS, ("warmup_step",))
             write_jsonl(path, [row for row in rows if row["warmup_step"] <= done])
@@ -179,23 +181,25 @@ class WarmupSession:
     def end_step(
         self, step: int, logprobs: Sequence[FloatArray], measured: Mapping[str, float], seconds: float
     ) -> None:
-        """Record a step.
+        """Record a step, once: a rescue may ask again, since it cannot know how far the first call came.
 
         Args:
             logprobs: log-probabilities of the completions of :meth:`batch` before the update, shape (T_i,) each.
             measured: further metrics, such as ``grad_norm``.
             seconds: wall seconds of the step.
+
+        Raises:
+            NumericalError: the log-probabilities are no numbers: the weights before the update are damaged.
         """
+        if step == self._ended:
+            return
         tokens = sum(len(values) for values in logprobs)
         loss = -sum(
             example.weight * float(values.sum())
             for example, values in zip(self._batch, logprobs, strict=True)
         )
         if not math.isfinite(loss):
-            raise RunError(
-                f"the loss of warm-up step {step} is {loss}: the weights are damaged",
-                "lower warmup.learning_rate; a resumed run goes on from the checkpoint before",
-            )
+            raise NumericalError(f"the loss of warm-up step {step} is not a finite number")
         metrics = {
             "warmup_loss": loss,
             **measured,
@@ -206,14 +210,28 @@ class WarmupSession:
             "seconds_total": seconds,
         }
         self.directory.append(WARMUP_ROWS, {"warmup_step": step, "metrics": metrics})
+        self._ended = step
         self._durations.append(seconds)
         left = (self.steps - step) * sum(self._durations) / len(self._durations)
         self.report(f"warm-up step {step}/{self.steps}  loss {loss:.3f}  {left:.0f} s left")
 
     def checkpoint_due(self, step: int) -> bool:
         """Return whether to write a checkpoint after this step: also after the last, and when asked to stop."""
-        every = self.recipe.warmup.checkpoint_every
-        return step == self.steps or step % every == 0 or self.stop_requested()
+        every, minutes = self.recipe.warmup.checkpoint_every, self.recipe.checkpoints.minutes
+        due = step == self.steps or step % every == 0 or self.directory.unsaved_for(minutes)
+        return due or self.stop_requested()
+
+    def rescue(self, step: int, save: Callable[[], None]) -> None:
+        """Save the weights that a warm-up which fails still has, unless a checkpoint has them.
+
+        Args:
+            step: number of its steps that the weights were trained for. If it is not the last one recorded, a run
+                cannot continue from them, and nothing is saved.
+            save: writes the checkpoint and lists it with :meth:`add_checkpoint`.
+        """
+        listed = any(row.get("warmup_step") == str(step) for row in ledger(self.directory.folder))
+        if step and step == self._ended and not listed:
+            rescue(self.directory, self.report, save, f"warm-up step {step}", warmup_step=step)
 
     def add_checkpoint(self, step: int, where: Path | str, **details: str | None) -> None:
         """List a complete checkpoint of the warm-up in the ledger; the one before it is deleted."""

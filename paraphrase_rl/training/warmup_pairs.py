@@ -25,6 +25,8 @@ ROLLOUTS_AT_ONCE = 32
 """Number of rollouts sampled for one chunk; each chunk is written when it is complete."""
 WARMUP_KEY = 2
 """Integer in noise keys that makes the noise of a warm-up differ from that of training steps and evaluations."""
+PAIRS_MADE = "warmup-pairs"
+"""Kind of the event that all pairs are made."""
 
 Pair = tuple[str, str]
 """A source and the text that it should become."""
@@ -73,11 +75,9 @@ class PairMaker:
                 f"the warm-up has no pair: of {len(rows)} texts left out were {lost}",
                 "lower warmup.min_meaning or warmup.min_rewards, or give more texts",
             )
-        if done < len(chunks):
+        if all(row.get("event") != PAIRS_MADE for row in self.directory.rows("events.jsonl")):
             digest = sha256_texts(f"{source}\t{target}" for source, target in pairs)
-            self.directory.event(
-                "warmup-pairs", texts=len(rows), pairs=len(pairs), left_out=lost, sha256=digest
-            )
+            self.directory.event(PAIRS_MADE, texts=len(rows), pairs=len(pairs), left_out=lost, sha256=digest)
         self.report(f"warm-up: {len(pairs)} pairs; left out: {lost}")
         return pairs
 

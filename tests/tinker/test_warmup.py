@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,7 @@ import torch
 import yaml
 from paraphrase_rl_plugins.backends._tinker_service import Service
 from paraphrase_rl_plugins.backends._tinker_warmup import supervised_step
-from paraphrase_rl_plugins.backends._warmup import completion_logprobs
-from paraphrase_rl_plugins.backends._warmup import supervised_step as trl_step
+from paraphrase_rl_plugins.backends._warmup import add_gradient, completion_logprobs
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 from tinker import AdamParams
@@ -25,74 +23,13 @@ from tinker.proto import tinker_public_pb2 as pb
 import paraphrase_rl as prl
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.plugin.rated import SupervisedExample
-from paraphrase_rl.training.session import TrainingSession
-from paraphrase_rl.training.warmup import WarmupSession
-from paraphrase_rl.training.warmup_pairs import PairMaker
-from paraphrase_rl.types import Document
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
-from tests.tinker.runs import backend, short
-from tests.training.runs import WORDS, documents, training_run
+from tests.tinker.runs import backend
 from tests.training.runs import backend as trl_backend
+from tests.training.runs import documents, warm_run, warmup_numbers
 
 RATE = 1e-3
-PAIRS = [
-    (" ".join(np.random.default_rng(i).choice(WORDS, 3 + i % 4)), " ".join(WORDS[i : i + 2 + i % 5]))
-    for i in range(14)
-]
-
-
-def warm_run(
-    folder: Path,
-    model: Path,
-    *,
-    resume: bool = False,
-    stop_requested: Callable[[], bool] = lambda: False,
-    texts: Sequence[Document] = (),
-    method: Mapping[str, Any] = MappingProxyType({"method": "pairs", "path": "given"}),
-    **changes: Any,
-) -> TrainingSession:
-    """A run with a warm-up, 3 steps an epoch, 6 in all, by default on given pairs; then two steps of GRPO."""
-    warmup = {
-        **method,
-        "batch_size": 5,
-        "learning_rate": 0.01,
-        "checkpoint_every": 2,
-    }
-    settings = short(
-        model,
-        warmup=warmup,
-        kl={"penalty_coef": 0.1, "reference": "warmup"},
-        training={"max_steps": 2},
-        sampling={"max_tokens": 24},
-        **changes,
-    )
-    session = training_run(folder, settings, resume=resume, stop_requested=stop_requested)
-    pairs = PairMaker(
-        recipe=settings,
-        directory=session.directory,
-        texts=texts,
-        given=lambda: PAIRS,
-        reward=session.reward,
-        report=session.report,
-        stop_requested=stop_requested,
-    )
-    session.warmup = WarmupSession(
-        recipe=settings,
-        directory=session.directory,
-        pairs=pairs,
-        report=session.report,
-        stop_requested=stop_requested,
-    )
-    return session
-
-
-def warmup_numbers(folder: Path) -> list[dict[str, float]]:
-    timed = ("seconds_total", "tokens_per_second")
-    return [
-        {k: v for k, v in row.get("metrics", row.get("evaluation")).items() if k not in timed}
-        for row in read_jsonl(folder / "warmup.jsonl")
-    ]
 
 
 @pytest.fixture(scope="module")
@@ -188,11 +125,12 @@ def test_the_cost_so_far_is_what_the_server_did(
     """Pairs, steps and evaluations of a warm-up that was stopped, and every rollout read by both references."""
     method = {
         "method": "inverse-paraphrase",
+        "path": None,
         "candidates": 3,
         "min_length_ratio": 0.001,
         "max_length_ratio": 1000.0,
     }
-    given = {"texts": documents(14), "method": method, "evaluation": {"every": 1, "prompts": 3}}
+    given = {"texts": documents(14), "warmup": method, "evaluation": {"every": 1, "prompts": 3}}
     calls: list[int] = []
 
     def stop() -> bool:
@@ -270,7 +208,8 @@ def test_one_step_is_the_same_on_both(start: Any, qwen: Path, tmp_path: Path) ->
         eps=1e-8,
         weight_decay=0.0,
     )
-    ours, norm = trl_step(trainer.model, optimizer, start.examples, trainer.accelerator, 0)
+    ours, norm = add_gradient(trainer.model, start.examples, trainer.accelerator, 0)
+    optimizer.step()
     with torch.no_grad():
         logprobs, mask = completion_logprobs(trainer.model, start.examples, 0, "cpu")
     after = np.concatenate([row[there].numpy() for row, there in zip(logprobs, mask.bool(), strict=True)])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.training.session import TrainingSession
+from paraphrase_rl.training.warmup import WarmupSession
+from paraphrase_rl.training.warmup_pairs import PairMaker
 from paraphrase_rl.types import Document, RewardBatch, Terms
 
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this have".split()  # noqa: SIM905
@@ -77,3 +81,84 @@ def backend(precision=None, **options: object):
     from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
     return TrlBackend(TrlOptions(**options), Context(precision=precision))
+
+
+# ---- with a warm-up
+
+PAIRS = [
+    (" ".join(np.random.default_rng(i).choice(WORDS, 3 + i % 4)), " ".join(WORDS[i : i + 2 + i % 5]))
+    for i in range(14)
+]
+OWN_PAIRS = {
+    "method": "inverse-paraphrase",
+    "path": None,
+    "candidates": 4,
+    "epochs": 1,
+    "batch_size": 3,
+    "min_length_ratio": 0.001,
+    "max_length_ratio": 1000,
+}
+"""Keys of a warm-up whose pairs the policy makes, from 20 texts in three chunks: 11 of them for 4 steps."""
+
+
+def warm_run(
+    folder: Path,
+    model: Path,
+    *,
+    resume: bool = False,
+    stop_requested: Callable[[], bool] = lambda: False,
+    warmup: Mapping[str, object] | None = None,
+    texts: Sequence[Document] | None = None,
+    **changes: object,
+) -> TrainingSession:
+    """A run with a warm-up on given pairs: 3 steps an epoch, 6 in all; then two steps of GRPO."""
+    settings = recipe(
+        model,
+        **{
+            "warmup": {
+                "method": "pairs",
+                "path": "given",
+                "batch_size": 5,
+                "learning_rate": 0.01,
+                "checkpoint_every": 2,
+                **(warmup or {}),
+            },
+            "kl": {"penalty_coef": 0.1, "reference": "warmup"},
+            "training": {
+                "batch_size": 2,
+                "group_size": 3,
+                "seed": 5,
+                "learning_rate": 0.01,
+                "max_steps": 2,
+            },
+            "sampling": {"max_tokens": 24},
+            **changes,
+        },
+    )
+    session = training_run(folder, settings, resume=resume, stop_requested=stop_requested)
+    pairs = PairMaker(
+        recipe=settings,
+        directory=session.directory,
+        texts=documents(20) if texts is None else texts,
+        given=lambda: PAIRS,
+        reward=session.reward,
+        report=lambda *said: session.report(*said),
+        stop_requested=stop_requested,
+    )
+    session.warmup = WarmupSession(
+        recipe=settings,
+        directory=session.directory,
+        pairs=pairs,
+        report=lambda *said: session.report(*said),
+        stop_requested=stop_requested,
+    )
+    return session
+
+
+def warmup_numbers(folder: Path) -> list[dict[str, float]]:
+    """Metrics of every step of a warm-up and of the evaluation after it, without those that measure time."""
+    timed = ("seconds_total", "tokens_per_second")
+    return [
+        {k: v for k, v in row.get("metrics", row.get("evaluation")).items() if k not in timed}
+        for row in read_jsonl(folder / "warmup.jsonl")
+    ]

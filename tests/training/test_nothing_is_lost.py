@@ -186,7 +186,7 @@ def test_numbers_that_are_none_are_met_before_they_are_saved(
     run = training_run(tmp_path / "run", recipe(tiny_model))
     with pytest.raises(NumericalError, match=said):
         backend().train(run)
-    assert _without_numbers(run.directory).startswith(
+    assert _without_numbers(run).startswith(
         f"the last good checkpoint is that of step {saved[-1]}; start a new run from it: prl train --from "
     )
     run.directory.close()

@@ -457,7 +457,7 @@ def test_the_first_of_two_processes_warms_up_and_the_other_takes_its_weights(
 @pytest.mark.parametrize(
     ("faults", "said"),
     [
-        pytest.param({"ACME_SIGNAL": "SIGKILL:3"}, "from its beginning", id="while pairs are made"),
+        pytest.param({"ACME_SIGNAL": "SIGKILL:3"}, "from its warm-up", id="while pairs are made"),
         pytest.param({"ACME_WARMUP_SIGNAL": "SIGKILL:5"}, "from its warm-up", id="after a checkpoint of it"),
         pytest.param({"ACME_SIGNAL": "SIGKILL:5"}, "from its warm-up", id="in the first step after it"),
         pytest.param({"ACME_SIGNAL": "SIGKILL:7"}, "after step 2", id="after a checkpoint of the training"),
@@ -472,15 +472,42 @@ def test_a_kill_changes_nothing(
     assert all_numbers(tmp_path / "run") == all_numbers(warmed)
 
 
-def test_ctrl_c_stops_after_the_step_of_the_warmup_with_a_checkpoint(
-    launch: Prl, warm: Case, warmed: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("faults", "code", "kept"),
+    [
+        pytest.param({"ACME_WARMUP_SIGNAL": "SIGINT:4"}, 130, 4, id="after the step"),
+        pytest.param({"ACME_WARMUP_SIGNAL": "SIGTERM,SIGHUP:5"}, 143, 5, id="at once"),
+        pytest.param({"ACME_SIGNAL": "SIGHUP:2"}, 143, None, id="after the first pairs"),
+        pytest.param({"ACME_SIGNAL": "SIGTERM,SIGINT:3"}, 130, None, id="at once, after the first pairs"),
+    ],
+)
+def test_signals_stop_with_all_that_was_done(
+    launch: Prl, warm: Case, warmed: Path, tmp_path: Path, faults: dict[str, str], code: int, kept: int | None
 ) -> None:
-    faults = {"ACME_WARMUP_SIGNAL": "SIGINT:4"}
+    run = tmp_path / "run"
     ended = launch(
-        "train", "--config", warm.recipe, "--out", "run", cwd=tmp_path, environment=faults, code=130
+        "train", "--config", warm.recipe, "--out", "run", cwd=tmp_path, environment=faults, code=code
     )
     assert "interrupted; continue with: prl train --resume run" in ended.stderr
-    (row,) = read_jsonl(tmp_path / "run" / "checkpoints.jsonl")
-    assert (row["kind"], row["warmup_step"]) == ("warmup", "4")
+    listed = read_jsonl(run / "checkpoints.jsonl") if kept else []
+    assert [(row["kind"], row["warmup_step"]) for row in listed] == ([("warmup", str(kept))] if kept else [])
+    assert ("rescue checkpoint of warm-up step 5 written" in ended.stderr) == (kept == 5)
+    assert len(read_jsonl(run / "warmup_pairs.jsonl")) == (40 if kept else 32), "of two chunks"
+    launch("train", "--resume", "run", cwd=tmp_path)
+    assert all_numbers(run) == all_numbers(warmed)
+
+
+def test_a_full_disk_costs_no_pair_and_is_one_line(
+    launch: Prl, warm: Case, warmed: Path, tmp_path: Path
+) -> None:
+    """The optimizer's state is larger than any file may be, the adapter is not."""
+    command = ["train", "--config", warm.recipe, "--out", "run"]
+    ended = launch(*command, cwd=tmp_path, largest_file=30_000, code=2)
+    *_, lost, resume, error, hint = ended.stderr.splitlines()
+    assert lost.startswith("could not save a rescue checkpoint of warm-up step 3: ")
+    assert resume == "failed; continue with: prl train --resume run"
+    assert error.startswith("error: cannot write")
+    assert hint.startswith("hint: free some disk space")
+    assert len(read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")) == 40
     launch("train", "--resume", "run", cwd=tmp_path)
     assert all_numbers(tmp_path / "run") == all_numbers(warmed)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,15 @@ def write_adapter(
     model.save_pretrained(folder, state_dict=state, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
     make_portable(folder, base)
+
+
+@contextmanager
+def torch_writes() -> Iterator[None]:
+    """Make a write of torch's that fails an error of the file system, as every other write that fails is."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise OSError(f"torch could not write a checkpoint: {error}".splitlines()[0]) from error
 
 
 def base_digest(model: Any) -> str:

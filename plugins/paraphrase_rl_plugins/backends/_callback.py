@@ -10,9 +10,10 @@ from typing import Any
 from accelerate.utils import gather_object
 from transformers import TrainerCallback
 
-from paraphrase_rl.plugin import NumericalError, Session, one_line
+from paraphrase_rl.plugin import NumericalError, Session
 from paraphrase_rl_plugins.backends._adapter import write_adapter
 from paraphrase_rl_plugins.backends._policy import TrlPolicy, own_policy
+from paraphrase_rl_plugins.backends._recording import recorded
 from paraphrase_rl_plugins.backends._trainer import RecipeTrainer
 
 
@@ -85,10 +86,7 @@ class TrainingCallback(TrainerCallback):
         if self.unrecorded:
             if trainer.accelerator.num_processes > 1:  # what they measured belongs to the record
                 return
-            try:
-                self._record(step)
-            except Exception as error:  # the training fails already, of something else
-                self.session.report(f"step {step} cannot be recorded: {one_line(error)}")
+            if not recorded(lambda: self._record(step), f"step {step}", self.session.report):
                 return
         self.session.rescue(step, self._save_and_enter)
 

@@ -29,7 +29,7 @@ from paraphrase_rl.plugin import (
     mean_over_tokens,
     one_line,
 )
-from paraphrase_rl_plugins.backends._adapter import write_adapter
+from paraphrase_rl_plugins.backends._adapter import torch_writes, write_adapter
 from paraphrase_rl_plugins.backends._forward import (
     PackedGroup,
     completion_logprobs,
@@ -124,10 +124,8 @@ class RecipeTrainer(GRPOTrainer):
             write_adapter(model, self.processing_class, folder, self.session.recipe.model, state_dict)
 
     def _save_checkpoint(self, *arguments: Any, **named: Any) -> None:
-        try:
+        with torch_writes():
             super()._save_checkpoint(*arguments, **named)
-        except RuntimeError as error:  # torch.save, where a write fails
-            raise OSError(f"torch could not write a checkpoint: {error}".splitlines()[0]) from error
 
     def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
         """Train as the Trainer does; a checkpoint whose state cannot be read is an error before anything is set up."""

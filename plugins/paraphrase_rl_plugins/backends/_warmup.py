@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,18 @@ from accelerate.utils import gather_object
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
 
-from paraphrase_rl.plugin import FloatArray, RunError, Session, SupervisedExample, Warmup, one_line
-from paraphrase_rl_plugins.backends._adapter import write_adapter
+from paraphrase_rl.plugin import (
+    FloatArray,
+    NumericalError,
+    RunError,
+    Session,
+    SupervisedExample,
+    Warmup,
+    one_line,
+)
+from paraphrase_rl_plugins.backends._adapter import torch_writes, write_adapter
 from paraphrase_rl_plugins.backends._policy import own_policy
+from paraphrase_rl_plugins.backends._recording import recorded
 from paraphrase_rl_plugins.backends._sampler import left_pad, right_pad
 
 ROWS_AT_ONCE = 4
@@ -42,46 +52,93 @@ def warm_up(session: Session, trainer: Any) -> bool:
 
 
 def _carried_out(session: Session, warmup: Warmup, trainer: Any) -> bool:
-    accelerator, chat = trainer.accelerator, trainer.chat
-    model = accelerator.unwrap_model(trainer.model)
-    policy = own_policy(model, chat)
-    done, place = warmup.resume_from or (0, None)
-    if place is None and session.evaluation_due(0):
+    policy = own_policy(trainer.accelerator.unwrap_model(trainer.model), trainer.chat)
+    if warmup.resume_from is None and session.evaluation_due(0):
         session.evaluate(policy, 0)
-    if not warmup.prepare(policy, chat):
-        return False
-    optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad],
-        lr=warmup.learning_rate,
-        betas=(0.9, 0.95),
-        eps=1e-8,
-        weight_decay=0.0,
-    )
-    if place is not None:
-        _load(model, Path(place), optimizer if done < warmup.steps else None)
-    for step in range(done + 1, warmup.steps + 1):
-        started = time.perf_counter()
-        logprobs, norm = supervised_step(
-            model, optimizer, warmup.batch(step), accelerator, int(chat.tokenizer.pad_token_id)
+    return warmup.prepare(policy, trainer.chat) and SupervisedSteps(session, warmup, trainer).train()
+
+
+class SupervisedSteps:
+    """Steps of a prepared warm-up after those of its checkpoint."""
+
+    def __init__(self, session: Session, warmup: Warmup, trainer: Any) -> None:
+        self.session, self.warmup, self.accelerator = session, warmup, trainer.accelerator
+        self.model, self.tokenizer = trainer.accelerator.unwrap_model(trainer.model), trainer.chat.tokenizer
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(
+            self.trained, lr=warmup.learning_rate, betas=(0.9, 0.95), eps=1e-8, weight_decay=0.0
         )
-        warmup.end_step(step, logprobs, {"grad_norm": norm}, time.perf_counter() - started)
-        if warmup.checkpoint_due(step):
-            warmup.add_checkpoint(step, _save(session, model, chat.tokenizer, optimizer, step))
-            if step < warmup.steps and session.stop_requested():
-                return False
-    return True
+        done, place = warmup.resume_from or (0, None)
+        if place is not None:
+            _load(self.model, Path(place), self.optimizer if done < warmup.steps else None)
+        self.step: int | None = done  # that the weights are those of; None = of none that may be saved
+        self.unrecorded: Callable[[], None] | None = None
+
+    def train(self) -> bool:
+        """Take the steps; return False if interrupted. A checkpoint is left however they end, where one can be made."""
+        try:
+            assert self.step is not None
+            for step in range(self.step + 1, self.warmup.steps + 1):
+                self._take(step)
+                if self.warmup.checkpoint_due(step):
+                    self._save()
+                    if step < self.warmup.steps and self.session.stop_requested():
+                        return False
+        except BaseException:
+            self._rescue()
+            raise
+        return True
+
+    def _take(self, step: int) -> None:
+        started = time.perf_counter()
+        pad_id = int(self.tokenizer.pad_token_id)
+        logprobs, norm = add_gradient(self.model, self.warmup.batch(step), self.accelerator, pad_id)
+        if not math.isfinite(norm):
+            if not all(np.isfinite(values).all() for values in logprobs):
+                self.step = None  # the weights of the step before are what is damaged
+            raise NumericalError(f"the gradient of warm-up step {step} is not a finite number")
+        self.step = None
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        if not all(bool(p.isfinite().all()) for p in self.trained):
+            raise NumericalError(
+                f"the update of warm-up step {step} left weights that are not finite numbers"
+            )
+        seconds = time.perf_counter() - started
+        self.unrecorded = partial(self.warmup.end_step, step, logprobs, {"grad_norm": norm}, seconds)
+        self.step = step
+        self._record()
+
+    def _record(self) -> None:
+        assert self.unrecorded is not None
+        self.unrecorded()
+        self.unrecorded = None
+
+    def _rescue(self) -> None:
+        if self.step is None:
+            return
+        what = f"warm-up step {self.step}"
+        if self.unrecorded is None or recorded(self._record, what, self.session.report):
+            self.warmup.rescue(self.step, self._save)
+
+    def _save(self) -> None:
+        assert self.step is not None
+        folder = self.session.unfinished / f"warmup-{self.step:06d}"
+        write_adapter(self.model, self.tokenizer, folder, self.session.recipe.model)
+        with torch_writes():
+            torch.save(self.optimizer.state_dict(), folder / OPTIMIZER)
+        self.warmup.add_checkpoint(self.step, folder)
 
 
-def supervised_step(
-    model: Any, optimizer: Any, examples: Sequence[SupervisedExample], accelerator: Any, pad_id: int
+def add_gradient(
+    model: Any, examples: Sequence[SupervisedExample], accelerator: Any, pad_id: int
 ) -> tuple[list[FloatArray], float]:
-    """Update the adapter once by the weighted cross-entropy of a batch.
+    """Add the gradient of the weighted cross-entropy of a batch to the adapter's.
 
     Returns:
-        Log-probabilities of each example's completion before the update, shape (T_i,), and the norm of the gradient.
+        Log-probabilities of each example's completion, shape (T_i,), and the norm of the gradient.
     """
     model.train()
-    optimizer.zero_grad()
     found: dict[int, FloatArray] = {}
     # of like length, since a row is computed as long as the longest
     order = sorted(range(len(examples)), key=lambda i: -len(examples[i].completion_ids))
@@ -96,8 +153,6 @@ def supervised_step(
         for i, values, there in zip(rows, logprobs.detach(), mask.bool(), strict=True):
             found[i] = values[there].cpu().double().numpy().astype(np.float64)
     norms = [p.grad.norm() ** 2 for p in model.parameters() if p.grad is not None]
-    optimizer.step()
-    optimizer.zero_grad()
     return [found[i] for i in range(len(examples))], math.sqrt(float(sum(norms)))
 
 
@@ -117,13 +172,6 @@ def completion_logprobs(
     ).logits[:, :-1]
     logits = logits.float()
     return logits.gather(2, ids[:, :, None])[:, :, 0] - torch.logsumexp(logits, -1), mask
-
-
-def _save(session: Session, model: Any, tokenizer: Any, optimizer: Any, step: int) -> Path:
-    folder = session.unfinished / f"warmup-{step:06d}"
-    write_adapter(model, tokenizer, folder, session.recipe.model)
-    torch.save(optimizer.state_dict(), folder / OPTIMIZER)
-    return folder
 
 
 def _load(model: Any, folder: Path, optimizer: Any = None) -> None:

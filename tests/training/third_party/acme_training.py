@@ -2,7 +2,7 @@
 
 ``ACME_SIGNAL=NAME:N`` sends this process a signal (or several: ``NAME,NAME:N``) in the N-th call of the reward
 ``consonants``: in the middle of a step or of an evaluation, of which the one before the first step is call 1.
-``ACME_WARMUP_SIGNAL=NAME:N`` sends it before step N of a warm-up is recorded.
+``ACME_WARMUP_SIGNAL`` sends such signals once, before step N of a warm-up is recorded.
 """
 
 import os
@@ -42,21 +42,23 @@ class Consonants:
         return Terms(np.array([share(text, "bcdfghjklmnpqrstvwxyz") for text in batch.rewrites]))
 
 
-def signal_in_warmup(name, at):
+def signal_in_warmup(names, at):
     from paraphrase_rl.training.warmup import WarmupSession
 
-    record = WarmupSession.end_step
+    record, left = WarmupSession.end_step, [int(at)]
 
     def end_step(self, step, *arguments):
-        if step == at:
-            os.kill(os.getpid(), signal.Signals[name])
+        if step in left:
+            left.clear()
+            for name in names.split(","):
+                os.kill(os.getpid(), signal.Signals[name])
         record(self, step, *arguments)
 
     WarmupSession.end_step = end_step
 
 
 if "ACME_WARMUP_SIGNAL" in os.environ:
-    signal_in_warmup(*(int(p) if p.isdigit() else p for p in os.environ["ACME_WARMUP_SIGNAL"].split(":")))
+    signal_in_warmup(*os.environ["ACME_WARMUP_SIGNAL"].split(":"))
 
 
 @hookimpl
