@@ -156,6 +156,8 @@ def bill(
         # a text and its other half, which the policy writes or is given: as long, or at the limit
         halves = (_tokens(text) + (limit if to_the_limit else _tokens(text)) for text in warmup)
         pairs = sum(instructions + half for half in halves) * recipe.warmup.epochs
+        # A batch is read once more before a checkpoint, which minutes may make due after every step.
+        pairs *= 2 if to_the_limit else 1 + 1 / recipe.warmup.checkpoint_every
         if recipe.warmup.method not in (None, "pairs"):
             many = recipe.warmup.candidates
             prefill += many * sum(instructions + _tokens(text) for text in warmup)

@@ -13,7 +13,7 @@ import pytest
 import torch
 import yaml
 from paraphrase_rl_plugins.backends._tinker_service import Service
-from paraphrase_rl_plugins.backends._tinker_warmup import supervised_step
+from paraphrase_rl_plugins.backends._tinker_warmup import SupervisedStep
 from paraphrase_rl_plugins.backends._warmup import add_gradient, completion_logprobs
 from peft import set_peft_model_state_dict
 from safetensors.torch import load_file
@@ -162,6 +162,12 @@ def test_the_cost_so_far_is_what_the_server_did(
     rest.directory.close()
     assert all(charged[kind] > before[kind] > 0 for kind in ("prefill", "sample", "train"))
     assert told() == done()
+
+
+def supervised_step(service: Service, training: Any, examples: Any, adam: Any) -> Any:
+    step = SupervisedStep(service, training, examples)
+    step.send(adam)
+    return step.measured()
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,8 @@ from paraphrase_rl_plugins.backends._tinker_key import require_key, without_key
 CLOSING_SECONDS = 3.0
 """Seconds to wait while telling the service that the session has ended, which is not essential."""
 
+RESCUE_SECONDS = 60.0
+"""Most seconds to wait for a rescue checkpoint: the service may be what failed."""
 RETRY_SECONDS = (1.0, 5.0)
 """Pauses before a request that failed is sent again."""
 _FINAL = (
@@ -143,6 +145,10 @@ class Service:
         except Exception:  # no answer, or one that got lost: it may have been carried out
             return None
         return True
+
+    def hurry(self) -> None:
+        """Limit all later waits to what a rescue checkpoint is worth: :data:`RESCUE_SECONDS`."""
+        self.timeout = min(self.timeout, RESCUE_SECONDS)
 
     def ask(self, future: Any, what: str) -> Any:
         """Count a request as in flight, wait for it, and return its result."""

@@ -12,7 +12,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -26,14 +25,12 @@ from paraphrase_rl.plugin import (
     Session,
     TrainingResult,
     mean_over_tokens,
-    one_line,
 )
 from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy, scores
+from paraphrase_rl_plugins.backends._tinker_saving import complete_checkpoint, send_checkpoint, settled
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 LOSS = "importance_sampling"
-RESCUE_SECONDS = 60.0
-"""Most seconds to wait for a rescue checkpoint: the service may be what failed."""
 
 
 @dataclass
@@ -118,23 +115,14 @@ class TinkerTrainer:
         try:
             return self._train()
         except BaseException:
-            self.service.timeout = min(self.service.timeout, RESCUE_SECONDS)
+            self.service.hurry()
             if not self.rolling_back and (self.sent is None or self._settled(self.sent)):
                 self.session.rescue(self.step, self._rescue)
             raise
 
     def _settled(self, sent: Update) -> bool:
-        """Whether the weights are those of a recorded step: an update on its way is recorded now, or was not done."""
-        if sent.optimizer is None or (done := self.service.carried_out(sent.optimizer)) is None:
-            return False
-        if not done:
-            return True
-        try:
-            self._record(sent)
-        except Exception as error:  # the training fails already, of something else
-            self.session.report(f"step {sent.step} cannot be recorded: {one_line(error)}")
-            return False
-        return True
+        what, report = f"step {sent.step}", self.session.report
+        return settled(self.service, sent.optimizer, lambda: self._record(sent), what, report)
 
     def _rescue(self) -> None:
         self._enter(self.step, self._save(f"rescue-{self.step:06d}", self.ttl), "periodic", self.ttl)
@@ -344,20 +332,11 @@ class TinkerTrainer:
         return self._policy(self._next_sampler())
 
     def _save(self, name: str, ttl: int | None) -> tuple[Any, Any]:
-        """Send for a checkpoint: training state and weights for the sampler."""
-        return (
-            self.service.submit(self.training.save_state(name, ttl_seconds=ttl, overwrite=True)),
-            self.service.submit(self.training.save_weights_for_sampler(name, ttl_seconds=ttl)),
-        )
+        return send_checkpoint(self.service, self.training, name, ttl)
 
     def _enter(self, step: int, saving: tuple[Any, Any], kind: str, ttl: int | None) -> None:
-        state, sampler = (self.service.wait(future, "checkpoint").path for future in saving)
-        expires = (
-            None
-            if ttl is None
-            else (datetime.now(UTC) + timedelta(seconds=ttl)).isoformat(timespec="seconds")
-        )
-        self.session.add_checkpoint(step, state, kind, sampler=sampler, expires=expires)
+        reference, details = complete_checkpoint(self.service, saving, ttl)
+        self.session.add_checkpoint(step, reference, kind, **details)
 
     def _finish(self, step: int) -> None:
         if not self.session.is_complete:
