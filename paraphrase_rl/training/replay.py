@@ -16,6 +16,7 @@ from paraphrase_rl.recipe.cost import Prices, read_prices, spent
 from paraphrase_rl.recipe.loading import Changes
 from paraphrase_rl.recipe.monitors import COMPUTED, Action, in_force
 from paraphrase_rl.runs.backend import backend_of_run
+from paraphrase_rl.runs.ledger import WARMUP, ledger
 from paraphrase_rl.runs.metrics_files import WARMUP_PAIRS, WARMUP_ROWS, rows_of
 from paraphrase_rl.runs.reader import History, read_history, recipe_of_run
 from paraphrase_rl.tables import Table
@@ -238,11 +239,14 @@ def _spent(history: History, prices: Prices | None) -> Spent | None:
     if prices is None or (price := prices.models.get(history.recipe.model)) is None:
         return None
     warmup = rows_of(history.folder, WARMUP_ROWS)
+    steps = {row["warmup_step"]: row["metrics"] for row in warmup if "metrics" in row}
+    saved = [int(row["warmup_step"]) for row in ledger(history.folder) if row["kind"] == WARMUP]
     evaluated = [*history.evaluations.values(), *(row["evaluation"] for row in warmup if "evaluation" in row)]
     amount = spent(
         history.metrics.values(),
         [*evaluated, *rows_of(history.folder, WARMUP_PAIRS)],
-        [row["metrics"] for row in warmup if "metrics" in row],
+        # a batch is read once more before a checkpoint
+        [*steps.values(), *(steps[step] for step in saved if step in steps)],
         price,
         prices.passes,
         warmed_up=history.recipe.warmup.method is not None,
