@@ -16,20 +16,25 @@ from paraphrase_rl_plugins.backends._forward import (
     whole_logprobs,
 )
 from paraphrase_rl_plugins.backends._merged import merged_in_training
-from paraphrase_rl_plugins.backends._sampler import left_pad, right_pad
+from paraphrase_rl_plugins.backends._sampler import attention_windows, left_pad, right_pad
 from paraphrase_rl_plugins.backends._unembedding import token_logprobs
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GPT2Config,
     GPT2LMHeadModel,
     GraniteConfig,
     GraniteForCausalLM,
     MistralConfig,
     MistralForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
 )
 
 from tests.tiny_model import SIZES, save_tiny_model, tokenizer
 from tests.training.runs import backend, recipe, training_run
 
+MIXED = {"layer_types": ["sliding_attention", "full_attention"]}
 PROMPT = [1, 50, 60, 70, 80, 90]
 COMPLETIONS = [[7], [33, 34, 35, 36], [99, 98, 97, 96, 95, 94, 93], [33, 34, 40]]
 
@@ -42,7 +47,11 @@ def group(prompt: list[int] = PROMPT) -> tuple[torch.Tensor, ...]:
     return heads[:size], heads_mask[:size], ids[:size], mask[:size]
 
 
-@pytest.fixture(params=["llama", "qwen", "gpt2", "sliding"])
+SLIDING = ("mistral", "gemma3", "qwen2")
+"""Families with a window, shorter than the prompt: in every layer, or in some."""
+
+
+@pytest.fixture(params=["llama", "qwen", "gpt2", *SLIDING])
 def trainer(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
     """A trainer that checkpoints activations, as on a GPU."""
     folder, tokens = tmp_path / "model", tokenizer()
@@ -59,7 +68,16 @@ def trainer(request: pytest.FixtureRequest, tmp_path: Path) -> Any:
         GPT2LMHeadModel(GPT2Config(**sizes, **off, **ids)).save_pretrained(folder)
         tokens.save_pretrained(folder)
     else:
-        MistralForCausalLM(MistralConfig(**SIZES, **ids, sliding_window=5)).save_pretrained(folder)
+        config, model, more = {
+            "mistral": (MistralConfig, MistralForCausalLM, {}),
+            "gemma3": (
+                Gemma3TextConfig,
+                Gemma3ForCausalLM,
+                {**MIXED, "query_pre_attn_scalar": 8, "head_dim": 8},
+            ),
+            "qwen2": (Qwen2Config, Qwen2ForCausalLM, {**MIXED, "use_sliding_window": True}),
+        }[request.param]
+        model(config(**{**SIZES, **more}, **ids, sliding_window=5)).save_pretrained(folder)
         tokens.save_pretrained(folder)
     made = backend().trainer(
         training_run(tmp_path / "run", recipe(folder, training={"batch_size": 2, "group_size": 4}))
@@ -100,13 +118,25 @@ def test_packed_and_cached_agree_and_the_prompt_is_read_once(trainer: Any) -> No
     wanted = gradient(trainer, expected)
     assert wanted.norm() > 1
     assert (gradients - wanted).norm() / wanted.norm() < 1e-5
-    completions = sum(map(len, COMPLETIONS))
-    if (
-        trainer.kind == "sliding"
-    ):  # the prompt's first tokens are out of sight of a late one: packing cannot say so
-        assert read > len(COMPLETIONS) * len(PROMPT)
-    else:
-        assert read == len(PROMPT) - 1 + completions
+    assert read == len(PROMPT) - 1 + sum(map(len, COMPLETIONS))
+
+
+@pytest.mark.parametrize("trainer", SLIDING, indirect=True)
+def test_a_window_is_of_positions_and_of_the_layers_that_have_one(trainer: Any) -> None:
+    model, batch = trainer.model, group()
+    windows = attention_windows(model)
+    assert windows == {
+        "sliding_attention": 5,
+        **({} if trainer.kind == "mistral" else {"full_attention": None}),
+    }
+    model.gradient_checkpointing_disable()
+    expected = whole_logprobs(model, *batch, temperature=1.0)
+    model.gradient_checkpointing_enable()
+    assert torch.allclose(trainer._packed(windows, model, *batch), expected, atol=1e-5)
+    for wrong in (dict.fromkeys(windows), dict.fromkeys(windows, 5), {**windows, "sliding_attention": 6}):
+        if wrong != windows:
+            found = trainer._packed(wrong, model, *batch)
+            assert not torch.allclose(found, expected, atol=1e-2), "the window makes no difference here"
 
 
 def test_a_prompt_of_one_token_is_packed() -> None:
@@ -133,7 +163,7 @@ def test_merged_and_packed_is_what_peft_computes_row_by_row(trainer: Any, prompt
     trainer.read.clear()
     got = trainer._logprobs(model, dict(zip(KEYS, batch, strict=True)))
     read = sum(trainer.read)
-    if trainer.kind != "sliding":
+    if trainer.kind not in SLIDING:
         assert trainer._compute_logprobs.func is packed_logprobs
         assert read == len(prompt) - 1 + sum(map(len, COMPLETIONS)) + PROBED
     assert torch.allclose(got, expected, atol=1e-5)

@@ -1,12 +1,13 @@
 """Log-probabilities of grouped completions: each prompt is read once, the unembedding sees completions only.
 
 The whole group is one packed sequence without padding (:class:`PackedGroup`). Where layers see a window of the text
-alone the prompt comes from a cache (:func:`completion_logprobs`); layers of linear attention can do neither
-(:func:`whole_logprobs`).
+alone the prompt comes from a cache (:func:`completion_logprobs`), unless activations are checkpointed: that forbids
+one, and takes a mask for each kind of layer. Layers of linear attention can do neither (:func:`whole_logprobs`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -193,14 +194,30 @@ class PackedGroup:
             lengths=tuple(map(len, completions)),
         )
 
-    def attention(self) -> torch.Tensor:
-        """Build the mask of shape (1, 1, L, L), True where a row attends to a column."""
+    def attention(self, window: int | None = None) -> torch.Tensor:
+        """Build the mask of shape (1, 1, L, L), True where a row attends to a column.
+
+        Args:
+            window: number of positions that a row sees, its own included; ``None`` = all before it.
+        """
         device, total = self.ids.device, self.ids.shape[1]
         sizes = torch.tensor([total - sum(self.lengths), *self.lengths], device=device)
         block = torch.arange(len(sizes), device=device).repeat_interleave(sizes)
         index = torch.arange(total, device=device)
         seen = (block[None] == 0) | (block[None] == block[:, None])
-        return (seen & (index[None] <= index[:, None]))[None, None]
+        seen = seen & (index[None] <= index[:, None])
+        if window is not None:
+            seen = seen & (self.positions.T - self.positions < window)
+        return seen[None, None]
+
+    def attention_of(self, windows: Mapping[str, int | None]) -> torch.Tensor | dict[str, torch.Tensor]:
+        """Build what transformers' models take as their mask: one, or one for each of several kinds of layers.
+
+        Args:
+            windows: see :func:`paraphrase_rl_plugins.backends._sampler.attention_windows`.
+        """
+        masks = {kind: self.attention(window) for kind, window in windows.items()}
+        return masks if len(masks) > 1 else next(iter(masks.values()))
 
     def unpacked(self, values: torch.Tensor, width: int) -> torch.Tensor:
         """Lay out values of shape (1, L) as one row a completion, of shape (B, width), 0 at padding."""

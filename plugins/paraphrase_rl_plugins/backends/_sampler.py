@@ -15,7 +15,12 @@ from typing import Any
 import numpy as np
 import torch
 from transformers import DynamicCache, StaticCache
-from transformers.cache_utils import DynamicLayer, LinearAttentionCacheLayerMixin, StaticLayer
+from transformers.cache_utils import (
+    DynamicLayer,
+    LinearAttentionCacheLayerMixin,
+    StaticLayer,
+    StaticSlidingWindowLayer,
+)
 
 from paraphrase_rl.plugin import NumericalError, Sampling
 from paraphrase_rl_plugins.backends._merged import mergeable, merged_weight
@@ -365,11 +370,27 @@ def keeps_keys_and_values(model: Any) -> bool:
 
 def attends_to_everything(model: Any) -> bool:
     """Return whether every layer stores all keys and values, and uses a mask as it is."""
+    return set(attention_windows(model).values()) == {None}
+
+
+def attention_windows(model: Any) -> dict[str, int | None]:
+    """Return how many positions the layers see, the last one included, by their kind; ``None`` = all.
+
+    The kinds are named as transformers names the masks that a model takes. Empty if a mask is not all that says what a
+    layer attends to.
+    """
     config = model.config.get_text_config()
+    window = getattr(config, "sliding_window", None)
+    windows = {"full_attention": None, "sliding_attention": window}
+    caches = {"full_attention": StaticLayer, "sliding_attention": StaticSlidingWindowLayer}
     layers = StaticCache(config=config, max_cache_len=8).layers
-    return config._attn_implementation == "sdpa" and all(
-        type(layer) is StaticLayer and hasattr(layer, "cumulative_length") for layer in layers
+    same = "full_attention" if window is None else "sliding_attention"
+    kinds = getattr(config, "layer_types", None) or [same] * len(layers)
+    known = config._attn_implementation == "sdpa" and all(
+        type(layer) is caches.get(kind) and hasattr(layer, "cumulative_length")
+        for kind, layer in zip(kinds, layers, strict=False)  # layers that share another's keys have none
     )
+    return {kind: windows[kind] for kind in kinds} if known and windows.keys() >= set(kinds) else {}
 
 
 def left_pad(

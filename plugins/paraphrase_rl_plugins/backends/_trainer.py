@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -41,6 +41,7 @@ from paraphrase_rl_plugins.backends._merged import merged_in_training
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     attends_to_everything,
+    attention_windows,
     keeps_keys_and_values,
     left_pad,
     right_pad,
@@ -308,18 +309,19 @@ class RecipeTrainer(GRPOTrainer):
         """How this model computes the log-probabilities of one group."""
         model = self.accelerator.unwrap_model(self.model)
         if self.args.gradient_checkpointing:  # it forbids a cache and another attention
-            return self._packed if attends_to_everything(model) else self._checkpointed
+            windows = attention_windows(model)
+            return partial(self._packed, windows) if windows else self._checkpointed
         if attends_to_everything(model) and packs(model):
             return partial(packed_logprobs, temperature=self.temperature)
         if keeps_keys_and_values(model):
             return partial(completion_logprobs, group_size=self.num_generations, temperature=self.temperature)
         return partial(whole_logprobs, temperature=self.temperature)
 
-    def _packed(self, model: Any, *group: torch.Tensor) -> torch.Tensor:
+    def _packed(self, windows: Mapping[str, int | None], model: Any, *group: torch.Tensor) -> torch.Tensor:
         pack = PackedGroup.of(*group)
         scored = model(
             input_ids=pack.ids,
-            attention_mask=pack.attention(),
+            attention_mask=pack.attention_of(windows),
             position_ids=pack.positions,
             shift_labels=pack.labels,
             fused_lm_head=True,
