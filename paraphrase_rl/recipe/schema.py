@@ -85,7 +85,7 @@ class Training(Section):
         2.0,
         gt=1,
         description="largest weight of a token by its importance ratio, where what samples has a copy of the policy "
-        "(vLLM); null = none",
+        "(vLLM) or an older one (Tinker, max_steps_off_policy); null = none",
     )
     epochs: int = Field(3, ge=1, description="passes over the training prompts")
     max_steps: int | None = Field(None, ge=1, description="stop after so many steps; null = all epochs")

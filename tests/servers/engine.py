@@ -10,7 +10,7 @@ import json
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -163,7 +163,7 @@ class Engine:
                 logits = model(input_ids=torch.from_numpy(ids.astype(np.int64))[None]).logits[0].float()
                 targets = given["target_tokens"].long()
                 logprobs = logits.gather(1, targets[:, None])[:, 0] - torch.logsumexp(logits, -1)
-                losses = token_losses(message.loss_fn, logprobs, given)
+                losses = token_losses(message.loss_fn, logprobs, given, message.loss_fn_config)
                 if backward:
                     losses.sum().backward()
                 total += float(losses.detach().sum())
@@ -296,12 +296,18 @@ class Engine:
 WEIGHTS = "adapter_model.safetensors"
 
 
-def token_losses(loss: str, logprobs: torch.Tensor, given: dict[str, torch.Tensor]) -> torch.Tensor:
+def token_losses(
+    loss: str, logprobs: torch.Tensor, given: dict[str, torch.Tensor], config: Mapping[str, float]
+) -> torch.Tensor:
     """Loss of every token; the service sums them."""
     if loss == "cross_entropy":
         return -logprobs * given["weights"]
     if loss == "importance_sampling":
         return -torch.exp(logprobs - given["logprobs"]) * given["advantages"]
+    if loss == "cispo":
+        ratio = torch.exp(logprobs - given["logprobs"]).detach()
+        bounds = config["clip_low_threshold"], config["clip_high_threshold"]
+        return -ratio.clamp(*bounds) * given["advantages"] * logprobs
     raise ValueError(f"this server has no loss {loss!r}")
 
 

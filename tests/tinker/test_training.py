@@ -89,6 +89,28 @@ def test_batches_sampled_ahead_say_how_far_off_policy_they_are(
     assert on_policy == [0, 0, 0, 0]
 
 
+def test_ratios_of_batches_sampled_ahead_are_truncated(qwen: Path, server: Any, tmp_path: Path) -> None:
+    """A batch from the weights that it updates has none, however low the cap; one from older weights does."""
+
+    def trained(name: str, cap: float | None) -> list[dict[str, float]]:
+        given = {"batch_size": 2, "group_size": 3, "seed": 5, "learning_rate": 0.01, "max_steps": 3}
+        run = training_run(tmp_path / name, short(qwen, training={**given, "ratio_cap": cap}))
+        assert backend(server, max_steps_off_policy=1).train(run).status == "completed"
+        run.directory.close()
+        return [row["metrics"] for row in run.directory.rows("metrics.jsonl")]
+
+    free, loose, tight = trained("free", None), trained("loose", 1e6), trained("tight", 1.001)
+    assert all("ratio_truncated" not in row for row in [*free, loose[0], tight[0]])
+    assert [row["ratio_truncated"] for row in loose[1:]] == [0.0, 0.0]
+    assert all(0.1 < row["ratio_truncated"] < 0.9 for row in tight[1:]), (
+        "about half of the ratios are above 1"
+    )
+    assert loose[1]["kl_post_train"] == pytest.approx(free[1]["kl_post_train"], rel=1e-3), "the same gradient"
+    if "grad_norm" in free[1]:
+        assert loose[1]["grad_norm"] == pytest.approx(free[1]["grad_norm"], rel=1e-4)
+        assert tight[1]["grad_norm"] != pytest.approx(free[1]["grad_norm"], rel=1e-4)
+
+
 def test_the_exported_adapter_is_the_trained_policy(
     whole: Any, qwen: Path, server: Any, tmp_path: Path
 ) -> None:

@@ -31,6 +31,8 @@ from paraphrase_rl_plugins.backends._tinker_saving import complete_checkpoint, s
 from paraphrase_rl_plugins.backends._tinker_service import Service
 
 LOSS = "importance_sampling"
+TRUNCATED = "cispo"
+"""Loss with importance ratios between two bounds, as weights without a gradient: sum of -sg(clip(r)) A log p."""
 
 
 @dataclass
@@ -144,7 +146,7 @@ class TinkerTrainer:
             step += 1
             rated, seconds = self.collect(asked)
             sent = self.sent = Update(step, asked.version, rated, self.data(rated), seconds)
-            sent.gradient, sent.optimizer = self.update(sent.data)
+            sent.gradient, sent.optimizer = self.update(sent.data, self.cap(sent))
             sampler = self._next_sampler()
             sent.after = self._forward(sent)
             stopping = session.stop_requested()
@@ -285,10 +287,17 @@ class TinkerTrainer:
         advantages = self.session.advantages(rated).values
         return [datum(r, a) for r, a in zip(rated.rollouts, advantages, strict=True)]
 
-    def update(self, data: list[Any]) -> tuple[Any, Any]:
+    def cap(self, sent: Update) -> float | None:
+        """Largest importance ratio of a batch; ``None`` for one that was sampled from the weights that it updates."""
+        return self.session.recipe.training.ratio_cap if sent.step - 1 > sent.version else None
+
+    def update(self, data: list[Any], cap: float | None = None) -> tuple[Any, Any]:
         """Send gradient and optimizer step together; return both futures."""
+        loss, bounds = LOSS, None
+        if cap is not None:
+            loss, bounds = TRUNCATED, {"clip_low_threshold": 0.0, "clip_high_threshold": cap}
         self.adam = self.adam.model_copy(update={"learning_rate": self.session.learning_rate(self.rate)})
-        gradient = self.service.submit(self.training.forward_backward(data, LOSS))
+        gradient = self.service.submit(self.training.forward_backward(data, loss, bounds))
         return gradient, self.service.submit(self.training.optim_step(self.adam))
 
     def _forward(self, sent: Update) -> Any:
@@ -302,8 +311,13 @@ class TinkerTrainer:
         again = functools.partial(self._forward, sent)
         forward = again() if sent.after is None else sent.after
         after = self.service.wait(forward, "log-probabilities after the step", again)
+        differences, cap = self._differences(sent.rated, before), self.cap(sent)
+        truncated = (
+            [] if cap is None else [(np.exp(-values) > cap).astype(np.float64) for values in differences]
+        )
         return {
-            "kl_sample_train": mean_over_tokens(self._differences(sent.rated, before)),
+            "kl_sample_train": mean_over_tokens(differences),
+            **({"ratio_truncated": mean_over_tokens(truncated)} if truncated else {}),
             "kl_post_train": mean_over_tokens(self._differences(sent.rated, after)),
             **grad_norm(extra),
             "learning_rate": float(self.adam.learning_rate),

@@ -37,6 +37,12 @@ PARTS = {
 """The service's three switches, and the layers that each switches on."""
 
 
+ON_POLICY = (
+    "batches are sampled from the weights that they update, so that importance ratios are 1 but for rounding: none is"
+    " truncated"
+)
+
+
 class TinkerOptions(Options):
     """Options of the ``tinker`` backend."""
 
@@ -71,7 +77,7 @@ def check(recipe: Recipe, options: TinkerOptions, device: str) -> Treatment:  # 
     return Treatment(
         ignored={
             "lora.alpha": "the service scales every adapter itself, as with alpha 32 whatever the rank",
-            "training.ratio_cap": "the service computes the importance ratios, and truncates none",
+            **({} if options.max_steps_off_policy else {"training.ratio_cap": ON_POLICY}),
             "checkpoints.keep": f"the service keeps every periodic checkpoint {kept} (option ttl_days of the backend),"
             " and the final one until it is deleted",
         },
