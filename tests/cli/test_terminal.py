@@ -180,11 +180,13 @@ def register_detectors() -> list[DetectorSpec]:
 
 
 @pytest.fixture
-def evil(prl: Prl) -> None:
+def evil(prl: Prl, monkeypatch: pytest.MonkeyPatch) -> None:
     """The toy plug-ins, and one with such a name."""
+    registry = paraphrase_rl.plugin.registry.default_registry()
+    monkeypatch.setattr("paraphrase_rl.cli.plugins.default_registry", lambda: registry)  # it has it by name
     module = type("Module", (), {"register_detectors": staticmethod(register_detectors)})
     plugins = Plugins.of(homoglyph=homoglyph, **{f"evil{NASTY}": module})
-    paraphrase_rl.plugin.registry.default_registry()._entries += Registry(plugins)._entries
+    registry._entries += Registry(plugins)._entries
 
 
 @pytest.mark.usefixtures("evil")
