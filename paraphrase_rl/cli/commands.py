@@ -68,9 +68,8 @@ class CommandGroup(click.Group):
         return name, command, args[1:]
 
     def get_help(self, ctx: click.Context) -> str:
-        return terminal_safe(
-            super().get_help(ctx)
-        )  # click prints it, with what plug-ins say of their commands
+        # click prints it, with what plug-ins say of their commands
+        return terminal_safe(super().get_help(ctx))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         with formatter.section("Commands"):

@@ -12,7 +12,7 @@ from paraphrase_rl.files import expanded
 from paraphrase_rl.plugin.estimates import Estimate, Load
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import BackendSpec
-from paraphrase_rl.preflight.machine import device_memory
+from paraphrase_rl.preflight.machine import DeviceMemory, device_memory
 from paraphrase_rl.preflight.tokens import PromptLengths, prompt_lengths
 from paraphrase_rl.recipe.arithmetic import Workload, total_steps
 from paraphrase_rl.recipe.cost import Prices
@@ -158,6 +158,11 @@ class Case:
         )
 
     @cached_property
+    def memory(self) -> DeviceMemory | None:
+        """Memory of the device; ``None`` if this machine has no such device, or it does not tell."""
+        return device_memory(self.device)
+
+    @cached_property
     def lengths(self) -> PromptLengths | None:
         """Lengths of the prompts in tokens; ``None`` if the texts are not known."""
         evaluated = self.prompts("test")[: self.recipe.evaluation.prompts]
@@ -179,10 +184,9 @@ class Case:
             return None
         lengths = self.lengths or prompt_lengths(self.recipe, [Document(id="", text="word " * 200)], None)
         assert lengths is not None
-        there = device_memory(self.device)
         load = Load(
             device=self.device,
-            device_bytes=there.bytes if there is not None else None,
+            device_bytes=self.memory.bytes if self.memory is not None else None,
             options=self.options,
             longest_prompt=lengths.longest,
             prompt=lengths.prompt,

@@ -9,7 +9,6 @@ from paraphrase_rl.models.shape import parameters_by_name
 from paraphrase_rl.plugin.estimates import MemoryPart
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.findings import Finding, Rule
-from paraphrase_rl.preflight.machine import device_memory
 from paraphrase_rl.recipe.model_info import find_model
 
 MEMORY = Rule(
@@ -103,7 +102,7 @@ def _memory(case: Case) -> Iterator[Finding]:
         return
     peak = sum(part.bytes for part in parts if part.phase == "throughout")
     peak += max(sum(part.bytes for part in parts if part.phase == phase) for phase in ("sampling", "update"))
-    there = device_memory(case.device)
+    there = case.memory
     of = f" of {there.bytes / _GB:.0f} GB ({there.name})" if there is not None else ""
     rule = TOO_LARGE if there is not None and peak > there.bytes else PEAK
     yield rule.found(f"about {peak / _GB:.1f} GB at the peak on {case.device}{of}")

@@ -382,16 +382,16 @@ class Experiment:
             for name in self.settings.rewriters
             if name in labels
         ]
-        for name, prefix, policy in (
-            ("warm-up alone", WARM, WARM),
-            ("GRPO alone", GRPO, GRPO),
-            ("GRPO alone, reward of StealthRL", STEALTH, STEALTH),
-            ("warm-up and GRPO", BOTH, BOTH),
-            ("warm-up and GRPO, best of n", BEST, BOTH),
+        for name, prefix in (
+            ("warm-up alone", WARM),
+            ("GRPO alone", GRPO),
+            ("GRPO alone, reward of StealthRL", STEALTH),
+            ("warm-up and GRPO", BOTH),
+            ("warm-up and GRPO, best of n", BEST),
         ):
             seeds = [seed for seed in range(self.settings.seeds) if f"{prefix}-{seed}" in labels]
             if seeds:
-                spent = [self.rollouts(policy, seed) for seed in seeds]
+                spent = [self.rollouts(prefix, seed) for seed in seeds]
                 found.append(
                     Method(
                         name=name,
@@ -405,7 +405,7 @@ class Experiment:
     def rollouts(self, prefix: str, seed: int) -> int:
         """Completions sampled to train a policy: paraphrases of its warm-up, and rollouts of its steps."""
         training = self.base.training
-        kind = BOTH if prefix == WARM else prefix
+        kind = BOTH if prefix in (WARM, BEST) else prefix
         warmup = len(self.pairs(seed)) * self.base.warmup.candidates if kind == BOTH else 0
         steps = 0 if prefix == WARM else self.settings.steps
         return warmup + steps * training.batch_size * training.group_size

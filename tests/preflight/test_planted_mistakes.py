@@ -14,7 +14,7 @@ import pytest
 from paraphrase_rl.data.documents import Corpus, load_documents
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.plugin.registry import default_registry
-from paraphrase_rl.preflight import models, resources
+from paraphrase_rl.preflight import models
 from paraphrase_rl.preflight.case import Case
 from paraphrase_rl.preflight.checks import RULES, preflight
 from paraphrase_rl.preflight.findings import Finding, Severity
@@ -60,7 +60,7 @@ FOUND: list[str] = []
 
 @pytest.fixture(autouse=True)
 def a_large_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "device_memory", lambda device: DeviceMemory(80e9, "a card"))
+    monkeypatch.setattr("paraphrase_rl.preflight.case.device_memory", lambda _: DeviceMemory(80e9, "a card"))
 
 
 @pytest.fixture(scope="module", autouse=True)

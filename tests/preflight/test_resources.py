@@ -238,10 +238,9 @@ def test_vllm_takes_its_share_of_the_card(monkeypatch: pytest.MonkeyPatch) -> No
         }
 
     assert "without keys and values" in parts()["vLLM"]  # of a card elsewhere nobody knows the size
-    for module in ("case", "resources"):
-        monkeypatch.setattr(
-            f"paraphrase_rl.preflight.{module}.device_memory", lambda _: DeviceMemory(80 * GB, "a card")
-        )
+    monkeypatch.setattr(
+        "paraphrase_rl.preflight.case.device_memory", lambda _: DeviceMemory(80 * GB, "a card")
+    )
     assert QWEN is not None
     copy = QWEN.parameters * 2 / GB
     assert parts(**share)["vLLM"] == (
@@ -254,7 +253,9 @@ def test_vllm_takes_its_share_of_the_card(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_device_that_is_too_small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resources, "device_memory", lambda device: DeviceMemory(24 * GB, "a card"))
+    monkeypatch.setattr(
+        "paraphrase_rl.preflight.case.device_memory", lambda _: DeviceMemory(24 * GB, "a card")
+    )
     info = ModelInfo(2560, "qwen3", context=262144, shape=QWEN)
     [fits] = of(list(resources.check(case(device="cuda", model_info=info))), "PRL086")
     assert fits.endswith("of 24 GB (a card)")

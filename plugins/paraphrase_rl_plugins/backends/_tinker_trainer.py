@@ -26,6 +26,7 @@ from paraphrase_rl.plugin import (
     TrainingResult,
     mean_over_tokens,
 )
+from paraphrase_rl_plugins.backends._recording import note_retry
 from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy, scores
 from paraphrase_rl_plugins.backends._tinker_saving import complete_checkpoint, send_checkpoint, settled
 from paraphrase_rl_plugins.backends._tinker_service import Service
@@ -103,9 +104,7 @@ class TinkerTrainer:
         self.rolling_back = False  # meanwhile the weights are those of no step
         self.started = time.perf_counter()
         service.on_retry = lambda what, why: self._note_retry(what, why)
-        self.adam = types.AdamParams(
-            learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
-        )
+        self.adam = adam_params(rate)
 
     @property
     def chat(self) -> ServedChat:
@@ -130,8 +129,7 @@ class TinkerTrainer:
         self._enter(self.step, self._save(f"rescue-{self.step:06d}", self.ttl), "periodic", self.ttl)
 
     def _note_retry(self, what: str, why: str) -> None:
-        self.session.event("retry", step=self.step + 1, what=what, reason=why)
-        self.session.report(f"asked again: {why}")
+        note_retry(self.session, what, why, step=self.step + 1)
 
     def _train(self) -> TrainingResult:
         session, step = self.session, self.step
@@ -375,6 +373,13 @@ def trained_logprobs(rollout: Rollout, outputs: Any) -> FloatArray:
     """Return the trainer's log-probabilities of a rollout's tokens, shape (T,)."""
     values = np.asarray(outputs["logprobs"].to_numpy(), dtype=np.float64)
     return values[len(rollout.prompt_ids) - 1 :]
+
+
+def adam_params(rate: float) -> Any:
+    """Return the settings of the recipe's optimizer, in the service's format."""
+    return types.AdamParams(
+        learning_rate=rate, beta1=0.9, beta2=0.95, eps=1e-8, weight_decay=0.0, grad_clip_norm=0.0
+    )
 
 
 def grad_norm(reported: Mapping[str, float]) -> dict[str, float]:

@@ -10,10 +10,11 @@ import numpy as np
 from tinker import types
 
 from paraphrase_rl.plugin import FloatArray, NumericalError, Session, SupervisedExample, Warmup
+from paraphrase_rl_plugins.backends._recording import note_retry
 from paraphrase_rl_plugins.backends._tinker_policy import TinkerPolicy
 from paraphrase_rl_plugins.backends._tinker_saving import complete_checkpoint, send_checkpoint, settled
 from paraphrase_rl_plugins.backends._tinker_service import Service
-from paraphrase_rl_plugins.backends._tinker_trainer import grad_norm
+from paraphrase_rl_plugins.backends._tinker_trainer import adam_params, grad_norm
 
 LOSS = "cross_entropy"
 
@@ -34,12 +35,7 @@ def warm_up(
     warmup = session.warmup
     if warmup is None or session.resume_from is not None:
         return training
-
-    def note_retry(what: str, why: str) -> None:
-        session.event("retry", what=what, reason=why)
-        session.report(f"asked again: {why}")
-
-    service.on_retry = note_retry
+    service.on_retry = lambda what, why: note_retry(session, what, why)
     if warmup.resume_from is None and session.evaluation_due(0):
         session.evaluate(base, 0)
     if not warmup.prepare(base, base.chat):
@@ -113,14 +109,7 @@ class SupervisedSteps:
         self.step = warmup.resume_from[0] if warmup.resume_from else 0
         self.taken: SupervisedStep | None = None
         self.unrecorded = False
-        self.adam = types.AdamParams(
-            learning_rate=warmup.learning_rate,
-            beta1=0.9,
-            beta2=0.95,
-            eps=1e-8,
-            weight_decay=0.0,
-            grad_clip_norm=0.0,
-        )
+        self.adam = adam_params(warmup.learning_rate)
 
     def train(self) -> bool:
         """Take the steps; return False if interrupted. A checkpoint is left however they end, where one can be made."""

@@ -26,6 +26,7 @@ from paraphrase_rl.plugin import (
     resolve,
 )
 from paraphrase_rl_plugins.backends._adapter import write_adapter
+from paraphrase_rl_plugins.backends._recording import note_retry
 from paraphrase_rl_plugins.backends._sampler import Sampled
 from paraphrase_rl_plugins.backends._sampler_choice import KNOWN_TEMPERATURE, RANKS, takes_vllm
 from paraphrase_rl_plugins.backends._seeds import seed_of
@@ -107,12 +108,8 @@ def vllm_sampler(
             trainer.accelerator.unwrap_model(trainer.model), trainer.processing_class, folder, recipe.model
         )
 
-    def note_retry(why: str) -> None:
-        session.event("retry", step=trainer.state.global_step + 1, what="sampling", reason=why)
-        session.report(f"asked again: {why}")
-
     sampler = VllmSampler(engine, write, trainer.eos_token_ids)
-    sampler.on_retry = note_retry
+    sampler.on_retry = lambda why: note_retry(session, "sampling", why, step=trainer.state.global_step + 1)
     return sampler
 
 

@@ -19,7 +19,6 @@ from paraphrase_rl.plugin import (
     RunError,
     TrainingResult,
     Treatment,
-    find_model,
     hookimpl,
     new_folder,
 )
@@ -102,7 +101,7 @@ def switches_of(recipe: Recipe) -> dict[str, bool]:
             " temperature 1, so every importance ratio would be wrong",
             "set sampling.temperature: 1.0, or train with --backend trl",
         )
-    switches, info = adapted_parts(recipe.lora), find_model(recipe.model, weights=False).info
+    switches, info = adapted_parts(recipe.lora), _info(recipe.model)
     if switches["train_unembed"] and info is not None and info.shape is not None and info.shape.tied:
         raise RecipeError(
             f"lora.target_modules: lm_head is the unembedding of {recipe.model} and by the same weights its embedding,"
@@ -295,15 +294,21 @@ class TinkerBackend:
 
 def _context(service: Service, model: str) -> int | None:
     """Tokens that a prompt and its answer may have together, by the service or else the model; ``None`` = not known."""
-    from paraphrase_rl.plugin import find_model
     from paraphrase_rl_plugins.backends._tinker_served import contexts
 
     try:
         told = contexts(service).get(model)
     except RunError:  # it need not be able to tell; if it is down, the next request says so
         told = None
-    info = find_model(model, weights=False).info
+    info = _info(model)
     return told or (None if info is None else info.context)
+
+
+def _info(model: str) -> Any:
+    """Facts about a model by its ``config.json``, as :func:`find_model` gives them; ``None`` if it is not here."""
+    from paraphrase_rl.plugin import find_model
+
+    return find_model(model, weights=False).info
 
 
 def _rate(recipe: Recipe) -> float:
