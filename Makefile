@@ -58,6 +58,9 @@ $(SKYRL)/ready: tests/servers/skyrl-requirements.txt
 skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make test-tinker
 
 demo: TEXTS = 48
+# A thread that waits a moment before it sleeps takes a quarter off a step on two free cores (the demo has them); many
+# more turns make two processes that share the cores several times slower.
+demo: export GOMP_SPINCOUNT ?= 2000
 demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=10 SEED=0 SET=)
 	$(BIN)/prl fit tfidf --config configs/demo.yaml
 	$(BIN)/prl train --backend trl --config configs/demo.yaml --out $(OUT) \

@@ -39,8 +39,12 @@ BOTH, GRPO, STEALTH = "both", "grpo", "stealthrl"
 """Kinds of trained policies: warm-up and GRPO, GRPO alone, and GRPO with the reward design of StealthRL."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
-LEAST_SIMILARITY = 0.85
-"""Similarity that the best of several rewrites has, where one of them has it: the goal for a 135M policy."""
+LEAST_SIMILARITY = 0.8
+"""Similarity that the best of several rewrites has, where one of them has it.
+
+By the training rollouts of the first policy (groups of 8 after step 8), such rewrites have a mean similarity of .865;
+the goal for a 135M policy is .85. At .75 it was .849, at .85 .886 with more of them flagged.
+"""
 COLDER = (0.7, 0.5)
 """Sampling temperatures at which the first policy is evaluated besides that of training."""
 OTHER_FILES = ("pubmed_gpt-*.raw_data.json",)

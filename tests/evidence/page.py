@@ -87,8 +87,8 @@ def _lines(record: Plain) -> Iterator[str]:
         "before, the share not flagged after; held out, the mean over the families of these detectors of the mean over",
         f"their members that flag at least {FEWEST_FLAGGED} of the original texts. Rollouts:",
         "completions sampled to train one policy, paraphrases for the warm-up included. Best of n: of",
-        f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those of a",
-        f"similarity of at least {size['least_similarity']:g} where there are any.",
+        f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those that",
+        f"are valid and of a similarity of at least {size['least_similarity']:g} where there are any.",
     )
     yield ""
     yield from _methods(record)

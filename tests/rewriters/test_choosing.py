@@ -24,12 +24,27 @@ def contained(function, **named):
 
 
 def similarity(table):
-    """Cosine by rewrite; a rewrite that is not in the table is a perfect one."""
-    return lambda batch: Terms(np.array([table.get(text, 1.0) for text in batch.rewrites]))
+    """Cosine by rewrite, NaN for one that is not known; a rewrite that is not in the table is a perfect one."""
+
+    def rate(batch):
+        cosines = np.array([table.get(text, 1.0) for text in batch.rewrites])
+        unknown = np.flatnonzero(np.isnan(cosines))
+        return Terms(
+            cosines, tuple(Failure(index=int(i), owner="x", kind="too-short", message="m") for i in unknown)
+        )
+
+    return rate
 
 
-def best(inner, p_ai, alike=None, candidates=3):
-    return best_of_n.BestOfN(inner, ByTable(p_ai), similarity(alike or {}), candidates, 0.88)
+def gate(refused):
+    """A gate that refuses these rewrites."""
+    return lambda batch: Terms(np.array([float(text not in refused) for text in batch.rewrites]))
+
+
+def best(inner, p_ai, alike=None, candidates=3, refused=()):
+    return best_of_n.BestOfN(
+        inner, ByTable(p_ai), gate(refused), similarity(alike or {}), candidates, min_similarity=0.88
+    )
 
 
 def candidates():
@@ -57,6 +72,25 @@ def test_one_that_lost_the_meaning_loses_to_every_one_that_kept_it():
     assert best(candidates(), p_ai, {"a1": 0.88}).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
     lost = dict.fromkeys(p_ai, 0.1)
     assert best(candidates(), p_ai, lost).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+
+
+def test_where_none_kept_the_meaning_the_closest_is_taken():
+    p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4}
+    alike = {"a0": 0.6, "a1": 0.1, "a2": float("nan")}
+    assert best(candidates(), p_ai, alike).rewrite(["a"], 1, 0) == [[Rewrite(text="a0")]]
+    unknown = dict.fromkeys(p_ai, float("nan"))
+    assert best(candidates(), p_ai, unknown).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
+
+
+def test_what_is_not_a_complete_rewrite_loses_to_every_one_that_is():
+    p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4}
+    assert best(candidates(), p_ai, {"a2": 0.5}, refused={"a1"}).rewrite(["a"], 1, 0) == [
+        [Rewrite(text="a0")]
+    ]
+    assert best(candidates(), p_ai, {"a0": 0.5}, refused={"a1", "a2"}).rewrite(["a"], 1, 0) == [
+        [Rewrite(text="a0")]
+    ]
+    assert best(candidates(), p_ai, refused=set(p_ai)).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
 
 
 def test_every_rewrite_is_the_best_of_candidates_of_its_own():

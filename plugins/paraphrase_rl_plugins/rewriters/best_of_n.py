@@ -15,7 +15,6 @@ from paraphrase_rl.plugin import (
     Context,
     Document,
     Failure,
-    FloatArray,
     Options,
     RewardBatch,
     Rewrite,
@@ -23,6 +22,8 @@ from paraphrase_rl.plugin import (
     Rewrites,
     hookimpl,
 )
+from paraphrase_rl_plugins.rewards.output_format import FormatOptions
+from paraphrase_rl_plugins.rewards.output_format import build as build_format
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
 from paraphrase_rl_plugins.rewards.semantic_similarity import build as build_similarity
 from paraphrase_rl_plugins.rewriters._nested import WHICH, Nested, by_text, derived_seed
@@ -42,7 +43,7 @@ class BestOfNOptions(Options):
         0.88,
         ge=0,
         le=1,
-        description="least cosine to the source; a candidate below it is chosen only where all are below it",
+        description="least cosine to the source; where no candidate has it, the one closest to it is chosen",
     )
     encoder: str = Field(DEFAULT_ENCODER, description="model reference of the sentence encoder")
 
@@ -77,6 +78,7 @@ def build(options: BestOfNOptions, context: Context) -> BestOfN:
     return BestOfN(
         Nested(options.rewriter, context),
         context.ensemble,
+        build_format(FormatOptions(), context),
         build_similarity(SimilarityOptions(model=options.encoder), context),
         options.candidates,
         options.min_similarity,
@@ -86,11 +88,12 @@ def build(options: BestOfNOptions, context: Context) -> BestOfN:
 class BestOfN:
     """Chooses each rewrite as the best of ``candidates`` new ones.
 
-    Candidates at or above ``min_similarity`` are preferred, then the lowest combined P(AI); among equals the first.
-    A candidate that failed, or that no detector can score, is never chosen; if that is so for all candidates, the
-    text fails, with the last reason.
+    Candidates that are a complete rewrite and nothing else are preferred, then those that lack least of
+    ``min_similarity``, then the lowest combined P(AI); among equals the first. A candidate that failed, or that no
+    detector can score, is never chosen; if that is so for all candidates, the text fails, with the last reason.
 
     Args:
+        gate: 1 for a complete rewrite and nothing else, 0 for another.
         similarity: cosine of source and rewrite in [0, 1].
     """
 
@@ -98,11 +101,12 @@ class BestOfN:
         self,
         inner: Nested,
         ensemble: ProbabilityModel,
+        gate: Reward,
         similarity: Reward,
         candidates: int,
         min_similarity: float,
     ) -> None:
-        self.inner, self.ensemble, self.similarity = inner, ensemble, similarity
+        self.inner, self.ensemble, self.gate, self.similarity = inner, ensemble, gate, similarity
         self.candidates, self.min_similarity = candidates, min_similarity
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
@@ -123,23 +127,20 @@ class BestOfN:
         if not written:
             return [reasons[i] for i in range(len(texts))]
         _, combined = self.ensemble.probabilities([one.text for _, one in written])
-        alike = self._similarity(texts, written)
+        batch = RewardBatch(
+            sources=[Document(id=str(i), text=texts[i]) for i, _ in written],
+            rewrites=[one.text for _, one in written],
+            finished=[one.finished for _, one in written],
+            instruction="",
+        )
+        complete = self.gate(batch).values > 0
+        missing = np.maximum(self.min_similarity - self.similarity(batch).values, 0)
+        missing[np.isnan(missing)] = np.inf
         reasons |= {written[failure.index][0]: failure for failure in combined.failures}
-        best: dict[int, tuple[tuple[bool, float], Rewrite]] = {}
-        for (i, one), p_ai, cosine in zip(written, combined.values, alike, strict=True):
-            # a similarity that is not known (NaN) does not reach the bound
-            rank = (not cosine >= self.min_similarity, p_ai)
+        best: dict[int, tuple[tuple[bool, float, float], Rewrite]] = {}
+        for row, (i, one) in enumerate(written):
+            p_ai = combined.values[row]
+            rank = (not complete[row], float(missing[row]), float(p_ai))
             if np.isfinite(p_ai) and (i not in best or rank < best[i][0]):
                 best[i] = (rank, one)
         return [best[i][1] if i in best else reasons[i] for i in range(len(texts))]
-
-    def _similarity(self, texts: Sequence[str], written: Sequence[tuple[int, Rewrite]]) -> FloatArray:
-        """Shape (N,): cosine of each candidate to its source, NaN where there is none."""
-        return self.similarity(
-            RewardBatch(
-                sources=[Document(id=str(i), text=texts[i]) for i, _ in written],
-                rewrites=[one.text for _, one in written],
-                finished=[one.finished for _, one in written],
-                instruction="",
-            )
-        ).values
