@@ -15,6 +15,7 @@ import torch
 from transformers import DynamicCache
 
 from paraphrase_rl_plugins.backends._attention import attending_to_prompt_and_self
+from paraphrase_rl_plugins.backends._sampler import last_of
 from paraphrase_rl_plugins.backends._unembedding import token_logprobs
 
 
@@ -50,7 +51,7 @@ def completion_logprobs(
         position_ids=positions,
         past_key_values=DynamicCache(config=config),
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=last_of(heads),
     )
     logits = prefill.logits[:, -1:].repeat_interleave(group_size, 0)
     if width > 1:
@@ -94,7 +95,7 @@ def packed_logprobs(
             position_ids=pack.positions,
             use_cache=False,
             output_hidden_states=True,
-            logits_to_keep=1,
+            logits_to_keep=last_of(pack.ids),
         )
     head = unwrapped.get_output_embeddings()
     predicts = pack.labels[0] >= 0
@@ -146,7 +147,7 @@ def whole_logprobs(
         attention_mask=mask,
         position_ids=(mask.cumsum(1) - 1).clamp(min=0),
         use_cache=False,
-        logits_to_keep=width + 1,
+        logits_to_keep=last_of(ids, width + 1),
     )
     logits = out.logits[:, -width - 1 : -1].float() / temperature
     ids, mask = completion_ids[:, :width], completion_mask[:, :width]

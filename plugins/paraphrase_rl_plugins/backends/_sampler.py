@@ -189,7 +189,7 @@ def sample_groups(
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
-        logits_to_keep=1,
+        logits_to_keep=last_of(ids),
     )
     cache = out.past_key_values
     # Rows are repeated and dropped as beams are: layers of linear attention (Qwen3.5) know no other way.
@@ -391,6 +391,15 @@ def attention_windows(model: Any) -> dict[str, int | None]:
         for kind, layer in zip(kinds, layers, strict=False)  # layers that share another's keys have none
     )
     return {kind: windows[kind] for kind in kinds} if known and windows.keys() >= set(kinds) else {}
+
+
+def last_of(ids: torch.Tensor, count: int = 1) -> torch.Tensor:
+    """Return ``logits_to_keep`` for the last positions of token ids of shape (B, L).
+
+    Indices and not their number: without a gradient torch multiplies each row of a slice with a copy of the
+    unembedding, which takes longer than the rest of a short pass.
+    """
+    return torch.arange(ids.shape[1] - count, ids.shape[1], device=ids.device)
 
 
 def left_pad(
