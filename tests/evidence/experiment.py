@@ -21,7 +21,7 @@ from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.errors import PrlError, RunError
 from paraphrase_rl.evaluation.cache import key_of
 from paraphrase_rl.evaluation.plan import run_digest
-from paraphrase_rl.files import append_jsonl, is_locked, read_jsonl, write_jsonl
+from paraphrase_rl.files import append_jsonl, is_locked, read_jsonl, write_jsonl, write_text
 from paraphrase_rl.models.devices import default_device
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.recipe.loading import LoadedRecipe, leaves, load_recipe, plain
@@ -106,7 +106,7 @@ class Method:
     Attributes:
         name: name in the table.
         labels: names of its rewriters in the evaluation, one for each seed.
-        rollouts: rollouts spent to train it, mean of its seeds; 0 = not trained.
+        rollouts: rollouts spent to train one of its policies; 0 = not trained.
         per_text: completions sampled for each rewrite.
     """
 
@@ -210,9 +210,11 @@ class Experiment:
     def fit(self) -> None:
         """Train the detectors: that of the recipe, and those that nobody trains against."""
         self.out.mkdir(parents=True, exist_ok=True)
+        self._check_texts()
         wanted: dict[str, Callable[[], Any]] = {
             "tfidf": lambda: self.corpus,
             extra.TOKEN_STATISTICS: lambda: self.corpus,
+            extra.FUNCTION_WORDS: lambda: self.corpus,
         }
         if self.settings.source is not None:
             words = self.base.data.excerpt_words
@@ -234,6 +236,20 @@ class Experiment:
             with self.stage("convert Gemma"):
                 extra.gemma_folder(self.gemma)
 
+    def _check_texts(self) -> None:
+        """Refuse a folder whose detectors were fitted on other texts.
+
+        Raises:
+            RunError: they were.
+        """
+        path, digest = self.out / "texts.json", self.corpus.digest
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["digest"] != digest:
+            raise RunError(
+                f"{self.out} holds detectors fitted on other texts",
+                "give their folder as SOURCE, or another OUT",
+            )
+        write_text(path, json.dumps({"digest": digest}))
+
     @property
     def gemma(self) -> Path:
         """Folder of the scoring model of another family."""
@@ -245,6 +261,10 @@ class Experiment:
         Raises:
             RunError: another process works on it, or it is no run of the experiment.
         """
+        if kind == BOTH and seed > 0 and not self.warmed_up(0):
+            raise RunError(
+                f"{BOTH}-{seed} is warmed up on the pairs of {BOTH}-0, which are not there yet", "wait"
+            )
         folder, loaded = self.run(kind, seed), self.recipe(kind, seed)
         if not (folder / "manifest.json").is_file():
             if is_locked(folder):
@@ -395,22 +415,24 @@ class Experiment:
         ):
             seeds = [seed for seed in range(self.settings.seeds) if f"{prefix}-{seed}" in labels]
             if seeds:
-                spent = [self.rollouts(prefix, seed) for seed in seeds]
                 found.append(
                     Method(
                         name=name,
                         labels=tuple(f"{prefix}-{seed}" for seed in seeds),
-                        rollouts=round(sum(spent) / len(spent)),
+                        rollouts=self.rollouts(prefix),
                         per_text=self.settings.candidates if prefix == BEST else 1,
                     )
                 )
         return found
 
-    def rollouts(self, prefix: str, seed: int) -> int:
-        """Completions sampled to train a policy: paraphrases of its warm-up, and rollouts of its steps."""
+    def rollouts(self, prefix: str) -> int:
+        """Completions sampled to train a policy: paraphrases of its warm-up, and rollouts of its steps.
+
+        All seeds are warmed up on the pairs of the first, which cost each of them the same.
+        """
         training = self.base.training
         kind = BOTH if prefix in (WARM, BEST) else prefix
-        warmup = len(self.pairs(seed)) * self.base.warmup.candidates if kind == BOTH else 0
+        warmup = len(self.pairs(0)) * self.base.warmup.candidates if kind == BOTH else 0
         steps = 0 if prefix == WARM else self.settings.steps
         return warmup + steps * training.batch_size * training.group_size
 
@@ -421,7 +443,7 @@ class Experiment:
     def held_out(self) -> list[Component]:
         """Detectors that nobody trains against, as far as they are there."""
         found = [Component(name=name, options=self._scored_by(name)) for name in self.settings.held_out]
-        for name in (extra.TOKEN_STATISTICS, *extra.OF_OTHER_TEXTS):
+        for name in (extra.TOKEN_STATISTICS, extra.FUNCTION_WORDS, *extra.OF_OTHER_TEXTS):
             if self.detector_folder(name).is_dir():
                 found.append(self._fitted(name, self.detector_folder(name)))
         known = {entry.spec.name for entry in self.registry.entries("detectors")}

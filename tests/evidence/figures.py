@@ -1,11 +1,13 @@
 """Figures of the experiment: rates, differences between methods in the same draws, pooling, rewards by rollouts.
 
 The policies of all seeds are pooled: a document counts once a seed, and a draw weights documents. So an interval says
-how far the figures depend on the texts; how far they depend on the seed is seen in the seeds' own rows.
+how far the figures depend on the texts; how far they depend on the seed is seen in the seeds' own rows, as far as it
+can be: seeds after the first are warmed up on the pairs of the first.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -31,6 +33,7 @@ from paraphrase_rl.hardening.records import Hardening
 from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
+from paraphrase_rl.runs.reader import manifest_of
 from paraphrase_rl.statistics.bootstrap import (
     Design,
     Flags,
@@ -43,7 +46,16 @@ from paraphrase_rl.statistics.bootstrap import (
 from paraphrase_rl.statistics.records import Estimate
 from paraphrase_rl.training.reward import build_reward
 from paraphrase_rl.types import Document, FloatArray, RewardBatch
-from tests.evidence.experiment import BOTH, GRPO, LEAST_SIMILARITY, STEALTH, Experiment, Method, material
+from tests.evidence.experiment import (
+    BEST,
+    BOTH,
+    GRPO,
+    LEAST_SIMILARITY,
+    STEALTH,
+    Experiment,
+    Method,
+    material,
+)
 
 TARGET = 0.05
 QUALITY = (
@@ -56,7 +68,13 @@ QUALITY = (
     "format",
 )
 FEWEST_FLAGGED = 5
-"""Original texts that a held-out detector flags at least, or it does not count in means of attack success."""
+"""Original texts that a held-out detector flags at least, or it does not count in means."""
+POWER = 3 * TARGET
+"""Share of AI calibration texts that a held-out detector flags at least, or it does not count in means.
+
+What a detector flags at the rate of its false positives is chance, and any change of the text undoes it.
+"""
+SUPERVISED = "supervised"
 POOLED = (1, 3, 5, 10)
 """Numbers of texts whose scores are averaged as one author's."""
 GROUPS = 400
@@ -154,6 +172,7 @@ class Figures:
                     "human": len(plan.human),
                     "calibration": len(plan.calibration),
                     "documents": len(set(units_of(plan.ai))),
+                    "domains": dict(Counter(d.domain for d in plan.ai if d.domain)),
                     "candidates": experiment.settings.candidates,
                     "least_similarity": LEAST_SIMILARITY,
                     "hardened_on": experiment.settings.hardened_on,
@@ -252,6 +271,9 @@ class Figures:
                 family: plain(row.mean(names, "attack_success_rate").estimate())
                 for family, names in families.items()
             },
+            "flagged_by_family": {
+                family: plain(row.mean(names, "tpr_after").estimate()) for family, names in families.items()
+            },
             "quality": {name: plain(mean) for name, mean in row.means.items()},
         }
 
@@ -298,6 +320,7 @@ class Figures:
         if evaluated not in rows.labels:
             return []
         row = rows.of([evaluated])
+        best = rows.of([f"{BEST}-0"]) if f"{BEST}-0" in rows.labels else None
         plain_name = {name: name.removesuffix("-hardened") for name in roles}
         found = []
         for name, role in roles.items():
@@ -307,6 +330,7 @@ class Figures:
                         "name": name,
                         "before": plain(row.rate(name, "tpr_before").estimate),
                         "after": plain(row.rate(name, "tpr_after").estimate),
+                        "after_best": best and plain(best.rate(name, "tpr_after").estimate),
                         "human": plain(rows.false_positives(name)),
                         **self._rewritten_humans(name),
                     }
@@ -364,7 +388,7 @@ class Figures:
         for row in read_jsonl(folder / "samples.jsonl"):
             if row["kind"] in ("evaluation", "warmup"):
                 by_step.setdefault((row["step"], row["kind"]), []).append(row)
-        warmup = experiment.rollouts("warm-up", seed) if kind == BOTH else 0
+        warmup = experiment.rollouts("warm-up") if kind == BOTH else 0
         for (step, what), rows in by_step.items():
             batch = RewardBatch(
                 sources=[Document(id=row["id"], text=row["source"]) for row in rows],
@@ -395,9 +419,8 @@ class Figures:
             "warmup_method": history.recipe.warmup.method,
             "warmup_texts": len(pairs),
             "warmup_pairs": sum(not row.get("why") for row in pairs),
-            "rollouts": experiment.rollouts(kind, seed)
-            if history.last_step >= experiment.settings.steps
-            else None,
+            "precision": manifest_of(folder, ["precision"])["precision"],
+            "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.settings.steps else None,
             "minutes": round(minutes(folder), 1),
         }
 
@@ -523,10 +546,13 @@ class _Rows:
 
 
 def _families(panel: Panel, roles: Mapping[str, str], rows: _Rows) -> dict[str, list[str]]:
-    """Held-out detectors by family, those that flag enough of the original texts for a share of these to say much."""
+    """Held-out detectors by family: those with power on the calibration texts that flag enough original texts."""
     found: dict[str, list[str]] = {}
     for info in panel.infos:
         if roles.get(info.name) != "held out":
+            continue
+        calibration = panel.calibrations[info.name]
+        if (calibration.flagged_ai or 0) < POWER * calibration.n_ai:
             continue
         before = rows.original(info.name).points[TARGET].tpr_before.estimate
         if before.value is not None and round(before.value * before.n) >= FEWEST_FLAGGED:

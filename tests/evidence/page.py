@@ -12,10 +12,11 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
-from tests.evidence.figures import FEWEST_FLAGGED
+from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED
 
 Plain = Mapping[str, Any]
 PICTURE = "images/evidence.svg"
+BASE = "base model"
 MAIN = "warm-up and GRPO"
 BEST = f"{MAIN}, best of n"
 QUALITY = (
@@ -30,13 +31,23 @@ QUALITY = (
 FEWEST = 5
 """Documents, or flagged texts, from which a figure of this page has an interval."""
 GOALS = (
-    ("flagged by the ensemble, at most .25", "flagged", COMBINED, 0.25, False),
-    ("success on held-out families, at least .60", "success_held_out", None, 0.60, True),
-    ("similarity, at least .85", "quality", "semantic_similarity", 0.85, True),
-    ("numbers kept, at least .85", "quality", "numbers_kept", 0.85, True),
-    ("names kept, at least .85", "quality", "names_kept", 0.85, True),
-    ("valid outputs, at least .95", "quality", "format", 0.95, True),
+    ("flagged by the ensemble, at most .25", ("flagged", COMBINED), "value", 0.25, False),
+    (
+        "flagged by supervised detectors nobody trained against, at most .30",
+        ("flagged_by_family", SUPERVISED),
+        "value",
+        0.30,
+        False,
+    ),
+    ("success on held-out families, at least .60", ("success_held_out",), "value", 0.60, True),
+    ("the lower end of that, above .45", ("success_held_out",), "low", 0.45, True),
+    ("similarity, at least .85", ("quality", "semantic_similarity"), "value", 0.85, True),
+    ("numbers kept, at least .85", ("quality", "numbers_kept"), "value", 0.85, True),
+    ("names kept, at least .85", ("quality", "names_kept"), "value", 0.85, True),
+    ("valid outputs, at least .95", ("quality", "format"), "value", 0.95, True),
 )
+"""What was to be reached: its words, where the figure stands, which part of it counts, the bound, at least or at most.
+"""
 
 
 def render(record: Plain) -> str:
@@ -80,12 +91,14 @@ def _lines(record: Plain) -> Iterator[str]:
     yield ""
     cut = f"at most {size['excerpt_words']} words each" if size["excerpt_words"] else "whole"
     yield _prose(
-        f"{size['ai']} AI test texts of {size['source']} ({size['documents']} documents, {cut}); thresholds at a",
+        f"{size['ai']} AI test texts of {size['source']} ({_domains(size)}{size['documents']} documents, {cut});",
+        "thresholds at a",
         "false positive rate of 5 %, set on",
         f"{size['calibration']} human calibration texts. Shares in percent, in brackets 95 % intervals: texts and",
         "calibration texts are drawn together, the seeds of a method are pooled. Success: of the texts flagged",
         "before, the share not flagged after; held out, the mean over the families of these detectors of the mean over",
-        f"their members that flag at least {FEWEST_FLAGGED} of the original texts. Rollouts:",
+        f"their members that flag at least {POWER:.0%} of the AI calibration texts, and {FEWEST_FLAGGED} of the",
+        "original texts. Seeds after the first are warmed up on the pairs of the first. Rollouts:",
         "completions sampled to train one policy, paraphrases for the warm-up included. Best of n: of",
         f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those that",
         f"are valid and of a similarity of at least {size['least_similarity']:g} where there are any.",
@@ -106,6 +119,11 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _rewards(record)
     yield from _defences(record)
     yield from _made(record)
+
+
+def _domains(size: Plain) -> str:
+    """How many texts there are of each kind, where the data says so."""
+    return "".join(f"{n} {domain}, " for domain, n in sorted(size["domains"].items()))
 
 
 def _prose(*parts: str) -> str:
@@ -208,26 +226,31 @@ def _differences(record: Plain) -> Iterator[str]:
 
 
 def _goals(record: Plain) -> Iterator[str]:
-    ours = [m for m in record["methods"] if m["name"] in (MAIN, BEST)]
-    if not ours:
+    ours = [m for m in record["methods"] if m["name"] in (BASE, MAIN, BEST)]
+    if not any(m["name"] == MAIN for m in ours):
         return
-    yield "The goals that were set for a 135M policy, and whether they are reached:"
+    yield _prose(
+        "The goals that were set for a 135M policy, and whether they are reached; the base model beside them, because",
+        "a rewrite that loses the meaning evades too:",
+    )
     yield ""
     rows = []
-    for goal, kind, key, bound, at_least in GOALS:
+    for goal, path, part, bound, at_least in GOALS:
         row = [goal]
         for method in ours:
-            found = method[kind] if key is None else method[kind].get(key)
-            row += [_number(found), _reached(found, bound, at_least)]
+            found = method
+            for key in path:
+                found = found.get(key)
+            row += [_number(found), _reached(found, part, bound, at_least)]
         rows.append(row)
     yield from _table(["goal", *(head for m in ours for head in (m["name"], "reached"))], rows)
     yield ""
 
 
-def _reached(found: Plain | None, bound: float, at_least: bool) -> str:
-    if found is None or found["value"] is None or found["n"] < FEWEST:
+def _reached(found: Plain | None, part: str, bound: float, at_least: bool) -> str:
+    if found is None or found[part] is None or found["n"] < FEWEST:
         return "n too small"
-    return "yes" if (found["value"] >= bound) == at_least or found["value"] == bound else "no"
+    return "yes" if (found[part] >= bound) == at_least or found[part] == bound else "no"
 
 
 def _detectors(record: Plain) -> Iterator[str]:
@@ -259,11 +282,45 @@ def _detectors(record: Plain) -> Iterator[str]:
     )
     yield ""
     held_out = [d["name"] for d in record["detectors"] if d["role"] == "held out"]
+    white = {d["name"] for d in record["detectors"] if d.get("white_box")}
     if not held_out:
         return
+    yield _prose(
+        "Held out, by family, of the detectors that count in the means:",
+        "; ".join(
+            f"{family}: {', '.join(f'{n} (white box)' if n in white else n for n in names)}"
+            for family, names in record["families"].items()
+        )
+        + ".",
+        "Success of each rewriter, and what is still flagged:",
+    )
+    yield ""
+    families = list(record["families"])
+    rows = [
+        [
+            m["name"],
+            *(
+                _share(m[what].get(f))
+                for what in ("success_by_family", "flagged_by_family")
+                for f in families
+            ),
+        ]
+        for m in record["methods"]
+    ]
+    yield from _table(
+        ["rewriter", *(f"success, {f}" for f in families), *(f"flagged, {f}" for f in families)], rows
+    )
+    yield ""
     yield "Success of each rewriter against each held-out detector:"
     yield ""
     rows = [[m["name"], *(_share(m["success"].get(name)) for name in held_out)] for m in record["methods"]]
+    yield from _table(["rewriter", *held_out], rows)
+    yield ""
+    yield "What each held-out detector flags, before and after:"
+    yield ""
+    before = {d["name"]: d for d in record["detectors"] if d["role"] != "failed"}
+    rows = [["original texts", *(_share(before[name]["tpr"]) for name in held_out)]]
+    rows += [[m["name"], *(_share(m["flagged"].get(name)) for name in held_out)] for m in record["methods"]]
     yield from _table(["rewriter", *held_out], rows)
     yield ""
 
@@ -348,8 +405,8 @@ def _defences(record: Plain) -> Iterator[str]:
         "The rewrites of the policy of seed 0, scored by detectors that know such rewrites, though not this policy's,",
         "or what the generator wrote; all at a false positive rate of 5 % on human calibration texts. The price is in",
         "the last columns: human test texts flagged. Retrieval compares with all AI texts of the data, the originals",
-        "of these rewrites among them, as whoever runs the generator could. Hardened detectors are trained on the",
-        "train texts with rewrites of them (`prl harden`).",
+        "of these rewrites among them, as whoever runs the generator could, with the sentence encoder that the policy",
+        "was rewarded by. Hardened detectors are trained on the train texts with rewrites of them (`prl harden`).",
     )
     yield ""
     rows = []
@@ -358,12 +415,14 @@ def _defences(record: Plain) -> Iterator[str]:
             f"by {name}: {_share(found)}" for name, found in d.get("human_rewritten", {}).items()
         )
         on = ", ".join(f"{n} of {name}" for name, n in d.get("trained_on", {}).items())
-        rows.append([d["name"], on, _share(d["before"]), _share(d["after"]), _share(d["human"]), rewritten])
+        flagged = (_share(d[when]) for when in ("before", "after", "after_best", "human"))
+        rows.append([d["name"], on, *flagged, rewritten])
     heads = [
         "detector",
         "hardened on",
         "original flagged",
         "rewritten flagged",
+        "best of n flagged",
         "human flagged",
         "human, rewritten, flagged",
     ]
@@ -377,7 +436,8 @@ def _pooled(record: Plain) -> Iterator[str]:
         return
     yield _prose(
         "Several texts of one author: their mean P(AI) decides, at a threshold set on groups of as many human texts.",
-        "The data names no authors, so a group is drawn from all texts of a kind.",
+        "The data names no authors, so a group is drawn from all texts of a kind. That flatters pooling: texts of one",
+        "author are more alike, so that the threshold for authors would be higher.",
     )
     yield ""
     sizes = sorted({row["texts"] for row in record["pooled"]})
@@ -385,8 +445,9 @@ def _pooled(record: Plain) -> Iterator[str]:
     rows = []
     for name in dict.fromkeys(row["detector"] for row in record["pooled"]):
         found = [by[name, k] for k in sizes]
-        rows.append([name, *(_share(f["rewritten"]) for f in found), _share(found[-1]["human"])])
-    heads = ["detector", *(f"{k} text{'s' * (k > 1)}: flagged" for k in sizes), f"human, {sizes[-1]} texts"]
+        rows.append([name, *(_share(f[what]) for f in found for what in ("rewritten", "human"))])
+    texts = [f"{k} text{'s' * (k > 1)}" for k in sizes]
+    heads = ["detector", *(head for k in texts for head in (f"{k}: flagged", f"human, {k}"))]
     yield from _table(heads, rows)
     yield ""
 
@@ -399,7 +460,7 @@ def _made(record: Plain) -> Iterator[str]:
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     yield _prose(
         f"`{record['command']}`, on {machine['processor']} ({machine['bf16']}), {machine['device']},",
-        f"{machine['precision']}, with {packages}.",
+        f"scores in {machine['precision']}, with {packages}.",
     )
     yield ""
     rows = [
@@ -409,12 +470,15 @@ def _made(record: Plain) -> Iterator[str]:
             str(r["steps"]),
             f"{r['warmup_pairs']} of {r['warmup_texts']}, {r['warmup_method']}" if r["warmup_texts"] else "",
             str(r["rollouts"] or NOTHING),
+            r["precision"],
             f"{r['minutes']:.0f}",
         ]
         for r in record["runs"]
     ]
     yield from _table(
-        ["run", "status", "steps", "pairs of the warm-up", "rollouts", "wall minutes"], rows, words=2
+        ["run", "status", "steps", "pairs of the warm-up", "rollouts", "precision", "wall minutes"],
+        rows,
+        words=2,
     )
     yield ""
     stages = ", ".join(f"{s['stage']} {s['cpu_minutes']:g}" for s in record["stages"])
@@ -426,7 +490,8 @@ def _made(record: Plain) -> Iterator[str]:
     yield _prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
         "set on the calibration split. The policy that is evaluated is that of the last step; nothing was chosen by a",
-        f"figure on this page. Detectors are hardened on rewrites of {size['hardened_on']} texts of each kind.",
+        f"figure on this page. Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
+        "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )
     yield ""
     for note in record["notes"]:

@@ -15,6 +15,7 @@ from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.recipe.loading import load_recipe
 from tests.evidence.__main__ import RECORD, carry_out, stages
+from tests.evidence.detectors import RATES, rates
 from tests.evidence.experiment import COLDER, Experiment, Settings, material
 from tests.evidence.figures import TARGET, minutes, pooled
 from tests.evidence.page import BEST, MAIN, PICTURE, picture, render
@@ -100,6 +101,7 @@ def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: 
         "ensemble": ("trained against", False),
         "lrr": ("held out", True),
         "token-statistics": ("held out", True),
+        "function-words": ("held out", False),
         "retrieval": ("defence", False),
         "tfidf-hardened": ("defence", False),
         "token-statistics-hardened": ("defence", True),
@@ -169,6 +171,42 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     assert order.index("evaluate") < order.index("stealthrl-0") < order.index("both-1")
     assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo") for seed in range(3)} < set(order)
+
+
+def test_rollouts_of_later_seeds_hold_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
+    here = experiment(place, tmp_path, seeds=2)
+    for seed, rows in ((0, 6), (1, 2)):
+        write_jsonl(here.run("both", seed) / "warmup_pairs.jsonl", [{"source": str(i)} for i in range(rows)])
+    spent = {
+        m.name: m.rollouts for m in here.methods(["warm-up-0", "warm-up-1", "both-0", "both-1", "grpo-1"])
+    }
+    assert spent == {"warm-up alone": 6, MAIN: 6 + 2 * 2 * 2, "GRPO alone": 2 * 2 * 2}
+
+
+def test_a_later_seed_waits_for_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
+    here = experiment(place, tmp_path, seeds=2)
+    with pytest.raises(RunError, match="warmed up on the pairs of both-0, which are not there yet"):
+        here.train("both", 1)
+    assert not here.run("both", 1).exists()
+    assert not carry_out(here, ["both-1"], tmp_path, "make evidence"), (
+        "what could not be done is told at the end"
+    )
+
+
+def test_a_folder_of_detectors_of_other_texts_is_refused(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "texts.json").write_text('{"digest": "of others"}', encoding="utf-8")
+    with pytest.raises(RunError, match="holds detectors fitted on other texts"):
+        experiment(place, tmp_path).fit()
+
+
+def test_rates_of_function_words_by_hand() -> None:
+    found = dict(zip(RATES, rates("The cat, and the dog. It doesn\u2019t\u2014 sleep; and I?"), strict=True))
+    assert found["the"] == found["and"] == pytest.approx(2 / 10)
+    assert found["it"] == found["i"] == pytest.approx(1 / 10)
+    assert found["'"] == found["\N{EM DASH}"] == pytest.approx(1 / 10)
+    assert found["words of a sentence"] == pytest.approx(5.0)
+    assert found["letters of a word"] == pytest.approx((3 + 3 + 3 + 3 + 3 + 2 + 7 + 5 + 3 + 1) / 10)
+    assert np.isfinite(rates("")).all()
 
 
 def test_where_texts_and_detectors_lie_is_not_material() -> None:
