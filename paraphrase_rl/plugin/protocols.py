@@ -190,9 +190,9 @@ class TrainingResult:
 class Warmup(Protocol):
     """Warm-up of a training, as its backend sees it: :class:`paraphrase_rl.training.warmup.WarmupSession`.
 
-    A backend calls :meth:`prepare` with the untrained policy, then trains the steps after that of :attr:`resume_from`
-    by cross-entropy with Adam, a constant rate and no weight decay, and starts the first step of the training with a
-    fresh optimizer.
+    A backend calls :meth:`prepare` with the policy that the run starts from, then trains the steps after that of
+    :attr:`resume_from` by cross-entropy with Adam, a constant rate and no weight decay, and starts the first step of
+    the training with a fresh optimizer.
     """
 
     @property

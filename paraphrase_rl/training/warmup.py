@@ -129,7 +129,7 @@ class WarmupSession:
         """Make the pairs, or the rest of them, and the order of the steps.
 
         Args:
-            policy: the untrained policy.
+            policy: the policy that the run starts from.
             chat: the policy's tokenizer and chat template.
 
         Returns:

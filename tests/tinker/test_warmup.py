@@ -23,11 +23,12 @@ from tinker.proto import tinker_public_pb2 as pb
 import paraphrase_rl as prl
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.plugin.rated import SupervisedExample
+from paraphrase_rl.training.warmup_pairs import WARMUP_KEY
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend
+from tests.training.runs import OWN_PAIRS, documents, warm_run, warmup_numbers
 from tests.training.runs import backend as trl_backend
-from tests.training.runs import documents, warm_run, warmup_numbers
 
 RATE = 1e-3
 
@@ -66,6 +67,61 @@ def test_grpo_starts_from_the_warmed_up_policy_and_measures_both_distances(on_th
     evaluations = read_jsonl(on_the_service / "evaluations.jsonl")
     assert [row["step"] for row in evaluations] == [0, 2]
     assert "evaluation" in read_jsonl(on_the_service / "warmup.jsonl")[-1]
+
+
+def test_after_from_the_started_policy_makes_the_pairs_and_is_evaluated_first(
+    on_the_service: Path, compact: Server, qwen: Path, tmp_path: Path
+) -> None:
+    final = read_jsonl(on_the_service / "checkpoints.jsonl")[-1]
+    one_each = {**OWN_PAIRS, "candidates": 1, "temperature": 0.8}
+    session = warm_run(tmp_path / "run", qwen, warmup=one_each, kl={"penalty_coef": 0.1})
+    session.start_from = final["reference"]
+    assert backend(compact).train(session).status == "completed"
+    session.directory.close()
+    recipe, texts = session.recipe, documents(20)
+    drawn = (
+        backend(compact)
+        .policy(str(qwen), final["sampler"])
+        .sample(
+            [recipe.prompt.messages(text.text) for text in texts],
+            n=1,
+            keys=[(recipe.training.seed, 0, WARMUP_KEY, index + 1) for index in range(20)],
+            sampling=recipe.sampling.model_copy(update={"temperature": 0.8}),
+        )
+    )
+    pairs = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
+    assert [row["source"] for row in pairs] == [rollout.text.strip() for [rollout] in drawn]
+    first, last = (read_jsonl(run / "evaluations.jsonl") for run in (tmp_path / "run", on_the_service))
+    assert first[0]["step"] == 0
+    assert first[0]["prompts"] == last[-1]["prompts"] != last[0]["prompts"]
+
+
+@pytest.mark.parametrize("reference", ["base", "warmup"])
+def test_after_from_both_backends_begin_alike_and_mean_the_same_by_a_reference(
+    on_the_service: Path, compact: Server, qwen: Path, tmp_path: Path, reference: str
+) -> None:
+    """The loss of the first batch is that of the weights they begin with; GRPO then samples the warmed-up policy."""
+    final = read_jsonl(on_the_service / "checkpoints.jsonl")[-1]
+    backend(compact).export(on_the_service, final, tmp_path / "adapter")
+    begins: dict[str, Any] = {"service": final["reference"], "here": tmp_path / "adapter"}
+    of_each = {}
+    for name, start_from in begins.items():
+        given = {"lora": {"rank": 4, "alpha": 32}, "kl": {"penalty_coef": 0.1, "reference": reference}}
+        session = warm_run(tmp_path / name, qwen, **given)
+        session.start_from = start_from
+        chosen = backend(compact) if name == "service" else trl_backend()
+        assert chosen.train(session).status == "completed"
+        session.directory.close()
+        of_each[name] = (
+            warmup_numbers(tmp_path / name)[0]["warmup_loss"],
+            read_jsonl(tmp_path / name / "metrics.jsonl")[0]["metrics"],
+        )
+    (ours, at_service), (theirs, here) = of_each["service"], of_each["here"]
+    assert ours == pytest.approx(theirs, abs=1e-4)
+    assert ours < warmup_numbers(on_the_service)[0]["warmup_loss"] - 0.2, "not that of the base model"
+    for metrics in (at_service, here):
+        assert abs(metrics["kl_warmup"]) < 1e-4
+        assert abs(metrics["kl_reference"]) > 0.01, "against the model without an adapter"
 
 
 @pytest.mark.parametrize("asked", [3, 6], ids=["in the warm-up", "in the first step after it"])

@@ -26,7 +26,7 @@ def warm_up(
 
     Args:
         training: the SDK's ``TrainingClient``, untrained or restored from the warm-up's checkpoint with its optimizer.
-        base: the frozen base model, which makes the pairs.
+        base: the frozen base model. It makes the pairs, unless the run starts from other weights, which then do.
         ttl: seconds for which the service saves checkpoints before the last step, ``None`` = for ever.
 
     Returns:
@@ -36,9 +36,13 @@ def warm_up(
     if warmup is None or session.resume_from is not None:
         return training
     service.on_retry = lambda what, why: note_retry(session, what, why)
+    policy = base
+    if warmup.resume_from is None and session.start_from is not None:
+        sampler = service.ask(training.save_weights_and_get_sampling_client(), "weights for the sampler")
+        policy = TinkerPolicy(service, sampler, base.chat)
     if warmup.resume_from is None and session.evaluation_due(0):
-        session.evaluate(base, 0)
-    if not warmup.prepare(base, base.chat):
+        session.evaluate(policy, 0)
+    if not warmup.prepare(policy, base.chat):
         return None
     if not SupervisedSteps(session, warmup, service, training, ttl).train():
         return None
