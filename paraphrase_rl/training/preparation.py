@@ -199,12 +199,11 @@ def _warmup(
         if settings.method == "inverse-paraphrase"
         else list(corpus.select(split="train", label="ai")[: settings.texts])
     )
-    held_out = [d for d in corpus.documents if d.split != "train"]
     pairs = PairMaker(
         recipe=recipe,
         directory=directory,
         texts=texts,
-        given=lambda: given_pairs(expanded(settings.path or ""), held_out, settings.texts),
+        given=lambda: given_pairs(expanded(settings.path or ""), corpus, settings.texts),
         reward=reward,
         report=start.report,
         stop_requested=start.stop_requested,

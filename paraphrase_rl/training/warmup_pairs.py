@@ -70,6 +70,11 @@ class PairMaker:
         pairs = [(row["source"], row["target"]) for row in rows if not row["why"]]
         reasons = Counter(row["why"].split(" ")[0] for row in rows if row["why"])
         lost = ", ".join(f"{count} by {why}" for why, count in reasons.most_common()) or "none"
+        if not pairs and self.recipe.warmup.method == "pairs":
+            raise RunError(
+                f"the warm-up has no pair: {self.recipe.warmup.path} has none without a held-out text",
+                "give pairs of other texts than those of the calibration and test split",
+            )
         if not pairs:
             raise RunError(
                 f"the warm-up has no pair: of {len(rows)} texts left out were {lost}",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,22 +27,22 @@ def unseen_excerpts(corpus: Corpus, recipe: Recipe) -> list[Document]:
     """
     settings = recipe.warmup
     found = human_excerpts(corpus, settings.min_words, settings.max_words or recipe.data.excerpt_words)
-    held_out = (d.text for d in corpus.whole or corpus.documents if d.split != "train")
-    seen = SeenTexts.of(held_out).holds([document.text for document in found])
+    seen = _held_out(corpus).holds([document.text for document in found])
     unseen = [document for document, there in zip(found, seen, strict=True) if not there]
     order = np.random.default_rng(recipe.data.split_seed).permutation(len(unseen)).tolist()
     return [unseen[i] for i in order[: settings.texts]]
 
 
-def given_pairs(path: Path, held_out: Sequence[Document], limit: int | None) -> list[tuple[str, str]]:
+def given_pairs(path: Path, corpus: Corpus, limit: int | None) -> list[tuple[str, str]]:
     """Read given pairs of a source and a target, leaving out those with a text of the calibration or test split.
 
+    A part of such a text beyond its excerpt is left out too.
     The ``warmup_pairs.jsonl`` of a run can be given: its rows with a reason ``why`` they were left out stay left out.
 
     Raises:
         DataError: the file cannot be read, or a row lacks a text.
     """
-    held = SeenTexts.of(document.text for document in held_out)
+    held = _held_out(corpus)
     pairs = []
     for line, row in file_rows(path):
         if row.get("why"):
@@ -58,3 +57,8 @@ def given_pairs(path: Path, held_out: Sequence[Document], limit: int | None) -> 
         if not any(held.holds([source, target])):
             pairs.append((source, target))
     return pairs[:limit]
+
+
+def _held_out(corpus: Corpus) -> SeenTexts:
+    """Record the whole texts of the calibration and test split: other runs may have seen more than their excerpts."""
+    return SeenTexts.of(d.text for d in corpus.whole or corpus.documents if d.split != "train")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,24 @@ def test_given_pairs(tmp_path: Path) -> None:
     path.write_text(
         "source,target\na paraphrase,A text.\nanother,A test text by a human being.\n", encoding="utf-8"
     )
-    assert given_pairs(path, corpus(*ROWS).documents, None) == [("a paraphrase", "A text.")]
+    assert given_pairs(path, corpus(*ROWS), None) == [("a paraphrase", "A text.")]
     path.write_text("source,target,why\na,b,format 0\nc,d,\n", encoding="utf-8")
-    assert given_pairs(path, (), None) == [("c", "d")]
+    assert given_pairs(path, corpus(*ROWS), None) == [("c", "d")]
     path.write_text("source,text\na,b\n", encoding="utf-8")
     with pytest.raises(DataError, match="columns source and target"):
-        given_pairs(path, (), None)
+        given_pairs(path, corpus(*ROWS), None)
+
+
+@pytest.mark.parametrize("split", ["calibration", "test"])
+def test_given_pairs_of_what_a_held_out_text_has_beyond_its_excerpt(tmp_path: Path, split: str) -> None:
+    """Such as another run made them of a text that was in its train split."""
+    beyond = "Here it goes on for as long as it takes to be found out."
+    held_out = (split, "human", f"It begins with a sentence of as many as ten words. {beyond}")
+    texts = corpus(*ROWS, held_out, words=10)
+    assert not any(beyond in d.text for d in texts.documents)
+    path = tmp_path / "pairs.csv"
+    path.write_text(f"source,target\nits paraphrase,{beyond}\nanother,A text.\n", encoding="utf-8")
+    assert given_pairs(path, texts, None) == [("another", "A text.")]
 
 
 # ---- order and tokens
@@ -288,6 +301,14 @@ def test_nothing_is_sampled_for_given_pairs(tmp_path: Path) -> None:
     making.directory.close()
     [row] = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
     assert (row["prompt_tokens"], row["completion_tokens"], policy.asked) == (0, 0, [])
+
+
+def test_given_pairs_that_are_all_left_out_are_told(tmp_path: Path) -> None:
+    making = replace(maker(tmp_path / "run", settings(method="pairs", path="mine.csv"), []), given=list)
+    with pytest.raises(RunError, match=r"no pair: mine\.csv has none without a held-out text") as caught:
+        making.make(Echo())
+    assert "min_meaning" not in caught.value.hint, "which given pairs do not go through"
+    making.directory.close()
 
 
 @pytest.mark.parametrize("stopped_after", [1, 2])
