@@ -1,4 +1,4 @@
-"""Warm-up: its texts, the rollouts that make the pairs, and its steps."""
+"""Warm-up: its texts, the rollouts that make the pairs, its steps, and keys that its method leaves without effect."""
 
 from __future__ import annotations
 
@@ -36,6 +36,27 @@ FEW_PAIRS = Rule(
     "The warm-up has few texts: a few hundred pairs are what a policy of 135M parameters took its style from.",
     "add human texts to the train split",
 )
+DEAD_KEYS = Rule(
+    "PRL164",
+    "warning",
+    "dead key",
+    "The recipe sets keys of the warm-up that its method has no use for: given pairs pass no filter, and best-of-n "
+    "rewrites the training texts as they are, at sampling.temperature.",
+    "remove these keys, or choose another warmup.method; filter given pairs before they are given",
+)
+_OF_EXCERPTS = ("min_words", "max_words", "temperature")
+UNUSED = {
+    "pairs": (
+        *_OF_EXCERPTS,
+        "candidates",
+        "min_meaning",
+        "min_rewards",
+        "min_length_ratio",
+        "max_length_ratio",
+    ),
+    "best-of-n": _OF_EXCERPTS,
+}
+"""Keys that a method has no use for."""
 FEW = 200
 """Number of texts below which a warm-up has few."""
 
@@ -48,6 +69,10 @@ def check(case: Case) -> Iterator[Finding]:
     spec = case.backend_spec
     if spec is not None and not spec.warmup:
         yield NOT_CARRIED_OUT.found(f"backend {spec.name} carries out no warm-up", key="warmup.method")
+    dead = [key for key in UNUSED.get(settings.method, ()) if case.deviates(f"warmup.{key}")]
+    if dead:
+        said = f"without effect with warmup.method {settings.method}: {', '.join(dead)}"
+        yield DEAD_KEYS.found(said, key="warmup")
     if case.corpus is None:
         return
     texts = len(case.warmup_texts)

@@ -144,7 +144,8 @@ class Warmup(Section):
         0.6,
         ge=0,
         le=1,
-        description="least value of the first reward of role meaning between source and target",
+        description="least value of the first reward of role meaning between source and target; this filter and the "
+        "next three are not for given pairs",
     )
     min_rewards: dict[str, float] = Field(
         default_factory=dict, description="least values of further rewards of the recipe, by name"

@@ -164,6 +164,11 @@ KEYS: dict[str, tuple[list[Any], str, str]] = {
         "warning",
     ),
     "a criterion that cannot fail": (["acceptance.attack_success_rate=0.0"], "PRL113", "warning"),
+    "a temperature that the method does not sample at": (
+        ["warmup.method=best-of-n", "warmup.temperature=0.5"],
+        "PRL164",
+        "warning",
+    ),
 }
 
 
@@ -296,6 +301,13 @@ def without_warmup() -> list[Finding]:
     return preflight(case)
 
 
+def on_given_pairs(folder: Path, changes: Sequence[str]) -> list[Finding]:
+    """The recipe with a warm-up on a pair of a file."""
+    pairs = folder / "pairs.jsonl"
+    pairs.write_text('{"source": "a", "target": "b"}\n', encoding="utf-8")
+    return check(["warmup.method=pairs", f"warmup.path={pairs}", *changes])
+
+
 def absent(monkeypatch: pytest.MonkeyPatch, module: str) -> list[Finding]:
     """The recipe with a model that is on the hub and not here."""
     monkeypatch.setattr(
@@ -417,6 +429,11 @@ AROUND: dict[str, tuple[Around, str, str]] = {
         lambda *_: check([*WARMUP, "warmup.min_words=90"]),
         "PRL162",
         "error",
+    ),
+    "a filter that given pairs do not pass": (
+        lambda _, folder: on_given_pairs(folder, ["warmup.min_meaning=0.9"]),
+        "PRL164",
+        "warning",
     ),
 }
 ALSO: dict[str, set[str]] = {

@@ -76,6 +76,27 @@ def test_given_pairs_are_counted_without_those_left_out(tmp_path: Path) -> None:
     assert set(findings({"method": "pairs", "path": str(tmp_path / "no")}, corpus(3))) == {"PRL162"}
 
 
+def test_keys_without_effect_are_named_in_one_finding_where_they_are_set(tmp_path: Path) -> None:
+    path = tmp_path / "pairs.jsonl"
+    path.write_text('{"source": "a", "target": "b"}\n')
+    chosen = {
+        "temperature": 0.5,
+        "max_words": 60,
+        "min_rewards": {"format": 0.1},
+        "max_length_ratio": 3.0,
+        "candidates": 4,
+        "epochs": 3,
+    }
+    given = findings({"method": "pairs", "path": str(path), **chosen}, corpus(3))
+    assert given["PRL164"] == (
+        "without effect with warmup.method pairs: max_words, temperature, min_rewards, max_length_ratio"
+    ), "4 candidates are the default, and epochs count"
+    best = findings({"method": "best-of-n", **chosen}, corpus(3))
+    assert best["PRL164"] == "without effect with warmup.method best-of-n: max_words, temperature"
+    assert "PRL164" not in findings({"method": "inverse-paraphrase", **chosen}, corpus(250))
+    assert "PRL164" not in findings({"method": "pairs", "path": str(path)}, corpus(3))
+
+
 def test_a_backend_that_carries_out_none_is_refused() -> None:
     spec = default_registry().spec("backends", "trl")
     object.__setattr__(spec, "warmup", False)
