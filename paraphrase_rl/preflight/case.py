@@ -144,9 +144,15 @@ class Case:
             texts = [document.text for document in found]
         return tuple(texts[: settings.texts])
 
+    @property
+    def warmup_rollouts(self) -> int:
+        """Number of completions sampled at most for the pairs of the warm-up; given ones need none."""
+        settings = self.recipe.warmup
+        return 0 if settings.method == "pairs" else len(self.warmup_texts) * settings.candidates
+
     @cached_property
     def work(self) -> Workload:
-        """Steps, rollouts and evaluations of the run."""
+        """Steps, rollouts and evaluations of the run; of a warm-up the evaluation after it alone."""
         recipe = self.recipe
         steps = total_steps(len(self.prompts("train")), recipe.training)
         return Workload.of(

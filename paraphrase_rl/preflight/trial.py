@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from paraphrase_rl.preflight import signal
 from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.cost import hours_at
 from paraphrase_rl.preflight.findings import Finding, Rule
 from paraphrase_rl.recipe.arithmetic import Workload
 from paraphrase_rl.recipe.cost import bill
@@ -173,7 +174,7 @@ def _seconds(trial: Trial, case: Case) -> Finding:
         groups = case.recipe.training.batch_size
         said = f"{parts}; a step has {groups} groups, which a service samples together"
         return PARTS.found(f"{said}; none was taken: {trial.why_no_step}")
-    hours = case.work.steps * trial.seconds["step"] / 3600
+    hours = hours_at(case, trial.seconds["step"])
     peak = f", {trial.peak_bytes / 1e9:.1f} GB at the peak" if trial.peak_bytes is not None else ""
     spent = cost_of_trial(case)
     cost = f"; the trial cost at most {spent:.3f} {case.prices.currency}" if spent and case.prices else ""

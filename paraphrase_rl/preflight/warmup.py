@@ -80,11 +80,8 @@ def check(case: Case) -> Iterator[Finding]:
         yield NO_PAIRS.found("the warm-up has no text to make a pair of", key="warmup")
         return
     steps = warmup_steps(texts, settings.batch_size, settings.epochs)
-    made = (
-        ""
-        if settings.method == "pairs"
-        else f" x {settings.candidates} candidates = {texts * settings.candidates:,} rollouts"
-    )
+    rollouts = case.warmup_rollouts
+    made = f" x {settings.candidates} candidates = {rollouts:,} rollouts" if rollouts else ""
     what = {"inverse-paraphrase": "human excerpts", "best-of-n": "AI texts", "pairs": "given pairs"}
     yield PLAN.found(
         f"{settings.method}: {texts:,} {what[settings.method]}{made}; at most {steps:,} steps of {settings.batch_size} "

@@ -10,12 +10,15 @@ import pytest
 
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.plugin.registry import default_registry
-from paraphrase_rl.preflight import schedule, warmup
+from paraphrase_rl.preflight import cost, schedule, trial, warmup
 from paraphrase_rl.preflight.case import Case
+from paraphrase_rl.preflight.cost import hours_at
+from paraphrase_rl.preflight.findings import Rule
 from paraphrase_rl.recipe.arithmetic import Workload
 from paraphrase_rl.recipe.cost import TEMPLATE_TOKENS, TOKENS_PER_WORD, Passes, bill
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.types import Document
+from tests.preflight.planted import TRIAL
 
 
 def corpus(n: int) -> Corpus:
@@ -121,6 +124,56 @@ def test_the_plan_has_the_evaluation_after_it() -> None:
         "0 (every 100 steps), and one before and after; 48 rewrites",
         "0 (every 100 steps), and one before and after, one after the warm-up; 72 rewrites",
     ]
+
+
+def timed(changes: dict[str, Any], **known: Any) -> Case:
+    """Two steps of 8 rollouts, of 4 AI texts of 3 words; 250 human texts of 8 words."""
+    steps = {"training.batch_size": 2, "training.group_size": 4, "training.max_steps": 2}
+    given = steps | {"evaluation.prompts": 1, "warmup.candidates": 3} | changes
+    loaded = load_recipe("quickstart", given)
+    return Case(loaded=loaded, registry=default_registry(), corpus=corpus(250), backend="trl", **known)
+
+
+def told(case: Case, rule: Rule) -> str:
+    [found] = [one.evidence for one in cost.check(case) if one.code == rule.code]
+    return found
+
+
+def test_its_time_is_that_of_the_steps_with_its_tokens() -> None:
+    """By hand: 3 candidates and 2 epochs of 250 pairs, each batch read again before one checkpoint in 20."""
+    changes = {f"warmup.{k}": v for k, v in INVERSE.items()}
+    case = timed(changes, seconds_per_step=36, hourly=2.0)
+    prompt = case.recipe.prompt
+    head = (len(prompt.system.split()) + len(prompt.instruction.split())) * TOKENS_PER_WORD + TEMPLATE_TOKENS
+    human, ai = 8 * TOKENS_PER_WORD, 3 * TOKENS_PER_WORD
+    again = 1 + 1 / case.recipe.warmup.checkpoint_every
+    its_own = 250 * 3 * human + 250 * 2 * (head + 2 * human) * again
+    steps = its_own / (8 * (ai + head + 2 * ai))
+    assert steps > 50
+    hours = (2 + steps) * 36 / 3600
+    assert told(case, cost.HOURS) == (
+        f"{hours:.1f} at 36 s per step; the warm-up counts as {steps:,.1f} steps, by its tokens"
+    )
+    assert told(case, cost.COST).startswith(f"{2 * hours:,.2f} at 2 an hour")
+    assert hours_at(case, 36) == pytest.approx(hours)
+    [tried] = [one.evidence for one in trial.findings(TRIAL, case) if one.code == trial.STEP.code]
+    assert f"7.2 s per step, {hours * 7.2 / 36:.1f} hours in all" in tried
+    limit = case.recipe.sampling.max_tokens
+    sampled = (2 * 8 + 250 * 3) * limit
+    assert told(case, cost.TOKENS) == f"at most {sampled / 1e6:,.1f} million tokens sampled"
+    without = timed({}, seconds_per_step=36)
+    assert told(without, cost.HOURS) == f"{2 * 36 / 3600:.1f} at 36 s per step"
+
+
+def test_pairs_that_cannot_be_read_leave_the_hours_without_them(tmp_path: Path) -> None:
+    """Given ones are trained on, and none is sampled."""
+    path = tmp_path / "pairs.jsonl"
+    changes = {"warmup.method": "pairs", "warmup.path": str(path)}
+    assert told(timed(changes, seconds_per_step=36), cost.HOURS).endswith("; without the warm-up")
+    path.write_text('{"source": "one two", "target": "three four"}\n' * 100)
+    case = timed(changes, seconds_per_step=36)
+    assert "; the warm-up counts as " in told(case, cost.HOURS)
+    assert told(case, cost.TOKENS) == told(timed({}), cost.TOKENS)
 
 
 def test_its_tokens_are_billed() -> None:
