@@ -1,0 +1,34 @@
+"""Choice of some items of a list that stand for all of it, whatever order it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+Item = TypeVar("Item")
+GOLDEN = (5**0.5 - 1) / 2
+"""The golden ratio, whose multiples modulo 1 fill [0, 1) evenly, however many they are."""
+
+
+def spread(items: Sequence[Item], n: int | None) -> list[Item]:
+    """Choose ``n`` items from all over a list, in its order; all if ``n`` is ``None`` or there are no more.
+
+    The list is cut into n parts of equal length, and each gives one item. Sources list their files in order, so the
+    first n would be of one kind. The place within a part changes from part to part by the golden ratio: at equal
+    distances all would again be of one kind where kinds take turns, such as two models' texts on each topic.
+
+    The choice depends on the two lengths alone, so that caches and resumed runs find the same items; the first item
+    is in it. Of a kind whose items stand together the number is less than 2 from its share of ``n``, less than 1 if
+    they begin or end the list.
+
+    Returns:
+        min(n, N) items.
+    """
+    total = len(items)
+    if n is None or n >= total:
+        return list(items)
+    chosen = []
+    for part in range(n):
+        start, end = part * total // n, (part + 1) * total // n
+        chosen.append(items[start + int(part * GOLDEN % 1.0 * (end - start))])
+    return chosen
