@@ -65,7 +65,7 @@ def evaluate(
         detectors: detectors to evaluate in addition to the recipe's ensemble; by default the recipe's ``held_out``.
         set: recipe keys to change; for a run only ``rewriters``, ``held_out``, ``metrics`` and ``acceptance``.
         out: folder to write; by default ``evaluation`` in the run. Required with a recipe.
-        texts: number of AI texts of the test split to rewrite, the first ones; at least 2.
+        texts: number of AI texts of the test split to rewrite, from all over it; at least 2.
         samples: number of rewrites of each text.
         humans: number of human texts of each group to rewrite too, for false positives after rewriting.
         calibration: a run, or a file that `prl calibrate` wrote: its thresholds and P(AI) are used as deployed, instead

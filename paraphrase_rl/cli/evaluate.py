@@ -45,7 +45,7 @@ from paraphrase_rl.errors import EXIT_NO, UsageError
     type=click.IntRange(min=2),
     default=64,
     show_default=True,
-    help="Number of AI test texts to rewrite, the first ones.",
+    help="Number of AI test texts to rewrite, from all over the split.",
 )
 @click.option(
     "--samples", type=click.IntRange(min=1), default=1, show_default=True, help="Rewrites per text."

@@ -14,6 +14,7 @@ import numpy as np
 
 from paraphrase_rl import __version__
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.detection.calibration import CalibrationSet
 from paraphrase_rl.detection.ensemble import COMBINED
 from paraphrase_rl.detection.threshold import usual_rates
@@ -43,9 +44,10 @@ class Plan:
         deployed: file of the calibration whose thresholds and P(AI) are used as they are; ``None`` = those of the run,
             else new ones, set on the calibration texts of the corpus.
         device: torch device.
-        texts: number of AI texts of the test split that are rewritten, the first ones.
+        texts: number of AI texts of the test split that are rewritten, from all over it.
         samples: number of rewrites of each text.
-        humans: number of human test texts of each group that are rewritten too, at most; 0 = none.
+        humans: number of human test texts of each group that are rewritten too, at most, from all over the split;
+            0 = none.
         resamples: number of resamples of the bootstrap.
     """
 
@@ -71,7 +73,7 @@ class Plan:
     @cached_property
     def ai(self) -> list[Document]:
         """The AI texts that are rewritten."""
-        return list(self.corpus.select(split="test", label="ai")[: self.texts])
+        return spread(self.corpus.select(split="test", label="ai"), self.texts)
 
     @cached_property
     def human(self) -> list[Document]:
@@ -80,14 +82,15 @@ class Plan:
 
     @cached_property
     def rewritten_humans(self) -> list[Document]:
-        """The human texts that are rewritten: the first of each group."""
-        taken: defaultdict[str, int] = defaultdict(int)
-        chosen = []
-        for document in self.human:
-            if document.group is not None and taken[document.group] < self.humans:
-                taken[document.group] += 1
-                chosen.append(document)
-        return chosen
+        """The human texts that are rewritten: some of each group, in the order of the data."""
+        groups: defaultdict[str, list[int]] = defaultdict(list)
+        for place, document in enumerate(self.human):
+            if document.group is not None:
+                groups[document.group].append(place)
+        return [
+            self.human[i]
+            for i in sorted(i for places in groups.values() for i in spread(places, self.humans))
+        ]
 
     @cached_property
     def calibration(self) -> list[Document]:
@@ -158,7 +161,9 @@ class Plan:
             found.append(f"{absent[0]} is left out: there is no run to take it from")
         available = len(self.corpus.select(split="test", label="ai"))
         if available > len(self.ai):
-            found.append(f"the first {len(self.ai)} of {available} AI test texts are rewritten")
+            found.append(
+                f"{len(self.ai)} of {available} AI test texts are rewritten, from all over the split"
+            )
         if self.humans and not self.rewritten_humans:
             found.append("no human text is rewritten: those of the test split have no groups")
         groups = sorted({d.group for d in self.human if d.group is not None})

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, Member
 from paraphrase_rl.detection.roc import change
 from paraphrase_rl.evaluation.plan import Plan
@@ -72,11 +73,15 @@ class Tables:
         plan: plan with the test texts and the human calibration texts.
         before: the detector trained without rewrites, calibrated.
         after: the detector trained with rewrites, calibrated.
+
+    Attributes:
+        rewritten_humans: positions of the human test texts that rewriters are given.
     """
 
     def __init__(self, plan: Plan, before: Side, after: Side) -> None:
         self._plan = plan
         self._sides = (before, after)
+        self.rewritten_humans = spread(range(len(plan.human)), plan.texts)
         self._design = Design.of(plan.ai, plan.human, plan.calibration, plan.resamples, plan.seed)
         self._human = [
             side.scores([d.text for d in plan.human], "human test texts")[0] for side in self._sides
@@ -113,8 +118,8 @@ class Tables:
         """Compute the false positives of the detector before and after hardening.
 
         Args:
-            humans: the first human test texts after each rewriter, by its name; under ``none`` all of them, original,
-                which are compared at equal length too.
+            humans: the texts of ``rewritten_humans`` after each rewriter, by its name; under ``none`` all human test
+                texts, original, which are compared at equal length too.
         """
         words = equal_length_words(self._plan.human)
         compared: list[tuple[str, int | None]] = [(ORIGINAL, None)]
@@ -147,12 +152,13 @@ class Tables:
         texts: Sequence[Text],
         words: int | None,
     ) -> tuple[list[FalsePositives], list[FairnessGap]]:
-        """False positives of one of the two on the first human texts as a rewriter left them, cut to ``words``."""
+        """False positives of one of the two on human texts as a rewriter left them, cut to ``words``."""
         reference = self._plan.recipe.acceptance.reference_group
-        humans = self._plan.calibration
+        humans, tested = self._plan.calibration, self._plan.human
+        rows = np.array(range(len(tested)) if rewriter == ORIGINAL else self.rewritten_humans, dtype=np.int64)
         of_reference = np.array([i for i, d in enumerate(humans) if d.group == reference], dtype=np.int64)
         return fairness_tables(
-            self._plan.human[: len(texts)],
+            [tested[i] for i in rows],
             side.scores(_cut(texts, words), f"human test texts, {rewriter}")[0],
             calibration[of_reference],
             detector=side.member.name,
@@ -160,7 +166,7 @@ class Tables:
             deployed={t: side.member.calibration.point(t).threshold for t in self._plan.target_fprs},
             words=words,
             reference=reference,
-            drawn=self._design.human.rows(slice(len(texts))),
+            drawn=self._design.human.rows(rows),
             calibration_drawn=self._design.calibration.rows(of_reference),
         )
 

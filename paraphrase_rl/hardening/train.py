@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from paraphrase_rl.data.splits import units
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.detection.calibration_texts import CalibrationTexts
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate_combined, calibrate_detector
@@ -50,7 +51,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
 
     Args:
         plan: the data, the detector's options, the folder. ``plan.texts`` limits the texts of each kind that are
-            rewritten.
+            rewritten, which are from all over their split.
         registry: where components come from.
         detector: a trainable detector.
         attacks: the rewriters.
@@ -75,7 +76,7 @@ def harden(plan: Plan, registry: Registry, detector: str, attacks: Attacks, repo
             )
         before = _trained(plan, registry, detector, BEFORE, originals, cache, report)
         rewriter = _Rewriter(plan, registry, before.ensemble, cache, report)
-        sources = [d for d in originals if d.label == "ai"][: plan.texts]
+        sources = spread([d for d in originals if d.label == "ai"], plan.texts)
         taught, trained_on = with_rewrites(
             originals,
             sources,
@@ -226,10 +227,11 @@ def _compared(
     tables = Tables(plan, before, after)
     defence = [tables.defence(ORIGINAL, "original", [d.text for d in plan.ai])]
     humans: dict[str, list[Text]] = {ORIGINAL: [d.text for d in plan.human]}
+    rewritten = [plan.human[i] for i in tables.rewritten_humans]
     for attack, met in attacks:
         label = label_of(attack)
         defence.append(tables.defence(label, met, rewriter.texts(attack, plan.ai, "test")))
-        humans[label] = rewriter.texts(attack, plan.human[: plan.texts], "human test")
+        humans[label] = rewriter.texts(attack, rewritten, "human test")
     return defence, tables.on_humans(humans)
 
 

@@ -133,6 +133,11 @@ def texts(groups: bool = False) -> list[Document]:
     ]
 
 
+def ten_to_rewrite() -> list[Document]:
+    """The same, but of the AI test texts only those with 18 to 27 capitals."""
+    return [d for d in texts() if not d.id.startswith("test-ai") or int(d.id.rpartition("-")[2]) < 10]
+
+
 RECIPE = Recipe(
     detectors=[Weighted(name="shout")],
     held_out=[Component(name="odd")],
@@ -259,7 +264,7 @@ def test_what_a_detector_did_not_read_is_counted_and_said(run, tmp_path, monkeyp
         )
 
     monkeypatch.setattr(Shout, "score", shortened)
-    results = run(texts=10)  # AI texts with 18 to 27 capitals; `lower` takes 10 of them
+    results = run(documents=ten_to_rewrite())  # 18 to 27 capitals; `lower` takes 10 of them
     assert [results.cell(r, "shout").truncated for r in ("none", "lower", "shuffle")] == [8, 0, 8]
     assert results.cell("none", "ensemble").truncated == 8
     assert results.cell("none", "odd").truncated == 0
@@ -272,7 +277,7 @@ def test_what_a_detector_did_not_read_is_counted_and_said(run, tmp_path, monkeyp
 
 
 def test_a_whole_evaluation_by_hand(run, tmp_path):
-    results = run(texts=10)
+    results = run(documents=ten_to_rewrite())
     assert [d.name for d in results.detectors] == ["shout", "odd", "ensemble"]
     assert [r.label for r in results.rewriters] == ["none", "lower", "shuffle"]
     assert "policy is left out: there is no run to take it from" in results.about.notes
@@ -524,6 +529,32 @@ def test_rates_by_group_before_and_after_rewriting(run):
     assert rewritten.rate.n == 4
     assert {g.group for g in results.fairness} == {"non-native"}
     assert not any("reference_group" in note for note in results.about.notes)
+
+
+def test_what_is_rewritten_is_from_all_over_the_split_and_found_again(run, tmp_path, calls):
+    # of each kind of text 16 AI ones, one kind after the other, and 12 humans, whose groups take turns
+    documents = [
+        replace(d, id=f"{kind}-{d.id}", text=f"{d.text} {kind}")
+        for kind in ("story", "news", "essay")
+        for d in texts(groups=True)
+        if d.split != "test" or int(d.id.rpartition("-")[2]) < (16 if d.label == "ai" else 12)
+    ]
+
+    def rewritten():
+        ids = {row["id"] for row in read_jsonl(tmp_path / "out" / "rewrites.jsonl")}
+        kinds = [(d.id.partition("-")[0], d.label, d.group) for d in documents if d.id in ids]
+        return ids, {kind: kinds.count(kind) for kind in kinds}
+
+    results = run(documents=documents, texts=12, humans=3)
+    ids, counts = rewritten()
+    kinds = ("story", "news", "essay")
+    assert counts == {(kind, "ai", None): 4 for kind in kinds} | {
+        (kind, "human", group): 1 for kind in kinds for group in ("native", "non-native")
+    }
+    assert "12 of 48 AI test texts are rewritten, from all over the split" in results.about.notes
+    calls.clear()
+    run(documents=documents, texts=12, humans=3)
+    assert (rewritten()[0], calls.rewritten) == (ids, [])
 
 
 def test_groups_without_the_reference_group_are_told(run):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -309,6 +310,42 @@ def test_test_texts_are_never_rewritten_for_training(tmp_path, limit):
     assert found.trained_on.left_out == 2
     assert found.trained_on.rewrites == {"shout": limit or 8}
     assert sum("train" in text for text in shout.given) == (limit or 8)
+
+
+def test_texts_that_are_rewritten_are_of_every_kind(tmp_path):
+    kinds = [
+        replace(d, id=f"{kind}-{d.id}", text=f"{d.text} {kind}", pair=f"{kind}-{d.pair}")
+        for kind in ("story", "news")
+        for d in documents()
+    ]
+    shout = Each(str.upper)
+    run(tmp_path / "out", texts=kinds, known=registry(shout=shout), limit=4)
+    given = {(label, split) for label in ("", "moreover ") for split in ("train", "test")} - {("", "train")}
+    counts = Counter(text.rpartition(" ")[2] for text in shout.given)
+    assert counts == {"story": 2 * len(given), "news": 2 * len(given)}
+    of_humans = [text for text in shout.given if "moreover" not in text]
+    assert sorted(text.rpartition(" ")[2] for text in of_humans) == ["news", "news", "story", "story"]
+
+
+def test_rates_of_rewritten_humans_are_of_those_that_were_rewritten(tmp_path):
+    """The last four of eight test humans are of another group; two texts of each are rewritten."""
+    last = [
+        replace(d, group=("native", "non-native")[int(d.id.rpartition("-")[2]) >= 4])
+        if d.label == "human"
+        else d
+        for d in documents()
+    ]
+    found = run(tmp_path / "out", texts=last, limit=4)
+    counts = {
+        (r.rewriter, r.group): r.rate.n
+        for r in found.humans_after.false_positives
+        if r.target_fpr == found.target_fpr and r.words is None
+    }
+    assert counts == {
+        (rewriter, group): n if group == "all" else n // 2
+        for rewriter, n in (("none", 8), ("shout", 4), ("reverse", 4))
+        for group in ("all", "native", "non-native")
+    }
 
 
 def test_near_duplicates_of_other_splits_are_not_trained_on(tmp_path):
