@@ -35,7 +35,7 @@ class _OrBuild(click.Command):
     "--sample",
     type=click.IntRange(min=0),
     default=0,
-    help="Show this many documents, evenly spaced, instead of counts.",
+    help="Show this many documents, from all over the data, instead of counts.",
 )
 @format_option
 def command(source: str | None, overrides: tuple[str, ...], sample: int, format_: str, **given: Any) -> None:
@@ -53,6 +53,7 @@ def command(source: str | None, overrides: tuple[str, ...], sample: int, format_
       prl data build --help
     """
     from paraphrase_rl.api.data import load_data, load_recipe
+    from paraphrase_rl.data.spread import spread
 
     named = data_changes(choice_of(source, given))
     corpus = load_data(load_recipe(set=[*named, *overrides]).recipe.data)
@@ -63,8 +64,7 @@ def command(source: str | None, overrides: tuple[str, ...], sample: int, format_
         "read": corpus.notes,
     }
     if sample:
-        apart = max(1, len(corpus) // sample)
-        rows = [record(document) for document in corpus.documents[::apart][:sample]]
+        rows = [record(document) for document in spread(corpus.documents, sample)]
         emit_records(rows, format_=format_, schema="prl.data.sample", meta=meta)
         return
     emit(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.reporting.heat_map import detectors_in_order
 from paraphrase_rl.reporting.inputs import ReportInputs, Row
@@ -91,13 +92,6 @@ def sample_browser(inputs: ReportInputs) -> SampleBrowser | None:
     return _while_training(inputs.samples, evasion.probability_prefix if evasion else None)
 
 
-def spread(total: int, most: int) -> list[int]:
-    """Choose positions of at most ``most`` of ``total`` items, evenly spaced, so never by their results."""
-    if total <= most:
-        return list(range(total))
-    return [i * total // most for i in range(most)]
-
-
 def _evaluated(inputs: ReportInputs, results: Results) -> SampleBrowser | None:
     first: dict[tuple[str, str], Row] = {}
     for row in inputs.rewrites:
@@ -110,14 +104,16 @@ def _evaluated(inputs: ReportInputs, results: Results) -> SampleBrowser | None:
     documents = [row for row in inputs.documents if row["id"] in rewritten and row.get("label") != "human"]
     detectors = [d.name for d in detectors_in_order(results)]
     at = thresholds(results)
+    rows = [[first.get((document["id"], label)) for label in labels] for document in documents]
+    characters = [
+        sum(len(document["text"]) + len((row or {}).get("text") or "") for row in texts)
+        for document, texts in zip(documents, rows, strict=True)
+    ]
+    most = MOST_DOCUMENTS
+    while most > 1 and sum(spread(characters, most)) > MOST_CHARACTERS:
+        most -= 1
     samples: list[SourceWithRewrites] = []
-    characters = 0
-    for i in spread(len(documents), MOST_DOCUMENTS):
-        document = documents[i]
-        texts = [first.get((document["id"], label)) for label in labels]
-        characters += sum(len(document["text"]) + len((row or {}).get("text") or "") for row in texts)
-        if samples and characters > MOST_CHARACTERS:
-            break
+    for document, texts in spread(list(zip(documents, rows, strict=True)), most):
         rewrites = [
             _rewriting(document, label, row, detectors, scores, at)
             for label, row in zip(labels, texts, strict=True)
@@ -210,8 +206,8 @@ def _while_training(rows: Sequence[Row], p_prefix: str | None) -> SampleBrowser 
     names = list(dict.fromkeys(row["id"] for row in held_out))
     detectors: dict[str, None] = {}
     samples = []
-    for i in spread(len(names), MOST_DOCUMENTS):
-        found = [first[names[i], step] for step in steps if (names[i], step) in first]
+    for name in spread(names, MOST_DOCUMENTS):
+        found = [first[name, step] for step in steps if (name, step) in first]
         if not found:
             continue
         rewrites = []
@@ -238,7 +234,7 @@ def _while_training(rows: Sequence[Row], p_prefix: str | None) -> SampleBrowser 
                     note="" if total is None else f"total reward {total:.2f}",
                 )
             )
-        samples.append(_sample(names[i], "", found[0]["source"], rewrites))
+        samples.append(_sample(name, "", found[0]["source"], rewrites))
     return SampleBrowser(
         samples=samples,
         total=len(names),

@@ -49,6 +49,14 @@ def test_options_and_settings_reach_the_data(capsys: pytest.CaptureFixture[str],
     assert [json.loads(line)["text"] for line in out.splitlines()] == ["One two."]
 
 
+def test_a_sample_is_from_all_over_the_data(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text\n" + "a story\n" * 10 + "news\n" * 10)
+    code, out, _ = prl(capsys, f"{tmp_path}/a.csv", "--sample", "12", "--format", "jsonl")
+    assert code == 0
+    texts = [json.loads(line)["text"] for line in out.splitlines()]
+    assert texts == ["a story"] * 6 + ["news"] * 6
+
+
 @pytest.mark.parametrize(
     ("args", "said"),
     [

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.errors import EvaluationError, RunError
 from paraphrase_rl.evaluation.results import ORIGINAL, DetectorInfo, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
@@ -21,7 +22,7 @@ from paraphrase_rl.reporting.heat_map import heat_map
 from paraphrase_rl.reporting.inputs import read_inputs
 from paraphrase_rl.reporting.page import headline_rewriter, render_page
 from paraphrase_rl.reporting.quality_table import QualityRow
-from paraphrase_rl.reporting.samples import MOST_DOCUMENTS, sample_browser, spread
+from paraphrase_rl.reporting.samples import MOST_CHARACTERS, MOST_DOCUMENTS, sample_browser
 from paraphrase_rl.reporting.terms import CRITERIA
 from paraphrase_rl.statistics.records import Estimate
 from tests.reporting import cases
@@ -240,10 +241,18 @@ def test_recipe_keys_with_their_origins(run: Path) -> None:
     assert keys["training.max_steps"] == ("12", "--set")
 
 
-def test_samples_are_capped_evenly_and_say_so(full: Path) -> None:
+@pytest.mark.parametrize("characters", [3, MOST_CHARACTERS // 50])
+def test_samples_are_capped_and_from_all_over_the_set(full: Path, characters: int) -> None:
     folder = full / "evaluation"
     documents = [
-        {"id": f"ai-{i}", "text": "a b c", "label": "ai", "group": None, "domain": None, "pair": None}
+        {
+            "id": f"ai-{i}",
+            "text": "a" * characters,
+            "label": "ai",
+            "group": None,
+            "domain": None,
+            "pair": None,
+        }
         for i in range(100)
     ]
     write_jsonl(folder / "documents.jsonl", documents)
@@ -257,15 +266,12 @@ def test_samples_are_capped_evenly_and_say_so(full: Path) -> None:
     )
     found = sample_browser(read_inputs(full))
     assert found is not None
-    assert (len(found.samples), found.total) == (MOST_DOCUMENTS, 100)
-    assert found.samples[1].id == "ai-2"
+    shown = len(found.samples)
+    assert found.total == 100
+    assert shown == MOST_DOCUMENTS if characters == 3 else 5 < shown < MOST_DOCUMENTS
+    assert [s.id for s in found.samples] == [f"ai-{i}" for i in spread(range(100), shown)]
     assert all("<ins>0</ins>" in s.rewrites[0].text for s in found.samples)
-    assert f"{MOST_DOCUMENTS} of 100 texts" in page(full).text
-
-
-def test_spread_is_even() -> None:
-    assert spread(3, 10) == [0, 1, 2]
-    assert spread(10, 4) == [0, 2, 5, 7]
+    assert f"{shown} of 100 texts" in page(full).text
 
 
 def test_flags_of_a_sample_are_strictly_above_the_threshold(full: Path) -> None:
