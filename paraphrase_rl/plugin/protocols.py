@@ -260,7 +260,7 @@ class Session(Protocol):
 
     @property
     def test(self) -> Sequence[Document]:
-        """Held-out documents for evaluation."""
+        """Held-out documents that each evaluation rewrites."""
         ...
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.files import expanded
 from paraphrase_rl.plugin.estimates import Estimate, Load
@@ -127,6 +128,11 @@ class Case:
         return list(self.corpus.select(split=split, label="ai")) if self.corpus is not None else []
 
     @cached_property
+    def evaluated(self) -> list[Document]:
+        """Held-out texts that each evaluation of the run rewrites; none if the texts are not known."""
+        return spread(self.prompts("test"), self.recipe.evaluation.prompts)
+
+    @cached_property
     def warmup_texts(self) -> tuple[str, ...]:
         """Texts that the warm-up may make pairs of, near duplicates of held-out texts included; () without one."""
         settings = self.recipe.warmup
@@ -142,7 +148,7 @@ class Case:
             longest = settings.max_words or self.recipe.data.excerpt_words
             found = human_excerpts(self.corpus, settings.min_words, longest)
             texts = [document.text for document in found]
-        return tuple(texts[: settings.texts])
+        return tuple(spread(texts, settings.texts))
 
     @property
     def warmup_rollouts(self) -> int:
@@ -171,9 +177,8 @@ class Case:
     @cached_property
     def lengths(self) -> PromptLengths | None:
         """Lengths of the prompts in tokens; ``None`` if the texts are not known."""
-        evaluated = self.prompts("test")[: self.recipe.evaluation.prompts]
         folder = find_model(self.recipe.model, weights=not self.remote).folder
-        return prompt_lengths(self.recipe, [*self.prompts("train"), *evaluated], folder)
+        return prompt_lengths(self.recipe, [*self.prompts("train"), *self.evaluated], folder)
 
     @cached_property
     def estimate(self) -> Estimate | None:

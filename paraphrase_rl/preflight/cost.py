@@ -168,7 +168,7 @@ def _short(number: float) -> str:
 
 def _billed(case: Case, prices: Prices) -> Bill:
     return bill(
-        case.recipe, case.work, prices.passes, case.prompts("train"), case.prompts("test"), case.warmup_texts
+        case.recipe, case.work, prices.passes, case.prompts("train"), case.evaluated, case.warmup_texts
     )
 
 

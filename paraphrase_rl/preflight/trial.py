@@ -196,7 +196,7 @@ def cost_of_trial(case: Case) -> float | None:
         return None
     step = training.batch_size * training.group_size
     work = Workload(steps=1, rollouts=step, evaluations=0, evaluation_rollouts=training.group_size + 2)
-    counted = bill(case.recipe, work, case.prices.passes, case.prompts("train"), case.prompts("test"))
+    counted = bill(case.recipe, work, case.prices.passes, case.prompts("train"), case.evaluated)
     return counted.most.cost(price)
 
 

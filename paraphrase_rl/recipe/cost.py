@@ -120,23 +120,22 @@ def bill(
     work: Workload,
     passes: Passes,
     train: Sequence[Document],
-    test: Sequence[Document],
+    evaluated: Sequence[Document],
     warmup: Sequence[str] = (),
 ) -> Bill:
-    """Count the tokens of training on ``train`` and evaluating on the first prompts of ``test``.
+    """Count the tokens of training on ``train`` and evaluating on ``evaluated``.
 
     Args:
         recipe: the recipe.
         work: rollouts of training and evaluations.
         passes: how often the service reads a rollout.
         train: AI texts of the train split.
-        test: AI texts of the test split.
+        evaluated: held-out texts that each evaluation rewrites.
         warmup: texts of the warm-up: each makes one pair at most, and is rewritten ``warmup.candidates`` times unless
             pairs are given.
     """
     limit = recipe.sampling.max_tokens
     instructions = _tokens(recipe.prompt.system) + _tokens(recipe.prompt.instruction) + TEMPLATE_TOKENS
-    evaluated = test[: recipe.evaluation.prompts]
 
     def tokens(to_the_limit: bool) -> Tokens:
         prefill = sample = through = 0.0

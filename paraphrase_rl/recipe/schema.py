@@ -123,7 +123,9 @@ class Warmup(Section):
         description="pairs: a file of rows (JSONL, CSV …) with the columns `source` and `target`, such as the "
         "warmup_pairs.jsonl of another run",
     )
-    texts: int | None = Field(None, ge=1, description="so many texts at most; null = all")
+    texts: int | None = Field(
+        None, ge=1, description="so many texts at most, from all over the data; null = all"
+    )
     min_words: int = Field(20, ge=1, description="inverse-paraphrase: shortest excerpt of a human text")
     max_words: int | None = Field(
         None,
@@ -243,7 +245,7 @@ class Evaluation(Section):
     every: int = Field(
         100, ge=1, description="steps between evaluations; there is always one before and one after training"
     )
-    prompts: int = Field(64, ge=1, description="number of test prompts, the first of the split")
+    prompts: int = Field(64, ge=1, description="number of test prompts, from all over the split")
     samples: int = Field(1, ge=1, description="rewrites per prompt, with the same seeds at every evaluation")
 
 

@@ -39,7 +39,7 @@ def held_out(
     rate: Callable[[list[Document], Sequence[Rollout]], RatedRollouts],
     step: int,
 ) -> HeldOut:
-    """Have a policy rewrite the first held-out texts, with the same noise each time.
+    """Have a policy rewrite held-out texts, with the same noise each time.
 
     ``reward_se`` is the standard error of the mean over prompts (samples of one prompt averaged first).
 
@@ -49,7 +49,7 @@ def held_out(
         step: number of steps that the policy has been trained for.
     """
     settings = recipe.evaluation
-    documents = list(test[: settings.prompts])
+    documents = list(test)
     started = time.perf_counter()
     groups = policy.sample(
         [recipe.prompt.messages(document.text) for document in documents],

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast, get_args
 
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.detection.ensemble import CalibratedEnsemble, load_ensemble
 from paraphrase_rl.detection.fitting import build_detector, calibrate
 from paraphrase_rl.detection.known_signal import keep_signal, signal_key
@@ -34,7 +35,8 @@ from paraphrase_rl.training.reward import ComposedReward, build_reward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession
 from paraphrase_rl.training.warmup_pairs import PairMaker
-from paraphrase_rl.training.warmup_texts import given_pairs, unseen_excerpts
+from paraphrase_rl.training.warmup_texts import given_pairs, own_texts
+from paraphrase_rl.types import Document
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,7 +177,7 @@ def prepare(
         recipe=recipe,
         directory=directory,
         train=train,
-        test=list(corpus.select(split="test", label="ai")),
+        test=_evaluated(recipe, corpus, directory, rewound=checkpoint is None and not directory.has_warmup),
         reward=reward,
         report=start.report,
         observe=registry.plugins.on_step_end,
@@ -186,6 +188,21 @@ def prepare(
     )
 
 
+def _evaluated(recipe: Recipe, corpus: Corpus, directory: RunDirectory, *, rewound: bool) -> list[Document]:
+    """Texts of the evaluations of a run: those of its first one, which another version may have chosen differently.
+
+    Args:
+        rewound: whether the run begins, or begins again: then no evaluation of it stays, though another process may
+            not have removed it yet.
+    """
+    test = corpus.select(split="test", label="ai")
+    for row in [] if rewound else directory.rows("evaluations.jsonl", ("prompts",))[:1]:
+        same = [document for document in test if document.id in row["prompts"]]
+        if len(same) == len(row["prompts"]):  # files that were moved give their texts other ids
+            return same
+    return spread(test, recipe.evaluation.prompts)
+
+
 def _warmup(
     start: Start, corpus: Corpus, directory: RunDirectory, reward: ComposedReward
 ) -> WarmupSession | None:
@@ -194,15 +211,10 @@ def _warmup(
     settings = recipe.warmup
     if settings.method is None:
         return None
-    texts = (
-        unseen_excerpts(corpus, recipe)
-        if settings.method == "inverse-paraphrase"
-        else list(corpus.select(split="train", label="ai")[: settings.texts])
-    )
     pairs = PairMaker(
         recipe=recipe,
         directory=directory,
-        texts=texts,
+        texts=own_texts(corpus, recipe),
         given=lambda: given_pairs(expanded(settings.path or ""), corpus, settings.texts),
         reward=reward,
         report=start.report,

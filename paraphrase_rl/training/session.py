@@ -42,7 +42,7 @@ class TrainingSession:
 
     Attributes:
         train: documents that the policy is trained to rewrite: AI texts of the train split.
-        test: held-out documents for evaluation.
+        test: held-out documents that each evaluation rewrites.
         report: function that shows one line of progress, with the number of steps done after each step.
         observe: function called after every step.
         stop_requested: function that returns True if the user, or a monitor, asked to stop after the current step.

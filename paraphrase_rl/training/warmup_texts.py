@@ -1,4 +1,4 @@
-"""Texts of a warm-up: human excerpts of the train split, which nothing that is held out shares; or given pairs."""
+"""Texts of a warm-up: those of the train split that the policy makes pairs of, or given pairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from paraphrase_rl.data.documents import Corpus
 from paraphrase_rl.data.human_excerpts import human_excerpts
 from paraphrase_rl.data.rows import file_rows
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.detection.seen import SeenTexts
 from paraphrase_rl.errors import DataError
 from paraphrase_rl.recipe.schema import Recipe
@@ -17,6 +18,13 @@ from paraphrase_rl.types import Document
 
 COLUMNS = ("source", "target")
 """Columns of a file of given pairs."""
+
+
+def own_texts(corpus: Corpus, recipe: Recipe) -> list[Document]:
+    """List the texts that the policy makes pairs of: human excerpts, or for ``best-of-n`` AI training texts."""
+    if recipe.warmup.method == "inverse-paraphrase":
+        return unseen_excerpts(corpus, recipe)
+    return spread(corpus.select(split="train", label="ai"), recipe.warmup.texts)
 
 
 def unseen_excerpts(corpus: Corpus, recipe: Recipe) -> list[Document]:
@@ -36,8 +44,9 @@ def unseen_excerpts(corpus: Corpus, recipe: Recipe) -> list[Document]:
 def given_pairs(path: Path, corpus: Corpus, limit: int | None) -> list[tuple[str, str]]:
     """Read given pairs of a source and a target, leaving out those with a text of the calibration or test split.
 
-    A part of such a text beyond its excerpt is left out too.
-    The ``warmup_pairs.jsonl`` of a run can be given: its rows with a reason ``why`` they were left out stay left out.
+    A part of such a text beyond its excerpt is left out too. At most ``limit`` of the others, from all over the file;
+    ``None`` = all. The ``warmup_pairs.jsonl`` of a run can be given: its rows with a reason ``why`` they were left out
+    stay left out.
 
     Raises:
         DataError: the file cannot be read, or a row lacks a text.
@@ -56,7 +65,7 @@ def given_pairs(path: Path, corpus: Corpus, limit: int | None) -> list[tuple[str
         source, target = (canonical(str(text)) for text in texts)
         if not any(held.holds([source, target])):
             pairs.append((source, target))
-    return pairs[:limit]
+    return spread(pairs, limit)
 
 
 def _held_out(corpus: Corpus) -> SeenTexts:

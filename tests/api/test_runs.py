@@ -27,7 +27,7 @@ from paraphrase_rl.errors import (
     RunError,
     UsageError,
 )
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.plugin.discovery import Plugins
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.progress import Progress
@@ -142,6 +142,39 @@ def test_a_stop_after_the_first_step_resumes_to_the_same_numbers(
     assert prl.train(resume="run", registry=registry, progress=lines.append).status == "completed"
     assert "is already complete" in said(lines)
     assert (tmp_path / "run" / "events.jsonl").read_bytes() == before
+
+
+def test_evaluations_are_of_texts_of_every_kind(
+    registry: Registry, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The data lists all stories before all news; a resumed run keeps the texts of its first evaluation."""
+    given = [json.loads(line) for line in write_texts(tmp_path / "texts.jsonl").open()]
+    rows = [
+        row | {"id": f"{kind}{i}", "text": f"{row['text']} {kind}", "pair": f"{kind}-{row['pair']}"}
+        for kind in ("story", "news")
+        for i, row in enumerate(given)
+    ]
+    data = tmp_path / "kinds.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    recipe = write_recipe(
+        tmp_path,
+        save_tiny_model(tmp_path_factory.mktemp("tiny-llama")),
+        data,
+        evaluation={"every": 1000, "prompts": 2},
+    )
+
+    run = prl.train(recipe, out="a", set=STEPS, stop_requested=lambda: True, device="cpu", registry=registry)
+    evaluations = read_jsonl(run.folder / "evaluations.jsonl")
+    assert sorted(id.rstrip("0123456789") for id in evaluations[0]["prompts"]) == ["news", "story"]
+    # as an earlier version, which took the first texts, began the run
+    first = [row["id"] for row in rows if (row["split"], row["label"]) == ("test", "ai")][:2]
+    earlier = [row | {"prompts": dict.fromkeys(first, 0.5)} for row in evaluations]
+    write_jsonl(run.folder / "evaluations.jsonl", earlier)
+    prl.train(resume=run, device="cpu", registry=registry)
+    assert [(row["step"], set(row["prompts"])) for row in read_jsonl(run.folder / "evaluations.jsonl")] == [
+        (0, set(first)),
+        (3, set(first)),
+    ]
 
 
 def test_nothing_is_printed_and_progress_counts_the_steps(

@@ -69,7 +69,7 @@ def training_run(
         recipe=settings,
         directory=directory,
         train=documents(prompts),
-        test=documents(prompts + 4)[prompts:],
+        test=documents(prompts + 4)[prompts:][: settings.evaluation.prompts],
         reward=ComposedReward([WeightedReward(name="vowels", reward=Vowels(), weight=1.0)]),
         observe=lambda folder, record: None,
         **{"report": reporter(None), "resume_from": checkpoint, **changes},

@@ -28,7 +28,7 @@ from paraphrase_rl.training.changes import inherited
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.training.warmup import encoded, warmup_order
 from paraphrase_rl.training.warmup_pairs import PairMaker
-from paraphrase_rl.training.warmup_texts import given_pairs, unseen_excerpts
+from paraphrase_rl.training.warmup_texts import given_pairs, own_texts, unseen_excerpts
 from paraphrase_rl.types import Document, RewardBatch, Rollout, Terms
 from tests.tiny_model import tokenizer
 from tests.training.cases import Case, Prl, numbers, write_recipe, write_texts
@@ -112,6 +112,14 @@ def test_a_passage_that_is_also_held_out_is_left_out() -> None:
     assert not any("A test text" in d.text for d in found)
 
 
+def test_best_of_n_rewrites_texts_of_every_kind() -> None:
+    rows = [("train", "ai", f"A {kind} of number {i}.") for kind in ("story", "speech") for i in range(6)]
+    data = corpus(*ROWS[2:], *rows, ("train", "human", "A story by a human being."))
+    found = own_texts(data, settings(method="best-of-n", texts=4))
+    assert [d.text.split()[1] for d in found] == ["story", "story", "speech", "speech"]
+    assert [d.text for d in own_texts(data, settings(method="best-of-n"))] == [text for *_, text in rows]
+
+
 def test_given_pairs(tmp_path: Path) -> None:
     path = tmp_path / "pairs.csv"
     path.write_text(
@@ -120,6 +128,12 @@ def test_given_pairs(tmp_path: Path) -> None:
     assert given_pairs(path, corpus(*ROWS), None) == [("a paraphrase", "A text.")]
     path.write_text("source,target,why\na,b,format 0\nc,d,\n", encoding="utf-8")
     assert given_pairs(path, corpus(*ROWS), None) == [("c", "d")]
+    path.write_text(
+        "source,target\n" + "".join(f"{kind} {i},t\n" for kind in ("story", "news") for i in range(5)),
+        encoding="utf-8",
+    )
+    chosen = given_pairs(path, corpus(*ROWS), 4)
+    assert [source.split()[0] for source, _ in chosen] == ["story"] * 2 + ["news"] * 2
     path.write_text("source,text\na,b\n", encoding="utf-8")
     with pytest.raises(DataError, match="columns source and target"):
         given_pairs(path, corpus(*ROWS), None)

@@ -150,7 +150,7 @@ def _split(documents: Sequence[_Sourced], plan: RowCounts, seed: int) -> list[_S
 
 
 def _in_order(documents: Iterable[_Sourced], seed: int) -> list[_Sourced]:
-    """Sort by the order of the draw, so that the first test prompts, which evaluations take, come from all sets."""
+    """Sort by the order of the draw, so that any part of the file has texts of all sets."""
     return sorted(documents, key=lambda d: rank(d.document.text, seed))
 
 

@@ -15,7 +15,7 @@ def longest_prompt(session: Session, chat: Chat, limit: int | None) -> int:
         DataError: a prompt and its answer may have more.
     """
     recipe, longest = session.recipe, 0
-    for document in (*session.train, *session.test[: recipe.evaluation.prompts]):
+    for document in (*session.train, *session.test):
         length = len(chat.prompt(session.conversation(document)))
         if limit is not None and length + recipe.sampling.max_tokens > limit:
             raise DataError(
