@@ -57,7 +57,7 @@ $(SKYRL)/ready: tests/servers/skyrl-requirements.txt
 
 skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make test-tinker
 
-demo: TEXTS = 48
+demo: TEXTS = 32
 # A thread that waits a moment before it sleeps takes a quarter off a step on two free cores (the demo has them); many
 # more turns make two processes that share the cores several times slower.
 demo: export GOMP_SPINCOUNT ?= 2000

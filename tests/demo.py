@@ -1,27 +1,38 @@
-"""The end of ``make demo``: how often the rewrites are flagged by a detector trained against, and by one held out.
+"""The end of ``make demo``: the share flagged before and after, by a detector trained against and by one held out.
 
     python -m tests.demo RUN
 
-Held out is ``token-statistics`` (tests/evidence/detectors.py), fitted on the train split of the run's texts; no policy
-of the demo is trained against it.
+Then three rewrites, chosen by a rule that it states. What is evaluated is the best of four rewrites by the run's
+policy. Held out is ``token-statistics`` (tests/evidence/detectors.py), fitted on the train split of the run's texts; no
+policy of the demo is trained against it, and it does not choose among rewrites.
 """
 
 from __future__ import annotations
 
 import argparse
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import paraphrase_rl as prl
-from paraphrase_rl.evaluation.results import Point, Results
+from paraphrase_rl.evaluation.results import ORIGINAL, Point, Results
+from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.recipe.schema import Component
+from paraphrase_rl.runs.summary import paragraph
 from tests.evidence.detectors import TOKEN_STATISTICS
 
 PLUGINS = Path(__file__).parent / "evidence" / "detectors.py"
 AGAINST = "tfidf"
-TEXTS = 48
+TEXTS = 32
+REWRITER, CANDIDATES, LEAST_SIMILARITY = "best-of-n", 4, 0.8
+SHOWN = 3
+FACTS = ("numbers", "names", "negations")
 
 
 def evaluate(folder: Path, texts: int) -> Results:
-    """Evaluate the last policy of a run on the first AI test texts of its data."""
+    """Evaluate the best of several rewrites by the last policy of a run, on AI test texts of its data."""
     registry = prl.load_registry(PLUGINS)
     run = prl.Run(folder)
     fitted = (folder / TOKEN_STATISTICS).resolve()
@@ -30,12 +41,13 @@ def evaluate(folder: Path, texts: int) -> Results:
         corpus = prl.load_data(data.source, excerpt_words=data.excerpt_words)
         prl.fit(TOKEN_STATISTICS, data=corpus, out=fitted, registry=registry)
     held_out = {TOKEN_STATISTICS: {"folder": str(fitted)}}
-    return prl.evaluate(run, rewriters=["policy"], detectors=held_out, texts=texts, registry=registry)
+    best = Component(name=REWRITER, options={"candidates": CANDIDATES, "min_similarity": LEAST_SIMILARITY})
+    return prl.evaluate(run, rewriters=[best], detectors=held_out, texts=texts, registry=registry)
 
 
 def point(results: Results, detector: str) -> Point:
-    """Return the rates of the policy and a detector at the threshold of the verdicts."""
-    found = results.point("policy", detector, results.about.target_fpr)
+    """Return the rates of the rewrites and a detector at the threshold of the verdicts."""
+    found = results.point(REWRITER, detector, results.about.target_fpr)
     assert found is not None, f"no rates of {detector}"
     return found
 
@@ -47,15 +59,110 @@ def flagged(results: Results) -> str:
         rates = point(results, name)
         before, after = rates.tpr_before, rates.tpr_after
         rows.append(f"{name:17} {role:16} {before.shown():20} {after.shown()}")
-    return "\n".join(
-        [
-            f"Share of {results.about.ai_texts} AI test texts that is flagged, at thresholds for a false positive",
-            f"rate of {results.about.target_fpr:.0%}, with its 95 % interval:",
-            "",
-            f"{'detector':17} {'':16} {'flagged before':20} after the rewrite",
-            *rows,
-        ]
+    heading = (
+        f"Share of {results.about.ai_texts} AI test texts that is flagged, at thresholds for a false positive rate "
+        f"of {results.about.target_fpr:.0%}, with its 95 % interval. The rewrite is the best of {CANDIDATES} by the "
+        f"policy: complete, with a similarity of {LEAST_SIMILARITY} where one has it, then the lowest P(AI) by the "
+        "detectors trained against."
     )
+    return "\n".join(
+        [_wrapped(heading), "", f"{'detector':17} {'':16} {'flagged before':20} after the rewrite", *rows]
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewritten:
+    """A rewrite that evades, with what the evaluation measured of it. Facts are numbers, names and negations.
+
+    Attributes:
+        similarity: of source and rewrite, in [0, 1].
+        kept: mean share kept of the source's numbers, names and negations, of those kinds that it has.
+        added: facts that the source does not have.
+    """
+
+    source: str
+    rewrite: str
+    similarity: float
+    kept: float
+    added: int
+
+    def text(self) -> str:
+        """Write it as text for a terminal, next to its source."""
+        shown = paragraph("source", self.source), paragraph("rewrite", self.rewrite)
+        facts = f"facts kept {self.kept:.0%}, added {self.added}"
+        return "\n".join([*shown, f"          similarity {self.similarity:.2f}; {facts}"])
+
+
+def evading(results: Results, folder: Path) -> list[Rewritten]:
+    """List the complete, similar rewrites that the detector trained against misses, of texts with facts that it flags.
+
+    Args:
+        results: those of the evaluation.
+        folder: of the evaluation.
+    """
+    threshold = point(results, AGAINST).threshold
+    above = {
+        (row["rewriter"], row["id"]): row["score"] > threshold
+        for row in read_jsonl(folder / "scores.jsonl")
+        if row["detector"] == AGAINST and "score" in row
+    }
+    sources = {row["id"]: row["text"] for row in read_jsonl(folder / "documents.jsonl")}
+    rewrites = {row["id"]: row.get("text") for row in _own(folder / "rewrites.jsonl")}
+    found = []
+    for row in _own(folder / "quality.jsonl"):
+        name, metrics = row["id"], row["metrics"]
+        similarity = metrics["semantic_similarity"] or 0.0
+        kept = [share for fact in FACTS if (share := metrics[f"{fact}_kept"]) is not None]
+        evades = above.get((ORIGINAL, name), False) and not above.get((REWRITER, name), True)
+        if evades and metrics["format"] == 1.0 and similarity >= LEAST_SIMILARITY and kept:
+            found.append(
+                Rewritten(
+                    source=sources[name],
+                    rewrite=rewrites[name],
+                    similarity=similarity,
+                    kept=sum(kept) / len(kept),
+                    added=round(sum(metrics[f"{fact}_added"] or 0 for fact in FACTS)),
+                )
+            )
+    return found
+
+
+def _own(file: Path) -> list[dict[str, Any]]:
+    return [row for row in read_jsonl(file) if row["rewriter"] == REWRITER]
+
+
+def chosen(found: Sequence[Rewritten]) -> tuple[str, list[Rewritten]]:
+    """Choose the rewrites to show from those that evade, and say by what rule."""
+    of = (
+        f"that {AGAINST} does not flag, with a similarity of at least {LEAST_SIMILARITY} to a text that it flags and "
+        "that has facts (numbers, names, negations)"
+    )
+    if not found:
+        return f"There is no complete rewrite {of}.", []
+    among = f"Complete rewrites {of}: {len(found)}."
+    whole = sorted((r for r in found if r.kept == 1.0 and not r.added), key=lambda r: r.similarity)
+    if len(whole) < SHOWN:
+        ranked = sorted(found, key=lambda r: (-r.kept, r.added, -r.similarity))
+        return f"{among} Of these, those that keep most facts and add fewest:", ranked[:SHOWN]
+    first = min(len(whole) // 2, len(whole) - SHOWN)
+    places = (first, (first + len(whole) - 1) // 2, len(whole) - 1)
+    rule = f"Of these, {len(whole)} keep all facts and add none; by similarity the median, one between, the best:"
+    return f"{among} {rule}", [whole[place] for place in places]
+
+
+def ending(results: Results, folder: Path) -> str:
+    """Write what the demo ends with.
+
+    Args:
+        results: those of the evaluation.
+        folder: of the evaluation.
+    """
+    rule, shown = chosen(evading(results, folder))
+    return "\n\n".join([flagged(results), _wrapped(rule), *(one.text() for one in shown)])
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 100)
 
 
 def main() -> None:
@@ -64,7 +171,7 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("--texts", type=int, default=TEXTS)
     given = parser.parse_args()
-    print(flagged(evaluate(given.run, given.texts)))
+    print(ending(evaluate(given.run, given.texts), given.run / "evaluation"))
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ class Summary(Table[TermChange]):
             terms = ", ".join(
                 f"{name} {value:.2f}" for name, value in sample["terms"].items() if value is not None
             )
-            lines += ["", _paragraph("source", sample["source"]), _paragraph("rewrite", sample["rewrite"])]
+            lines += ["", paragraph("source", sample["source"]), paragraph("rewrite", sample["rewrite"])]
             lines.append(f"          total {sample['total']:.2f}: {terms}")
             detectors = ", ".join(
                 f"{name.removeprefix(self.p_prefix)} {value:.2f}"
@@ -161,7 +161,8 @@ def _difference(before: float | None, after: float | None) -> float | None:
     return None if before is None or after is None else after - before
 
 
-def _paragraph(name: str, text: str) -> str:
-    in_quotes = json.dumps(text, ensure_ascii=False)  # shows line breaks and control characters
+def paragraph(name: str, text: str) -> str:
+    """Wrap a text for a terminal behind its name; line breaks and control characters are shown escaped."""
+    in_quotes = json.dumps(text, ensure_ascii=False)
     one_line = in_quotes[1:-1].replace('\\"', '"')
     return textwrap.fill(one_line, 100, initial_indent=f"{name:>8}  ", subsequent_indent=" " * 10)

@@ -1,11 +1,12 @@
-"""The demo with several seeds: does it learn, does it evade? Writes docs/demo.md and what README.md shows of it.
+"""The demo with several seeds: does it learn, does it evade? Writes docs/demo.md, and what README.md and
+configs/demo.yaml say of it.
 
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_demo.py --runs runs/demo-seeds
 
-Trains configs/demo.yaml once a seed (ten to fifteen minutes each on two cores; a run that is there and complete is
-read, not repeated), evaluates it as `make demo` does, and compares the mean total reward of the held-out prompts
-before and after: prompts are paired, samples of a prompt averaged first, and the standard error is that of the mean
-change over prompts.
+Trains configs/demo.yaml once a seed (a run that is there and complete is read, not repeated), evaluates it as
+`make demo` does, and compares the mean total reward of the held-out prompts before and after: prompts are paired,
+samples of a prompt averaged first, and the standard error is that of the mean change over prompts. What training and
+evaluation took of the processor is in cpu.jsonl with the runs; a part that was repeated counts again.
 """
 
 from __future__ import annotations
@@ -15,26 +16,69 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from statistics import mean
 
+import paraphrase_rl as prl
 from paraphrase_rl.evaluation.results import Results
-from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.files import append_jsonl, read_jsonl
+from paraphrase_rl.runs.metrics_files import WARMUP_ROWS
 from paraphrase_rl.runs.summary import summarise
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.demo import AGAINST, TEXTS, evaluate, flagged, point  # noqa: E402
+from tests.demo import (  # noqa: E402
+    AGAINST,
+    CANDIDATES,
+    LEAST_SIMILARITY,
+    TEXTS,
+    ending,
+    evaluate,
+    point,
+)
 from tests.evidence.detectors import TOKEN_STATISTICS  # noqa: E402
 from tests.evidence.figures import minutes  # noqa: E402
 
 PAGE = ROOT / "docs" / "demo.md"
+TERMS = {
+    "total": "reward_mean",
+    "semantic": "semantic_reward",
+    "facts": "facts_reward",
+    "format": "format_rate",
+    "evasion": "detector_reward",
+}
+"""Metrics of the pages' tables, by their names there."""
+
+
+@contextmanager
+def recorded(file: Path, seed: int, stage: str) -> Iterator[None]:
+    """Record the CPU seconds of a stage, those of its processes too."""
+    before = sum(os.times()[:4])
+    try:
+        yield
+    finally:
+        append_jsonl(file, {"seed": seed, "stage": stage, "cpu": sum(os.times()[:4]) - before})
+
+
+def cpu_minutes(file: Path) -> float | None:
+    """Mean over the seeds of which training and evaluation were recorded; ``None`` if there is none."""
+    rows = read_jsonl(file)
+    whole = [
+        [row["cpu"] for row in rows if row["seed"] == seed]
+        for seed in {row["seed"] for row in rows}
+        if {row["stage"] for row in rows if row["seed"] == seed} >= {"train", "evaluate"}
+    ]
+    return mean(sum(seconds) for seconds in whole) / 60 if whole else None
+
+
+def is_complete(folder: Path) -> bool:
+    return any(row.get("status") == "completed" for row in read_jsonl(folder / "events.jsonl"))
 
 
 def train(folder: Path, seed: int) -> None:
-    if any(row.get("status") == "completed" for row in read_jsonl(folder / "events.jsonl")):
-        return
     command = [sys.executable, "-m", "paraphrase_rl", "train", "--config", "configs/demo.yaml"]
     command += ["--out", str(folder), "--set", f"training.seed={seed}"]
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -47,49 +91,85 @@ def shares(results: Results, detector: str) -> str:
     return f"{before.value:.2f} → {after.shown()}"
 
 
+def terms(folder: Path) -> dict[str, Mapping[str, float | None]]:
+    """Reward terms of the held-out prompts: before, after the warm-up, at the end."""
+    evaluations = read_jsonl(folder / "evaluations.jsonl")
+    warmed = [row["evaluation"] for row in read_jsonl(folder / WARMUP_ROWS) if "evaluation" in row]
+    return {
+        "before": evaluations[0]["metrics"],
+        "after the warm-up": warmed[-1] if warmed else {},
+        "at the end": evaluations[-1]["metrics"],
+    }
+
+
 def row(folder: Path, seed: int, results: Results) -> str:
-    summary = summarise(folder)
-    terms = {change.term: (change.before, change.after) for change in summary.rows}
+    summary, found = summarise(folder), terms(folder)
     shown = " | ".join(
-        "{:.3f} → {:.3f}".format(*terms[name])
-        for name in ("reward_mean", "semantic_reward", "facts_reward", "format_rate")
+        f"{found['before'][TERMS[name]]:.3f} → {found['at the end'][TERMS[name]]:.3f}"
+        for name in ("total", "semantic", "facts", "format")
     )
     evaded = " | ".join(shares(results, name) for name in (AGAINST, TOKEN_STATISTICS))
     return f"| {seed} | {summary.gain:+.3f} ({summary.gain_se:.3f}) | {shown} | {evaded} | {minutes(folder):.0f} |\n"
 
 
-def page(folders: Sequence[Path], rows: Sequence[str], results: Results) -> str:
-    """Write the page; the results are those of the first seed."""
+def means(folders: Sequence[Path]) -> str:
+    """Table of the means over the seeds."""
+    found = [terms(folder) for folder in folders]
+    lines = [f"| mean of {len(folders)} seeds | " + " | ".join(found[0]) + " |", "|---" * 4 + "|"]
+    for name, metric in TERMS.items():
+        cells = []
+        for when in found[0]:
+            values = [v for one in found if (v := one[when].get(metric)) is not None]
+            cells.append(f"{mean(values):.3f}" if values else "not measured")
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def page(folders: Sequence[Path], rows: Sequence[str], results: Results, cpu: float | None) -> str:
+    """Write the page.
+
+    Args:
+        folders: runs, one a seed.
+        rows: their rows of the table.
+        results: those of the first seed.
+        cpu: minutes that training and evaluation take of the processor; ``None`` = not recorded.
+    """
     learned = sum(summarise(f).gain > summarise(f).gain_se for f in folders)
-    first = summarise(folders[0])
+    first, recipe = summarise(folders[0]), prl.Run(folders[0]).recipe
     manifest = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))
     packages = manifest["packages"]
+    took = f"\nA demo takes about {cpu:.0f} minutes of CPU time in {manifest['precision']}." if cpu else ""
     return (
         "# The demo, seed by seed\n\n"
         "`make demo SEED=n`: SmolLM2-135M-Instruct learns to rewrite excerpts of AI texts against Fast-DetectGPT,\n"
         "log-likelihood and tf-idf: a small warm-up on inverse paraphrases of human texts, then\n"
-        f"{first.last_step} steps of 4 prompts x 8 rollouts. Terms are of {first.prompts} held-out prompts,\n"
-        "two rewrites each, with the same sampling noise before and after. Flagged is the share of the first\n"
-        f"{TEXTS} AI test texts, and of their rewrites, above thresholds for a false positive rate of 5 %, with its\n"
-        "95 % interval: by tf-idf, which was trained against, and by token statistics, a detector that the policy\n"
-        "never saw. Made by\n"
-        f"`tests/benchmarks/bench_demo.py` in {manifest['precision']}, with "
+        f"{first.last_step} steps of {recipe.training.batch_size} prompts x {recipe.training.group_size} rollouts. "
+        f"Terms are of {first.prompts} held-out prompts, rewritten\n"
+        f"{recipe.evaluation.samples} times each, with the same sampling noise before and after. Flagged is the share "
+        f"of {results.about.ai_texts} AI test\n"
+        "texts of all three kinds, and of their rewrites, above thresholds for a false positive rate of\n"
+        f"{results.about.target_fpr:.0%}, with its 95 % interval: by tf-idf, which was trained against, and by token "
+        "statistics, a\n"
+        f"detector that the policy never saw. The rewrite is the best of {CANDIDATES} by the policy (`best-of-n`): "
+        "complete,\n"
+        f"with a similarity of {LEAST_SIMILARITY} where one has it, then the lowest P(AI) by the detectors trained "
+        "against.\n"
+        f"Made by `tests/benchmarks/bench_demo.py` in {manifest['precision']}, with\n"
         + ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl", "peft"))
         + ".\n\n"
         "| seed | gain (s.e.) | total | semantic | facts | format | flagged by tf-idf | by token statistics "
         "| minutes |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
         + "".join(rows)
-        + f"\nThe mean total reward rose by more than its standard error in {learned} of {len(folders)} seeds. Terms\n"
-        "other than format are means over valid rewrites, so before and after compare different sets.\n"
-        "The minutes are wall time on a machine that other work shared, waiting included; a run takes some 13 of\n"
-        "CPU time.\n\n"
-        "The warm-up teaches the style of human texts, which evades, and costs meaning; the steps restore meaning.\n"
-        "A 135M model still invents facts: `facts` is 1 where all numbers, names and negations are kept and\n"
-        "none added.\n"
+        + f"\nThe mean total reward rose by more than its standard error in {learned} of {len(folders)} seeds.\n"
+        "The minutes are wall time of the training, waiting for other work on the machine included."
+        + took
+        + "\n\n"
+        + means(folders)
+        + "\n\nTerms other than format are means over valid rewrites, so the columns compare different sets. "
+        "`facts` is 1\nwhere all numbers, names and negations are kept and none added.\n"
         "At full length, with detectors of other families and what stops it: `make evidence`.\n\n"
-        f"Seed 0 ends like this:\n\n```text\n{first.text(Path('runs/demo'))}\n\n"
-        f"{flagged(results)}\n```\n"
+        f"Seed 0 ends like this:\n\n```text\n{ending(results, folders[0] / 'evaluation')}\n```\n"
     )
 
 
@@ -101,24 +181,21 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     given = parser.parse_args()
     folders = [given.runs / f"seed{seed}" for seed in range(given.seeds)]
+    spent = given.runs / "cpu.jsonl"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     found, rows = [], []
     for seed, folder in enumerate(folders):
-        train(folder, seed)
-        found.append(evaluate(folder, TEXTS))
+        given.runs.mkdir(parents=True, exist_ok=True)
+        if not is_complete(folder):
+            with recorded(spent, seed, "train"):
+                train(folder, seed)
+        with recorded(spent, seed, "evaluate"):
+            found.append(evaluate(folder, TEXTS))
         rows.append(row(folder, seed, found[-1]))
         print(rows[-1], end="", flush=True)
-    PAGE.write_text(page(folders, rows, found[0]), encoding="utf-8")
-    readme = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "tests/docs/test_readme.py",
-        "-k",
-        "the_demo_that_docs_record",
-    ]
-    subprocess.run(readme, check=True, cwd=ROOT, env={**os.environ, "PRL_WRITE_DOCS": "1"})
+    PAGE.write_text(page(folders, rows, found[0], cpu_minutes(spent)), encoding="utf-8")
+    command = [sys.executable, "-m", "pytest", "-q", "tests/docs/test_readme.py", "-k", "the_demo"]
+    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PRL_WRITE_DOCS": "1"})
 
 
 if __name__ == "__main__":

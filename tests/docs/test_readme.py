@@ -77,6 +77,22 @@ def test_readme_shows_the_demo_that_docs_record() -> None:
     _shown_in_readme("demo", f"```text\n{output.group(1)}```")
 
 
+@pytest.mark.parametrize("page", ["README.md", "configs/demo.yaml"])
+def test_what_the_demo_costs_is_what_docs_record(page: str) -> None:
+    said = re.compile(r"about \d+ minutes of CPU time in \w+")
+    recorded = said.search((ROOT / "docs" / "demo.md").read_text(encoding="utf-8"))
+    if recorded is None:
+        pytest.skip(
+            "docs/demo.md was written of runs that were trained elsewhere, whose CPU time is not recorded"
+        )
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert len(said.findall(text)) == 1
+    if os.environ.get("PRL_WRITE_DOCS"):
+        (ROOT / page).write_text(said.sub(recorded[0], text), encoding="utf-8")
+        return
+    assert recorded[0] in text, "make docs writes it anew"
+
+
 def _shown_in_readme(mark: str, expected: str) -> None:
     page = ROOT / "README.md"
     text = page.read_text(encoding="utf-8")
