@@ -27,6 +27,7 @@ _OF_RUN: Mapping[str, Collection[str]] = {
     "evaluations": ("step", "metrics"),
     "events": (),
     "samples": ("id", "step", "source", "rewrite", "details", "total"),
+    "warmup": ("warmup_step",),
 }
 _OF_EVALUATION: Mapping[str, Collection[str]] = {
     "documents": ("id", "text"),
@@ -61,7 +62,7 @@ class ReportInputs:
         verdict: acceptance line by line; ``None`` without a run, or if no verdict could be given.
         verdict_problem: why there is no verdict on a run.
         fairness: evaluation that the verdict took its false positive gap from, if that is another one.
-        metrics, evaluations, events, samples: rows of the run's files.
+        metrics, evaluations, events, samples, warmup: rows of the run's files.
         documents, rewrites, scores: rows of the evaluation's files.
     """
 
@@ -78,6 +79,7 @@ class ReportInputs:
     evaluations: list[Row] = field(default_factory=list)
     events: list[Row] = field(default_factory=list)
     samples: list[Row] = field(default_factory=list)
+    warmup: list[Row] = field(default_factory=list)
     documents: list[Row] = field(default_factory=list)
     rewrites: list[Row] = field(default_factory=list)
     scores: list[Row] = field(default_factory=list)

@@ -67,6 +67,7 @@ def render_page(inputs: ReportInputs) -> str:
         training=training_curves.training_curves(
             inputs.metrics, inputs.evaluations, inputs.terms, inputs.monitors
         ),
+        warm_up=training_curves.warm_up(inputs.warmup, inputs.evaluations, inputs.events, inputs.terms),
         browser=samples.sample_browser(inputs),
         facts=_facts(inputs.manifest),
         recipe=[(name, list(keys)) for name, keys in groupby(inputs.recipe, lambda key: key.section)],

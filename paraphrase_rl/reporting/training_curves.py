@@ -1,4 +1,4 @@
-"""Training curves of a run: metrics over the steps, with the bounds of the monitors."""
+"""Training curves of a run: metrics over the steps, with the bounds of the monitors, and what its warm-up did."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from paraphrase_rl.reporting.formatting import number
 from paraphrase_rl.reporting.inputs import Row
 from paraphrase_rl.runs.terms import RewardTerm
 from paraphrase_rl.training.monitors import Rule, rules_for
+from paraphrase_rl.training.warmup_pairs import PAIRS_MADE
 
 SHOWN_STEPS = 300
 """Largest number of points in a curve; in a longer run, each point is the mean of several steps."""
 TABLE_STEPS = 50
+LOSS = "warmup_loss"
 MEANING: Mapping[str, str] = {
     "reward_mean": "total reward, 0 to 1",
     "reward_std": "standard deviation of the total reward; 0 = mode collapse",
     "kl_sample_train": "sampler against trainer, nats per token",
     "kl_post_train": "change by one update, nats per token",
     "kl_reference": "distance from the base model, nats per token",
+    LOSS: "minus the log-probability of the targets, nats per token",
     "frac_constant_groups": "share of prompts whose rollouts all have the same reward",
 }
 
@@ -86,6 +89,66 @@ def training_curves(
         steps=len(metrics),
         averaged=each,
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WarmUp:
+    """What the warm-up of a run did.
+
+    Attributes:
+        figures: the curve of its loss; empty if no step was recorded.
+        averaged: number of steps averaged in each point of the curve.
+        pairs: what of the pairs was kept; empty if that is not recorded.
+        terms: name of a metric, its value on the held-out prompts before the warm-up, and after it; empty if they were
+            not evaluated after it.
+    """
+
+    figures: Sequence[Chart]
+    averaged: int
+    pairs: str
+    terms: Sequence[tuple[str, str, str]]
+
+
+def warm_up(
+    rows: Sequence[Row], evaluations: Sequence[Row], events: Sequence[Row], terms: Sequence[RewardTerm] = ()
+) -> WarmUp | None:
+    """Draw the loss of a warm-up; ``None`` if the run had none, or it had not begun.
+
+    Args:
+        rows: rows of ``warmup.jsonl``: of steps, and of the evaluation after the last one.
+        evaluations: rows of ``evaluations.jsonl``; that of step 0 is before the warm-up.
+        events: rows of ``events.jsonl``, one of which counts the pairs.
+        terms: reward terms, which give the names of the metrics compared.
+    """
+    made = next((event for event in events if event.get("event") == PAIRS_MADE), None)
+    steps = [row for row in rows if "metrics" in row]
+    if made is None and not steps:
+        return None
+    pairs = ""
+    if made is not None:
+        pairs = (
+            f"{made.get('pairs')} of {made.get('texts')} pairs were kept; left out: {made.get('left_out')}."
+        )
+    each = math.ceil(len(steps) / SHOWN_STEPS)
+    figures = []
+    if steps:
+        values = [_value(row, LOSS) for row in steps]
+        shown = _averaged(values, each)
+        series = Series(
+            steps=_averaged([float(row["warmup_step"]) for row in steps], each), raw=shown, smooth=shown
+        )
+        told = f"{LOSS} by step of the warm-up. First {_shown(values[0])}, last {_shown(values[-1])}."
+        drawing = curve("curve-warm-up", f"{LOSS} over the warm-up", told, series)
+        figures.append(Chart(name=LOSS, drawing=drawing, note=MEANING[LOSS]))
+    before = next((row for row in evaluations if row["step"] == 0), None)
+    after = next(({"metrics": row["evaluation"]} for row in rows if "evaluation" in row), None)
+    changes = []
+    if before is not None and after is not None:
+        changes = [
+            (name, _shown(_value(before, name)), _shown(_value(after, name)))
+            for name in _names([before, after], terms, ())
+        ]
+    return WarmUp(figures=figures, averaged=each, pairs=pairs, terms=changes)
 
 
 def _names(metrics: Sequence[Row], terms: Sequence[RewardTerm], rules: Sequence[Rule]) -> list[str]:

@@ -18,7 +18,7 @@ from paraphrase_rl.evaluation.results import (
     RewriterInfo,
     Transfer,
 )
-from paraphrase_rl.files import write_jsonl, write_text
+from paraphrase_rl.files import read_jsonl, write_jsonl, write_text
 from paraphrase_rl.statistics.records import Estimate, FairnessGap, FalsePositives
 
 HOSTILE = (
@@ -107,6 +107,30 @@ def write_run(folder: Path, *, steps: int = 12, rows: list[dict[str, Any]] | Non
         ],
     )  # fmt: skip
     return folder
+
+
+def write_warm_up(
+    folder: Path, *, losses: tuple[float, ...] = (2.5, 2.25, 2.0), evaluated: bool = True
+) -> None:
+    """Add a warm-up to a run: 12 pairs of 20 texts, a step for each loss, and the evaluation after the last one."""
+    events = read_jsonl(folder / "events.jsonl")
+    pairs = {
+        "event": "warmup-pairs",
+        "texts": 20,
+        "pairs": 12,
+        "left_out": "5 by format, 3 by <b>",
+        "sha256": "d",
+    }
+    events.insert(1, {"time": "2026-01-01T10:01:00+00:00", **pairs})
+    write_jsonl(folder / "events.jsonl", events)
+    rows: list[dict[str, Any]] = [
+        {"warmup_step": step, "metrics": {"warmup_loss": loss, "grad_norm": 0.5, "seconds_total": 3.0}}
+        for step, loss in enumerate(losses, start=1)
+    ]
+    after = {"reward_mean": 0.55, "semantic_reward": 0.5, "detector_reward": 0.9, "format_rate": None}
+    if evaluated:
+        rows.append({"warmup_step": len(losses), "evaluation": after, "prompts": {"ai-0": 0.5}})
+    write_jsonl(folder / "warmup.jsonl", rows)
 
 
 DETECTORS = (

@@ -24,6 +24,7 @@ from paraphrase_rl.reporting.page import headline_rewriter, render_page
 from paraphrase_rl.reporting.quality_table import QualityRow
 from paraphrase_rl.reporting.samples import MOST_CHARACTERS, MOST_DOCUMENTS, sample_browser
 from paraphrase_rl.reporting.terms import CRITERIA
+from paraphrase_rl.reporting.training_curves import SHOWN_STEPS
 from paraphrase_rl.statistics.records import Estimate
 from tests.reporting import cases
 
@@ -181,6 +182,48 @@ def test_an_evaluation_without_a_run(tmp_path: Path) -> None:
 def test_an_evaluation_that_lies_elsewhere(run: Path, tmp_path: Path) -> None:
     elsewhere = cases.write_evaluation(tmp_path / "elsewhere")
     assert "80% → 20%" in page(run, elsewhere).text
+
+
+def test_a_warm_up_has_its_curve_its_pairs_and_what_it_changed(run: Path) -> None:
+    before = page(run)
+    assert "Warm-up" not in before.text
+    cases.write_warm_up(run)
+    document = page(run)
+    check_document(document)
+    check_closed(document)
+    assert "12 of 20 pairs were kept; left out: 5 by format, 3 by <b>." in document.text
+    assert "warmup_loss by step of the warm-up. First 2.500, last 2.000." in document.text
+    assert len(document.all("svg")) == len(before.all("svg")) + 1
+    rows = re.findall(r"<tr><th scope=\"row\">(\w+)</th>" + r"<td class=\"figure\">([^<]+)</td>" * 2 + "</tr>",
+                      render_page(read_inputs(run)))  # fmt: skip
+    assert rows == [
+        ("reward_mean", "0.400", "0.550"),
+        ("detector_reward", "0.400", "0.900"),
+        ("semantic_reward", "0.600", "0.500"),
+        ("format_rate", "0.900", "–"),
+    ]
+
+
+def test_a_run_that_ended_in_its_warm_up_shows_how_far_it_came(run: Path) -> None:
+    cases.write_warm_up(run, losses=(2.5,), evaluated=False)
+    for name in ("metrics", "evaluations", "samples"):
+        write_jsonl(run / f"{name}.jsonl", [])
+    document = page(run)
+    check_document(document)
+    assert "First 2.500, last 2.500." in document.text
+    assert "before the warm-up and after it" not in document.text
+    assert "Curves of a training run" in document.text
+    (run / "warmup.jsonl").unlink()  # stopped before its first step
+    document = page(run)
+    check_document(document)
+    assert "12 of 20 pairs were kept" in document.text
+    assert "warmup_loss" not in document.text
+
+
+def test_a_long_warm_up_is_averaged(run: Path) -> None:
+    losses = tuple(3.0 - i / 1000 for i in range(SHOWN_STEPS + 1))
+    cases.write_warm_up(run, losses=losses)
+    assert "Each dot is the mean of 2 steps." in page(run).text
 
 
 def test_one_step_and_unknown_values(run: Path) -> None:
