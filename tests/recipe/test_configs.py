@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from paraphrase_rl_plugins.rewards import fluency
 
 from paraphrase_rl.api.training import default_recipe
+from paraphrase_rl.plugin import DEFAULT_LANGUAGE_MODEL
 from paraphrase_rl.plugin.registry import default_registry
 from paraphrase_rl.recipe.cost import read_prices
 from paraphrase_rl.recipe.defaults import default, default_backend
@@ -38,6 +40,29 @@ def test_its_components_exist_and_take_its_options(path: Path) -> None:
     for reward in recipe.rewards:
         registry.options("rewards", reward.name, reward.options)
     registry.options("datasets", recipe.data.source.name, recipe.data.source.options)
+
+
+@pytest.mark.parametrize("name", ["quickstart", "demo", "evidence"])
+def test_the_band_of_fluency_is_that_of_texts_of_this_length(name: str) -> None:
+    """Between the documented bands of the lengths next to it; texts beyond the table have no higher ones."""
+    recipe = load_recipe(name).recipe
+    assert recipe.model == DEFAULT_LANGUAGE_MODEL
+    assert recipe.data.excerpt_words is not None
+    row = r"^(\d+) +[\d.]+ +([\d.]+) +[\d.]+ +([\d.]+) +[\d.]+$"
+    assert fluency.__doc__ is not None
+    table = {
+        int(words): (round(float(low)), round(float(high)))
+        for words, low, high in re.findall(row, fluency.__doc__, re.MULTILINE)
+    }
+    assert sorted(table) == [24, 48, 96]
+    shorter = max(words for words in table if words <= recipe.data.excerpt_words)
+    longer = min((words for words in table if words >= recipe.data.excerpt_words), default=None)
+    given = next(reward.options for reward in recipe.rewards if reward.name == "fluency")
+    band = fluency.FluencyOptions.model_validate(given)
+    for ours, least, most in zip(
+        (band.low, band.high), table[longer] if longer else (1, 1), table[shorter], strict=True
+    ):
+        assert least <= ours <= most
 
 
 def test_the_defaults_exist_and_are_no_recipe() -> None:
