@@ -125,7 +125,7 @@ test-gpu: setup ## tests and figures that need an NVIDIA card; with vLLM where m
 
 bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python tests/benchmarks/bench_cli.py
-	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_scoring.py
+	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_scoring.py --precisions
 	$(BIN)/python tests/benchmarks/bench_step.py
 	$(BIN)/python -W ignore tests/benchmarks/bench_tinker.py
 

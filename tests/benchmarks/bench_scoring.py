@@ -6,8 +6,8 @@
     pass that computes nothing else: same batches, same cut into positions, then logit - logsumexp.
 (b) CPU seconds of seven own passes over those of the seven together (at least 5).
 (d) CPU seconds in fp32 over those in bf16 (at least 2.5 with AMX), and how far the scores of bf16 are from those of
-    fp32, in standard deviations of a score over the texts (at most 0.01). Where bf16 is slow it says so; random words
-    are no texts: `--files` takes a file of texts, one a line.
+    fp32, in standard deviations of a score over the texts (at most 0.01), with `--precisions`. Texts are the starter
+    set's by a language model, as random words are none; `--files` takes a file of texts, one a line.
 (c) peak resident memory of a process that scores 1,000 texts of 256 tokens (under 2.5 GiB).
 
 (a) takes the least of alternating repetitions, as other work on the machine only ever adds. (c) takes minutes:
@@ -17,6 +17,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import resource
 import subprocess
@@ -44,6 +45,13 @@ def texts(n: int, seed: int = 0) -> list[str]:
     rng = random.Random(seed)
     words = WORDS.split()
     return [" ".join(rng.choices(words, k=300)) for _ in range(n)]
+
+
+def starter(n: int) -> list[str]:
+    """AI texts of the starter set, evenly spread over its kinds."""
+    file = Path(__file__).resolve().parents[2] / "plugins/paraphrase_rl_plugins/datasets/starter_ai.jsonl"
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    return [rows[i * len(rows) // n]["text"] for i in range(n)]
 
 
 NAMES = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")
@@ -178,7 +186,7 @@ def main() -> None:
         ratios(given.texts, given.tokens, given.repetitions)
     if given.precisions:
         lines = given.files.read_text(encoding="utf-8").splitlines() if given.files else []
-        precisions(lines or texts(given.texts, seed=1), given.tokens)  # of 0 the passes are kept
+        precisions(lines or starter(given.texts), given.tokens)
     if given.memory_texts:
         child = [sys.executable, __file__, "--child", str(given.memory_texts)]
         kilobytes = int(subprocess.run(child, check=True, capture_output=True, text=True).stdout.split()[-1])

