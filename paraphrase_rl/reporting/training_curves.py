@@ -93,7 +93,7 @@ def training_curves(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WarmUp:
-    """What the warm-up of a run did.
+    """Warm-up of a run: its loss, its pairs, and what it changed.
 
     Attributes:
         figures: the curve of its loss; empty if no step was recorded.
