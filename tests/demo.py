@@ -61,7 +61,7 @@ def flagged(results: Results) -> str:
         rows.append(f"{name:17} {role:16} {before.shown():20} {after.shown()}")
     heading = (
         f"Share of {results.about.ai_texts} AI test texts that is flagged, at thresholds for a false positive rate "
-        f"of {results.about.target_fpr:.0%}, with its 95 % interval. The rewrite is the best of {CANDIDATES} by the "
+        f"of {results.about.target_fpr:.0%}, with its 95% interval. The rewrite is the best of {CANDIDATES} by the "
         f"policy: complete, with a similarity of {LEAST_SIMILARITY} where one has it, then the lowest P(AI) by the "
         "detectors trained against."
     )
