@@ -230,7 +230,7 @@ def _goals(record: Plain) -> Iterator[str]:
     if not any(m["name"] == MAIN for m in ours):
         return
     yield _prose(
-        "The goals that were set for a 135M policy, and whether they are reached; the base model beside them, because",
+        "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
         "a rewrite that loses the meaning evades too:",
     )
     yield ""
