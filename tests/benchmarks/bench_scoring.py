@@ -17,7 +17,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import resource
 import subprocess
@@ -28,6 +27,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+import paraphrase_rl as prl
+from paraphrase_rl.data.spread import spread
 
 if TYPE_CHECKING:
     from paraphrase_rl.models.precision import Precision
@@ -48,10 +50,8 @@ def texts(n: int, seed: int = 0) -> list[str]:
 
 
 def starter(n: int) -> list[str]:
-    """AI texts of the starter set, evenly spread over its kinds."""
-    file = Path(__file__).resolve().parents[2] / "plugins/paraphrase_rl_plugins/datasets/starter_ai.jsonl"
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    return [rows[i * len(rows) // n]["text"] for i in range(n)]
+    """AI texts of the starter set, of all its kinds."""
+    return [document.text for document in spread(prl.load_data("starter").select(label="ai"), n)]
 
 
 NAMES = ("log-likelihood", "log-rank", "lrr", "entropy", "gltr", "fast-detectgpt", "lastde")

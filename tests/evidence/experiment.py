@@ -213,8 +213,7 @@ class Experiment:
         self._check_texts()
         wanted: dict[str, Callable[[], Any]] = {
             "tfidf": lambda: self.corpus,
-            extra.TOKEN_STATISTICS: lambda: self.corpus,
-            extra.FUNCTION_WORDS: lambda: self.corpus,
+            **dict.fromkeys(extra.OF_THESE_TEXTS, lambda: self.corpus),
         }
         if self.settings.source is not None:
             words = self.base.data.excerpt_words
@@ -443,7 +442,7 @@ class Experiment:
     def held_out(self) -> list[Component]:
         """Detectors that nobody trains against, as far as they are there."""
         found = [Component(name=name, options=self._scored_by(name)) for name in self.settings.held_out]
-        for name in (extra.TOKEN_STATISTICS, extra.FUNCTION_WORDS, *extra.OF_OTHER_TEXTS):
+        for name in (*extra.OF_THESE_TEXTS, *extra.OF_OTHER_TEXTS):
             if self.detector_folder(name).is_dir():
                 found.append(self._fitted(name, self.detector_folder(name)))
         known = {entry.spec.name for entry in self.registry.entries("detectors")}

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from paraphrase_rl.plugin import FloatArray
+from paraphrase_rl_plugins.backends._sampler import last_of
 
 SAME_MODEL = 0.2
 """Largest mean difference, in nats a token, of one base model computed by two programs in half precision."""
@@ -31,7 +32,7 @@ def trainer_logprobs(model: Any, prompt: list[int], completion: list[int]) -> Fl
     """Compute a completion's log-probabilities at temperature 1, shape (T,), as the trainer computes them."""
     ids = torch.tensor([[*prompt, *completion]], device=model.device)
     with torch.no_grad():
-        logits = model(input_ids=ids, logits_to_keep=len(completion) + 1).logits[0, :-1]
+        logits = model(input_ids=ids, logits_to_keep=last_of(ids, len(completion) + 1)).logits[0, :-1]
         chosen = torch.log_softmax(logits.float(), -1).gather(1, ids[0, len(prompt) :, None])
     values: FloatArray = chosen[:, 0].cpu().double().numpy().astype(np.float64)
     return values
