@@ -10,7 +10,7 @@ import pytest
 
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.files import append_jsonl, dumps
-from paraphrase_rl.runs.summary import summarise
+from paraphrase_rl.runs.summary import paragraph, summarise
 from paraphrase_rl.tables import record
 
 
@@ -95,6 +95,4 @@ def test_nothing_evaluated(tmp_path: Path) -> None:
 
 
 def test_line_breaks_of_a_rewrite_are_seen_and_quotes_are_as_written() -> None:
-    from paraphrase_rl.runs.summary import _paragraph
-
-    assert _paragraph("source", 'all "necessary"\nmeasures') == '  source  all "necessary"\\nmeasures'
+    assert paragraph("source", 'all "necessary"\nmeasures') == '  source  all "necessary"\\nmeasures'
