@@ -82,6 +82,37 @@ def test_where_none_kept_the_meaning_the_closest_is_taken():
     assert best(candidates(), p_ai, unknown).rewrite(["a"], 1, 0) == [[Rewrite(text="a1")]]
 
 
+def keeping(least, answers, p_ai, alike=None):
+    """The best of these answers to one text with three facts: the number 12, the name Vienna and a negation."""
+    written = iter(answers)
+    chooser = best_of_n.BestOfN(
+        Scripted(lambda text, sample, seed: next(written)),
+        ByTable(dict(zip(answers, p_ai, strict=True))),
+        gate(()),
+        similarity(alike or {}),
+        len(answers),
+        min_similarity=0.88,
+        min_facts_kept=least,
+    )
+    return chooser.rewrite(["He has not seen all 12 of them in Vienna."], 1, 0)[0][0].text
+
+
+def test_one_that_lost_the_facts_loses_to_every_one_that_kept_enough():
+    two, all_three, none = "In Vienna he saw 12.", "12 in Vienna, not more.", "He saw them."
+    p_ai = [0.5, 0.9, 0.1]
+    assert keeping(0.0, [two, all_three, none], p_ai) == none
+    assert keeping(0.6, [two, all_three, none], p_ai) == two
+    assert keeping(0.8, [two, all_three, none], p_ai) == all_three
+    assert keeping(1.0, [two, none], [0.5, 0.1]) == two
+    # what is lacking of meaning and of facts is added up: .10 and .33 of the one, .5 and 0 of the other
+    assert keeping(1.0, [two, all_three], [0.9, 0.1], {two: 0.78, all_three: 0.38}) == two
+
+
+def test_a_text_without_facts_loses_none():
+    assert best_of_n.facts_kept("He saw them.", "They were seen by him in 1999.") == 1.0
+    assert best_of_n.facts_kept("He saw 3 of 4.", "He saw 3.") == 0.5
+
+
 def test_what_is_not_a_complete_rewrite_loses_to_every_one_that_is():
     p_ai = {"a0": 0.9, "a1": 0.2, "a2": 0.4}
     assert best(candidates(), p_ai, {"a2": 0.5}, refused={"a1"}).rewrite(["a"], 1, 0) == [

@@ -22,6 +22,9 @@ from paraphrase_rl.plugin import (
     Rewrites,
     hookimpl,
 )
+from paraphrase_rl_plugins.metrics._facts import kept, names
+from paraphrase_rl_plugins.metrics._numbers import numbers
+from paraphrase_rl_plugins.metrics.negations import negations_kept
 from paraphrase_rl_plugins.rewards.output_format import FormatOptions
 from paraphrase_rl_plugins.rewards.output_format import build as build_format
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.plugin import ProbabilityModel, Reward
 
 NAME = "best-of-n"
+_FACTS = (kept(numbers), kept(names), negations_kept)
 
 
 class BestOfNOptions(Options):
@@ -44,6 +48,13 @@ class BestOfNOptions(Options):
         ge=0,
         le=1,
         description="least cosine to the source; where no candidate has it, the one closest to it is chosen",
+    )
+    min_facts_kept: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="least share kept of the source's numbers, names and negations, mean of the kinds that it has; "
+        "English text",
     )
     encoder: str = Field(DEFAULT_ENCODER, description="model reference of the sentence encoder")
 
@@ -82,6 +93,7 @@ def build(options: BestOfNOptions, context: Context) -> BestOfN:
         build_similarity(SimilarityOptions(model=options.encoder), context),
         options.candidates,
         options.min_similarity,
+        options.min_facts_kept,
     )
 
 
@@ -89,7 +101,8 @@ class BestOfN:
     """Chooses each rewrite as the best of ``candidates`` new ones.
 
     Candidates that are a complete rewrite and nothing else are preferred, then those that lack least of
-    ``min_similarity``, then the lowest combined P(AI); among equals the first. A candidate that failed, or that no
+    ``min_similarity`` and ``min_facts_kept``, what they lack of both added up, then the lowest combined P(AI); among
+    equals the first. A candidate that failed, or that no
     detector can score, is never chosen; if that is so for all candidates, the text fails, with the last reason.
 
     Args:
@@ -105,9 +118,10 @@ class BestOfN:
         similarity: Reward,
         candidates: int,
         min_similarity: float,
+        min_facts_kept: float = 0.0,
     ) -> None:
         self.inner, self.ensemble, self.gate, self.similarity = inner, ensemble, gate, similarity
-        self.candidates, self.min_similarity = candidates, min_similarity
+        self.candidates, self.min_similarity, self.min_facts_kept = candidates, min_similarity, min_facts_kept
 
     def rewrite(self, texts: Sequence[str], n: int, seed: int) -> list[Rewrites]:
         """Rewrite each text ``n`` times; a text without rewrites has a Failure."""
@@ -136,6 +150,7 @@ class BestOfN:
         complete = self.gate(batch).values > 0
         missing = np.maximum(self.min_similarity - self.similarity(batch).values, 0)
         missing[np.isnan(missing)] = np.inf
+        missing += [max(self.min_facts_kept - facts_kept(texts[i], one.text), 0) for i, one in written]
         reasons |= {written[failure.index][0]: failure for failure in combined.failures}
         best: dict[int, tuple[tuple[bool, float, float], Rewrite]] = {}
         for row, (i, one) in enumerate(written):
@@ -144,3 +159,9 @@ class BestOfN:
             if np.isfinite(p_ai) and (i not in best or rank < best[i][0]):
                 best[i] = (rank, one)
         return [best[i][1] if i in best else reasons[i] for i in range(len(texts))]
+
+
+def facts_kept(source: str, rewrite: str) -> float:
+    """Compute the share kept of the source's numbers, names and negations, mean of the kinds that it has; 1 if none."""
+    shares = [share for measure in _FACTS if not np.isnan(share := measure(source, rewrite))]
+    return sum(shares) / len(shares) if shares else 1.0
