@@ -39,11 +39,12 @@ BOTH, GRPO, STEALTH = "both", "grpo", "stealthrl"
 """Kinds of trained policies: warm-up and GRPO, GRPO alone, and GRPO with the reward design of StealthRL."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
-LEAST_SIMILARITY = 0.8
-"""Similarity that the best of several rewrites has, where one of them has it.
+LEAST_SIMILARITY, LEAST_FACTS_KEPT = 0.8, 0.75
+"""Similarity, and share of the facts kept, that the best of several rewrites has, where one of them has both.
 
-By the training rollouts of the first policy (groups of 8 after step 8), such rewrites have a mean similarity of .865;
-the goal for a 135M policy is .85. At .75 it was .849, at .85 .886 with more of them flagged.
+Chosen by the training rollouts of the first two policies (44 groups of 8 after step 8), for the goals of a 135M policy:
+similarity, numbers and names of .85 each. They have .87, .86 and .95 so, with .50 flagged; without the share .87, .39 and
+.83, with .32 flagged; with similarities of .75 and .85, .85 and .89, with .45 and .55 flagged.
 """
 COLDER = (0.7, 0.5)
 """Sampling temperatures at which the first policy is evaluated besides that of training."""
@@ -91,7 +92,7 @@ class Settings:
     steps: int = 30
     texts: int = 64
     hardened_on: int = 64
-    candidates: int = 8
+    candidates: int = 16
     recipe: Path = ROOT / "configs" / "evidence.yaml"
     device: str | None = None
     changes: tuple[str, ...] = ()
@@ -369,6 +370,7 @@ class Experiment:
         options = {
             "candidates": self.settings.candidates,
             "min_similarity": LEAST_SIMILARITY,
+            "min_facts_kept": LEAST_FACTS_KEPT,
             "rewriter": {"name": one.name, "options": one.options},
         }
         return Attack(name="best-of-n", options=options, label=label)

@@ -50,6 +50,7 @@ from tests.evidence.experiment import (
     BEST,
     BOTH,
     GRPO,
+    LEAST_FACTS_KEPT,
     LEAST_SIMILARITY,
     STEALTH,
     Experiment,
@@ -175,6 +176,7 @@ class Figures:
                     "domains": dict(Counter(d.domain for d in plan.ai if d.domain)),
                     "candidates": experiment.settings.candidates,
                     "least_similarity": LEAST_SIMILARITY,
+                    "least_facts_kept": LEAST_FACTS_KEPT,
                     "hardened_on": experiment.settings.hardened_on,
                     "source": plan.corpus.source,
                     "excerpt_words": plan.recipe.data.excerpt_words,
@@ -436,7 +438,7 @@ class Figures:
         ):
             for seed in range(seeds):
                 if f"{prefix}-{seed}" not in labels:
-                    yield f"{prefix}-{seed} is not trained yet"
+                    yield f"{prefix}-{seed} is not evaluated yet"
         known = {entry.spec.name for entry in experiment.registry.entries("detectors")}
         if "lmscan" not in known:
             yield "lmscan is not installed: pip install --no-deps lmscan"

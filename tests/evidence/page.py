@@ -101,7 +101,8 @@ def _lines(record: Plain) -> Iterator[str]:
         "original texts. Seeds after the first are warmed up on the pairs of the first. Rollouts:",
         "completions sampled to train one policy, paraphrases for the warm-up included. Best of n: of",
         f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those that",
-        f"are valid and of a similarity of at least {size['least_similarity']:g} where there are any.",
+        f"are valid, have a similarity of at least {size['least_similarity']:g} and keep at least",
+        f"{size['least_facts_kept']:.0%} of the numbers, names and negations, where there are any.",
     )
     yield ""
     yield from _methods(record)

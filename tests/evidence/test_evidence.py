@@ -237,8 +237,8 @@ def test_a_page_is_there_before_anything_is_trained(place: Path, tmp_path: Path)
     record = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
     assert [method["name"] for method in record["methods"]] == ["synonyms"]
     for policy in ("warm-up-0", "both-1", "grpo-0", "stealthrl-0"):
-        assert f"{policy} is not trained yet" in record["missing"]
-    assert "both-1 is not trained yet" in (tmp_path / "evidence.md").read_text(encoding="utf-8")
+        assert f"{policy} is not evaluated yet" in record["missing"]
+    assert "both-1 is not evaluated yet" in (tmp_path / "evidence.md").read_text(encoding="utf-8")
 
 
 def test_pooling_finds_what_single_texts_hide() -> None:
