@@ -146,7 +146,8 @@ def chosen(found: Sequence[Rewritten]) -> tuple[str, list[Rewritten]]:
         return f"{among} Of these, those that keep most facts and add fewest:", ranked[:SHOWN]
     first = min(len(whole) // 2, len(whole) - SHOWN)
     places = (first, (first + len(whole) - 1) // 2, len(whole) - 1)
-    rule = f"Of these, {len(whole)} keep all facts and add none; by similarity the median, one between, the best:"
+    which = "" if len(whole) == SHOWN else " the median, one between, the best"
+    rule = f"Of these, {len(whole)} keep all facts and add none; by similarity{which}:"
     return f"{among} {rule}", [whole[place] for place in places]
 
 

@@ -6,7 +6,7 @@ configs/demo.yaml say of it.
 Trains configs/demo.yaml once a seed (a run that is there and complete is read, not repeated), evaluates it as
 `make demo` does, and compares the mean total reward of the held-out prompts before and after: prompts are paired,
 samples of a prompt averaged first, and the standard error is that of the mean change over prompts. What training and
-evaluation took of the processor is in cpu.jsonl with the runs; a part that was repeated counts again.
+evaluation took of the processor is in cpu.jsonl with the runs.
 """
 
 from __future__ import annotations
@@ -65,13 +65,11 @@ def recorded(file: Path, seed: int, stage: str) -> Iterator[None]:
 
 def cpu_minutes(file: Path) -> float | None:
     """Mean over the seeds of which training and evaluation were recorded; ``None`` if there is none."""
-    rows = read_jsonl(file)
-    whole = [
-        [row["cpu"] for row in rows if row["seed"] == seed]
-        for seed in {row["seed"] for row in rows}
-        if {row["stage"] for row in rows if row["seed"] == seed} >= {"train", "evaluate"}
-    ]
-    return mean(sum(seconds) for seconds in whole) / 60 if whole else None
+    seeds: dict[int, dict[str, float]] = {}
+    for row in read_jsonl(file):
+        seeds.setdefault(row["seed"], {})[row["stage"]] = row["cpu"]
+    whole = [sum(stages.values()) for stages in seeds.values() if stages.keys() >= {"train", "evaluate"}]
+    return mean(whole) / 60 if whole else None
 
 
 def is_complete(folder: Path) -> bool:
@@ -189,8 +187,11 @@ def main() -> None:
         if not is_complete(folder):
             with recorded(spent, seed, "train"):
                 train(folder, seed)
-        with recorded(spent, seed, "evaluate"):
+        if (folder / "evaluation" / "results.json").is_file():
             found.append(evaluate(folder, TEXTS))
+        else:
+            with recorded(spent, seed, "evaluate"):
+                found.append(evaluate(folder, TEXTS))
         rows.append(row(folder, seed, found[-1]))
         print(rows[-1], end="", flush=True)
     PAGE.write_text(page(folders, rows, found[0], cpu_minutes(spent)), encoding="utf-8")

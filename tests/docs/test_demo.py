@@ -92,6 +92,7 @@ def test_shown_are_the_median_one_between_and_the_best(whole: int, expected: lis
     rule, shown = chosen([*lossy, *rows[::-1]])
     assert shown == [rows[i] for i in expected]
     assert f": {whole + 2}. Of these, {whole} keep all facts and add none" in rule
+    assert ("the median" in rule) == (whole > 3), "of three the first is the least similar"
 
 
 def test_where_few_keep_everything_the_most_faithful_are_shown() -> None:
@@ -167,10 +168,10 @@ def test_the_page_says_what_the_runs_measured(tmp_path: Path) -> None:
 def test_cpu_time_is_that_of_seeds_recorded_whole(tmp_path: Path) -> None:
     file = tmp_path / "cpu.jsonl"
     assert bench_demo.cpu_minutes(file) is None
-    rows = [(0, "train", 500), (0, "evaluate", 100), (1, "evaluate", 90), (2, "train", 600), (2, "train", 60),
+    rows = [(0, "train", 500), (0, "evaluate", 100), (1, "evaluate", 90), (2, "train", 60), (2, "train", 600),
             (2, "evaluate", 180)]  # fmt: skip
     write_jsonl(file, [{"seed": seed, "stage": stage, "cpu": cpu} for seed, stage, cpu in rows])
-    assert bench_demo.cpu_minutes(file) == pytest.approx((600 + 840) / 2 / 60)
+    assert bench_demo.cpu_minutes(file) == pytest.approx((600 + 780) / 2 / 60), "the last time"
     write_jsonl(file, [{"seed": 0, "stage": "evaluate", "cpu": 90.0}])
     assert bench_demo.cpu_minutes(file) is None
 

@@ -23,7 +23,7 @@ from tests.evidence.experiment import BOTH, GRPO, ROOT, SHARED, STEALTH, Experim
 from tests.evidence.figures import Figures
 from tests.evidence.page import PICTURE, picture, render
 
-DOCS = ROOT / "docs"
+DOCS, OUT = ROOT / "docs", ROOT / "runs" / "evidence"
 _INSTRUCTIONS = {"amx_bf16": "with AMX", "avx512_bf16": "with AVX-512 bf16"}
 RECORD = "evidence.json"
 
@@ -120,7 +120,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=ROOT / "runs" / "evidence")
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument(
         "--source",
         type=Path,
@@ -137,14 +137,15 @@ def main() -> None:
     parser.add_argument(
         "--docs",
         type=Path,
-        help="folder of the page; else docs for the texts in ../shared, and --out for others",
+        help="folder of the page; else docs for the texts in ../shared and the default of --out, and --out for others",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
     parser.add_argument(
         "stages", nargs="*", help="only these: fit, both-0, grpo-0, stealthrl-0, harden, evaluate ..."
     )
     given = parser.parse_args()
-    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a run trains on one card
+    if given.device is None:
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a run trains on one card
     source = given.source or (SHARED if SHARED.is_dir() else None)
     experiment = Experiment(
         Settings(
@@ -162,8 +163,9 @@ def main() -> None:
     )
     command = f"make evidence SEEDS={given.seeds} STEPS={given.steps} TEXTS={given.texts}"
     command += f" SET='{' '.join(given.set)}'" if given.set else ""
-    # A trial, or other texts, do not overwrite the page of the repository.
-    docs = given.docs or (DOCS if source == SHARED else given.out)
+    # Other texts, and a trial in a folder of its own, do not overwrite the page of the repository.
+    own = source is not None and source.resolve() == SHARED.resolve() and given.out.resolve() == OUT.resolve()
+    docs = given.docs or (DOCS if own else given.out)
     if not carry_out(experiment, given.stages or stages(experiment), docs, command):
         sys.exit(1)
 

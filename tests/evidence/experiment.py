@@ -42,9 +42,9 @@ STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 LEAST_SIMILARITY, LEAST_FACTS_KEPT = 0.8, 0.75
 """Similarity, and share of the facts kept, that the best of several rewrites has, where one of them has both.
 
-Chosen by the training rollouts of the first two policies (44 groups of 8 after step 8), for the goals of a 135M policy:
-similarity, numbers and names of .85 each. They have .87, .86 and .95 so, with .50 flagged; without the share .87, .39 and
-.83, with .32 flagged; with similarities of .75 and .85, .85 and .89, with .45 and .55 flagged.
+Chosen by the training rollouts of the first two policies (44 groups of 8 after step 8), for the goals of a 135M
+policy: similarity, numbers and names of .85 each. They have .87, .86 and .95 so, with .50 flagged; without the share
+.87, .39 and .83, with .32 flagged; with similarities of .75 and .85, .85 and .89, with .45 and .55 flagged.
 """
 COLDER = (0.7, 0.5)
 """Sampling temperatures at which the first policy is evaluated besides that of training."""
@@ -76,7 +76,7 @@ class Settings:
         source: folder with the texts of Fast-DetectGPT; ``None`` = the starter set.
         seeds: number of seeds of the trained policies, from 0.
         steps: steps of GRPO.
-        texts: number of AI test texts that are evaluated, the first ones.
+        texts: number of AI test texts that are evaluated, from all over the split.
         hardened_on: number of texts of each kind that are rewritten to harden a detector.
         candidates: number of rewrites from which best-of-n chooses.
         recipe: the recipe of ``both``.
@@ -211,7 +211,7 @@ class Experiment:
     def fit(self) -> None:
         """Train the detectors: that of the recipe, and those that nobody trains against."""
         self.out.mkdir(parents=True, exist_ok=True)
-        self._check_texts()
+        self.check_texts()
         wanted: dict[str, Callable[[], Any]] = {
             "tfidf": lambda: self.corpus,
             **dict.fromkeys(extra.OF_THESE_TEXTS, lambda: self.corpus),
@@ -230,25 +230,34 @@ class Experiment:
             with self.stage(f"fit {name}"):
                 options = {"model": self.base.model} if name == extra.TOKEN_STATISTICS else {}
                 prl.fit(name, data=texts(), options=options, out=folder, registry=self.registry)
+                write_text(self._texts, json.dumps({"digest": self.corpus.digest}))
         if not self.known_texts.is_file():
             write_jsonl(self.known_texts, ({"text": d.text} for d in self.corpus.select(label="ai")))
         if extra.is_installed(extra.GEMMA) and not self.gemma.is_dir():
             with self.stage("convert Gemma"):
                 extra.gemma_folder(self.gemma)
 
-    def _check_texts(self) -> None:
+    @property
+    def _texts(self) -> Path:
+        """File that says which texts the detectors were fitted on."""
+        return self.out / "texts.json"
+
+    def check_texts(self) -> None:
         """Refuse a folder whose detectors were fitted on other texts.
 
         Raises:
-            RunError: they were.
+            RunError: they were, or nothing says on which.
         """
-        path, digest = self.out / "texts.json", self.corpus.digest
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["digest"] != digest:
+        if self._texts.is_file():
+            if json.loads(self._texts.read_text(encoding="utf-8"))["digest"] != self.corpus.digest:
+                raise RunError(
+                    f"{self.out} holds detectors fitted on other texts",
+                    "give their folder as SOURCE, or another OUT",
+                )
+        elif any(self.out.glob("detectors/*/seen.json")):
             raise RunError(
-                f"{self.out} holds detectors fitted on other texts",
-                "give their folder as SOURCE, or another OUT",
+                f"{self.out}/detectors: nothing says on which texts they were fitted", "move them away"
             )
-        write_text(path, json.dumps({"digest": digest}))
 
     @property
     def gemma(self) -> Path:
@@ -484,7 +493,12 @@ class Experiment:
         return load_recipe(self.base, listed).recipe
 
     def evaluate(self) -> None:
-        """Evaluate every rewriter that is there on the same test texts; what was computed before is not again."""
+        """Evaluate every rewriter that is there on the same test texts; what was computed before is not again.
+
+        Raises:
+            RunError: the detectors were fitted on other texts.
+        """
+        self.check_texts()
         with self.stage("evaluate"):
             prl.evaluate(
                 self.evaluated_recipe(),
@@ -513,7 +527,12 @@ class Experiment:
         return self.out / "hardened" / f"{detector}-{key[:8]}"
 
     def harden(self) -> None:
-        """Harden the two trained detectors on rewrites of other policies than the one that is evaluated."""
+        """Harden the two trained detectors on rewrites of other policies than the one that is evaluated.
+
+        Raises:
+            RunError: the detectors were fitted on other texts.
+        """
+        self.check_texts()
         for name in ("tfidf", extra.TOKEN_STATISTICS):
             folder = self.hardened_folder(name)
             if folder is None or (folder / "results.json").is_file():

@@ -73,7 +73,8 @@ FEWEST_FLAGGED = 5
 POWER = 3 * TARGET
 """Share of AI calibration texts that a held-out detector flags at least, or it does not count in means.
 
-What a detector flags at the rate of its false positives is chance, and any change of the text undoes it.
+What a detector flags at the rate of its false positives is chance, and any change of the text undoes it. The share is
+at the recipe's target rate and has an error of its own: a detector a little better than chance may pass.
 """
 SUPERVISED = "supervised"
 POOLED = (1, 3, 5, 10)
@@ -163,6 +164,7 @@ class Figures:
             methods = experiment.methods([s.rewriter for s in found.attacked])
             table = {m.name: rows.of(m.labels) for m in methods}
             families = _families(panel, roles, rows)
+            before = rows.of([methods[0].labels[0]]) if methods else None
             evaluated = f"{BOTH}-0"
             return {
                 "format": 1,
@@ -184,6 +186,11 @@ class Figures:
                 },
                 "detectors": self._detectors(panel, found, rows, roles),
                 "families": families,
+                "flagged_before_by_family": {
+                    family: plain(before.mean(names, "tpr_before").estimate())
+                    for family, names in families.items()
+                    if before is not None
+                },
                 "methods": [self._method(m, table[m.name], roles, families) for m in methods],
                 "seeds": [
                     {"label": label, **self._method(m, rows.of([label]), roles, families)}
@@ -204,7 +211,7 @@ class Figures:
 
     @contextmanager
     def _evaluated(self) -> Iterator[tuple[Plan, Panel, Evaluated]]:
-        """The evaluation in the experiment's folder, all of it from its cache."""
+        """The evaluation in the experiment's folder; what the stage before computed is in its cache."""
         experiment = self.experiment
         plan = Plan(
             recipe=experiment.evaluated_recipe(),
@@ -423,7 +430,7 @@ class Figures:
             "warmup_pairs": sum(not row.get("why") for row in pairs),
             "precision": manifest_of(folder, ["precision"])["precision"],
             "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.settings.steps else None,
-            "minutes": round(minutes(folder), 1),
+            "minutes": None if (took := minutes(folder)) is None else round(took, 1),
         }
 
     def _absent(self, methods: Sequence[Method]) -> Iterator[str]:
@@ -554,7 +561,7 @@ def _families(panel: Panel, roles: Mapping[str, str], rows: _Rows) -> dict[str, 
         if roles.get(info.name) != "held out":
             continue
         calibration = panel.calibrations[info.name]
-        if (calibration.flagged_ai or 0) < POWER * calibration.n_ai:
+        if not calibration.n_ai or (calibration.flagged_ai or 0) < POWER * calibration.n_ai:
             continue
         before = rows.original(info.name).points[TARGET].tpr_before.estimate
         if before.value is not None and round(before.value * before.n) >= FEWEST_FLAGGED:
@@ -640,15 +647,16 @@ def _stages(out: Path) -> list[Plain]:
     return [{"stage": name, "cpu_minutes": round(seconds / 60, 1)} for name, seconds in found.items()]
 
 
-def minutes(folder: Path) -> float:
-    """Wall time that a run was at work: from each start of a process to its end."""
+def minutes(folder: Path) -> float | None:
+    """Wall time that a run was at work: from each start of a process to its end; ``None`` if one was killed."""
     total, started = 0.0, None
-    last = None
     for row in read_jsonl(folder / "events.jsonl"):
         at = datetime.fromisoformat(row["time"])
         if row["event"] == "start":
-            total += (last - started).total_seconds() if started and last else 0.0
+            if started is not None:
+                return None
             started = at
-        last = at
-    total += (last - started).total_seconds() if started and last else 0.0
-    return total / 60
+        elif row["event"] == "end" and started is not None:
+            total += (at - started).total_seconds()
+            started = None
+    return total / 60 if started is None else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from paraphrase_rl.detection.ensemble import COMBINED
@@ -28,13 +28,14 @@ QUALITY = (
     ("edit_rate", "edit rate"),
     ("format", "valid"),
 )
+STRONGEST = "strongest supervised"
 FEWEST = 5
 """Documents, or flagged texts, from which a figure of this page has an interval."""
 GOALS = (
     ("flagged by the ensemble, at most .25", ("flagged", COMBINED), "value", 0.25, False),
     (
-        "flagged by supervised detectors nobody trained against, at most .30",
-        ("flagged_by_family", SUPERVISED),
+        "flagged by the strongest supervised detector nobody trained against, at most .30",
+        ("flagged", STRONGEST),
         "value",
         0.30,
         False,
@@ -47,6 +48,8 @@ GOALS = (
     ("valid outputs, at least .95", ("quality", "format"), "value", 0.95, True),
 )
 """What was to be reached: its words, where the figure stands, which part of it counts, the bound, at least or at most.
+
+The strongest is the one that flags most original texts: a mean with weaker ones is low before anything is rewritten.
 """
 
 
@@ -230,9 +233,15 @@ def _goals(record: Plain) -> Iterator[str]:
     ours = [m for m in record["methods"] if m["name"] in (BASE, MAIN, BEST)]
     if not any(m["name"] == MAIN for m in ours):
         return
+    before = {d["name"]: d["tpr"] for d in record["detectors"] if d["role"] != "failed"}
+    strongest = max(
+        record["families"].get(SUPERVISED, ()), key=lambda name: before[name]["value"], default=None
+    )
+    told = f"Of the supervised detectors nobody trained against, {strongest} is the strongest: it flags"
     yield _prose(
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
-        "a rewrite that loses the meaning evades too:",
+        "a rewrite that loses the meaning evades too.",
+        f"{told} {_number(before[strongest])} of the originals." if strongest is not None else "",
     )
     yield ""
     rows = []
@@ -241,7 +250,7 @@ def _goals(record: Plain) -> Iterator[str]:
         for method in ours:
             found = method
             for key in path:
-                found = found.get(key)
+                found = found and found.get(strongest if key == STRONGEST else key)
             row += [_number(found), _reached(found, part, bound, at_least)]
         rows.append(row)
     yield from _table(["goal", *(head for m in ours for head in (m["name"], "reached"))], rows)
@@ -286,6 +295,27 @@ def _detectors(record: Plain) -> Iterator[str]:
     white = {d["name"] for d in record["detectors"] if d.get("white_box")}
     if not held_out:
         return
+    yield from _families(record, white)
+    yield "Success of each rewriter against each held-out detector:"
+    yield ""
+    rows = [[m["name"], *(_share(m["success"].get(name)) for name in held_out)] for m in record["methods"]]
+    yield from _table(["rewriter", *held_out], rows)
+    yield ""
+    yield "What each held-out detector flags, before and after:"
+    yield ""
+    before = {d["name"]: d for d in record["detectors"] if d["role"] != "failed"}
+    rows = [["original texts", *(_share(before[name]["tpr"]) for name in held_out)]]
+    rows += [[m["name"], *(_share(m["flagged"].get(name)) for name in held_out)] for m in record["methods"]]
+    yield from _table(["rewriter", *held_out], rows)
+    yield ""
+
+
+def _families(record: Plain, white: Collection[str]) -> Iterator[str]:
+    """Success of each rewriter by family of the held-out detectors, and what is flagged before and after."""
+    if not record["families"]:
+        yield "No held-out detector has the power on these texts that a mean over families asks for."
+        yield ""
+        return
     yield _prose(
         "Held out, by family, of the detectors that count in the means:",
         "; ".join(
@@ -297,7 +327,9 @@ def _detectors(record: Plain) -> Iterator[str]:
     )
     yield ""
     families = list(record["families"])
-    rows = [
+    before = record["flagged_before_by_family"]
+    rows = [["original texts", *("" for _ in families), *(_share(before.get(f)) for f in families)]]
+    rows += [
         [
             m["name"],
             *(
@@ -311,18 +343,6 @@ def _detectors(record: Plain) -> Iterator[str]:
     yield from _table(
         ["rewriter", *(f"success, {f}" for f in families), *(f"flagged, {f}" for f in families)], rows
     )
-    yield ""
-    yield "Success of each rewriter against each held-out detector:"
-    yield ""
-    rows = [[m["name"], *(_share(m["success"].get(name)) for name in held_out)] for m in record["methods"]]
-    yield from _table(["rewriter", *held_out], rows)
-    yield ""
-    yield "What each held-out detector flags, before and after:"
-    yield ""
-    before = {d["name"]: d for d in record["detectors"] if d["role"] != "failed"}
-    rows = [["original texts", *(_share(before[name]["tpr"]) for name in held_out)]]
-    rows += [[m["name"], *(_share(m["flagged"].get(name)) for name in held_out)] for m in record["methods"]]
-    yield from _table(["rewriter", *held_out], rows)
     yield ""
 
 
@@ -472,7 +492,7 @@ def _made(record: Plain) -> Iterator[str]:
             f"{r['warmup_pairs']} of {r['warmup_texts']}, {r['warmup_method']}" if r["warmup_texts"] else "",
             str(r["rollouts"] or NOTHING),
             r["precision"],
-            f"{r['minutes']:.0f}",
+            NOTHING if r["minutes"] is None else f"{r['minutes']:.0f}",
         ]
         for r in record["runs"]
     ]

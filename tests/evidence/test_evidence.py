@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import paraphrase_rl as prl
 from paraphrase_rl.errors import RunError
 from paraphrase_rl.evaluation.results import Results
-from paraphrase_rl.files import read_jsonl, write_jsonl
+from paraphrase_rl.files import read_jsonl, write_jsonl, write_text
 from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.reporting.formatting import NOTHING
 from tests.evidence.__main__ import RECORD, carry_out, stages
 from tests.evidence.detectors import RATES, rates
 from tests.evidence.experiment import COLDER, Experiment, Settings, material
 from tests.evidence.figures import TARGET, minutes, pooled
-from tests.evidence.page import BEST, MAIN, PICTURE, picture, render
+from tests.evidence.page import BEST, MAIN, PICTURE, _goals, picture, render
 from tests.evidence.stealthrl import design
 from tests.tiny_model import save_tiny_model
 
@@ -106,7 +109,7 @@ def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: 
         "tfidf-hardened": ("defence", False),
         "token-statistics-hardened": ("defence", True),
     }
-    assert not any("trained yet" in line or "hardened yet" in line for line in record["missing"])
+    assert not any("evaluated yet" in line or "hardened yet" in line for line in record["missing"])
     page = (place / "evidence.md").read_text(encoding="utf-8")
     assert page == render(record)
     assert (place / PICTURE).read_text(encoding="utf-8") == picture(record)
@@ -193,10 +196,54 @@ def test_a_later_seed_waits_for_the_pairs_of_the_first(place: Path, tmp_path: Pa
     )
 
 
-def test_a_folder_of_detectors_of_other_texts_is_refused(place: Path, tmp_path: Path) -> None:
-    (tmp_path / "texts.json").write_text('{"digest": "of others"}', encoding="utf-8")
+@pytest.mark.parametrize("stage", ["fit", "evaluate", "harden"])
+def test_a_folder_of_detectors_of_other_texts_is_refused(place: Path, tmp_path: Path, stage: str) -> None:
+    here = experiment(place, tmp_path)
+    write_text(tmp_path / "detectors" / "tfidf" / "seen.json", "[]")
+    with pytest.raises(RunError, match="nothing says on which texts"):
+        getattr(here, stage)()
+    write_text(tmp_path / "texts.json", '{"digest": "of others"}')
     with pytest.raises(RunError, match="holds detectors fitted on other texts"):
+        getattr(here, stage)()
+
+
+def test_texts_are_noted_when_a_detector_was_fitted_on_them(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(prl, "fit", lambda *_, **__: sys.exit(1))
+    with pytest.raises(SystemExit):
         experiment(place, tmp_path).fit()
+    assert not (tmp_path / "texts.json").exists(), "a folder that was begun with the wrong texts takes others"
+
+
+def goals(strongest: float) -> str:
+    """The goals of a page whose strongest supervised detector still flags so much."""
+    share = {"value": 0.9, "low": 0.8, "high": 0.95, "n": 40}
+    flagged = {"ensemble": share, "weak": {**share, "value": 0.1}, "strong": {**share, "value": strongest}}
+    method = {
+        "name": MAIN,
+        "flagged": flagged,
+        "success_held_out": share,
+        "quality": dict.fromkeys(("semantic_similarity", "names_kept", "format"), share),
+    }
+    detectors = [
+        {"name": name, "role": "held out", "tpr": {**share, "value": tpr}}
+        for name, tpr in (("weak", 0.2), ("strong", 0.8))
+    ]
+    families = {"supervised": ["weak", "strong"], "zero-shot": ["lrr"]}
+    return "\n".join(_goals({"methods": [method], "detectors": detectors, "families": families}))
+
+
+def test_a_goal_is_reached_by_the_strongest_detector_at_its_bound() -> None:
+    assert "strong is the strongest: it flags 0.80 [0.80, 0.95]" in " ".join(goals(0.3).split())
+    for value, reached in ((0.3, "yes"), (0.31, "no")):
+        [row] = [line for line in goals(value).splitlines() if "strongest supervised" in line]
+        assert row.endswith(f"| {value:.2f} [0.80, 0.95] | {reached} |")
+    by_goal = {line.split(" | ")[0][2:]: line for line in goals(0.3).splitlines() if line.startswith("| ")}
+    assert by_goal["flagged by the ensemble, at most .25"].endswith("| no |")
+    assert by_goal["success on held-out families, at least .60"].endswith("| yes |")
+    assert by_goal["the lower end of that, above .45"].endswith("| yes |")
+    assert by_goal["numbers kept, at least .85"].endswith(f"| {NOTHING} | n too small |")
 
 
 def test_rates_of_function_words_by_hand() -> None:
@@ -276,7 +323,14 @@ def test_the_reward_design_of_stealthrl() -> None:
 
 
 def test_minutes_at_work_leave_out_the_time_between_processes(tmp_path: Path) -> None:
-    moments = (("start", "10:00"), ("monitor", "10:20"), ("start", "12:00"), ("end", "12:10"))
-    events = [{"event": event, "time": f"2026-11-27T{time}:00+00:00"} for event, time in moments]
-    write_jsonl(tmp_path / "events.jsonl", events)
-    assert minutes(tmp_path) == 30
+    def recorded(*moments: tuple[str, str]) -> float | None:
+        events = [{"event": event, "time": f"2026-11-27T{time}:00+00:00"} for event, time in moments]
+        write_jsonl(tmp_path / "events.jsonl", events)
+        return minutes(tmp_path)
+
+    end = ("end", "10:20")
+    assert recorded(("start", "10:00"), ("monitor", "10:10"), end, ("start", "12:00"), ("end", "12:10")) == 30
+    assert recorded(("start", "10:00"), ("monitor", "10:20"), ("start", "12:00"), ("end", "12:10")) is None, (
+        "a process that was killed leaves no end"
+    )
+    assert recorded(("start", "10:00")) is None

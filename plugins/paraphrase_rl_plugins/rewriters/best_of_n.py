@@ -47,7 +47,7 @@ class BestOfNOptions(Options):
         0.88,
         ge=0,
         le=1,
-        description="least cosine to the source; where no candidate has it, the one closest to it is chosen",
+        description="least cosine to the source; where no candidate has it, the one that lacks least is chosen",
     )
     min_facts_kept: float = Field(
         0.0,
@@ -100,10 +100,10 @@ def build(options: BestOfNOptions, context: Context) -> BestOfN:
 class BestOfN:
     """Chooses each rewrite as the best of ``candidates`` new ones.
 
-    Candidates that are a complete rewrite and nothing else are preferred, then those that lack least of
-    ``min_similarity`` and ``min_facts_kept``, what they lack of both added up, then the lowest combined P(AI); among
-    equals the first. A candidate that failed, or that no
-    detector can score, is never chosen; if that is so for all candidates, the text fails, with the last reason.
+    Candidates that pass the checks of the reward ``format``, at its default options, are preferred, then those that
+    lack least of ``min_similarity`` and ``min_facts_kept``, what they lack of both added up, then the lowest combined
+    P(AI); among equals the first. A candidate that failed, or that no detector can score, is never chosen; if that is
+    so for all candidates, the text fails, with the last reason.
 
     Args:
         gate: 1 for a complete rewrite and nothing else, 0 for another.
