@@ -92,7 +92,7 @@ class Settings:
     steps: int = 30
     texts: int = 64
     hardened_on: int = 64
-    candidates: int = 16
+    candidates: int = 8
     recipe: Path = ROOT / "configs" / "evidence.yaml"
     device: str | None = None
     changes: tuple[str, ...] = ()
