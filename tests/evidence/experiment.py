@@ -91,7 +91,7 @@ class Settings:
     seeds: int = 3
     steps: int = 30
     texts: int = 64
-    hardened_on: int = 64
+    hardened_on: int = 32
     candidates: int = 8
     recipe: Path = ROOT / "configs" / "evidence.yaml"
     device: str | None = None
