@@ -510,8 +510,10 @@ def _made(record: Plain) -> Iterator[str]:
         yield ""
     yield _prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. The policy that is evaluated is that of the last step; nothing was chosen by a",
-        f"figure on this page. Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
+        "set on the calibration split. The policy that is evaluated is that of the last step; no number was chosen by",
+        "a figure on this page. That the best of n is asked to keep facts was decided when an earlier version of the",
+        "page missed the goal of numbers; how many, by rollouts of the training.",
+        f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )
     yield ""
