@@ -173,8 +173,14 @@ class Spot:
     own: bool = False
 
 
+FAR = 20
+"""Distance of a label's baseline from its point, in units of the drawing, from which it repeats the point's shape."""
+
+
 def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names: tuple[str, str]) -> Markup:
     """Draw points with intervals in both directions; each has a label and its own shape.
+
+    A label that found no room next to its point repeats its shape.
 
     Args:
         names: names of the axes; x is a share from 0 to 1.
@@ -212,6 +218,9 @@ def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names
         taken.append((begin, begin + length, baseline))
         place, anchor = (begin, "start") if begin > at - length else (begin + length, "end")
         texts.append(element("text", label, x=place, y=baseline, text_anchor=anchor, class_="row-label halo"))
+        if abs(baseline - level) > FAR:  # it could be taken for that of a nearer point
+            side = begin - 7 if anchor == "start" else begin + length + 7
+            texts.append(marker(i, side, baseline - 4, 3.5, class_))
     parts += texts
     return drawing(parts, key=key, title=title, description=description, width=width, height=height)
 

@@ -142,6 +142,20 @@ def test_labels_of_near_points_do_not_overlap() -> None:
         assert all(abs(x - a) >= 70 or abs(y - b) > 13 for a, b in boxes[:i])
 
 
+def test_a_label_far_from_its_point_repeats_its_shape() -> None:
+    at = Estimate(value=0.5, n=9)
+
+    def circles(n: int) -> list[float]:
+        spots = [Spot(label=f"rewriter-{i}", x=at, y=at) for i in range(n)]
+        root = _parsed(scatter("k", "t", "d", spots, ("x", "y")))
+        return [float(e.get("r", "nan")) for e in root.iter("circle")]
+
+    assert circles(6) == [6.0], "the first label has room"
+    seventh = circles(7)
+    assert seventh[:2] == [6.0, 6.0]
+    assert seventh[2:] == [3.5], "the seventh has the shape of the first"
+
+
 def test_labels_keep_clear_of_the_name_of_the_axis_and_of_every_marker() -> None:
     spots = [
         Spot(label="homoglyph-sanitised", x=Estimate(value=0.0, n=9), y=Estimate(value=1.0, n=9)),
