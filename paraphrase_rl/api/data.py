@@ -100,7 +100,9 @@ def load_data(
         named = Component(name=source)
     else:
         named = source if isinstance(source, Component) else settings.source
-    component = Component(name=named.name, options={**named.options, **options})
+    component = named.model_copy(
+        update={"options": {**named.options, **options}}
+    )  # checked where it is built
     return load_documents(component, settings, known)
 
 

@@ -74,3 +74,9 @@ def test_junk_is_answered_or_refused(verb: str, name: str, junk: Any, registry: 
     arguments = {**PARAMETERS[verb][0], **given_too, name: junk}
     with contextlib.suppress(PrlError):
         repr(getattr(prl, verb)(**arguments))
+
+
+@pytest.mark.parametrize("value", [float("nan"), {"sign": float("inf")}])
+def test_an_option_that_is_no_number_is_refused_in_the_words_of_the_product(value: object) -> None:
+    with pytest.raises(PrlError, match="data set starter: unknown option 'shout'"):
+        prl.load_data("starter", options={"shout": value})
