@@ -100,9 +100,8 @@ def load_data(
         named = Component(name=source)
     else:
         named = source if isinstance(source, Component) else settings.source
-    component = named.model_copy(
-        update={"options": {**named.options, **options}}
-    )  # checked where it is built
+    # not by Component(...), which would raise pydantic's error: the data set's own options are checked when it is built
+    component = named.model_copy(update={"options": {**named.options, **options}})
     return load_documents(component, settings, known)
 
 

@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from statistics import mean
 
@@ -40,7 +40,7 @@ from tests.demo import (  # noqa: E402
     point,
 )
 from tests.evidence.detectors import TOKEN_STATISTICS  # noqa: E402
-from tests.evidence.figures import minutes  # noqa: E402
+from tests.evidence.figures import minutes, shown_minutes  # noqa: E402
 
 PAGE = ROOT / "docs" / "demo.md"
 TERMS = {
@@ -107,7 +107,8 @@ def row(folder: Path, seed: int, results: Results) -> str:
         for name in ("total", "semantic", "facts", "format")
     )
     evaded = " | ".join(shares(results, name) for name in (AGAINST, TOKEN_STATISTICS))
-    return f"| {seed} | {summary.gain:+.3f} ({summary.gain_se:.3f}) | {shown} | {evaded} | {minutes(folder):.0f} |\n"
+    took = shown_minutes(minutes(folder))
+    return f"| {seed} | {summary.gain:+.3f} ({summary.gain_se:.3f}) | {shown} | {evaded} | {took} |\n"
 
 
 def means(folders: Sequence[Path]) -> str:
@@ -187,11 +188,9 @@ def main() -> None:
         if not is_complete(folder):
             with recorded(spent, seed, "train"):
                 train(folder, seed)
-        if (folder / "evaluation" / "results.json").is_file():
+        done = (folder / "evaluation" / Results.FILE).is_file()
+        with nullcontext() if done else recorded(spent, seed, "evaluate"):
             found.append(evaluate(folder, TEXTS))
-        else:
-            with recorded(spent, seed, "evaluate"):
-                found.append(evaluate(folder, TEXTS))
         rows.append(row(folder, seed, found[-1]))
         print(rows[-1], end="", flush=True)
     PAGE.write_text(page(folders, rows, found[0], cpu_minutes(spent)), encoding="utf-8")

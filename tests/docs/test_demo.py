@@ -165,6 +165,16 @@ def test_the_page_says_what_the_runs_measured(tmp_path: Path) -> None:
     assert "CPU time" not in bench_demo.page(folders, rows, found(), None)
 
 
+def test_the_time_of_a_run_that_was_killed_is_not_told(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "seed0", (0.6, 0.4, 0.8))
+    moments = (("start", "10:00"), ("start", "12:00"), ("end", "12:10"))
+    write_jsonl(
+        folder / "events.jsonl",
+        [{"event": event, "time": f"2026-11-27T{time}:00+00:00"} for event, time in moments],
+    )
+    assert bench_demo.row(folder, 0, found()).endswith("| – |\n")
+
+
 def test_cpu_time_is_that_of_seeds_recorded_whole(tmp_path: Path) -> None:
     file = tmp_path / "cpu.jsonl"
     assert bench_demo.cpu_minutes(file) is None

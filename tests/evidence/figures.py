@@ -33,6 +33,7 @@ from paraphrase_rl.hardening.records import Hardening
 from paraphrase_rl.plugin.rated import RewardOutcome
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
+from paraphrase_rl.reporting.formatting import NOTHING
 from paraphrase_rl.runs.reader import manifest_of
 from paraphrase_rl.statistics.bootstrap import (
     Design,
@@ -164,7 +165,7 @@ class Figures:
             methods = experiment.methods([s.rewriter for s in found.attacked])
             table = {m.name: rows.of(m.labels) for m in methods}
             families = _families(panel, roles, rows)
-            before = rows.of([methods[0].labels[0]]) if methods else None
+            before = next(iter(table.values()), None)
             evaluated = f"{BOTH}-0"
             return {
                 "format": 1,
@@ -645,6 +646,11 @@ def _stages(out: Path) -> list[Plain]:
     for row in read_jsonl(out / "stages.jsonl"):
         found[row["stage"]] = found.get(row["stage"], 0.0) + row["cpu"]
     return [{"stage": name, "cpu_minutes": round(seconds / 60, 1)} for name, seconds in found.items()]
+
+
+def shown_minutes(took: float | None) -> str:
+    """Write minutes without decimals."""
+    return NOTHING if took is None else f"{took:.0f}"
 
 
 def minutes(folder: Path) -> float | None:

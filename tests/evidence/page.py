@@ -12,7 +12,7 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
-from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED
+from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED, shown_minutes
 
 Plain = Mapping[str, Any]
 PICTURE = "images/evidence.svg"
@@ -167,9 +167,14 @@ def _number(found: Plain | None) -> str:
     return _estimate(found, False)
 
 
+def _before(record: Plain) -> dict[str, Plain]:
+    """Share of the original texts that each detector flags."""
+    return {d["name"]: d["tpr"] for d in record["detectors"] if d["role"] != "failed"}
+
+
 def _methods(record: Plain) -> Iterator[str]:
     against = [d["name"] for d in record["detectors"] if d["role"] == "trained against"]
-    before = {d["name"]: d for d in record["detectors"] if d["role"] != "failed"}
+    before = _before(record)
     heads = [
         "rewriter",
         "seeds",
@@ -178,7 +183,7 @@ def _methods(record: Plain) -> Iterator[str]:
         "success, ensemble",
         "success, held out",
     ]
-    rows = [["original texts", "", "", *(_share(before[name]["tpr"]) for name in against), "", ""]]
+    rows = [["original texts", "", "", *(_share(before[name]) for name in against), "", ""]]
     for m in record["methods"]:
         rows.append(
             [
@@ -233,7 +238,7 @@ def _goals(record: Plain) -> Iterator[str]:
     ours = [m for m in record["methods"] if m["name"] in (BASE, MAIN, BEST)]
     if not any(m["name"] == MAIN for m in ours):
         return
-    before = {d["name"]: d["tpr"] for d in record["detectors"] if d["role"] != "failed"}
+    before = _before(record)
     strongest = max(
         record["families"].get(SUPERVISED, ()), key=lambda name: before[name]["value"], default=None
     )
@@ -303,8 +308,8 @@ def _detectors(record: Plain) -> Iterator[str]:
     yield ""
     yield "What each held-out detector flags, before and after:"
     yield ""
-    before = {d["name"]: d for d in record["detectors"] if d["role"] != "failed"}
-    rows = [["original texts", *(_share(before[name]["tpr"]) for name in held_out)]]
+    before = _before(record)
+    rows = [["original texts", *(_share(before[name]) for name in held_out)]]
     rows += [[m["name"], *(_share(m["flagged"].get(name)) for name in held_out)] for m in record["methods"]]
     yield from _table(["rewriter", *held_out], rows)
     yield ""
@@ -492,7 +497,7 @@ def _made(record: Plain) -> Iterator[str]:
             f"{r['warmup_pairs']} of {r['warmup_texts']}, {r['warmup_method']}" if r["warmup_texts"] else "",
             str(r["rollouts"] or NOTHING),
             r["precision"],
-            NOTHING if r["minutes"] is None else f"{r['minutes']:.0f}",
+            shown_minutes(r["minutes"]),
         ]
         for r in record["runs"]
     ]

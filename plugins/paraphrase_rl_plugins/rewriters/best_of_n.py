@@ -22,9 +22,9 @@ from paraphrase_rl.plugin import (
     Rewrites,
     hookimpl,
 )
-from paraphrase_rl_plugins.metrics._facts import kept, names
-from paraphrase_rl_plugins.metrics._numbers import numbers
+from paraphrase_rl_plugins.metrics.names import names_kept
 from paraphrase_rl_plugins.metrics.negations import negations_kept
+from paraphrase_rl_plugins.metrics.numbers import numbers_kept
 from paraphrase_rl_plugins.rewards.output_format import FormatOptions
 from paraphrase_rl_plugins.rewards.output_format import build as build_format
 from paraphrase_rl_plugins.rewards.semantic_similarity import SimilarityOptions
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from paraphrase_rl.plugin import ProbabilityModel, Reward
 
 NAME = "best-of-n"
-_FACTS = (kept(numbers), kept(names), negations_kept)
+_FACTS = (numbers_kept, names_kept, negations_kept)
 
 
 class BestOfNOptions(Options):
