@@ -12,8 +12,7 @@ import pytest
 from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.files import write_jsonl
 from tests.benchmarks import bench_demo
-from tests.demo import AGAINST, REWRITER, TEXTS, Rewritten, chosen, ending, evading
-from tests.evidence.detectors import TOKEN_STATISTICS
+from tests.demo import AGAINST, HELD_OUT, REWRITER, TEXTS, Rewritten, chosen, ending, evading
 from tests.reporting import cases
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def found() -> Results:
     """Results of the demo's rewriter; the threshold of both detectors is 0."""
-    cells = (cases.cell(REWRITER, AGAINST, 0.4), cases.cell(REWRITER, TOKEN_STATISTICS, 0.1))
+    cells = (cases.cell(REWRITER, AGAINST, 0.4), cases.cell(REWRITER, HELD_OUT, 0.1))
     return cases.results(cells=cells)
 
 
@@ -59,8 +58,8 @@ def write_evaluation(folder: Path) -> Path:
         documents.append({"id": f"ai-{i}", "text": f"Source {i}."})
         rewrites.append({**key, "text": f"Rewrite {i}.", "finished": True})
         measured.append({**key, "metrics": quality | changes})
-        for detector in (AGAINST, TOKEN_STATISTICS):
-            other = -5.0 if detector == TOKEN_STATISTICS else 0.0  # by it none would be flagged
+        for detector in (AGAINST, HELD_OUT):
+            other = -5.0 if detector == HELD_OUT else 0.0  # by it none would be flagged
             scores.append({**key, "detector": detector, "rewriter": ORIGINAL, "score": before + other})
             scored = failed if after is None else {"score": after + other}
             scores.append({**key, "detector": detector, **scored})
@@ -107,7 +106,7 @@ def test_where_few_keep_everything_the_most_faithful_are_shown() -> None:
 def test_the_end_has_the_shares_with_intervals_then_the_rewrites(tmp_path: Path) -> None:
     text = ending(found(), write_evaluation(tmp_path / "evaluation"))
     assert re.search(r"^tfidf +trained against +0\.80 \[0\.70, 0\.90\] +0\.40 \[0\.30, 0\.50\]$", text, re.M)
-    assert re.search(r"^token-statistics +held out +0\.80 \[0\.70, 0\.90\] +0\.10 ", text, re.M)
+    assert re.search(r"^function-words +held out +0\.80 \[0\.70, 0\.90\] +0\.10 ", text, re.M)
     assert text.index("token-statistics") < text.index("  source  Source 0.\n rewrite  Rewrite 0.\n")
     assert text.endswith(" rewrite  Rewrite 1.\n          similarity 0.90; facts kept 75%, added 2")
     assert max(map(len, text.splitlines())) <= 100

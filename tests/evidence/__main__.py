@@ -19,7 +19,7 @@ from pathlib import Path
 from paraphrase_rl.errors import PrlError
 from paraphrase_rl.files import dumps, write_text
 from paraphrase_rl.models.precision import decide
-from tests.evidence.experiment import BOTH, GRPO, ROOT, SHARED, STEALTH, Experiment, Settings
+from tests.evidence.experiment import BOTH, EVADING, GRPO, ROOT, SHARED, STEALTH, Experiment, Settings
 from tests.evidence.figures import Figures
 from tests.evidence.page import PICTURE, picture, render
 
@@ -33,7 +33,7 @@ def stages(experiment: Experiment) -> list[str]:
     found = ["fit"]
     for seed in range(experiment.settings.seeds):
         found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}", "evaluate"]
-        found += [f"{STEALTH}-0", "harden", "evaluate"] if seed == 0 else []
+        found += [f"{STEALTH}-0", f"{EVADING}-0", "harden", "evaluate"] if seed == 0 else []
     return [*found, "harden", "evaluate"] if experiment.settings.seeds > 1 else found
 
 
@@ -141,7 +141,9 @@ def main() -> None:
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
     parser.add_argument(
-        "stages", nargs="*", help="only these: fit, both-0, grpo-0, stealthrl-0, harden, evaluate ..."
+        "stages",
+        nargs="*",
+        help="only these: fit, both-0, grpo-0, stealthrl-0, evading-0, harden, evaluate ...",
     )
     given = parser.parse_args()
     if given.device is None:

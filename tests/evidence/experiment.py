@@ -1,7 +1,7 @@
 """Stages of the experiment: fit, train, evaluate, harden. A stage that is done is not done again.
 
-Everything is in one folder: a run for each trained policy (``both-SEED``, ``grpo-SEED``, ``stealthrl-SEED``),
-``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage took. A run that is
+Everything is in one folder: a run for each trained policy (``both-SEED``, ``grpo-SEED``, ``stealthrl-0``,
+``evading-0``), ``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage took. A run that is
 there and has the recipe of the experiment is adopted, whoever trained it.
 """
 
@@ -35,8 +35,15 @@ ROOT = HERE.parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "fast-detect-gpt" / "exp_gpt3to4" / "data"
 WARM, BEST = "warm-up", "best-of-both"
 """Of a policy of warm-up and GRPO: it after the warm-up, and the best of several of its rewrites."""
-BOTH, GRPO, STEALTH = "both", "grpo", "stealthrl"
-"""Kinds of trained policies: warm-up and GRPO, GRPO alone, and GRPO with the reward design of StealthRL."""
+BOTH, GRPO, STEALTH, EVADING = "both", "grpo", "stealthrl", "evading"
+"""Kinds of trained policies: warm-up and GRPO, GRPO alone, GRPO with the reward design of StealthRL, and warm-up and
+GRPO with more of the reward for evasion."""
+MORE_EVASION: dict[str, Any] = {
+    "rewards.detector-evasion.weight": 0.9,
+    "rewards.detector-evasion.options.width": 1.0,
+}
+"""Changes of the recipe for more of the reward for evasion: twice the weight, and all of it within one standard
+deviation of the threshold, where a text at the threshold has .75 of it and not .92."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
 LEAST_SIMILARITY, LEAST_FACTS_KEPT = 0.8, 0.75
@@ -144,13 +151,15 @@ class Experiment:
             changes["data.source"] = {"name": "starter"}
         else:
             changes["data.source.options.path"] = str(self.settings.source)
-        if kind != BOTH:
+        if kind in (GRPO, STEALTH):
             changes |= {"warmup.method": None, "kl.reference": "base"}
-        elif seed > 0:  # pairs cost more than the training on them
+        elif (kind, seed) != (BOTH, 0):  # pairs cost more than the training on them
             path = self.run(BOTH, 0) / "warmup_pairs.jsonl"
             changes |= {"warmup.method": "pairs", "warmup.path": str(path)}
         if kind == STEALTH:
             changes |= {"rewards": self._stealth_rewards(), "rewards_combine": "mean"}
+        if kind == EVADING:
+            changes |= MORE_EVASION
         return load_recipe(self.settings.recipe, [*changes.items(), *self.settings.changes])
 
     def _stealth_rewards(self) -> list[dict[str, Any]]:
@@ -270,9 +279,9 @@ class Experiment:
         Raises:
             RunError: another process works on it, or it is no run of the experiment.
         """
-        if kind == BOTH and seed > 0 and not self.warmed_up(0):
+        if kind in (BOTH, EVADING) and (kind, seed) != (BOTH, 0) and not self.warmed_up(0):
             raise RunError(
-                f"{BOTH}-{seed} is warmed up on the pairs of {BOTH}-0, which are not there yet", "wait"
+                f"{kind}-{seed} is warmed up on the pairs of {BOTH}-0, which are not there yet", "wait"
             )
         folder, loaded = self.run(kind, seed), self.recipe(kind, seed)
         if not (folder / "manifest.json").is_file():
@@ -357,7 +366,11 @@ class Experiment:
         return found | self.front()
 
     def front(self) -> dict[str, Attack]:
-        """The first policy of warm-up and GRPO after fewer steps, at the end, and with colder samples, by label."""
+        """One policy of warm-up and GRPO along its front, by label.
+
+        After fewer steps, at the end, with colder samples, and trained with more of the reward for evasion; at the
+        end of both trainings also the best of several rewrites.
+        """
         last = self.evaluated_step(BOTH, 0) if self.is_usable(BOTH, 0) else None
         if last is None:
             return {}
@@ -365,6 +378,10 @@ class Experiment:
         found = [self._policy(BOTH, 0, s, f"{BOTH}-0 after step {s}") for s in steps if 0 < s < last]
         found.append(self._policy(BOTH, 0, last, f"{BOTH}-0"))
         found += [self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {t}", t) for t in COLDER]
+        if self.is_usable(EVADING, 0) and (step := self.evaluated_step(EVADING, 0)) is not None:
+            found.append(self._policy(EVADING, 0, step, f"{EVADING}-0"))
+        ends = [a for a in found if a.label in (f"{BOTH}-0", f"{EVADING}-0")]
+        found += [self._best_of(a, f"best-of-{a.label}") for a in ends]
         return {a.label: a for a in found if a.label is not None}
 
     def _policy(
@@ -441,14 +458,14 @@ class Experiment:
         All seeds are warmed up on the pairs of the first, which cost each of them the same.
         """
         training = self.base.training
-        kind = BOTH if prefix in (WARM, BEST) else prefix
-        warmup = len(self.pairs(0)) * self.base.warmup.candidates if kind == BOTH else 0
+        warmed = prefix not in (GRPO, STEALTH)
+        warmup = len(self.pairs(BOTH, 0)) * self.base.warmup.candidates if warmed else 0
         steps = 0 if prefix == WARM else self.settings.steps
         return warmup + steps * training.batch_size * training.group_size
 
-    def pairs(self, seed: int) -> list[dict[str, Any]]:
-        """Rows of the pairs that a warm-up was made of, those left out included."""
-        return list(read_jsonl(self.run(BOTH, seed) / "warmup_pairs.jsonl"))
+    def pairs(self, kind: str, seed: int) -> list[dict[str, Any]]:
+        """Rows of the pairs that a warm-up was made of, those left out included; none without a warm-up."""
+        return list(read_jsonl(self.run(kind, seed) / "warmup_pairs.jsonl"))
 
     def held_out(self) -> list[Component]:
         """Detectors that nobody trains against, as far as they are there."""

@@ -50,6 +50,7 @@ from paraphrase_rl.types import Document, FloatArray, RewardBatch
 from tests.evidence.experiment import (
     BEST,
     BOTH,
+    EVADING,
     GRPO,
     LEAST_FACTS_KEPT,
     LEAST_SIMILARITY,
@@ -290,7 +291,7 @@ class Figures:
     def _front(
         self, rows: _Rows, roles: Mapping[str, str], families: Mapping[str, Sequence[str]]
     ) -> list[Plain]:
-        """The first policy of warm-up and GRPO after fewer steps, at the end, and with colder samples."""
+        """The first policy of warm-up and GRPO along its front."""
         return [
             {
                 "label": label,
@@ -398,7 +399,7 @@ class Figures:
         for row in read_jsonl(folder / "samples.jsonl"):
             if row["kind"] in ("evaluation", "warmup"):
                 by_step.setdefault((row["step"], row["kind"]), []).append(row)
-        warmup = experiment.rollouts("warm-up") if kind == BOTH else 0
+        warmup = experiment.rollouts("warm-up") if kind in (BOTH, EVADING) else 0
         for (step, what), rows in by_step.items():
             batch = RewardBatch(
                 sources=[Document(id=row["id"], text=row["source"]) for row in rows],
@@ -421,7 +422,7 @@ class Figures:
             history = prl.Run(folder).history
         except PrlError:
             return None
-        pairs = experiment.pairs(seed) if kind == BOTH else []
+        pairs = experiment.pairs(kind, seed)
         return {
             "run": f"{kind}-{seed}",
             "status": history.status,
@@ -437,12 +438,13 @@ class Figures:
     def _absent(self, methods: Sequence[Method]) -> Iterator[str]:
         """What of the whole experiment is not there."""
         experiment = self.experiment
-        labels = {label for m in methods for label in m.labels}
+        labels = {label for m in methods for label in m.labels} | set(experiment.front())
         for prefix, seeds in (
             ("warm-up", experiment.settings.seeds),
             (GRPO, experiment.settings.seeds),
             (BOTH, experiment.settings.seeds),
             (STEALTH, 1),
+            (EVADING, 1),
         ):
             for seed in range(seeds):
                 if f"{prefix}-{seed}" not in labels:
@@ -637,7 +639,7 @@ def _group_means(
 def _each(experiment: Experiment) -> list[tuple[str, int]]:
     """Kind and seed of every policy of the whole experiment."""
     found = [(kind, seed) for seed in range(experiment.settings.seeds) for kind in (BOTH, GRPO)]
-    return [*found[:2], (STEALTH, 0), *found[2:]]
+    return [*found[:2], (STEALTH, 0), (EVADING, 0), *found[2:]]
 
 
 def _stages(out: Path) -> list[Plain]:

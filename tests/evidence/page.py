@@ -12,6 +12,7 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
+from tests.evidence.experiment import EVADING
 from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED, shown_minutes
 
 Plain = Mapping[str, Any]
@@ -116,9 +117,15 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _differences(record)
     yield from _goals(record)
     yield from _detectors(record)
-    yield from _policies("Each policy by itself:", record["seeds"])
+    yield from _policies("Each policy by itself:", record["seeds"], _strongest(record))
     yield from _policies(
-        "One policy along its front: after fewer steps, and with colder samples:", record["front"]
+        _prose(
+            f"One policy along its front: after fewer steps, with colder samples, and ({EVADING}-0) trained with more of",
+            "the reward for evasion, which has twice the weight and all of it within one standard deviation of the",
+            "threshold; it is warmed up on the same pairs:",
+        ),
+        record["front"],
+        _strongest(record),
     )
     yield from _rewards(record)
     yield from _defences(record)
@@ -170,6 +177,12 @@ def _number(found: Plain | None) -> str:
 def _before(record: Plain) -> dict[str, Plain]:
     """Share of the original texts that each detector flags."""
     return {d["name"]: d["tpr"] for d in record["detectors"] if d["role"] != "failed"}
+
+
+def _strongest(record: Plain) -> str | None:
+    """The supervised detector nobody trained against that flags most of the original texts; ``None`` without one."""
+    before = _before(record)
+    return max(record["families"].get(SUPERVISED, ()), key=lambda name: before[name]["value"], default=None)
 
 
 def _methods(record: Plain) -> Iterator[str]:
@@ -238,10 +251,7 @@ def _goals(record: Plain) -> Iterator[str]:
     ours = [m for m in record["methods"] if m["name"] in (BASE, MAIN, BEST)]
     if not any(m["name"] == MAIN for m in ours):
         return
-    before = _before(record)
-    strongest = max(
-        record["families"].get(SUPERVISED, ()), key=lambda name: before[name]["value"], default=None
-    )
+    before, strongest = _before(record), _strongest(record)
     told = f"Of the supervised detectors nobody trained against, {strongest} is the strongest: it flags"
     yield _prose(
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
@@ -351,7 +361,7 @@ def _families(record: Plain, white: Collection[str]) -> Iterator[str]:
     yield ""
 
 
-def _policies(title: str, policies: Sequence[Plain]) -> Iterator[str]:
+def _policies(title: str, policies: Sequence[Plain], strongest: str | None) -> Iterator[str]:
     if not policies:
         return
     yield title
@@ -360,6 +370,7 @@ def _policies(title: str, policies: Sequence[Plain]) -> Iterator[str]:
         [
             s["label"],
             _share(s["flagged"].get(COMBINED)),
+            *([] if strongest is None else [_share(s["flagged"].get(strongest))]),
             _share(s["success_held_out"]),
             *(
                 _number(s["quality"].get(name))
@@ -371,6 +382,7 @@ def _policies(title: str, policies: Sequence[Plain]) -> Iterator[str]:
     heads = [
         "policy",
         "flagged by the ensemble",
+        *([] if strongest is None else [f"by {strongest}"]),
         "success, held out",
         "similarity",
         "numbers kept",

@@ -19,7 +19,7 @@ from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.reporting.formatting import NOTHING
 from tests.evidence.__main__ import RECORD, carry_out, stages
 from tests.evidence.detectors import RATES, rates
-from tests.evidence.experiment import COLDER, Experiment, Settings, material
+from tests.evidence.experiment import COLDER, MORE_EVASION, Experiment, Settings, material
 from tests.evidence.figures import TARGET, minutes, pooled
 from tests.evidence.page import BEST, MAIN, PICTURE, _goals, picture, render
 from tests.evidence.stealthrl import design
@@ -89,7 +89,12 @@ def experiment(place: Path, out: Path, **changes: Any) -> Experiment:
 def whole(place: Path) -> tuple[Path, dict[str, Any]]:
     """Folder of an experiment that was carried out whole, and its record."""
     here = experiment(place, place / "out")
-    carry_out(here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "evaluate"], place, "make evidence")
+    carry_out(
+        here,
+        ["fit", "both-0", "grpo-0", "stealthrl-0", "evading-0", "harden", "evaluate"],
+        place,
+        "make evidence",
+    )
     return here.out, json.loads((place / RECORD).read_text(encoding="utf-8"))
 
 
@@ -139,6 +144,7 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     assert {label for label in front if "temperature" in label} == {
         f"both-0 at temperature {t}" for t in COLDER
     }
+    assert front.keys() >= {"evading-0", "best-of-both-0", "best-of-evading-0"}
     for row in record["differences"]:
         other = next(m for m in record["methods"] if m["name"] == row["less"])
         expected = main["flagged"]["ensemble"]["value"] - other["flagged"]["ensemble"]["value"]
@@ -159,7 +165,10 @@ def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
     (copy / "stages.jsonl").unlink()
     here = experiment(place, copy)
     carry_out(
-        here, ["fit", "both-0", "grpo-0", "stealthrl-0", "harden", "evaluate"], tmp_path, "make evidence"
+        here,
+        ["fit", "both-0", "grpo-0", "stealthrl-0", "evading-0", "harden", "evaluate"],
+        tmp_path,
+        "make evidence",
     )
     done = [row["stage"] for row in read_jsonl(copy / "stages.jsonl")]
     assert done == ["train stealthrl-0", "harden tfidf", "evaluate", "page"]
@@ -186,11 +195,12 @@ def test_rollouts_of_later_seeds_hold_the_pairs_of_the_first(place: Path, tmp_pa
     assert spent == {"warm-up alone": 6, MAIN: 6 + 2 * 2 * 2, "GRPO alone": 2 * 2 * 2}
 
 
-def test_a_later_seed_waits_for_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
+def test_other_policies_wait_for_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
     here = experiment(place, tmp_path, seeds=2)
-    with pytest.raises(RunError, match="warmed up on the pairs of both-0, which are not there yet"):
-        here.train("both", 1)
-    assert not here.run("both", 1).exists()
+    for kind, seed in (("both", 1), ("evading", 0)):
+        with pytest.raises(RunError, match="warmed up on the pairs of both-0, which are not there yet"):
+            here.train(kind, seed)
+        assert not here.run(kind, seed).exists()
     assert not carry_out(here, ["both-1"], tmp_path, "make evidence"), (
         "what could not be done is told at the end"
     )
@@ -256,6 +266,15 @@ def test_rates_of_function_words_by_hand() -> None:
     assert np.isfinite(rates("")).all()
 
 
+def test_more_evasion_is_the_only_thing_that_differs(tmp_path: Path) -> None:
+    here = Experiment(Settings(out=tmp_path, source=tmp_path), print)
+    both, evading = (material(here.recipe(kind, 0).recipe) for kind in ("both", "evading"))
+    assert {key for key in {**both, **evading} if both.get(key) != evading.get(key)} == {
+        "warmup.method",
+        *MORE_EVASION,
+    }
+
+
 def test_where_texts_and_detectors_lie_is_not_material() -> None:
     """A run that was started by hand names no folder for its detector."""
     by_hand = load_recipe("evidence", {"data.source.options.path": "here", "checkpoints.every": 5}).recipe
@@ -283,7 +302,7 @@ def test_a_page_is_there_before_anything_is_trained(place: Path, tmp_path: Path)
     carry_out(here, ["fit", "evaluate"], tmp_path, "make evidence")
     record = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
     assert [method["name"] for method in record["methods"]] == ["synonyms"]
-    for policy in ("warm-up-0", "both-1", "grpo-0", "stealthrl-0"):
+    for policy in ("warm-up-0", "both-1", "grpo-0", "stealthrl-0", "evading-0"):
         assert f"{policy} is not evaluated yet" in record["missing"]
     assert "both-1 is not evaluated yet" in (tmp_path / "evidence.md").read_text(encoding="utf-8")
 
