@@ -107,7 +107,7 @@ def test_the_end_has_the_shares_with_intervals_then_the_rewrites(tmp_path: Path)
     text = ending(found(), write_evaluation(tmp_path / "evaluation"))
     assert re.search(r"^tfidf +trained against +0\.80 \[0\.70, 0\.90\] +0\.40 \[0\.30, 0\.50\]$", text, re.M)
     assert re.search(r"^function-words +held out +0\.80 \[0\.70, 0\.90\] +0\.10 ", text, re.M)
-    assert text.index("token-statistics") < text.index("  source  Source 0.\n rewrite  Rewrite 0.\n")
+    assert text.index("function-words") < text.index("  source  Source 0.\n rewrite  Rewrite 0.\n")
     assert text.endswith(" rewrite  Rewrite 1.\n          similarity 0.90; facts kept 75%, added 2")
     assert max(map(len, text.splitlines())) <= 100
 

@@ -1,8 +1,8 @@
 """Stages of the experiment: fit, train, evaluate, harden. A stage that is done is not done again.
 
 Everything is in one folder: a run for each trained policy (``both-SEED``, ``grpo-SEED``, ``stealthrl-0``,
-``evading-0``), ``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage took. A run that is
-there and has the recipe of the experiment is adopted, whoever trained it.
+``evading-0``), ``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage
+took. A run that is there and has the recipe of the experiment is adopted, whoever trained it.
 """
 
 from __future__ import annotations

@@ -120,8 +120,8 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _policies("Each policy by itself:", record["seeds"], _strongest(record))
     yield from _policies(
         _prose(
-            f"One policy along its front: after fewer steps, with colder samples, and ({EVADING}-0) trained with more of",
-            "the reward for evasion, which has twice the weight and all of it within one standard deviation of the",
+            f"One policy along its front: after fewer steps, with colder samples, and ({EVADING}-0) trained with more",
+            "of the reward for evasion, which has twice the weight and all of it within one standard deviation of the",
             "threshold; it is warmed up on the same pairs:",
         ),
         record["front"],
