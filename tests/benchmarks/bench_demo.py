@@ -149,8 +149,8 @@ def page(folders: Sequence[Path], rows: Sequence[str], results: Results, cpu: fl
         f"of {results.about.ai_texts} AI test\n"
         "texts of all three kinds, and of their rewrites, above thresholds for a false positive rate of\n"
         f"{results.about.target_fpr:.0%}, with its 95 % interval: by tf-idf, which was trained against, and by "
-        "function\nwords, a detector that the policy never saw. The rewrite is the best of {CANDIDATES} by the policy "
-        f"(`best-of-n`):\ncomplete, with a similarity of {LEAST_SIMILARITY} and {LEAST_FACTS_KEPT:.0%} of the numbers, "
+        "function\nwords, a detector that the policy never saw. The rewrite is the best of "
+        f"{CANDIDATES} by the policy (`best-of-n`):\ncomplete, with a similarity of {LEAST_SIMILARITY} and {LEAST_FACTS_KEPT:.0%} of the numbers, "
         "names and negations where one has them,\nthen the lowest P(AI) by the detectors trained against.\n"
         f"Made by `tests/benchmarks/bench_demo.py` in {manifest['precision']}, with\n"
         + ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl", "peft"))
