@@ -16,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -125,6 +126,10 @@ def means(folders: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 118, break_on_hyphens=False, break_long_words=False)
+
+
 def page(folders: Sequence[Path], rows: Sequence[str], results: Results, cpu: float | None) -> str:
     """Write the page.
 
@@ -139,22 +144,23 @@ def page(folders: Sequence[Path], rows: Sequence[str], results: Results, cpu: fl
     manifest = json.loads((folders[0] / "manifest.json").read_text(encoding="utf-8"))
     packages = manifest["packages"]
     took = f"\nA demo takes about {cpu:.0f} minutes of CPU time in {manifest['precision']}." if cpu else ""
-    return (
-        "# The demo, seed by seed\n\n"
-        "`make demo SEED=n`: SmolLM2-135M-Instruct learns to rewrite excerpts of AI texts against Fast-DetectGPT,\n"
-        "log-likelihood and tf-idf: a small warm-up on inverse paraphrases of human texts, then\n"
+    about = (
+        "`make demo SEED=n`: SmolLM2-135M-Instruct learns to rewrite excerpts of AI texts against Fast-DetectGPT, "
+        "log-likelihood and tf-idf: a small warm-up on inverse paraphrases of human texts, then "
         f"{first.last_step} steps of {recipe.training.batch_size} prompts x {recipe.training.group_size} rollouts. "
-        f"Terms are of {first.prompts} held-out prompts, rewritten\n"
-        f"{recipe.evaluation.samples} times each, with the same sampling noise before and after. Flagged is the share "
-        f"of {results.about.ai_texts} AI test\n"
-        "texts of all three kinds, and of their rewrites, above thresholds for a false positive rate of\n"
-        f"{results.about.target_fpr:.0%}, with its 95 % interval: by tf-idf, which was trained against, and by "
-        "function\nwords, a detector that the policy never saw. The rewrite is the best of "
-        f"{CANDIDATES} by the policy (`best-of-n`):\ncomplete, with a similarity of {LEAST_SIMILARITY} and {LEAST_FACTS_KEPT:.0%} of the numbers, "
-        "names and negations where one has them,\nthen the lowest P(AI) by the detectors trained against.\n"
-        f"Made by `tests/benchmarks/bench_demo.py` in {manifest['precision']}, with\n"
+        f"Terms are of {first.prompts} held-out prompts, rewritten {recipe.evaluation.samples} times each, with the "
+        f"same sampling noise before and after. Flagged is the share of {results.about.ai_texts} AI test texts of all "
+        "three kinds, and of their rewrites, above thresholds for a false positive rate of "
+        f"{results.about.target_fpr:.0%}, with its 95 % interval: by tf-idf, trained against, and by function "
+        f"words, which the policy never saw. The rewrite is the best of {CANDIDATES} by the policy "
+        f"(`best-of-n`): complete, with a similarity of {LEAST_SIMILARITY} and {LEAST_FACTS_KEPT:.0%} of the numbers, "
+        "names and negations where one has them, then the lowest P(AI) by the detectors trained against. Made by "
+        f"`tests/benchmarks/bench_demo.py` in {manifest['precision']}, with "
         + ", ".join(f"{name} {packages[name]}" for name in ("torch", "transformers", "trl", "peft"))
-        + ".\n\n"
+        + "."
+    )
+    return (
+        f"# The demo, seed by seed\n\n{_wrapped(about)}\n\n"
         "| seed | gain (s.e.) | total | semantic | facts | format | flagged by tf-idf | by function words "
         "| minutes |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
