@@ -11,6 +11,7 @@ import pytest
 
 from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.files import write_jsonl
+from paraphrase_rl.recipe.loading import load_recipe
 from tests.benchmarks import bench_demo
 from tests.demo import AGAINST, HELD_OUT, REWRITER, TEXTS, Rewritten, chosen, ending, evading
 from tests.reporting import cases
@@ -112,9 +113,12 @@ def test_the_end_has_the_shares_with_intervals_then_the_rewrites(tmp_path: Path)
     assert max(map(len, text.splitlines())) <= 100
 
 
-def test_make_demo_evaluates_as_many_texts() -> None:
+def test_make_demo_takes_as_many_steps_and_texts_as_the_page() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     assert re.findall(r"^demo: TEXTS = (\d+)$", makefile, re.M) == [str(TEXTS)]
+    steps = load_recipe("demo").recipe.training.max_steps
+    assert re.findall(r"^demo: STEPS = (\d+)$", makefile, re.M) == [str(steps)]
+    assert f"(STEPS={steps} SEED=0 SET=)" in makefile
 
 
 def write_run(folder: Path, semantic: tuple[float, float, float]) -> Path:
