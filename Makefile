@@ -58,7 +58,7 @@ skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make te
 
 demo: STEPS = 7
 demo: TEXTS = 32
-# A thread that waits a moment before it sleeps takes a third off a step on two free cores (the demo has them); many
+# A thread that waits a moment before it sleeps takes a third off sampling on two free cores (the demo has them); many
 # more turns make two processes that share the cores several times slower.
 demo: export GOMP_SPINCOUNT ?= 10000
 demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=7 SEED=0 SET=)

@@ -22,10 +22,10 @@ from paraphrase_rl.evaluation.results import ORIGINAL, Point, Results
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.recipe.schema import Component
 from paraphrase_rl.runs.summary import paragraph
-from tests.evidence.detectors import FUNCTION_WORDS as HELD_OUT
+from tests.evidence.detectors import FUNCTION_WORDS
 
 PLUGINS = Path(__file__).parent / "evidence" / "detectors.py"
-AGAINST = "tfidf"
+AGAINST, HELD_OUT = "tfidf", FUNCTION_WORDS
 TEXTS = 32
 REWRITER, CANDIDATES, LEAST_SIMILARITY, LEAST_FACTS_KEPT = "best-of-n", 4, 0.8, 0.75
 SHOWN = 3

@@ -229,7 +229,8 @@ class Data(Section):
     excerpt_words: int | None = Field(
         None,
         ge=10,
-        description="cut every text to an excerpt: its first sentences, at most so many words; null = whole texts",
+        description="cut every text to an excerpt: its first sentences, at most so many words; null = whole texts; "
+        "detectors know little of texts of 50 words, and need 100 or more",
     )
 
     @model_validator(mode="after")

@@ -6,12 +6,15 @@ import json
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from paraphrase_rl.evaluation.results import ORIGINAL, Results
 from paraphrase_rl.files import write_jsonl
 from paraphrase_rl.recipe.loading import load_recipe
+from tests import demo
 from tests.benchmarks import bench_demo
 from tests.demo import AGAINST, HELD_OUT, REWRITER, TEXTS, Rewritten, chosen, ending, evading
 from tests.reporting import cases
@@ -119,6 +122,24 @@ def test_make_demo_takes_as_many_steps_and_texts_as_the_page() -> None:
     steps = load_recipe("demo").recipe.training.max_steps
     assert re.findall(r"^demo: STEPS = (\d+)$", makefile, re.M) == [str(steps)]
     assert f"(STEPS={steps} SEED=0 SET=)" in makefile
+    assert f" {steps} steps of " in " ".join((ROOT / "docs" / "demo.md").read_text(encoding="utf-8").split())
+
+
+def test_what_is_evaluated_is_what_the_end_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[str, Any] = {}
+    run = SimpleNamespace(recipe=load_recipe("demo").recipe)
+    monkeypatch.setattr(demo.prl, "Run", lambda _: run)
+    monkeypatch.setattr(demo.prl, "fit", lambda *_, **__: None)
+    monkeypatch.setattr(demo.prl, "evaluate", lambda _, **options: asked.update(options))
+    demo.evaluate(tmp_path, 3)
+    [best] = asked["rewriters"]
+    assert best.name == REWRITER
+    assert best.options == {"candidates": 4, "min_similarity": 0.8, "min_facts_kept": 0.75}
+    words = " ".join(ending(found(), write_evaluation(tmp_path / "evaluation")).split())
+    assert (
+        "is the best of 4 by the policy: complete, with a similarity of 0.8 and 75% of the numbers" in words
+    )
+    assert (asked["texts"], list(asked["detectors"])) == (3, [HELD_OUT])
 
 
 def write_run(folder: Path, semantic: tuple[float, float, float]) -> Path:
@@ -161,7 +182,7 @@ def test_the_page_says_what_the_runs_measured(tmp_path: Path) -> None:
     assert "| semantic | 0.650 | 0.400 | 0.800 |" in text
     assert "| evasion | not measured | not measured | not measured |" in text
     assert "more than its standard error in 2 of 2 seeds" in text
-    assert "\nA demo takes about 12 minutes of CPU time in bf16.\n" in text
+    assert "\nA demo takes about 12 minutes of CPU time in bf16, by one thread.\n" in text
     assert "restore" not in text, "what the warm-up and the steps do is in the table"
     assert ending(found(), folders[0] / "evaluation") in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from paraphrase_rl.recipe.monitors import PUBLISHED, Monitor
-from paraphrase_rl.recipe.schema import Component, Recipe, Weighted
+from paraphrase_rl.recipe.schema import Component, Recipe, RewardTermSettings, Weighted
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "recipe.md"
 MARK = (
@@ -53,7 +53,8 @@ def table(section: type[BaseModel], name: str, rows: list[str]) -> str:
 def generated() -> str:
     parts = []
     components: list[tuple[str, type[BaseModel]]] = [
-        ("a detector or reward", Weighted),
+        ("a detector", Weighted),
+        ("a reward", RewardTermSettings),
         ("a data source", Component),
         ("a monitor", Monitor),
     ]

@@ -277,8 +277,12 @@ class Experiment:
         """Train a policy, go on with it, or adopt it.
 
         Raises:
-            RunError: another process works on it, or it is no run of the experiment.
+            RunError: there is no such policy, another process works on it, or it is no run of the experiment.
         """
+        if kind not in (BOTH, GRPO, STEALTH, EVADING) or (kind in (STEALTH, EVADING) and seed > 0):
+            raise RunError(
+                f"the experiment has no policy {kind}-{seed}", "see `python -m tests.evidence --help`"
+            )
         if kind in (BOTH, EVADING) and (kind, seed) != (BOTH, 0) and not self.warmed_up(0):
             raise RunError(
                 f"{kind}-{seed} is warmed up on the pairs of {BOTH}-0, which are not there yet", "wait"
@@ -366,7 +370,7 @@ class Experiment:
         return found | self.front()
 
     def front(self) -> dict[str, Attack]:
-        """One policy of warm-up and GRPO along its front, by label.
+        """Warm-up and GRPO of the first seed along its front, by label.
 
         After fewer steps, at the end, with colder samples, and trained with more of the reward for evasion; at the
         end of both trainings also the best of several rewrites.
@@ -452,15 +456,15 @@ class Experiment:
                 )
         return found
 
-    def rollouts(self, prefix: str) -> int:
+    def rollouts(self, prefix: str, steps: int | None = None) -> int:
         """Completions sampled to train a policy: paraphrases of its warm-up, and rollouts of its steps.
 
-        All seeds are warmed up on the pairs of the first, which cost each of them the same.
+        All policies that are warmed up are so on the pairs of the first, which cost each of them the same.
         """
         training = self.base.training
         warmed = prefix not in (GRPO, STEALTH)
         warmup = len(self.pairs(BOTH, 0)) * self.base.warmup.candidates if warmed else 0
-        steps = 0 if prefix == WARM else self.settings.steps
+        steps = 0 if prefix == WARM else self.settings.steps if steps is None else steps
         return warmup + steps * training.batch_size * training.group_size
 
     def pairs(self, kind: str, seed: int) -> list[dict[str, Any]]:
@@ -527,7 +531,10 @@ class Experiment:
     # what stops it
 
     def hardened_on(self) -> list[Attack]:
-        """Rewriters that detectors are hardened on: the base model, and every policy but the one that is evaluated."""
+        """Rewriters that detectors are hardened on: not the policy that is evaluated by them.
+
+        The base model, the later seeds of warm-up and GRPO, and the first of GRPO alone.
+        """
         usable = self.attacks()
         others = [f"{BOTH}-{seed}" for seed in range(1, self.settings.seeds)] + [f"{GRPO}-0"]
         return [usable[label] for label in ("base model", *others) if label in usable]

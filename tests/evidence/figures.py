@@ -8,7 +8,7 @@ can be: seeds after the first are warmed up on the pairs of the first.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -207,7 +207,7 @@ class Figures:
                 "rewards": self._rewards(),
                 "runs": [run for of in _each(experiment) if (run := self._run(*of)) is not None],
                 "stages": _stages(experiment.out),
-                "missing": sorted({*experiment.missing, *self._absent(methods)}),
+                "missing": sorted({*experiment.missing, *self._absent(rows.labels)}),
                 "notes": list(dict.fromkeys((*panel.notes, *found.notes))),
             }
 
@@ -291,22 +291,28 @@ class Figures:
     def _front(
         self, rows: _Rows, roles: Mapping[str, str], families: Mapping[str, Sequence[str]]
     ) -> list[Plain]:
-        """The first policy of warm-up and GRPO along its front."""
-        return [
-            {
-                "label": label,
-                **self._method(Method(name=label, labels=(label,)), rows.of([label]), roles, families),
-            }
-            for label in self.experiment.front()
-        ]
+        """Warm-up and GRPO of the first seed along its front, as far as it was evaluated."""
+        experiment = self.experiment
+        listed = []
+        for label, attack in experiment.front().items():
+            if label not in rows.labels:  # its training ended since
+                continue
+            best = label.startswith("best-of-")
+            policy = attack.options["rewriter"] if best else {"options": attack.options}
+            method = Method(
+                name=label,
+                labels=(label,),
+                rollouts=experiment.rollouts(BOTH, policy["options"]["checkpoint"]),
+                per_text=experiment.settings.candidates if best else 1,
+            )
+            listed.append({"label": label, **self._method(method, rows.of([label]), roles, families)})
+        return listed
 
     def _differences(
         self, methods: Sequence[Method], table: Mapping[str, Row], families: Mapping[str, Sequence[str]]
     ) -> list[Plain]:
-        """The evaluated method less each other, in the same draws."""
-        main = next((m.name for m in methods if m.labels[0].startswith(BOTH)), None)
-        if main is None:
-            return []
+        """Warm-up and GRPO, and the best of several of its rewrites, less each other method, in the same draws."""
+        ours = [m.name for m in methods if m.labels[0].startswith((BOTH, BEST))]
 
         def numbers(row: Row) -> dict[str, Number]:
             return {
@@ -315,15 +321,16 @@ class Figures:
                 **{name: row.quality[name] for name in QUALITY if name in row.quality},
             }
 
-        ours = numbers(table[main])
+        known = {m.name: numbers(table[m.name]) for m in methods}
         return [
             {
-                "method": main,
-                "less": m.name,
-                **{name: ours[name].minus(other) for name, other in numbers(table[m.name]).items()},
+                "method": own,
+                "less": less,
+                **{name: known[own][name].minus(other) for name, other in known[less].items()},
             }
-            for m in methods
-            if m.name != main
+            for own in ours
+            for less in known
+            if less != own
         ]
 
     def _defences(self, evaluated: str, roles: Mapping[str, str], rows: _Rows) -> list[Plain]:
@@ -435,10 +442,9 @@ class Figures:
             "minutes": None if (took := minutes(folder)) is None else round(took, 1),
         }
 
-    def _absent(self, methods: Sequence[Method]) -> Iterator[str]:
-        """What of the whole experiment is not there."""
+    def _absent(self, labels: Collection[str]) -> Iterator[str]:
+        """What of the whole experiment is not among the rewriters that were evaluated."""
         experiment = self.experiment
-        labels = {label for m in methods for label in m.labels} | set(experiment.front())
         for prefix, seeds in (
             ("warm-up", experiment.settings.seeds),
             (GRPO, experiment.settings.seeds),
@@ -577,7 +583,6 @@ def _pooled(evaluated: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -
     """What is flagged when the mean P(AI) of k texts of one author decides, against groups of k human texts."""
     if evaluated not in rows.labels:
         return
-    positions = rows.labels[evaluated].positions
     for detector in roles:
         p = rows.probabilities(detector)
         if p is None:
@@ -586,8 +591,11 @@ def _pooled(evaluated: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -
             "calibration": (p["calibration"], units_of(plan.calibration)),
             "human": (p["human"], units_of(plan.human)),
             "original": (p["original"], units_of(plan.ai)),
-            "rewritten": (p[evaluated], [units_of(plan.ai)[i] for i in positions.tolist()]),
         }
+        for what, label in (("rewritten", evaluated), ("best", f"{BEST}-0")):
+            if label in rows.labels:
+                positions = rows.labels[label].positions.tolist()
+                of[what] = p[label], [units_of(plan.ai)[i] for i in positions]
         for k in POOLED:
             yield {"detector": detector, "texts": k, **pooled(of, k)}
 

@@ -86,7 +86,7 @@ def _lines(record: Plain) -> Iterator[str]:
     model = size["model"].removeprefix("package:")
     yield _prose(
         f"`make evidence` trains a rewriter ({model}) against the detectors of `configs/evidence.yaml`, and",
-        "evaluates it by detectors that nobody trained against, on texts that nothing was fitted or chosen on. It",
+        "evaluates it by detectors that nobody trained against, on texts that nothing was fitted on. It",
         "writes this page, from `docs/evidence.json`. An attack is published here together with what catches it.",
     )
     yield ""
@@ -106,7 +106,8 @@ def _lines(record: Plain) -> Iterator[str]:
         "completions sampled to train one policy, paraphrases for the warm-up included. Best of n: of",
         f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those that",
         f"are valid, have a similarity of at least {size['least_similarity']:g} and keep at least",
-        f"{size['least_facts_kept']:.0%} of the numbers, names and negations, where there are any.",
+        f"{size['least_facts_kept']:.0%} of the numbers, names and negations, where there are any; of a text without",
+        "such a rewrite, that which lacks least.",
     )
     yield ""
     yield from _methods(record)
@@ -118,15 +119,7 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _goals(record)
     yield from _detectors(record)
     yield from _policies("Each policy by itself:", record["seeds"], _strongest(record))
-    yield from _policies(
-        _prose(
-            f"One policy along its front: after fewer steps, with colder samples, and ({EVADING}-0) trained with more",
-            "of the reward for evasion, which has twice the weight and all of it within one standard deviation of the",
-            "threshold; it is warmed up on the same pairs:",
-        ),
-        record["front"],
-        _strongest(record),
-    )
+    yield from _policies(_front_title(record), record["front"], _strongest(record))
     yield from _rewards(record)
     yield from _defences(record)
     yield from _made(record)
@@ -229,33 +222,35 @@ def _quality(record: Plain) -> Iterator[str]:
 
 
 def _differences(record: Plain) -> Iterator[str]:
-    if not record["differences"]:
-        return
-    yield f"Differences, {MAIN} less the other, in the same draws (rates in points):"
-    yield ""
-    rows = [
-        [
-            d["less"],
-            _share(d.get("flagged")),
-            _share(d.get("success_held_out")),
-            *(_number(d.get(name)) for name, _ in QUALITY[:3]),
+    heads = ["less", "flagged by the ensemble", "success, held out", *(head for _, head in QUALITY)]
+    for own in dict.fromkeys(d["method"] for d in record["differences"]):
+        yield f"Differences, {own} less the other, in the same draws (rates in points):"
+        yield ""
+        rows = [
+            [
+                d["less"],
+                _share(d.get("flagged")),
+                _share(d.get("success_held_out")),
+                *(_number(d.get(name)) for name, _ in QUALITY),
+            ]
+            for d in record["differences"]
+            if d["method"] == own
         ]
-        for d in record["differences"]
-    ]
-    heads = ["less", "flagged by the ensemble", "success, held out", *(head for _, head in QUALITY[:3])]
-    yield from _table(heads, rows)
-    yield ""
+        yield from _table(heads, rows)
+        yield ""
 
 
 def _goals(record: Plain) -> Iterator[str]:
     ours = [m for m in record["methods"] if m["name"] in (BASE, MAIN, BEST)]
     if not any(m["name"] == MAIN for m in ours):
         return
-    before, strongest = _before(record), _strongest(record)
+    before, strongest, size = _before(record), _strongest(record), record["size"]
     told = f"Of the supervised detectors nobody trained against, {strongest} is the strongest: it flags"
     yield _prose(
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
-        "a rewrite that loses the meaning evades too.",
+        "a rewrite that loses the meaning evades too. What was tried for a goal that is not: fewer steps, colder",
+        f"samples, more of the reward for evasion (the front, below), and the best of {size['candidates']} rewrites.",
+        _boxes(record),
         f"{told} {_number(before[strongest])} of the originals." if strongest is not None else "",
     )
     yield ""
@@ -270,6 +265,44 @@ def _goals(record: Plain) -> Iterator[str]:
         rows.append(row)
     yield from _table(["goal", *(head for m in ours for head in (m["name"], "reached"))], rows)
     yield ""
+    yield from _rivals(record)
+
+
+def _boxes(record: Plain) -> str:
+    """Say which of the families that count have only detectors that score with the policy's own model."""
+    white = {d["name"] for d in record["detectors"] if d.get("white_box")}
+    own = [family for family, names in record["families"].items() if names and white.issuperset(names)]
+    if not own:
+        return ""
+    which = " and ".join(own)
+    return (
+        f"All {which} detectors that count are white boxes; those with another model have too little power."
+    )
+
+
+def _rivals(record: Plain) -> Iterator[str]:
+    """Whether a rewriter without training evades better than the policy and keeps as much of the meaning."""
+    for own in (m for m in record["methods"] if m["name"] in (MAIN, BEST)):
+        similar = own["quality"]["semantic_similarity"]["value"]
+        rivals = [
+            m
+            for m in record["methods"]
+            if not m["rollouts"]
+            and (found := m["quality"].get("semantic_similarity"))
+            and (found["value"] or 0.0) >= similar
+        ]
+        if not rivals:
+            yield _prose(f"No rewriter without training has the similarity of {own['name']} ({similar:.2f}).")
+        for m in rivals:
+            told = [
+                f"{_share(one['flagged'].get(COMBINED))} flagged, success {_share(one['success_held_out'])}"
+                for one in (m, own)
+            ]
+            yield _prose(
+                f"Without training and of at least the similarity of {own['name']} ({similar:.2f}): {m['name']}",
+                f"({m['quality']['semantic_similarity']['value']:.2f}), {told[0]}, against {told[1]}.",
+            )
+        yield ""
 
 
 def _reached(found: Plain | None, part: str, bound: float, at_least: bool) -> str:
@@ -369,6 +402,7 @@ def _policies(title: str, policies: Sequence[Plain], strongest: str | None) -> I
     rows = [
         [
             s["label"],
+            _spent(s),
             _share(s["flagged"].get(COMBINED)),
             *([] if strongest is None else [_share(s["flagged"].get(strongest))]),
             _share(s["success_held_out"]),
@@ -381,6 +415,7 @@ def _policies(title: str, policies: Sequence[Plain], strongest: str | None) -> I
     ]
     heads = [
         "policy",
+        "rollouts",
         "flagged by the ensemble",
         *([] if strongest is None else [f"by {strongest}"]),
         "success, held out",
@@ -391,6 +426,21 @@ def _policies(title: str, policies: Sequence[Plain], strongest: str | None) -> I
     ]
     yield from _table(heads, rows)
     yield ""
+
+
+def _front_title(record: Plain) -> str:
+    told = [
+        "Warm-up and GRPO along its front, of the first seed: after fewer steps, with colder samples, and the best of",
+        f"{record['size']['candidates']} rewrites.",
+    ]
+    if any(EVADING in row["label"] for row in record["front"]):
+        told += [
+            f"{EVADING}-0 is warmed up on the same pairs, then trained with more of the reward for evasion, which has",
+            "twice the weight, and rises over one standard deviation of a detector's scores and not over three.",
+            "That it is trained was decided when an earlier version of this page missed the goal of the strongest",
+            "supervised detector; its two numbers were set before it was, and not changed.",
+        ]
+    return _prose(*told)
 
 
 def _rewards(record: Plain) -> Iterator[str]:
@@ -483,9 +533,9 @@ def _pooled(record: Plain) -> Iterator[str]:
     rows = []
     for name in dict.fromkeys(row["detector"] for row in record["pooled"]):
         found = [by[name, k] for k in sizes]
-        rows.append([name, *(_share(f[what]) for f in found for what in ("rewritten", "human"))])
+        rows.append([name, *(_share(f.get(what)) for f in found for what in ("rewritten", "best", "human"))])
     texts = [f"{k} text{'s' * (k > 1)}" for k in sizes]
-    heads = ["detector", *(head for k in texts for head in (f"{k}: flagged", f"human, {k}"))]
+    heads = ["detector", *(h for k in texts for h in (f"{k}: flagged", f"best of n, {k}", f"human, {k}"))]
     yield from _table(heads, rows)
     yield ""
 
@@ -522,14 +572,15 @@ def _made(record: Plain) -> Iterator[str]:
     stages = ", ".join(f"{s['stage']} {s['cpu_minutes']:g}" for s in record["stages"])
     if stages:
         yield _prose(
-            f"CPU minutes of the stages: {stages}. A run that was there already is in the table alone."
+            f"CPU minutes of the stages: {stages}; {sum(s['cpu_minutes'] for s in record['stages']):.0f} in all. A run",
+            "that was there already is in the table alone.",
         )
         yield ""
     yield _prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. The policy that is evaluated is that of the last step; no number was chosen by",
-        "a figure on this page. That the best of n is asked to keep facts was decided when an earlier version of the",
-        "page missed the goal of numbers; how many, by rollouts of the training.",
+        "set on the calibration split. The policy that is evaluated is that of the last step; its numbers were not",
+        "chosen by a figure on this page. That the best of n is asked to keep facts was decided when an earlier",
+        "version of the page missed the goal of numbers; how many, by rollouts of the training.",
         f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )

@@ -144,10 +144,21 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     assert {label for label in front if "temperature" in label} == {
         f"both-0 at temperature {t}" for t in COLDER
     }
-    assert front.keys() >= {"evading-0", "best-of-both-0", "best-of-evading-0"}
+    of_seeds = {row["label"]: row for row in record["seeds"]}
+    assert front["best-of-both-0"]["flagged"] == of_seeds["best-of-both-0"]["flagged"]
+    assert front["both-0 after step 1"]["rollouts"] == front["both-0"]["rollouts"] - 2 * 2
+    assert front["best-of-both-0"]["per_text"] == of_seeds["best-of-both-0"]["per_text"] == 8
+    assert front.keys() >= {"evading-0", "best-of-evading-0"}
+    runs = {row["run"]: row for row in record["runs"]}
+    assert runs["evading-0"]["warmup_method"] == "pairs"
+    assert runs["evading-0"]["rollouts"] == runs["both-0"]["rollouts"] > runs["grpo-0"]["rollouts"]
+    spent = {row["run"]: row["points"][-1]["rollouts"] for row in record["rewards"]}
+    assert spent["evading-0"] == spent["both-0"] == runs["both-0"]["rollouts"]
+    by_name = {m["name"]: m for m in record["methods"]}
+    assert {row["method"] for row in record["differences"]} == {MAIN, BEST}
     for row in record["differences"]:
-        other = next(m for m in record["methods"] if m["name"] == row["less"])
-        expected = main["flagged"]["ensemble"]["value"] - other["flagged"]["ensemble"]["value"]
+        own, other = by_name[row["method"]], by_name[row["less"]]
+        expected = own["flagged"]["ensemble"]["value"] - other["flagged"]["ensemble"]["value"]
         assert row["flagged"]["value"] == pytest.approx(expected, abs=2e-4)
 
 
@@ -181,6 +192,7 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     order = stages(experiment(place, tmp_path, seeds=3))
     assert order[:4] == ["fit", "both-0", "grpo-0", "evaluate"]
     assert order.index("evaluate") < order.index("stealthrl-0") < order.index("both-1")
+    assert order.index("both-0") < order.index("evading-0") < order.index("both-1")
     assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo") for seed in range(3)} < set(order)
 
@@ -193,6 +205,14 @@ def test_rollouts_of_later_seeds_hold_the_pairs_of_the_first(place: Path, tmp_pa
         m.name: m.rollouts for m in here.methods(["warm-up-0", "warm-up-1", "both-0", "both-1", "grpo-1"])
     }
     assert spent == {"warm-up alone": 6, MAIN: 6 + 2 * 2 * 2, "GRPO alone": 2 * 2 * 2}
+
+
+@pytest.mark.parametrize("kind_and_seed", [("warm-up", 0), ("evading", 1), ("stealthrl", 1)])
+def test_a_policy_that_the_experiment_has_not_is_refused(
+    place: Path, tmp_path: Path, kind_and_seed: tuple[str, int]
+) -> None:
+    with pytest.raises(RunError, match="the experiment has no policy"):
+        experiment(place, tmp_path).train(*kind_and_seed)
 
 
 def test_other_policies_wait_for_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
@@ -232,6 +252,7 @@ def goals(strongest: float) -> str:
     flagged = {"ensemble": share, "weak": {**share, "value": 0.1}, "strong": {**share, "value": strongest}}
     method = {
         "name": MAIN,
+        "rollouts": 1,
         "flagged": flagged,
         "success_held_out": share,
         "quality": dict.fromkeys(("semantic_similarity", "names_kept", "format"), share),
@@ -241,7 +262,8 @@ def goals(strongest: float) -> str:
         for name, tpr in (("weak", 0.2), ("strong", 0.8))
     ]
     families = {"supervised": ["weak", "strong"], "zero-shot": ["lrr"]}
-    return "\n".join(_goals({"methods": [method], "detectors": detectors, "families": families}))
+    record = {"methods": [method], "detectors": detectors, "families": families, "size": {"candidates": 8}}
+    return "\n".join(_goals(record))
 
 
 def test_a_goal_is_reached_by_the_strongest_detector_at_its_bound() -> None:
@@ -273,6 +295,9 @@ def test_more_evasion_is_the_only_thing_that_differs(tmp_path: Path) -> None:
         "warmup.method",
         *MORE_EVASION,
     }
+    weight, width = (f"rewards.detector-evasion.{key}" for key in ("weight", "options.width"))
+    assert evading[weight] == 2 * both[weight], "the page says so"
+    assert (evading[width], both[width]) == (1.0, 3.0), "the page says so"
 
 
 def test_where_texts_and_detectors_lie_is_not_material() -> None:

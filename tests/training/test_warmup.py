@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -360,6 +361,24 @@ def test_texts_that_changed_since_and_pairs_that_all_fail_are_told(tmp_path: Pat
         none.make(Echo())
     assert "warmup.min_meaning" in caught.value.hint
     none.directory.close()
+
+
+@pytest.mark.parametrize(
+    ("bounds", "kept"),
+    [((1.5, 2.0), False), ((0.001, 2.0), True)],
+)
+def test_a_pair_of_unlike_lengths_is_left_out(
+    tmp_path: Path, bounds: tuple[float, float], kept: bool
+) -> None:
+    least, most = bounds  # of a paraphrase's words to its text's, which are at least as many here
+    lengths = {"min_length_ratio": least, "max_length_ratio": most}
+    making = maker(tmp_path / "run", settings(min_meaning=0.0, **lengths), documents(8))
+    with nullcontext() if kept else pytest.raises(RunError, match="the warm-up has no pair: of 8 texts"):
+        making.make(Echo())
+    making.directory.close()
+    whys = [row.get("why") or "" for row in read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")]
+    assert len(whys) == 8
+    assert {why.startswith("length ") for why in whys} == {not kept}
 
 
 @pytest.mark.parametrize(
