@@ -56,12 +56,12 @@ $(SKYRL)/ready: tests/servers/skyrl-requirements.txt
 
 skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make test-tinker
 
-demo: STEPS = 7
+demo: STEPS = 8
 demo: TEXTS = 32
 # A thread that waits a moment before it sleeps takes a third off sampling on two free cores (the demo has them); many
 # more turns make two processes that share the cores several times slower.
 demo: export GOMP_SPINCOUNT ?= 10000
-demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=7 SEED=0 SET=)
+demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=8 SEED=0 SET=)
 	$(BIN)/prl fit tfidf --config configs/demo.yaml
 	$(BIN)/prl train --backend trl --config configs/demo.yaml --out $(OUT) \
 	    --set training.max_steps=$(STEPS) --set training.seed=$(SEED) $(SET:%=--set %)
