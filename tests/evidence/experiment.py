@@ -44,6 +44,8 @@ MORE_EVASION: dict[str, Any] = {
 }
 """Changes of the recipe for more of the reward for evasion: twice the weight, and all of it within one standard
 deviation of the threshold, where a text at the threshold has .75 of it and not .92."""
+EVADING_STEPS = 10
+"""Steps of the policy with more of the reward for evasion: where the front has the other after as many."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
 LEAST_SIMILARITY, LEAST_FACTS_KEPT = 0.8, 0.75
@@ -144,7 +146,7 @@ class Experiment:
         """The recipe of a policy."""
         changes: dict[str, Any] = {
             "training.seed": seed,
-            "training.max_steps": self.settings.steps,
+            "training.max_steps": self.steps(kind),
             "detectors.tfidf.options.folder": str(self.detector_folder("tfidf")),
         }
         if self.settings.source is None:
@@ -161,6 +163,10 @@ class Experiment:
         if kind == EVADING:
             changes |= MORE_EVASION
         return load_recipe(self.settings.recipe, [*changes.items(), *self.settings.changes])
+
+    def steps(self, kind: str) -> int:
+        """Steps of GRPO of a policy."""
+        return min(self.settings.steps, EVADING_STEPS) if kind == EVADING else self.settings.steps
 
     def _stealth_rewards(self) -> list[dict[str, Any]]:
         """The reward design of StealthRL; the recipe's own terms are only recorded, and no gate stands before it."""
@@ -298,8 +304,8 @@ class Experiment:
         run = prl.Run(folder)
         if run.status == "running":
             raise RunError(f"{folder} is being trained by another process", "wait for it")
-        if run.status != "completed" or run.history.last_step < self.settings.steps:
-            more = {"training.max_steps": self.settings.steps}
+        if run.status != "completed" or run.history.last_step < self.steps(kind):
+            more = {"training.max_steps": self.steps(kind)}
             with self.stage(f"train {kind}-{seed}"):
                 prl.train(resume=folder, set=more, **self._with)
 
@@ -343,7 +349,7 @@ class Experiment:
     def evaluated_step(self, kind: str, seed: int) -> int | None:
         """The checkpoint of a policy that is evaluated: that of the last step; ``None`` if it is not there yet."""
         steps = {row["step"] for row in ledger(self.run(kind, seed)) if is_there(self.run(kind, seed), row)}
-        return self.settings.steps if self.settings.steps in steps else None
+        return self.steps(kind) if self.steps(kind) in steps else None
 
     def warmed_up(self, seed: int) -> bool:
         """Say whether the warm-up of a seed is complete and its policy still there."""
@@ -372,8 +378,8 @@ class Experiment:
     def front(self) -> dict[str, Attack]:
         """Warm-up and GRPO of the first seed along its front, by label.
 
-        After fewer steps, at the end, with colder samples, and trained with more of the reward for evasion; at the
-        end of both trainings also the best of several rewrites.
+        After fewer steps, at the end, with colder samples, the best of several rewrites, and a policy trained with more
+        of the reward for evasion.
         """
         last = self.evaluated_step(BOTH, 0) if self.is_usable(BOTH, 0) else None
         if last is None:
@@ -382,10 +388,9 @@ class Experiment:
         found = [self._policy(BOTH, 0, s, f"{BOTH}-0 after step {s}") for s in steps if 0 < s < last]
         found.append(self._policy(BOTH, 0, last, f"{BOTH}-0"))
         found += [self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {t}", t) for t in COLDER]
+        found.append(self._best_of(self._policy(BOTH, 0, last, f"{BOTH}-0"), f"{BEST}-0"))
         if self.is_usable(EVADING, 0) and (step := self.evaluated_step(EVADING, 0)) is not None:
             found.append(self._policy(EVADING, 0, step, f"{EVADING}-0"))
-        ends = [a for a in found if a.label in (f"{BOTH}-0", f"{EVADING}-0")]
-        found += [self._best_of(a, f"best-of-{a.label}") for a in ends]
         return {a.label: a for a in found if a.label is not None}
 
     def _policy(
@@ -464,7 +469,8 @@ class Experiment:
         training = self.base.training
         warmed = prefix not in (GRPO, STEALTH)
         warmup = len(self.pairs(BOTH, 0)) * self.base.warmup.candidates if warmed else 0
-        steps = 0 if prefix == WARM else self.settings.steps if steps is None else steps
+        if steps is None:
+            steps = 0 if prefix == WARM else self.steps(prefix)
         return warmup + steps * training.batch_size * training.group_size
 
     def pairs(self, kind: str, seed: int) -> list[dict[str, Any]]:

@@ -297,7 +297,7 @@ class Figures:
         for label, attack in experiment.front().items():
             if label not in rows.labels:  # its training ended since
                 continue
-            best = label.startswith("best-of-")
+            best = "rewriter" in attack.options
             policy = attack.options["rewriter"] if best else {"options": attack.options}
             method = Method(
                 name=label,
@@ -438,7 +438,7 @@ class Figures:
             "warmup_texts": len(pairs),
             "warmup_pairs": sum(not row.get("why") for row in pairs),
             "precision": manifest_of(folder, ["precision"])["precision"],
-            "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.settings.steps else None,
+            "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.steps(kind) else None,
             "minutes": None if (took := minutes(folder)) is None else round(took, 1),
         }
 

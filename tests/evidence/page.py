@@ -12,7 +12,7 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
-from tests.evidence.experiment import EVADING
+from tests.evidence.experiment import EVADING, EVADING_STEPS
 from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED, shown_minutes
 
 Plain = Mapping[str, Any]
@@ -435,10 +435,11 @@ def _front_title(record: Plain) -> str:
     ]
     if any(EVADING in row["label"] for row in record["front"]):
         told += [
-            f"{EVADING}-0 is warmed up on the same pairs, then trained with more of the reward for evasion, which has",
-            "twice the weight, and rises over one standard deviation of a detector's scores and not over three.",
-            "That it is trained was decided when an earlier version of this page missed the goal of the strongest",
-            "supervised detector; its two numbers were set before it was, and not changed.",
+            f"{EVADING}-0 is warmed up on the same pairs, then trained for {EVADING_STEPS} steps with more of the",
+            "reward for evasion, which has twice the weight, and rises over one standard deviation of a detector's",
+            "scores and not over three: compare it with the other after as many steps. That it is trained was decided",
+            "when an earlier version of this page missed the goal of the strongest supervised detector; its two numbers",
+            "were set before it was, and not changed.",
         ]
     return _prose(*told)
 

@@ -148,7 +148,7 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     assert front["best-of-both-0"]["flagged"] == of_seeds["best-of-both-0"]["flagged"]
     assert front["both-0 after step 1"]["rollouts"] == front["both-0"]["rollouts"] - 2 * 2
     assert front["best-of-both-0"]["per_text"] == of_seeds["best-of-both-0"]["per_text"] == 8
-    assert front.keys() >= {"evading-0", "best-of-evading-0"}
+    assert "evading-0" in front
     runs = {row["run"]: row for row in record["runs"]}
     assert runs["evading-0"]["warmup_method"] == "pairs"
     assert runs["evading-0"]["rollouts"] == runs["both-0"]["rollouts"] > runs["grpo-0"]["rollouts"]
