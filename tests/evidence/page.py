@@ -438,8 +438,8 @@ def _front_title(record: Plain) -> str:
             f"{EVADING}-0 is warmed up on the same pairs, then trained for {EVADING_STEPS} steps with more of the",
             "reward for evasion, which has twice the weight, and rises over one standard deviation of a detector's",
             "scores and not over three: compare it with the other after as many steps. That it is trained was decided",
-            "when an earlier version of this page missed the goal of the strongest supervised detector; its two numbers",
-            "were set before it was, and not changed.",
+            "when an earlier version of this page missed the goal of the strongest supervised detector; its two",
+            "numbers were set before it was, and not changed.",
         ]
     return _prose(*told)
 
