@@ -393,7 +393,12 @@ class Figures:
         with closing(Cache(experiment.out / "rewards.sqlite")) as cache:
             rated = {name: _cached(name, reward, cache, identity) for name, reward in rewards.items()}
             return [
-                {"run": f"{kind}-{seed}", "kind": kind, "points": list(self._curve(kind, seed, rated))}
+                {
+                    "run": f"{kind}-{seed}",
+                    "kind": kind,
+                    "prompts": _prompts(experiment.run(kind, seed)),
+                    "points": list(self._curve(kind, seed, rated)),
+                }
                 for kind, seed in there
             ]
 
@@ -648,6 +653,12 @@ def _each(experiment: Experiment) -> list[tuple[str, int]]:
     """Kind and seed of every policy of the whole experiment."""
     found = [(kind, seed) for seed in range(experiment.settings.seeds) for kind in (BOTH, GRPO)]
     return [*found[:2], (STEALTH, 0), (EVADING, 0), *found[2:]]
+
+
+def _prompts(run: Path) -> str:
+    """Short name of the held-out prompts of a run."""
+    rows = read_jsonl(run / "samples.jsonl")
+    return key_of(sorted({row["id"] for row in rows if row["kind"] == "evaluation"}))[:8]
 
 
 def _stages(out: Path) -> list[Plain]:

@@ -449,10 +449,15 @@ def _rewards(record: Plain) -> Iterator[str]:
         return
     yield "## Reward by rollouts"
     yield ""
+    first, prompts = record["rewards"][0]["run"], record["rewards"][0]["prompts"]
+    others = [run["run"] for run in record["rewards"] if run["prompts"] != prompts]
     yield _prose(
         "The rewrites of the held-out prompts at each evaluation of a run, rated by two rewards whatever the run was",
         "trained on: that of this recipe, and the design of StealthRL (`tests/evidence/stealthrl.py`), scaled to",
         "[0, 1]. Per 1,000 rollouts: the gain from the first to the last evaluation over the rollouts between them.",
+        f"Held-out prompts of {', '.join(others)} are others than those of {first}, so only gains compare."
+        if others
+        else "",
     )
     yield ""
     rows = []
