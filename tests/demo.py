@@ -28,6 +28,8 @@ PLUGINS = Path(__file__).parent / "evidence" / "detectors.py"
 AGAINST, HELD_OUT = "tfidf", FUNCTION_WORDS
 TEXTS = 32
 REWRITER, CANDIDATES, LEAST_SIMILARITY, LEAST_FACTS_KEPT = "best-of-n", 4, 0.8, 0.75
+REGULARISATION = 100.0
+"""Of the detector held out: of the AI calibration texts it flags .32 so, and .22 at the default of 1."""
 SHOWN = 3
 FACTS = ("numbers", "names", "negations")
 
@@ -40,7 +42,8 @@ def evaluate(folder: Path, texts: int) -> Results:
     if not (fitted / "seen.json").is_file():  # written last
         data = run.recipe.data
         corpus = prl.load_data(data.source, excerpt_words=data.excerpt_words)
-        prl.fit(HELD_OUT, data=corpus, out=fitted, registry=registry)
+        options = {"regularisation": REGULARISATION}
+        prl.fit(HELD_OUT, data=corpus, options=options, out=fitted, registry=registry)
     held_out = {HELD_OUT: {"folder": str(fitted)}}
     options = {
         "candidates": CANDIDATES,

@@ -147,6 +147,16 @@ class LinearOptions(Options):
     folder: str | None = Field(None, description="folder that `prl fit` wrote; null = in the cache")
 
 
+class FunctionWordOptions(LinearOptions):
+    """Options of ``function-words``."""
+
+    regularisation: float = Field(
+        1.0,
+        gt=0,
+        description="strength of the penalty on its coefficients; few texts ask for more than the default",
+    )
+
+
 class TokenOptions(LinearOptions):
     """Options of ``token-statistics``."""
 
@@ -226,14 +236,20 @@ def fit(options: TokenOptions, documents: Sequence[Document], folder: Path) -> N
     _train(table, labelled, folder, language_model=options.model)
 
 
-def _train(table: FloatArray, labelled: Sequence[Document], folder: Path, **more: Any) -> None:
+def _train(
+    table: FloatArray,
+    labelled: Sequence[Document],
+    folder: Path,
+    regularisation: float = 1.0,
+    **more: Any,
+) -> None:
     """Train logistic regression on features of shape (N, F), and write ``model.json``."""
     from sklearn.linear_model import LogisticRegression
 
     known = np.isfinite(table).all(axis=1)
     is_ai = np.array([d.label == "ai" for d in labelled])[known]
     mean, scale = table[known].mean(axis=0), table[known].std(axis=0) + 1e-9
-    trained = LogisticRegression(max_iter=2000, class_weight="balanced").fit(
+    trained = LogisticRegression(C=1 / regularisation, max_iter=2000, class_weight="balanced").fit(
         (table[known] - mean) / scale, is_ai
     )
     model = {
@@ -326,7 +342,7 @@ def function_words() -> DetectorSpec:
         name=FUNCTION_WORDS,
         summary="logistic regression on rates of function words and punctuation",
         factory=FunctionWords,
-        options=LinearOptions,
+        options=FunctionWordOptions,
         family="supervised",
         fit=fit_function_words,
         modules=("sklearn",),
@@ -352,19 +368,20 @@ def rates(text: str) -> FloatArray:
 
 
 def fit_function_words(
-    options: LinearOptions,
+    options: FunctionWordOptions,
     documents: Sequence[Document],
     folder: Path,
 ) -> None:
     """Train on labelled documents and write ``model.json``."""
     labelled = [d for d in documents if d.label is not None]
-    _train(np.stack([rates(d.text) for d in labelled]), labelled, folder)
+    table = np.stack([rates(d.text) for d in labelled])
+    _train(table, labelled, folder, options.regularisation)
 
 
 class FunctionWords:
     """Detector whose scores are logits of P(AI); higher = more likely AI."""
 
-    def __init__(self, options: LinearOptions, context: Context) -> None:
+    def __init__(self, options: FunctionWordOptions, context: Context) -> None:
         self._linear = _Linear(FUNCTION_WORDS, options.folder, RATES)
 
     def score(self, texts: Sequence[str]) -> Scores:
