@@ -105,8 +105,13 @@ TERMS = [
 
 
 def strings(file: Path) -> Iterator[tuple[int, str]]:
-    """Lines of the string literals of a module, or all lines of another file."""
+    """Lines of the string literals of a module, or all lines of another file but what a page shows as printed.
+
+    What is printed has its words from sources, which are read here too, and from texts, which have their own.
+    """
     source = file.read_text(encoding="utf-8")
+    if file.suffix == ".md":
+        source = re.sub(r"^```text\n.*?^```$", lambda m: "\n" * m[0].count("\n"), source, flags=re.M | re.S)
     if file.suffix != ".py":
         yield from enumerate(source.split("\n"), start=1)
         return
