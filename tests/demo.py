@@ -42,8 +42,8 @@ def evaluate(folder: Path, texts: int) -> Results:
     if not (fitted / "seen.json").is_file():  # written last
         data = run.recipe.data
         corpus = prl.load_data(data.source, excerpt_words=data.excerpt_words)
-        options = {"regularisation": REGULARISATION}
-        prl.fit(HELD_OUT, data=corpus, options=options, out=fitted, registry=registry)
+        few_texts = {"regularisation": REGULARISATION}
+        prl.fit(HELD_OUT, data=corpus, options=few_texts, out=fitted, registry=registry)
     held_out = {HELD_OUT: {"folder": str(fitted)}}
     options = {
         "candidates": CANDIDATES,

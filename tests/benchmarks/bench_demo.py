@@ -16,7 +16,6 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -25,7 +24,7 @@ from statistics import mean
 import paraphrase_rl as prl
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import append_jsonl, read_jsonl
-from paraphrase_rl.recipe.loading import load_recipe, plain
+from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.runs.metrics_files import WARMUP_ROWS
 from paraphrase_rl.runs.summary import summarise
 
@@ -44,6 +43,7 @@ from tests.demo import (  # noqa: E402
     point,
 )
 from tests.evidence.figures import minutes, shown_minutes  # noqa: E402
+from tests.evidence.page import prose  # noqa: E402
 
 PAGE = ROOT / "docs" / "demo.md"
 TERMS = {
@@ -79,26 +79,16 @@ def is_complete(folder: Path) -> bool:
     return any(row.get("status") == "completed" for row in read_jsonl(folder / "events.jsonl"))
 
 
-def fit() -> None:
-    """Train the detector of the recipe, as ``make demo`` does."""
-    command = [sys.executable, "-m", "paraphrase_rl", "fit", "tfidf", "--config", "configs/demo.yaml"]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
-
-
 def check_recipe(folder: Path, seed: int) -> None:
     """Refuse a run of an earlier recipe of the demo: the page would mix the two."""
-    there, here = (
-        plain(recipe)
-        for recipe in (prl.Run(folder).recipe, load_recipe("demo", {"training.seed": seed}).recipe)
-    )
-    if there != here:
+    if prl.Run(folder).recipe != load_recipe("demo", {"training.seed": seed}).recipe:
         sys.exit(f"{folder} is of another recipe than configs/demo.yaml: move it away")
 
 
-def train(folder: Path, seed: int) -> None:
-    command = [sys.executable, "-m", "paraphrase_rl", "train", "--config", "configs/demo.yaml"]
-    command += ["--out", str(folder), "--set", f"training.seed={seed}"]
-    subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
+def command(*arguments: str) -> None:
+    """Carry out a command of prl with the recipe of the demo."""
+    line = [sys.executable, "-m", "paraphrase_rl", *arguments, "--config", "configs/demo.yaml"]
+    subprocess.run(line, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def shares(results: Results, detector: str) -> str:
@@ -143,10 +133,6 @@ def means(folders: Sequence[Path]) -> str:
     return "\n".join(lines)
 
 
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 118, break_on_hyphens=False, break_long_words=False)
-
-
 def page(folders: Sequence[Path], rows: Sequence[str], results: Results, cpu: float | None) -> str:
     """Write the page.
 
@@ -181,7 +167,7 @@ def page(folders: Sequence[Path], rows: Sequence[str], results: Results, cpu: fl
         + "."
     )
     return (
-        f"# The demo, seed by seed\n\n{_wrapped(about)}\n\n"
+        f"# The demo, seed by seed\n\n{prose(about)}\n\n"
         "| seed | gain (s.e.) | total | semantic | facts | format | "
         f"flagged by {AGAINST} | by {HELD_OUT} "
         "| minutes |\n"
@@ -210,22 +196,23 @@ def main() -> None:
     spent = given.runs / "cpu.jsonl"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     found, rows = [], []
-    fit()
+    if not all(map(is_complete, folders)):
+        command("fit", "tfidf")
     for seed, folder in enumerate(folders):
         given.runs.mkdir(parents=True, exist_ok=True)
         if is_complete(folder):
             check_recipe(folder, seed)
         else:
             with recorded(spent, seed, "train"):
-                train(folder, seed)
+                command("train", "--out", str(folder), "--set", f"training.seed={seed}")
         done = (folder / "evaluation" / Results.FILE).is_file()
         with nullcontext() if done else recorded(spent, seed, "evaluate"):
             found.append(evaluate(folder, TEXTS))
         rows.append(row(folder, seed, found[-1]))
         print(rows[-1], end="", flush=True)
     PAGE.write_text(page(folders, rows, found[0], cpu_minutes(spent)), encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "tests/docs/test_readme.py", "-k", "the_demo"]
-    subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PRL_WRITE_DOCS": "1"})
+    tests = [sys.executable, "-m", "pytest", "-q", "tests/docs/test_readme.py", "-k", "the_demo"]
+    subprocess.run(tests, check=True, cwd=ROOT, env={**os.environ, "PRL_WRITE_DOCS": "1"})
 
 
 if __name__ == "__main__":

@@ -38,6 +38,8 @@ WARM, BEST = "warm-up", "best-of-both"
 BOTH, GRPO, STEALTH, EVADING = "both", "grpo", "stealthrl", "evading"
 """Kinds of trained policies: warm-up and GRPO, GRPO alone, GRPO with the reward design of StealthRL, and warm-up and
 GRPO with more of the reward for evasion."""
+ALONE = (GRPO, STEALTH)
+"""Kinds without a warm-up."""
 MORE_EVASION: dict[str, Any] = {
     "rewards.detector-evasion.weight": 0.9,
     "rewards.detector-evasion.options.width": 1.0,
@@ -153,9 +155,9 @@ class Experiment:
             changes["data.source"] = {"name": "starter"}
         else:
             changes["data.source.options.path"] = str(self.settings.source)
-        if kind in (GRPO, STEALTH):
+        if kind in ALONE:
             changes |= {"warmup.method": None, "kl.reference": "base"}
-        elif (kind, seed) != (BOTH, 0):  # pairs cost more than the training on them
+        elif self._takes_pairs(kind, seed):  # they cost more than the training on them
             path = self.run(BOTH, 0) / "warmup_pairs.jsonl"
             changes |= {"warmup.method": "pairs", "warmup.path": str(path)}
         if kind == STEALTH:
@@ -167,6 +169,11 @@ class Experiment:
     def steps(self, kind: str) -> int:
         """Steps of GRPO of a policy."""
         return min(self.settings.steps, EVADING_STEPS) if kind == EVADING else self.settings.steps
+
+    @staticmethod
+    def _takes_pairs(kind: str, seed: int) -> bool:
+        """Say whether a policy is warmed up on the pairs of the first."""
+        return kind not in ALONE and (kind, seed) != (BOTH, 0)
 
     def _stealth_rewards(self) -> list[dict[str, Any]]:
         """The reward design of StealthRL; the recipe's own terms are only recorded, and no gate stands before it."""
@@ -289,7 +296,7 @@ class Experiment:
             raise RunError(
                 f"the experiment has no policy {kind}-{seed}", "see `python -m tests.evidence --help`"
             )
-        if kind in (BOTH, EVADING) and (kind, seed) != (BOTH, 0) and not self.warmed_up(0):
+        if self._takes_pairs(kind, seed) and not self.warmed_up(0):
             raise RunError(
                 f"{kind}-{seed} is warmed up on the pairs of {BOTH}-0, which are not there yet", "wait"
             )
@@ -386,9 +393,10 @@ class Experiment:
             return {}
         steps = sorted({row["step"] for row in ledger(self.run(BOTH, 0)) if is_there(self.run(BOTH, 0), row)})
         found = [self._policy(BOTH, 0, s, f"{BOTH}-0 after step {s}") for s in steps if 0 < s < last]
-        found.append(self._policy(BOTH, 0, last, f"{BOTH}-0"))
+        end = self._policy(BOTH, 0, last, f"{BOTH}-0")
+        found.append(end)
         found += [self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {t}", t) for t in COLDER]
-        found.append(self._best_of(self._policy(BOTH, 0, last, f"{BOTH}-0"), f"{BEST}-0"))
+        found.append(self._best_of(end, f"{BEST}-0"))
         if self.is_usable(EVADING, 0) and (step := self.evaluated_step(EVADING, 0)) is not None:
             found.append(self._policy(EVADING, 0, step, f"{EVADING}-0"))
         return {a.label: a for a in found if a.label is not None}
@@ -467,8 +475,7 @@ class Experiment:
         All policies that are warmed up are so on the pairs of the first, which cost each of them the same.
         """
         training = self.base.training
-        warmed = prefix not in (GRPO, STEALTH)
-        warmup = len(self.pairs(BOTH, 0)) * self.base.warmup.candidates if warmed else 0
+        warmup = 0 if prefix in ALONE else len(self.pairs(BOTH, 0)) * self.base.warmup.candidates
         if steps is None:
             steps = 0 if prefix == WARM else self.steps(prefix)
         return warmup + steps * training.batch_size * training.group_size

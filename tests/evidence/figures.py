@@ -55,6 +55,7 @@ from tests.evidence.experiment import (
     LEAST_FACTS_KEPT,
     LEAST_SIMILARITY,
     STEALTH,
+    WARM,
     Experiment,
     Method,
     material,
@@ -392,26 +393,31 @@ class Figures:
         identity = key_of(material(experiment.base), sha256_file(first / "calibration.json"))
         with closing(Cache(experiment.out / "rewards.sqlite")) as cache:
             rated = {name: _cached(name, reward, cache, identity) for name, reward in rewards.items()}
-            return [
-                {
-                    "run": f"{kind}-{seed}",
-                    "kind": kind,
-                    "prompts": _prompts(experiment.run(kind, seed)),
-                    "points": list(self._curve(kind, seed, rated)),
-                }
-                for kind, seed in there
-            ]
+            listed = []
+            for kind, seed in there:
+                samples = list(read_jsonl(experiment.run(kind, seed) / "samples.jsonl"))
+                listed.append(
+                    {
+                        "run": f"{kind}-{seed}",
+                        "kind": kind,
+                        "prompts": _prompts(samples),
+                        "points": list(self._curve(kind, samples, rated)),
+                    }
+                )
+            return listed
 
     def _curve(
-        self, kind: str, seed: int, rewards: Mapping[str, Callable[[RewardBatch], FloatArray]]
+        self,
+        kind: str,
+        samples: Sequence[Plain],
+        rewards: Mapping[str, Callable[[RewardBatch], FloatArray]],
     ) -> Iterator[Plain]:
         experiment = self.experiment
-        recipe, folder = experiment.base, experiment.run(kind, seed)
+        recipe = experiment.base
         by_step: dict[tuple[int, str], list[Plain]] = {}
-        for row in read_jsonl(folder / "samples.jsonl"):
+        for row in samples:
             if row["kind"] in ("evaluation", "warmup"):
                 by_step.setdefault((row["step"], row["kind"]), []).append(row)
-        warmup = experiment.rollouts("warm-up") if kind in (BOTH, EVADING) else 0
         for (step, what), rows in by_step.items():
             batch = RewardBatch(
                 sources=[Document(id=row["id"], text=row["source"]) for row in rows],
@@ -420,8 +426,7 @@ class Figures:
                 instruction=f"{recipe.prompt.system}\n{recipe.prompt.instruction}",
             )
             drawn = resample([row["id"] for row in rows], self.resamples, 0)
-            spent = step * recipe.training.batch_size * recipe.training.group_size
-            spent += warmup if (step, what) != (0, "evaluation") else 0
+            spent = 0 if (step, what) == (0, "evaluation") else experiment.rollouts(kind, step)
             means = {}
             for name, reward in rewards.items():
                 means[name] = plain(estimate_mean(reward(batch), drawn))
@@ -450,16 +455,10 @@ class Figures:
     def _absent(self, labels: Collection[str]) -> Iterator[str]:
         """What of the whole experiment is not among the rewriters that were evaluated."""
         experiment = self.experiment
-        for prefix, seeds in (
-            ("warm-up", experiment.settings.seeds),
-            (GRPO, experiment.settings.seeds),
-            (BOTH, experiment.settings.seeds),
-            (STEALTH, 1),
-            (EVADING, 1),
-        ):
-            for seed in range(seeds):
-                if f"{prefix}-{seed}" not in labels:
-                    yield f"{prefix}-{seed} is not evaluated yet"
+        warmed = [(WARM, seed) for seed in range(experiment.settings.seeds)]
+        for prefix, seed in (*warmed, *_each(experiment)):
+            if f"{prefix}-{seed}" not in labels:
+                yield f"{prefix}-{seed} is not evaluated yet"
         known = {entry.spec.name for entry in experiment.registry.entries("detectors")}
         if "lmscan" not in known:
             yield "lmscan is not installed: pip install --no-deps lmscan"
@@ -588,19 +587,20 @@ def _pooled(evaluated: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -
     """What is flagged when the mean P(AI) of k texts of one author decides, against groups of k human texts."""
     if evaluated not in rows.labels:
         return
+    calibration, human, ai = (units_of(texts) for texts in (plan.calibration, plan.human, plan.ai))
     for detector in roles:
         p = rows.probabilities(detector)
         if p is None:
             continue
         of = {
-            "calibration": (p["calibration"], units_of(plan.calibration)),
-            "human": (p["human"], units_of(plan.human)),
-            "original": (p["original"], units_of(plan.ai)),
+            "calibration": (p["calibration"], calibration),
+            "human": (p["human"], human),
+            "original": (p["original"], ai),
         }
         for what, label in (("rewritten", evaluated), ("best", f"{BEST}-0")):
             if label in rows.labels:
                 positions = rows.labels[label].positions.tolist()
-                of[what] = p[label], [units_of(plan.ai)[i] for i in positions]
+                of[what] = p[label], [ai[i] for i in positions]
         for k in POOLED:
             yield {"detector": detector, "texts": k, **pooled(of, k)}
 
@@ -655,10 +655,9 @@ def _each(experiment: Experiment) -> list[tuple[str, int]]:
     return [*found[:2], (STEALTH, 0), (EVADING, 0), *found[2:]]
 
 
-def _prompts(run: Path) -> str:
+def _prompts(samples: Sequence[Plain]) -> str:
     """Short name of the held-out prompts of a run."""
-    rows = read_jsonl(run / "samples.jsonl")
-    return key_of(sorted({row["id"] for row in rows if row["kind"] == "evaluation"}))[:8]
+    return key_of(sorted({row["id"] for row in samples if row["kind"] == "evaluation"}))[:8]
 
 
 def _stages(out: Path) -> list[Plain]:

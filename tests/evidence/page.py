@@ -84,7 +84,7 @@ def _lines(record: Plain) -> Iterator[str]:
     yield "# Does it evade, and what stops it"
     yield ""
     model = size["model"].removeprefix("package:")
-    yield _prose(
+    yield prose(
         f"`make evidence` trains a rewriter ({model}) against the detectors of `configs/evidence.yaml`, and",
         "evaluates it by detectors that nobody trained against, on texts that nothing was fitted on. It",
         "writes this page, from `docs/evidence.json`. An attack is published here together with what catches it.",
@@ -94,7 +94,7 @@ def _lines(record: Plain) -> Iterator[str]:
     yield "## Rewriters compared"
     yield ""
     cut = f"at most {size['excerpt_words']} words each" if size["excerpt_words"] else "whole"
-    yield _prose(
+    yield prose(
         f"{size['ai']} AI test texts of {size['source']} ({_domains(size)}{size['documents']} documents, {cut});",
         "thresholds at a",
         "false positive rate of 5 %, set on",
@@ -130,14 +130,14 @@ def _domains(size: Plain) -> str:
     return "".join(f"{n} {domain}, " for domain, n in sorted(size["domains"].items()))
 
 
-def _prose(*parts: str) -> str:
+def prose(*parts: str) -> str:
     """One paragraph of whole lines."""
     return textwrap.fill(" ".join(parts), 118, break_on_hyphens=False, break_long_words=False)
 
 
 def _state(record: Plain) -> Iterator[str]:
     if record["missing"]:
-        yield _prose(f"**What this page does not have:** {'; '.join(record['missing'])}.")
+        yield prose(f"**What this page does not have:** {'; '.join(record['missing'])}.")
         yield ""
 
 
@@ -211,7 +211,7 @@ def _spent(method: Plain) -> str:
 
 
 def _quality(record: Plain) -> Iterator[str]:
-    yield _prose(
+    yield prose(
         "What it costs: means over the rewrites, numbers, names and negations over the texts that have some. Where",
         f"these come from n < {FEWEST} documents there is no interval.",
     )
@@ -246,7 +246,7 @@ def _goals(record: Plain) -> Iterator[str]:
         return
     before, strongest, size = _before(record), _strongest(record), record["size"]
     told = f"Of the supervised detectors nobody trained against, {strongest} is the strongest: it flags"
-    yield _prose(
+    yield prose(
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
         "a rewrite that loses the meaning evades too. What was tried for a goal that is not: fewer steps, colder",
         f"samples, more of the reward for evasion (the front, below), and the best of {size['candidates']} rewrites.",
@@ -268,9 +268,14 @@ def _goals(record: Plain) -> Iterator[str]:
     yield from _rivals(record)
 
 
+def _white_boxes(record: Plain) -> set[str]:
+    """Detectors that score with the policy's own model."""
+    return {d["name"] for d in record["detectors"] if d.get("white_box")}
+
+
 def _boxes(record: Plain) -> str:
     """Say which of the families that count have only detectors that score with the policy's own model."""
-    white = {d["name"] for d in record["detectors"] if d.get("white_box")}
+    white = _white_boxes(record)
     own = [family for family, names in record["families"].items() if names and white.issuperset(names)]
     if not own:
         return ""
@@ -292,13 +297,13 @@ def _rivals(record: Plain) -> Iterator[str]:
             and (found["value"] or 0.0) >= similar
         ]
         if not rivals:
-            yield _prose(f"No rewriter without training has the similarity of {own['name']} ({similar:.2f}).")
+            yield prose(f"No rewriter without training has the similarity of {own['name']} ({similar:.2f}).")
         for m in rivals:
             told = [
                 f"{_share(one['flagged'].get(COMBINED))} flagged, success {_share(one['success_held_out'])}"
                 for one in (m, own)
             ]
-            yield _prose(
+            yield prose(
                 f"Without training and of at least the similarity of {own['name']} ({similar:.2f}): {m['name']}",
                 f"({m['quality']['semantic_similarity']['value']:.2f}), {told[0]}, against {told[1]}.",
             )
@@ -314,7 +319,7 @@ def _reached(found: Plain | None, part: str, bound: float, at_least: bool) -> st
 def _detectors(record: Plain) -> Iterator[str]:
     yield "## Detectors"
     yield ""
-    yield _prose(
+    yield prose(
         "White box: the detector scores with the policy's own model, and finds the policy's own samples likely; one",
         "with another model, or without a model, does not. Figures are of the original texts.",
     )
@@ -340,7 +345,7 @@ def _detectors(record: Plain) -> Iterator[str]:
     )
     yield ""
     held_out = [d["name"] for d in record["detectors"] if d["role"] == "held out"]
-    white = {d["name"] for d in record["detectors"] if d.get("white_box")}
+    white = _white_boxes(record)
     if not held_out:
         return
     yield from _families(record, white)
@@ -364,7 +369,7 @@ def _families(record: Plain, white: Collection[str]) -> Iterator[str]:
         yield "No held-out detector has the power on these texts that a mean over families asks for."
         yield ""
         return
-    yield _prose(
+    yield prose(
         "Held out, by family, of the detectors that count in the means:",
         "; ".join(
             f"{family}: {', '.join(f'{n} (white box)' if n in white else n for n in names)}"
@@ -441,7 +446,7 @@ def _front_title(record: Plain) -> str:
             "when an earlier version of this page missed the goal of the strongest supervised detector; its two",
             "numbers were set before it was, and not changed.",
         ]
-    return _prose(*told)
+    return prose(*told)
 
 
 def _rewards(record: Plain) -> Iterator[str]:
@@ -451,7 +456,7 @@ def _rewards(record: Plain) -> Iterator[str]:
     yield ""
     first, prompts = record["rewards"][0]["run"], record["rewards"][0]["prompts"]
     others = [run["run"] for run in record["rewards"] if run["prompts"] != prompts]
-    yield _prose(
+    yield prose(
         "The rewrites of the held-out prompts at each evaluation of a run, rated by two rewards whatever the run was",
         "trained on: that of this recipe, and the design of StealthRL (`tests/evidence/stealthrl.py`), scaled to",
         "[0, 1]. Per 1,000 rollouts: the gain from the first to the last evaluation over the rollouts between them.",
@@ -495,7 +500,7 @@ def _defences(record: Plain) -> Iterator[str]:
         return
     yield "## What stops it"
     yield ""
-    yield _prose(
+    yield prose(
         "The rewrites of the policy of seed 0, scored by detectors that know such rewrites, though not this policy's,",
         "or what the generator wrote; all at a false positive rate of 5 % on human calibration texts. The price is in",
         "the last columns: human test texts flagged. Retrieval compares with all AI texts of the data, the originals",
@@ -528,7 +533,7 @@ def _defences(record: Plain) -> Iterator[str]:
 def _pooled(record: Plain) -> Iterator[str]:
     if not record["pooled"]:
         return
-    yield _prose(
+    yield prose(
         "Several texts of one author: their mean P(AI) decides, at a threshold set on groups of as many human texts.",
         "The data names no authors, so a group is drawn from all texts of a kind. That flatters pooling: texts of one",
         "author are more alike, so that the threshold for authors would be higher.",
@@ -552,7 +557,7 @@ def _made(record: Plain) -> Iterator[str]:
     yield "## How it was made"
     yield ""
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
-    yield _prose(
+    yield prose(
         f"`{record['command']}`, on {machine['processor']} ({machine['bf16']}), {machine['device']},",
         f"scores in {machine['precision']}, with {packages}.",
     )
@@ -577,12 +582,12 @@ def _made(record: Plain) -> Iterator[str]:
     yield ""
     stages = ", ".join(f"{s['stage']} {s['cpu_minutes']:g}" for s in record["stages"])
     if stages:
-        yield _prose(
+        yield prose(
             f"CPU minutes of the stages: {stages}; {sum(s['cpu_minutes'] for s in record['stages']):.0f} in all. A run",
             "that was there already is in the table alone.",
         )
         yield ""
-    yield _prose(
+    yield prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
         "set on the calibration split. The policy that is evaluated is that of the last step; its numbers were not",
         "chosen by a figure on this page. That the best of n is asked to keep facts was decided when an earlier",

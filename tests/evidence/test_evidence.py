@@ -27,6 +27,7 @@ from tests.tiny_model import save_tiny_model
 
 OPTIONAL = ("lmscan", "gemma-fast-detectgpt", "gemma-log-likelihood")
 """Detectors that judge too where their packages are installed."""
+WHOLE = ["fit", "both-0", "grpo-0", "stealthrl-0", "evading-0", "harden", "evaluate"]
 RECIPE = """
 model: {model}
 training: {{batch_size: 2, group_size: 2, learning_rate: 0.01}}
@@ -89,12 +90,7 @@ def experiment(place: Path, out: Path, **changes: Any) -> Experiment:
 def whole(place: Path) -> tuple[Path, dict[str, Any]]:
     """Folder of an experiment that was carried out whole, and its record."""
     here = experiment(place, place / "out")
-    carry_out(
-        here,
-        ["fit", "both-0", "grpo-0", "stealthrl-0", "evading-0", "harden", "evaluate"],
-        place,
-        "make evidence",
-    )
+    carry_out(here, WHOLE, place, "make evidence")
     return here.out, json.loads((place / RECORD).read_text(encoding="utf-8"))
 
 
@@ -175,12 +171,7 @@ def test_what_is_done_is_not_done_again_and_the_rest_gives_the_same(
         (next((copy / "hardened").glob("tfidf-*")) / name).unlink()
     (copy / "stages.jsonl").unlink()
     here = experiment(place, copy)
-    carry_out(
-        here,
-        ["fit", "both-0", "grpo-0", "stealthrl-0", "evading-0", "harden", "evaluate"],
-        tmp_path,
-        "make evidence",
-    )
+    carry_out(here, WHOLE, tmp_path, "make evidence")
     done = [row["stage"] for row in read_jsonl(copy / "stages.jsonl")]
     assert done == ["train stealthrl-0", "harden tfidf", "evaluate", "page"]
     again = json.loads((tmp_path / RECORD).read_text(encoding="utf-8"))
