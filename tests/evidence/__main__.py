@@ -32,8 +32,11 @@ def stages(experiment: Experiment) -> list[str]:
     """Names of all stages, in order."""
     found = ["fit"]
     for seed in range(experiment.settings.seeds):
-        found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}", "evaluate"]
-        found += [f"{STEALTH}-0", f"{EVADING}-0", "harden", "evaluate"] if seed == 0 else []
+        found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}"]
+        found += ["evaluate", f"{STEALTH}-0"] if seed == 0 else []
+        found += [f"{EVADING}-{seed}"]
+        found += ["harden"] if seed == 0 else []
+        found += ["evaluate"]
     return [*found, "harden", "evaluate"] if experiment.settings.seeds > 1 else found
 
 

@@ -1,7 +1,7 @@
 """Stages of the experiment: fit, train, evaluate, harden. A stage that is done is not done again.
 
-Everything is in one folder: a run for each trained policy (``both-SEED``, ``grpo-SEED``, ``stealthrl-0``,
-``evading-0``), ``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage
+Everything is in one folder: a run for each trained policy (``both-SEED``, ``evading-SEED``, ``grpo-SEED``,
+``stealthrl-0``), ``detectors/``, ``hardened/``, ``evaluation/`` with its cache, ``stages.jsonl`` with what each stage
 took. A run that is there and has the recipe of the experiment is adopted, whoever trained it.
 """
 
@@ -33,21 +33,21 @@ from tests.evidence import detectors as extra
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 SHARED = ROOT.parent / "shared" / "data" / "fast-detect-gpt" / "exp_gpt3to4" / "data"
-WARM, BEST = "warm-up", "best-of-both"
-"""Of a policy of warm-up and GRPO: it after the warm-up, and the best of several of its rewrites."""
+WARM = "warm-up"
+"""A policy of warm-up and GRPO after the warm-up."""
 BOTH, GRPO, STEALTH, EVADING = "both", "grpo", "stealthrl", "evading"
 """Kinds of trained policies: warm-up and GRPO, GRPO alone, GRPO with the reward design of StealthRL, and warm-up and
 GRPO with more of the reward for evasion."""
 ALONE = (GRPO, STEALTH)
 """Kinds without a warm-up."""
+BEST = {BOTH: "best-of-both", EVADING: "best-of-evading"}
+"""The best of several rewrites by a policy, for the kinds of which it is evaluated."""
 MORE_EVASION: dict[str, Any] = {
     "rewards.detector-evasion.weight": 0.9,
     "rewards.detector-evasion.options.width": 1.0,
 }
 """Changes of the recipe for more of the reward for evasion: twice the weight, and all of it within one standard
 deviation of the threshold, where a text at the threshold has .75 of it and not .92."""
-EVADING_STEPS = 10
-"""Steps of the policy with more of the reward for evasion: where the front has the other after as many."""
 STATISTICS = ("log-rank", "lrr", "entropy", "gltr", "lastde")
 """Held-out detectors of the package that need no training."""
 LEAST_SIMILARITY, LEAST_FACTS_KEPT = 0.8, 0.75
@@ -148,7 +148,7 @@ class Experiment:
         """The recipe of a policy."""
         changes: dict[str, Any] = {
             "training.seed": seed,
-            "training.max_steps": self.steps(kind),
+            "training.max_steps": self.settings.steps,
             "detectors.tfidf.options.folder": str(self.detector_folder("tfidf")),
         }
         if self.settings.source is None:
@@ -165,10 +165,6 @@ class Experiment:
         if kind == EVADING:
             changes |= MORE_EVASION
         return load_recipe(self.settings.recipe, [*changes.items(), *self.settings.changes])
-
-    def steps(self, kind: str) -> int:
-        """Steps of GRPO of a policy."""
-        return min(self.settings.steps, EVADING_STEPS) if kind == EVADING else self.settings.steps
 
     @staticmethod
     def _takes_pairs(kind: str, seed: int) -> bool:
@@ -292,7 +288,7 @@ class Experiment:
         Raises:
             RunError: there is no such policy, another process works on it, or it is no run of the experiment.
         """
-        if kind not in (BOTH, GRPO, STEALTH, EVADING) or (kind in (STEALTH, EVADING) and seed > 0):
+        if kind not in (BOTH, GRPO, STEALTH, EVADING) or (kind == STEALTH and seed > 0):
             raise RunError(
                 f"the experiment has no policy {kind}-{seed}", "see `python -m tests.evidence --help`"
             )
@@ -311,8 +307,8 @@ class Experiment:
         run = prl.Run(folder)
         if run.status == "running":
             raise RunError(f"{folder} is being trained by another process", "wait for it")
-        if run.status != "completed" or run.history.last_step < self.steps(kind):
-            more = {"training.max_steps": self.steps(kind)}
+        if run.status != "completed" or run.history.last_step < self.settings.steps:
+            more = {"training.max_steps": self.settings.steps}
             with self.stage(f"train {kind}-{seed}"):
                 prl.train(resume=folder, set=more, **self._with)
 
@@ -356,7 +352,7 @@ class Experiment:
     def evaluated_step(self, kind: str, seed: int) -> int | None:
         """The checkpoint of a policy that is evaluated: that of the last step; ``None`` if it is not there yet."""
         steps = {row["step"] for row in ledger(self.run(kind, seed)) if is_there(self.run(kind, seed), row)}
-        return self.steps(kind) if self.steps(kind) in steps else None
+        return self.settings.steps if self.settings.steps in steps else None
 
     def warmed_up(self, seed: int) -> bool:
         """Say whether the warm-up of a seed is complete and its policy still there."""
@@ -370,35 +366,36 @@ class Experiment:
         """The rewriters that can be evaluated now, by label."""
         found = {a.label: a for a in self._training_free() if a.label is not None}
         for seed in range(self.settings.seeds):
-            for kind in (BOTH, GRPO, STEALTH):
+            for kind in (BOTH, EVADING, GRPO, STEALTH):
                 if not self.is_usable(kind, seed):
                     continue
                 if kind == BOTH and self.warmed_up(seed):
                     found[f"{WARM}-{seed}"] = self._policy(kind, seed, 0, f"{WARM}-{seed}")
                 if (step := self.evaluated_step(kind, seed)) is not None:
                     found[f"{kind}-{seed}"] = self._policy(kind, seed, step, f"{kind}-{seed}")
-                    if kind == BOTH:
-                        best = self._best_of(found[f"{kind}-{seed}"], f"{BEST}-{seed}")
-                        found[f"{BEST}-{seed}"] = best
+                    if kind in BEST:
+                        label = f"{BEST[kind]}-{seed}"
+                        found[label] = self._best_of(found[f"{kind}-{seed}"], label)
         return found | self.front()
 
     def front(self) -> dict[str, Attack]:
         """Warm-up and GRPO of the first seed along its front, by label.
 
-        After fewer steps, at the end, with colder samples, the best of several rewrites, and a policy trained with more
-        of the reward for evasion.
+        After fewer steps, at the end, with colder samples, the best of several rewrites; and of the policy trained with
+        more of the reward for evasion, all but the colder samples.
         """
-        last = self.evaluated_step(BOTH, 0) if self.is_usable(BOTH, 0) else None
-        if last is None:
-            return {}
-        steps = sorted({row["step"] for row in ledger(self.run(BOTH, 0)) if is_there(self.run(BOTH, 0), row)})
-        found = [self._policy(BOTH, 0, s, f"{BOTH}-0 after step {s}") for s in steps if 0 < s < last]
-        end = self._policy(BOTH, 0, last, f"{BOTH}-0")
-        found.append(end)
-        found += [self._policy(BOTH, 0, last, f"{BOTH}-0 at temperature {t}", t) for t in COLDER]
-        found.append(self._best_of(end, f"{BEST}-0"))
-        if self.is_usable(EVADING, 0) and (step := self.evaluated_step(EVADING, 0)) is not None:
-            found.append(self._policy(EVADING, 0, step, f"{EVADING}-0"))
+        found: list[Attack] = []
+        for kind, colder in ((BOTH, COLDER), (EVADING, ())):
+            last = self.evaluated_step(kind, 0) if self.is_usable(kind, 0) else None
+            if last is None:
+                continue
+            name, run = f"{kind}-0", self.run(kind, 0)
+            steps = sorted({row["step"] for row in ledger(run) if is_there(run, row)})
+            found += [self._policy(kind, 0, s, f"{name} after step {s}") for s in steps if 0 < s < last]
+            end = self._policy(kind, 0, last, name)
+            found.append(end)
+            found += [self._policy(kind, 0, last, f"{name} at temperature {t}", t) for t in colder]
+            found.append(self._best_of(end, f"{BEST[kind]}-0"))
         return {a.label: a for a in found if a.label is not None}
 
     def _policy(
@@ -455,7 +452,9 @@ class Experiment:
             ("GRPO alone", GRPO),
             ("GRPO alone, reward of StealthRL", STEALTH),
             ("warm-up and GRPO", BOTH),
-            ("warm-up and GRPO, best of n", BEST),
+            ("warm-up and GRPO, best of n", BEST[BOTH]),
+            ("warm-up and GRPO, more evasion", EVADING),
+            ("warm-up and GRPO, more evasion, best of n", BEST[EVADING]),
         ):
             seeds = [seed for seed in range(self.settings.seeds) if f"{prefix}-{seed}" in labels]
             if seeds:
@@ -464,7 +463,7 @@ class Experiment:
                         name=name,
                         labels=tuple(f"{prefix}-{seed}" for seed in seeds),
                         rollouts=self.rollouts(prefix),
-                        per_text=self.settings.candidates if prefix == BEST else 1,
+                        per_text=self.settings.candidates if prefix in BEST.values() else 1,
                     )
                 )
         return found
@@ -477,7 +476,7 @@ class Experiment:
         training = self.base.training
         warmup = 0 if prefix in ALONE else len(self.pairs(BOTH, 0)) * self.base.warmup.candidates
         if steps is None:
-            steps = 0 if prefix == WARM else self.steps(prefix)
+            steps = 0 if prefix == WARM else self.settings.steps
         return warmup + steps * training.batch_size * training.group_size
 
     def pairs(self, kind: str, seed: int) -> list[dict[str, Any]]:
@@ -549,7 +548,8 @@ class Experiment:
         The base model, the later seeds of warm-up and GRPO, and the first of GRPO alone.
         """
         usable = self.attacks()
-        others = [f"{BOTH}-{seed}" for seed in range(1, self.settings.seeds)] + [f"{GRPO}-0"]
+        later = range(1, self.settings.seeds)
+        others = [f"{kind}-{seed}" for kind in BEST for seed in later] + [f"{GRPO}-0"]
         return [usable[label] for label in ("base model", *others) if label in usable]
 
     def hardened_folder(self, detector: str) -> Path | None:

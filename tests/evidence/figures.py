@@ -80,6 +80,8 @@ What a detector flags at the rate of its false positives is chance, and any chan
 at the recipe's target rate and has an error of its own: a detector a little better than chance may pass.
 """
 SUPERVISED = "supervised"
+CAUGHT = (f"{BOTH}-0", f"{BEST[BOTH]}-0", f"{BEST[EVADING]}-0")
+"""Rewriters that defences are tried on; none of them is among those that detectors are hardened on."""
 POOLED = (1, 3, 5, 10)
 """Numbers of texts whose scores are averaged as one author's."""
 GROUPS = 400
@@ -168,7 +170,7 @@ class Figures:
             table = {m.name: rows.of(m.labels) for m in methods}
             families = _families(panel, roles, rows)
             before = next(iter(table.values()), None)
-            evaluated = f"{BOTH}-0"
+            caught = [name for name in CAUGHT if name in rows.labels]
             return {
                 "format": 1,
                 "size": {
@@ -203,8 +205,8 @@ class Figures:
                 ],
                 "front": self._front(rows, roles, families),
                 "differences": self._differences(methods, table, families),
-                "defences": self._defences(evaluated, roles, rows),
-                "pooled": list(_pooled(evaluated, roles, rows, plan)),
+                "defences": self._defences(caught, roles, rows),
+                "pooled": list(_pooled(caught, roles, rows, plan)),
                 "rewards": self._rewards(),
                 "runs": [run for of in _each(experiment) if (run := self._run(*of)) is not None],
                 "stages": _stages(experiment.out),
@@ -312,8 +314,8 @@ class Figures:
     def _differences(
         self, methods: Sequence[Method], table: Mapping[str, Row], families: Mapping[str, Sequence[str]]
     ) -> list[Plain]:
-        """Warm-up and GRPO, and the best of several of its rewrites, less each other method, in the same draws."""
-        ours = [m.name for m in methods if m.labels[0].startswith((BOTH, BEST))]
+        """Warm-up and GRPO, and the best of several rewrites, less each other method, in the same draws."""
+        ours = [m.name for m in methods if m.labels[0].startswith((BOTH, *BEST.values()))]
 
         def numbers(row: Row) -> dict[str, Number]:
             return {
@@ -334,12 +336,12 @@ class Figures:
             if less != own
         ]
 
-    def _defences(self, evaluated: str, roles: Mapping[str, str], rows: _Rows) -> list[Plain]:
-        """What detectors that know the attack flag of the evaluated policy, and of human texts."""
-        if evaluated not in rows.labels:
+    def _defences(self, caught: Sequence[str], roles: Mapping[str, str], rows: _Rows) -> list[Plain]:
+        """What detectors that know the attack flag of rewrites, and of human texts."""
+        if not caught:
             return []
-        row = rows.of([evaluated])
-        best = rows.of([f"{BEST}-0"]) if f"{BEST}-0" in rows.labels else None
+        after = {label: rows.of([label]) for label in caught}
+        original = next(iter(after.values()))
         plain_name = {name: name.removesuffix("-hardened") for name in roles}
         found = []
         for name, role in roles.items():
@@ -347,9 +349,10 @@ class Figures:
                 found.append(
                     {
                         "name": name,
-                        "before": plain(row.rate(name, "tpr_before").estimate),
-                        "after": plain(row.rate(name, "tpr_after").estimate),
-                        "after_best": best and plain(best.rate(name, "tpr_after").estimate),
+                        "before": plain(original.rate(name, "tpr_before").estimate),
+                        "after": {
+                            label: plain(row.rate(name, "tpr_after").estimate) for label, row in after.items()
+                        },
                         "human": plain(rows.false_positives(name)),
                         **self._rewritten_humans(name),
                     }
@@ -448,7 +451,7 @@ class Figures:
             "warmup_texts": len(pairs),
             "warmup_pairs": sum(not row.get("why") for row in pairs),
             "precision": manifest_of(folder, ["precision"])["precision"],
-            "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.steps(kind) else None,
+            "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.settings.steps else None,
             "minutes": None if (took := minutes(folder)) is None else round(took, 1),
         }
 
@@ -583,9 +586,9 @@ def _families(panel: Panel, roles: Mapping[str, str], rows: _Rows) -> dict[str, 
     return found
 
 
-def _pooled(evaluated: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -> Iterator[Plain]:
+def _pooled(caught: Sequence[str], roles: Mapping[str, str], rows: _Rows, plan: Plan) -> Iterator[Plain]:
     """What is flagged when the mean P(AI) of k texts of one author decides, against groups of k human texts."""
-    if evaluated not in rows.labels:
+    if not caught:
         return
     calibration, human, ai = (units_of(texts) for texts in (plan.calibration, plan.human, plan.ai))
     for detector in roles:
@@ -597,10 +600,8 @@ def _pooled(evaluated: str, roles: Mapping[str, str], rows: _Rows, plan: Plan) -
             "human": (p["human"], human),
             "original": (p["original"], ai),
         }
-        for what, label in (("rewritten", evaluated), ("best", f"{BEST}-0")):
-            if label in rows.labels:
-                positions = rows.labels[label].positions.tolist()
-                of[what] = p[label], [ai[i] for i in positions]
+        for label in caught:
+            of[label] = p[label], [ai[i] for i in rows.labels[label].positions.tolist()]
         for k in POOLED:
             yield {"detector": detector, "texts": k, **pooled(of, k)}
 
@@ -651,8 +652,8 @@ def _group_means(
 
 def _each(experiment: Experiment) -> list[tuple[str, int]]:
     """Kind and seed of every policy of the whole experiment."""
-    found = [(kind, seed) for seed in range(experiment.settings.seeds) for kind in (BOTH, GRPO)]
-    return [*found[:2], (STEALTH, 0), (EVADING, 0), *found[2:]]
+    found = [(kind, seed) for seed in range(experiment.settings.seeds) for kind in (BOTH, GRPO, EVADING)]
+    return [*found[:2], (STEALTH, 0), *found[2:]]
 
 
 def _prompts(samples: Sequence[Plain]) -> str:

@@ -12,14 +12,14 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
-from tests.evidence.experiment import EVADING, EVADING_STEPS
 from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED, shown_minutes
 
 Plain = Mapping[str, Any]
 PICTURE = "images/evidence.svg"
 BASE = "base model"
 MAIN = "warm-up and GRPO"
-BEST = f"{MAIN}, best of n"
+EVASIVE = f"{MAIN}, more evasion"
+OURS = tuple(f"{name}{best}" for name in (MAIN, EVASIVE) for best in ("", ", best of n"))
 QUALITY = (
     ("semantic_similarity", "similarity"),
     ("numbers_kept", "numbers kept"),
@@ -108,6 +108,10 @@ def _lines(record: Plain) -> Iterator[str]:
         f"are valid, have a similarity of at least {size['least_similarity']:g} and keep at least",
         f"{size['least_facts_kept']:.0%} of the numbers, names and negations, where there are any; of a text without",
         "such a rewrite, that which lacks least.",
+        "More evasion: the reward for evasion has twice the weight, and rises over one standard deviation of a",
+        "detector's scores and not over three."
+        if any(m["name"] == EVASIVE for m in record["methods"])
+        else "",
     )
     yield ""
     yield from _methods(record)
@@ -241,15 +245,17 @@ def _differences(record: Plain) -> Iterator[str]:
 
 
 def _goals(record: Plain) -> Iterator[str]:
-    ours = [m for m in record["methods"] if m["name"] in (BASE, MAIN, BEST)]
-    if not any(m["name"] == MAIN for m in ours):
+    ours = [m for m in record["methods"] if m["name"] in (BASE, *OURS)]
+    if not any(m["name"] in OURS for m in ours):
         return
     before, strongest, size = _before(record), _strongest(record), record["size"]
     told = f"Of the supervised detectors nobody trained against, {strongest} is the strongest: it flags"
     yield prose(
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
         "a rewrite that loses the meaning evades too. What was tried for a goal that is not: fewer steps, colder",
-        f"samples, more of the reward for evasion (the front, below), and the best of {size['candidates']} rewrites.",
+        f"samples (the front, below), the best of {size['candidates']} rewrites, and more of the reward for evasion.",
+        "That policies are trained with more of it was decided when an earlier version of this page missed the goal of",
+        "the strongest supervised detector; how much more was set before the first of them was, and not changed.",
         _boxes(record),
         f"{told} {_number(before[strongest])} of the originals." if strongest is not None else "",
     )
@@ -287,7 +293,7 @@ def _boxes(record: Plain) -> str:
 
 def _rivals(record: Plain) -> Iterator[str]:
     """Whether a rewriter without training evades better than the policy and keeps as much of the meaning."""
-    for own in (m for m in record["methods"] if m["name"] in (MAIN, BEST)):
+    for own in (m for m in record["methods"] if m["name"] in OURS):
         similar = own["quality"]["semantic_similarity"]["value"]
         rivals = [
             m
@@ -434,19 +440,10 @@ def _policies(title: str, policies: Sequence[Plain], strongest: str | None) -> I
 
 
 def _front_title(record: Plain) -> str:
-    told = [
-        "Warm-up and GRPO along its front, of the first seed: after fewer steps, with colder samples, and the best of",
-        f"{record['size']['candidates']} rewrites.",
-    ]
-    if any(EVADING in row["label"] for row in record["front"]):
-        told += [
-            f"{EVADING}-0 is warmed up on the same pairs, then trained for {EVADING_STEPS} steps with more of the",
-            "reward for evasion, which has twice the weight, and rises over one standard deviation of a detector's",
-            "scores and not over three: compare it with the other after as many steps. That it is trained was decided",
-            "when an earlier version of this page missed the goal of the strongest supervised detector; its two",
-            "numbers were set before it was, and not changed.",
-        ]
-    return prose(*told)
+    return prose(
+        "Warm-up and GRPO along its front, of the first seed: after fewer steps, with colder samples, the best of",
+        f"{record['size']['candidates']} rewrites, and with more of the reward for evasion (evading-0).",
+    )
 
 
 def _rewards(record: Plain) -> Iterator[str]:
@@ -501,29 +498,31 @@ def _defences(record: Plain) -> Iterator[str]:
     yield "## What stops it"
     yield ""
     yield prose(
-        "The rewrites of the policy of seed 0, scored by detectors that know such rewrites, though not this policy's,",
+        "The rewrites of policies of seed 0, scored by detectors that know such rewrites, though not these policies',",
         "or what the generator wrote; all at a false positive rate of 5 % on human calibration texts. The price is in",
         "the last columns: human test texts flagged. Retrieval compares with all AI texts of the data, the originals",
         "of these rewrites among them, as whoever runs the generator could, with the sentence encoder that the policy",
         "was rewarded by. Hardened detectors are trained on the train texts with rewrites of them (`prl harden`).",
     )
     yield ""
+    caught = list(record["defences"][0]["after"])
     rows = []
     for d in record["defences"]:
         rewritten = "; ".join(
             f"by {name}: {_share(found)}" for name, found in d.get("human_rewritten", {}).items()
         )
         on = ", ".join(f"{n} of {name}" for name, n in d.get("trained_on", {}).items())
-        flagged = (_share(d[when]) for when in ("before", "after", "after_best", "human"))
+        flagged = (
+            _share(found) for found in (d["before"], *(d["after"][name] for name in caught), d["human"])
+        )
         rows.append([d["name"], on, *flagged, rewritten])
     heads = [
         "detector",
         "hardened on",
-        "original flagged",
-        "rewritten flagged",
-        "best of n flagged",
-        "human flagged",
-        "human, rewritten, flagged",
+        "flagged: originals",
+        *caught,
+        "human",
+        "human, rewritten",
     ]
     yield from _table(heads, rows, words=2)
     yield ""
@@ -541,13 +540,15 @@ def _pooled(record: Plain) -> Iterator[str]:
     yield ""
     sizes = sorted({row["texts"] for row in record["pooled"]})
     by = {(row["detector"], row["texts"]): row for row in record["pooled"]}
-    rows = []
-    for name in dict.fromkeys(row["detector"] for row in record["pooled"]):
-        found = [by[name, k] for k in sizes]
-        rows.append([name, *(_share(f.get(what)) for f in found for what in ("rewritten", "best", "human"))])
-    texts = [f"{k} text{'s' * (k > 1)}" for k in sizes]
-    heads = ["detector", *(h for k in texts for h in (f"{k}: flagged", f"best of n, {k}", f"human, {k}"))]
-    yield from _table(heads, rows)
+    whose = [key for key in record["pooled"][0] if key not in ("detector", "texts")]
+    rows = [
+        [name, of, *(_share(by[name, k].get(of)) for k in sizes)]
+        for name in dict.fromkeys(row["detector"] for row in record["pooled"])
+        for of in whose
+    ]
+    yield from _table(
+        ["detector", "texts of", *(f"{k} together" if k > 1 else "1" for k in sizes)], rows, words=2
+    )
     yield ""
 
 
@@ -589,8 +590,8 @@ def _made(record: Plain) -> Iterator[str]:
         yield ""
     yield prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. The policy that is evaluated is that of the last step; its numbers were not",
-        "chosen by a figure on this page. That the best of n is asked to keep facts was decided when an earlier",
+        "set on the calibration split. The policy that is evaluated is that of the last step; no number of its recipe",
+        "was chosen by a figure on this page. That the best of n is asked to keep facts was decided when an earlier",
         "version of the page missed the goal of numbers; how many, by rollouts of the training.",
         f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",

@@ -21,7 +21,7 @@ from tests.evidence.__main__ import RECORD, carry_out, stages
 from tests.evidence.detectors import RATES, rates
 from tests.evidence.experiment import COLDER, MORE_EVASION, Experiment, Settings, material
 from tests.evidence.figures import TARGET, minutes, pooled
-from tests.evidence.page import BEST, MAIN, PICTURE, _goals, picture, render
+from tests.evidence.page import EVASIVE, MAIN, OURS, PICTURE, _goals, picture, render
 from tests.evidence.stealthrl import design
 from tests.tiny_model import save_tiny_model
 
@@ -97,7 +97,7 @@ def whole(place: Path) -> tuple[Path, dict[str, Any]]:
 @pytest.mark.slow
 def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: tuple[Path, Any]) -> None:
     record = whole[1]
-    trained = ["warm-up alone", "GRPO alone", "GRPO alone, reward of StealthRL", MAIN, BEST]
+    trained = ["warm-up alone", "GRPO alone", "GRPO alone, reward of StealthRL", *OURS]
     assert [method["name"] for method in record["methods"]] == ["base model", "synonyms", *trained]
     always = [d for d in record["detectors"] if d["name"] not in OPTIONAL]
     assert {d["name"]: (d["role"], d["white_box"]) for d in always} == {
@@ -144,14 +144,19 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     assert front["best-of-both-0"]["flagged"] == of_seeds["best-of-both-0"]["flagged"]
     assert front["both-0 after step 1"]["rollouts"] == front["both-0"]["rollouts"] - 2 * 2
     assert front["best-of-both-0"]["per_text"] == of_seeds["best-of-both-0"]["per_text"] == 8
-    assert "evading-0" in front
+    more = {method["name"]: method for method in record["methods"]}[f"{EVASIVE}, best of n"]
+    assert front["best-of-evading-0"]["flagged"] == more["flagged"], "one seed"
+    assert "evading-0 after step 1" in front
+    assert list(record["defences"][0]["after"]) == ["both-0", "best-of-both-0", "best-of-evading-0"]
+    first = {key: row[key] for row in record["pooled"][:1] for key in row if key not in ("detector", "texts")}
+    assert list(first) == ["human", "original", "both-0", "best-of-both-0", "best-of-evading-0"]
     runs = {row["run"]: row for row in record["runs"]}
     assert runs["evading-0"]["warmup_method"] == "pairs"
     assert runs["evading-0"]["rollouts"] == runs["both-0"]["rollouts"] > runs["grpo-0"]["rollouts"]
     spent = {row["run"]: row["points"][-1]["rollouts"] for row in record["rewards"]}
     assert spent["evading-0"] == spent["both-0"] == runs["both-0"]["rollouts"]
     by_name = {m["name"]: m for m in record["methods"]}
-    assert {row["method"] for row in record["differences"]} == {MAIN, BEST}
+    assert {row["method"] for row in record["differences"]} == {name for name in OURS if name != EVASIVE}
     for row in record["differences"]:
         own, other = by_name[row["method"]], by_name[row["less"]]
         expected = own["flagged"]["ensemble"]["value"] - other["flagged"]["ensemble"]["value"]
@@ -185,7 +190,7 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     assert order.index("evaluate") < order.index("stealthrl-0") < order.index("both-1")
     assert order.index("both-0") < order.index("evading-0") < order.index("both-1")
     assert order[-1] == "evaluate"
-    assert {f"{kind}-{seed}" for kind in ("both", "grpo") for seed in range(3)} < set(order)
+    assert {f"{kind}-{seed}" for kind in ("both", "grpo", "evading") for seed in range(3)} < set(order)
 
 
 def test_rollouts_of_later_seeds_hold_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
@@ -198,7 +203,7 @@ def test_rollouts_of_later_seeds_hold_the_pairs_of_the_first(place: Path, tmp_pa
     assert spent == {"warm-up alone": 6, MAIN: 6 + 2 * 2 * 2, "GRPO alone": 2 * 2 * 2}
 
 
-@pytest.mark.parametrize("kind_and_seed", [("warm-up", 0), ("evading", 1), ("stealthrl", 1)])
+@pytest.mark.parametrize("kind_and_seed", [("warm-up", 0), ("stealthrl", 1)])
 def test_a_policy_that_the_experiment_has_not_is_refused(
     place: Path, tmp_path: Path, kind_and_seed: tuple[str, int]
 ) -> None:
