@@ -548,8 +548,7 @@ class Experiment:
         The base model, the later seeds of warm-up and GRPO, and the first of GRPO alone.
         """
         usable = self.attacks()
-        later = range(1, self.settings.seeds)
-        others = [f"{kind}-{seed}" for kind in BEST for seed in later] + [f"{GRPO}-0"]
+        others = [f"{BOTH}-{seed}" for seed in range(1, self.settings.seeds)] + [f"{GRPO}-0"]
         return [usable[label] for label in ("base model", *others) if label in usable]
 
     def hardened_folder(self, detector: str) -> Path | None:
