@@ -6,8 +6,9 @@
     pass that computes nothing else: same batches, same cut into positions, then logit - logsumexp.
 (b) CPU seconds of seven own passes over those of the seven together (at least 5).
 (d) CPU seconds in fp32 over those in bf16 (at least 2.5 with AMX), and how far the scores of bf16 are from those of
-    fp32, in standard deviations of a score over the texts (at most 0.01), with `--precisions`. Texts are the starter
-    set's by a language model, as random words are none; `--files` takes a file of texts, one a line.
+    fp32, in standard deviations of a score over the texts (at most 0.01), with `--precisions`; and how far their mean
+    is. Texts are the starter set's by a language model, as random words are none; `--files` takes a file of texts,
+    one a line.
 (c) peak resident memory of a process that scores 1,000 texts of 256 tokens (under 2.5 GiB).
 
 (a) takes the least of alternating repetitions, as other work on the machine only ever adds. (c) takes minutes:
@@ -155,8 +156,12 @@ def precisions(batch: Sequence[str], max_tokens: int) -> None:
         )
     print(f"(d) fp32 / bf16 = {seconds['fp32'] / seconds['bf16']:.2f} (auto here: {decide('auto', 'cpu')})")
     for name, exact, rounded in zip(NAMES, found["fp32"], found["bf16"], strict=True):
-        error = np.abs(rounded - exact) / np.nanstd(exact)
-        print(f"    {name:16} mean {np.nanmean(error):.4f}  largest {np.nanmax(error):.4f}")
+        moved = (rounded - exact) / np.nanstd(exact)
+        error = np.abs(moved)
+        print(
+            f"    {name:16} mean {np.nanmean(error):.4f}  largest {np.nanmax(error):.4f}"
+            f"  of the mean {np.nanmean(moved):+.4f}"
+        )
 
 
 def score_many(n: int) -> None:

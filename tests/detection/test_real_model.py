@@ -16,6 +16,8 @@ from paraphrase_rl_plugins.detectors import (
     lrr,
 )
 
+import paraphrase_rl as prl
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.detection.roc import auroc
 from paraphrase_rl.models.language_model import shared_language_model
 from paraphrase_rl.models.references import load_tokenizer, resolve, shared_causal_lm
@@ -91,6 +93,22 @@ def test_scores_agree_with_slow_references(model):
         assert lrr.lrr(found) == pytest.approx(-ll / lr, abs=6e-6)
         assert entropy.entropy(found) == pytest.approx(spread.mean().item(), abs=2e-5)
         assert fast_detectgpt.fast_detectgpt(found) == pytest.approx(curvature, abs=1.6e-4)
+
+
+def test_half_precision_moves_means_by_hundredths_of_their_spread_and_ranks_by_a_tenth():
+    """Without the processor's own bf16, which rounds twice as much; docs/calibration.md says how far with it."""
+    corpus = prl.load_data("starter", excerpt_words=70)
+    texts = [d.text for label in ("human", "ai") for d in spread(corpus.select(label=label), 6)]
+    moved = {}
+    for module in DETECTORS:
+        [spec] = module.register_detectors()
+        exact, rounded = (
+            spec.factory(spec.options(), Context(precision=precision)).score(texts).values
+            for precision in ("fp32", "bf16")
+        )
+        moved[spec.name] = np.abs(rounded - exact).mean() / exact.std()
+    assert 0 < max(moved["log-likelihood"], moved["entropy"]) < 0.03, moved
+    assert max(moved.values()) < 0.2, moved
 
 
 def test_ai_text_scores_higher_on_real_texts(shared_data):

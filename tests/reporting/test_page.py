@@ -14,7 +14,7 @@ import pytest
 
 from paraphrase_rl.data.spread import spread
 from paraphrase_rl.errors import EvaluationError, RunError
-from paraphrase_rl.evaluation.results import ORIGINAL, DetectorInfo, Quality, RewriterInfo
+from paraphrase_rl.evaluation.results import ORIGINAL, DetectorInfo, EscapeDepth, Quality, RewriterInfo
 from paraphrase_rl.files import read_jsonl, write_jsonl
 from paraphrase_rl.reporting.fairness_charts import gaps, rates_by_group
 from paraphrase_rl.reporting.formatting import number, points, share
@@ -444,6 +444,26 @@ def test_a_metric_says_on_how_many_texts_it_rests(full: Path) -> None:
     text = page(full).text
     assert "on 3 of 8 texts" in text
     assert "2 failed" in text
+
+
+def test_deep_escapes_are_a_table_of_the_halves_and_their_change(run: Path) -> None:
+    halves = EscapeDepth(
+        rewriter="policy",
+        detector="ensemble",
+        metric="semantic_similarity",
+        at=cases.estimate(0.88, 0.02, 9),
+        beyond=cases.estimate(0.75, 0.02, 8),
+        change=Estimate(value=-0.13, low=-0.2, high=-0.06, n=17),
+    )
+    unknown = halves.model_copy(update={"metric": "numbers_kept", "change": cases.estimate(None)})
+    cases.write_evaluation(run / "evaluation", cases.results(escapes=(halves, unknown)))
+    document = page(run)
+    check_document(document)
+    caption = document.text.index("The rewrites that evade the ensemble, in two halves by their score")
+    table = document.text[caption : document.text.index("False positives by group", caption)]
+    shown = [table.index(text) for text in ("policy", "semantic similarity", "17", "0.88", "0.75", "−0.13")]
+    assert shown == sorted(shown)
+    assert "numbers kept" not in table, "nothing is known of its change"
 
 
 def test_why_nothing_is_drawn_where_the_ensemble_failed(full: Path) -> None:

@@ -27,7 +27,15 @@ from paraphrase_rl.training.warmup_pairs import WARMUP_KEY
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend
-from tests.training.runs import OWN_PAIRS, documents, warm_run, warmup_numbers
+from tests.training.runs import (
+    OWN_BEST,
+    OWN_PAIRS,
+    check_own_best,
+    documents,
+    ended_vowels,
+    warm_run,
+    warmup_numbers,
+)
 from tests.training.runs import backend as trl_backend
 
 RATE = 1e-3
@@ -67,6 +75,16 @@ def test_grpo_starts_from_the_warmed_up_policy_and_measures_both_distances(on_th
     evaluations = read_jsonl(on_the_service / "evaluations.jsonl")
     assert [row["step"] for row in evaluations] == [0, 2]
     assert "evaluation" in read_jsonl(on_the_service / "warmup.jsonl")[-1]
+
+
+def test_a_run_warms_up_on_the_policys_own_best_rewrites(
+    compact: Server, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TINKER_API_KEY", KEY)
+    session = warm_run(tmp_path / "run", qwen, warmup=OWN_BEST, reward=ended_vowels())
+    assert backend(compact).train(session).status == "completed"
+    check_own_best(session, backend(compact).policy(str(qwen), None))
+    session.directory.close()
 
 
 def test_after_from_the_started_policy_makes_the_pairs_and_is_evaluated_first(

@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 
 from paraphrase_rl.files import read_jsonl
+from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
+from paraphrase_rl.recipe.arithmetic import warmup_steps
 from paraphrase_rl.recipe.schema import Recipe
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession
-from paraphrase_rl.training.warmup_pairs import PairMaker
+from paraphrase_rl.training.warmup_pairs import WARMUP_KEY, PairMaker
 from paraphrase_rl.types import Document, RewardBatch, Terms
 
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this have".split()  # noqa: SIM905
@@ -27,6 +29,9 @@ class Vowels:
     def __call__(self, batch: RewardBatch) -> Terms:
         shares = [sum(c in "aeiou" for c in text) / max(1, len(text)) for text in batch.rewrites]
         return Terms(np.array(shares))
+
+
+VOWELS = ComposedReward([WeightedReward(name="vowels", reward=Vowels(), weight=1.0)])
 
 
 def recipe(model: Path, **changes: object) -> Recipe:
@@ -70,9 +75,8 @@ def training_run(
         directory=directory,
         train=documents(prompts),
         test=documents(prompts + 4)[prompts:][: settings.evaluation.prompts],
-        reward=ComposedReward([WeightedReward(name="vowels", reward=Vowels(), weight=1.0)]),
         observe=lambda folder, record: None,
-        **{"report": reporter(None), "resume_from": checkpoint, **changes},
+        **{"report": reporter(None), "resume_from": checkpoint, "reward": VOWELS, **changes},
     )
 
 
@@ -109,6 +113,7 @@ def warm_run(
     stop_requested: Callable[[], bool] = lambda: False,
     warmup: Mapping[str, object] | None = None,
     texts: Sequence[Document] | None = None,
+    reward: ComposedReward = VOWELS,
     **changes: object,
 ) -> TrainingSession:
     """A run with a warm-up on given pairs: 3 steps an epoch, 6 in all; then two steps of GRPO."""
@@ -135,7 +140,7 @@ def warm_run(
             **changes,
         },
     )
-    session = training_run(folder, settings, resume=resume, stop_requested=stop_requested)
+    session = training_run(folder, settings, resume=resume, stop_requested=stop_requested, reward=reward)
     pairs = PairMaker(
         recipe=settings,
         directory=session.directory,
@@ -153,6 +158,57 @@ def warm_run(
         stop_requested=stop_requested,
     )
     return session
+
+
+OWN_BEST = {**OWN_PAIRS, "method": "best-of-n", "candidates": 16, "epochs": 2}
+"""Keys of a warm-up on the policy's own rewrites, of which one in ten ends: a dozen pairs of 20 texts."""
+
+
+def ended_vowels() -> ComposedReward:
+    """The share of vowels of a rewrite that ends, which is all that a warm-up can learn to write."""
+    return ComposedReward(
+        [
+            WeightedReward(name="ended", reward=Ended(), weight=1.0, role="validity"),
+            WeightedReward(name="vowels", reward=Vowels(), weight=1.0),
+        ]
+    )
+
+
+class Ended:
+    """1 for a rewrite that ends."""
+
+    def __call__(self, batch: RewardBatch) -> Terms:
+        return Terms(np.array(batch.finished, dtype=np.float64))
+
+
+def check_own_best(session: TrainingSession, policy: Policy) -> None:
+    """A warm-up was made of the policy's rewrites with most vowels, learned, and GRPO began from it.
+
+    Args:
+        policy: that of the beginning, which is sampled again.
+    """
+    settings, texts = session.recipe, documents(20)
+    drawn = policy.sample(
+        [settings.prompt.messages(text.text) for text in texts],
+        n=settings.warmup.candidates,
+        keys=[(settings.training.seed, 0, WARMUP_KEY, index + 1) for index in range(20)],
+        sampling=settings.sampling,
+    )
+    expected = []
+    for text, group in zip(texts, drawn, strict=True):
+        ended = [one.text for one in group if one.finished]
+        shares = [sum(one.count(c) for c in "aeiou") / max(1, len(one)) for one in ended]
+        if ended:
+            expected.append((text.text, ended[shares.index(max(shares))].strip()))
+    pairs = [row for row in session.directory.rows("warmup_pairs.jsonl") if not row["why"]]
+    assert [(row["source"], row["target"]) for row in pairs] == expected
+    assert len(expected) > 5
+    rows = session.directory.rows("warmup.jsonl")
+    losses = [row["metrics"]["warmup_loss"] for row in rows if "metrics" in row]
+    assert 2 <= len(losses) <= warmup_steps(len(pairs), 3, 2), "a target that is too long is left out"
+    assert losses[-1] < losses[0]
+    first = session.directory.rows("metrics.jsonl")[0]["metrics"]
+    assert abs(first["kl_warmup"]) < 1e-4 < 0.01 < abs(first["kl_reference"])
 
 
 def warmup_numbers(folder: Path) -> list[dict[str, float]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.runs.backend import ChosenBackend
 from paraphrase_rl.training.preparation import Start, precision_of
 from tests.tiny_model import write_tiny_quickstart
-from tests.training.runs import recipe, training_run
+from tests.training.cases import numbers
+from tests.training.runs import backend, recipe, training_run, warm_run, warmup_numbers
 
 
 def test_a_run_in_bf16_trains_an_adapter_in_fp32(tiny_model: Path, tmp_path: Path) -> None:
@@ -34,6 +36,28 @@ def test_a_run_in_bf16_trains_an_adapter_in_fp32(tiny_model: Path, tmp_path: Pat
     # sampler and trainer round differently; random weights of this size are rougher than a trained model's
     assert all(0 < abs(row["kl_sample_train"]) < 0.01 for row in rows)
     assert all(row["grad_norm"] > 0 for row in rows)
+
+
+def test_a_run_in_bf16_that_was_stopped_ends_with_the_numbers_of_one_that_was_not(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    """Stopped in its warm-up of six steps, and after the first of the two steps that follow."""
+
+    def end(name: str, asked: int = 1000, *, resume: bool = False) -> str:
+        calls = count(1)
+        session = warm_run(
+            tmp_path / name, tiny_model, resume=resume, stop_requested=lambda: next(calls) >= asked
+        )
+        status = backend("bf16").train(session).status
+        session.directory.close()
+        return status
+
+    assert end("whole") == "completed"
+    assert end("stopped", 3) == "interrupted"
+    assert end("stopped", 3, resume=True) == "interrupted"
+    assert end("stopped", resume=True) == "completed"
+    for read in (warmup_numbers, numbers):
+        assert read(tmp_path / "stopped") == read(tmp_path / "whole")
 
 
 def start(tmp_path: Path, *, resume: bool) -> Start:
