@@ -15,7 +15,7 @@ from playwright.sync_api import sync_playwright
 
 HERE = Path(__file__).resolve().parent
 WIDTH = 1280
-SCALE = 0.7
+SCALE = 0.67
 """Wide enough for a README, and small enough to come with every clone."""
 MOST_BYTES = 300_000
 FLAGS = [
