@@ -33,10 +33,10 @@ def stages(experiment: Experiment) -> list[str]:
     found = ["fit"]
     for seed in range(experiment.settings.seeds):
         found += [f"{BOTH}-{seed}", f"{GRPO}-{seed}"]
-        found += ["evaluate", f"{STEALTH}-0"] if seed == 0 else []
-        found += [f"{EVADING}-{seed}"]
-        found += ["harden"] if seed == 0 else []
-        found += ["evaluate"]
+        if seed == 0:
+            found += ["evaluate", f"{STEALTH}-0", f"{EVADING}-0", "harden", "evaluate"]
+        else:
+            found += [f"{EVADING}-{seed}", "evaluate"]
     return [*found, "harden", "evaluate"] if experiment.settings.seeds > 1 else found
 
 

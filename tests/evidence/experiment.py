@@ -543,7 +543,7 @@ class Experiment:
     # what stops it
 
     def hardened_on(self) -> list[Attack]:
-        """Rewriters that detectors are hardened on: not the policy that is evaluated by them.
+        """Rewriters that detectors are hardened on: none of those that the defences are tried on.
 
         The base model, the later seeds of warm-up and GRPO, and the first of GRPO alone.
         """
@@ -563,7 +563,7 @@ class Experiment:
         return self.out / "hardened" / f"{detector}-{key[:8]}"
 
     def harden(self) -> None:
-        """Harden the two trained detectors on rewrites of other policies than the one that is evaluated.
+        """Harden the two trained detectors on rewrites of other policies than those that the defences are tried on.
 
         Raises:
             RunError: the detectors were fitted on other texts.

@@ -172,7 +172,6 @@ class Figures:
             before = next(iter(table.values()), None)
             caught = [name for name in CAUGHT if name in rows.labels]
             return {
-                "format": 1,
                 "size": {
                     "seeds": experiment.settings.seeds,
                     "steps": experiment.settings.steps,
@@ -341,7 +340,6 @@ class Figures:
         if not caught:
             return []
         after = {label: rows.of([label]) for label in caught}
-        original = next(iter(after.values()))
         plain_name = {name: name.removesuffix("-hardened") for name in roles}
         found = []
         for name, role in roles.items():
@@ -349,7 +347,7 @@ class Figures:
                 found.append(
                     {
                         "name": name,
-                        "before": plain(original.rate(name, "tpr_before").estimate),
+                        "before": plain(rows.original(name).points[TARGET].tpr_before.estimate),
                         "after": {
                             label: plain(row.rate(name, "tpr_after").estimate) for label, row in after.items()
                         },

@@ -12,6 +12,7 @@ from paraphrase_rl.reporting.charts import Spot, scatter
 from paraphrase_rl.reporting.formatting import NOTHING, minus, number, share
 from paraphrase_rl.reporting.html import asset
 from paraphrase_rl.statistics.records import Estimate
+from tests.evidence.experiment import EVADING
 from tests.evidence.figures import FEWEST_FLAGGED, POWER, SUPERVISED, shown_minutes
 
 Plain = Mapping[str, Any]
@@ -19,6 +20,13 @@ PICTURE = "images/evidence.svg"
 BASE = "base model"
 MAIN = "warm-up and GRPO"
 EVASIVE = f"{MAIN}, more evasion"
+SHORT = {
+    f"{MAIN}, best of n": "warm-up, GRPO, best of n",
+    EVASIVE: "more evasion",
+    f"{EVASIVE}, best of n": "more evasion, best of n",
+    "GRPO alone, reward of StealthRL": "reward of StealthRL",
+}
+"""Names of methods in the picture, which cuts longer ones."""
 OURS = tuple(f"{name}{best}" for name in (MAIN, EVASIVE) for best in ("", ", best of n"))
 QUALITY = (
     ("semantic_similarity", "similarity"),
@@ -30,6 +38,14 @@ QUALITY = (
     ("format", "valid"),
 )
 STRONGEST = "strongest supervised"
+CHOSEN = (
+    "Policies with more of the reward for evasion are there because an earlier version of this page missed the goal "
+    "of the strongest supervised detector. How much more was set before the first of them was trained; that they are "
+    "trained for all steps and for every seed, and evaluated as the best of n, was decided after a page that showed "
+    "the first of them after 10 steps, on the same texts. So their figures are those of the better of two rewards, by "
+    "these texts."
+)
+"""What was decided after figures on these texts were seen, and may flatter."""
 FEWEST = 5
 """Documents, or flagged texts, from which a figure of this page has an interval."""
 GOALS = (
@@ -63,7 +79,7 @@ def picture(record: Plain) -> str:
     """Draw evasion of the held-out detectors against similarity, as SVG with the report's own style."""
     spots = [
         Spot(
-            label=method["name"],
+            label=SHORT.get(method["name"], method["name"]),
             x=Estimate(**method["success_held_out"]),
             y=Estimate(**method["quality"]["semantic_similarity"]),
             own=method["rollouts"] > 0,
@@ -102,8 +118,8 @@ def _lines(record: Plain) -> Iterator[str]:
         "calibration texts are drawn together, the seeds of a method are pooled. Success: of the texts flagged",
         "before, the share not flagged after; held out, the mean over the families of these detectors of the mean over",
         f"their members that flag at least {POWER:.0%} of the AI calibration texts, and {FEWEST_FLAGGED} of the",
-        "original texts. Seeds after the first are warmed up on the pairs of the first. Rollouts:",
-        "completions sampled to train one policy, paraphrases for the warm-up included. Best of n: of",
+        "original texts. Other warm-ups are on the pairs of both-0. Rollouts: completions sampled to train one policy,",
+        "the paraphrases for these pairs included. Best of n: of",
         f"{size['candidates']} rewrites that with the lowest P(AI) by the detectors trained against, among those that",
         f"are valid, have a similarity of at least {size['least_similarity']:g} and keep at least",
         f"{size['least_facts_kept']:.0%} of the numbers, names and negations, where there are any; of a text without",
@@ -253,9 +269,8 @@ def _goals(record: Plain) -> Iterator[str]:
     yield prose(
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
         "a rewrite that loses the meaning evades too. What was tried for a goal that is not: fewer steps, colder",
-        f"samples (the front, below), the best of {size['candidates']} rewrites, and more of the reward for evasion.",
-        "That policies are trained with more of it was decided when an earlier version of this page missed the goal of",
-        "the strongest supervised detector; how much more was set before the first of them was, and not changed.",
+        f"samples (the front, below), and the best of {size['candidates']} rewrites.",
+        CHOSEN if any(m["name"] == EVASIVE for m in ours) else "",
         _boxes(record),
         f"{told} {_number(before[strongest])} of the originals." if strongest is not None else "",
     )
@@ -440,9 +455,12 @@ def _policies(title: str, policies: Sequence[Plain], strongest: str | None) -> I
 
 
 def _front_title(record: Plain) -> str:
+    more = any(EVADING in row["label"] for row in record["front"])
     return prose(
-        "Warm-up and GRPO along its front, of the first seed: after fewer steps, with colder samples, the best of",
-        f"{record['size']['candidates']} rewrites, and with more of the reward for evasion (evading-0).",
+        "Warm-up and GRPO along its front, of the first seed: after fewer steps, with colder samples, and the best of",
+        f"{record['size']['candidates']} rewrites; the same with more of the reward for evasion but for colder samples."
+        if more
+        else f"{record['size']['candidates']} rewrites.",
     )
 
 
@@ -498,9 +516,10 @@ def _defences(record: Plain) -> Iterator[str]:
     yield "## What stops it"
     yield ""
     yield prose(
-        "The rewrites of policies of seed 0, scored by detectors that know such rewrites, though not these policies',",
-        "or what the generator wrote; all at a false positive rate of 5 % on human calibration texts. The price is in",
-        "the last columns: human test texts flagged. Retrieval compares with all AI texts of the data, the originals",
+        "The rewrites of policies of seed 0, scored by detectors that know rewrites of other policies, though none",
+        "with more evasion and no best of n, or what the generator wrote; and by the same detectors without. All at a",
+        "false positive rate of 5 % on human calibration texts. The price is in the last columns: human test texts",
+        "flagged. Retrieval compares with all AI texts of the data, the originals",
         "of these rewrites among them, as whoever runs the generator could, with the sentence encoder that the policy",
         "was rewarded by. Hardened detectors are trained on the train texts with rewrites of them (`prl harden`).",
     )
@@ -534,21 +553,24 @@ def _pooled(record: Plain) -> Iterator[str]:
         return
     yield prose(
         "Several texts of one author: their mean P(AI) decides, at a threshold set on groups of as many human texts.",
-        "The data names no authors, so a group is drawn from all texts of a kind. That flatters pooling: texts of one",
-        "author are more alike, so that the threshold for authors would be higher.",
+        "Shares flagged, of groups of texts as written by a human, or by the language model, or rewritten. The data",
+        "names no authors, so a group is drawn from all texts of a kind. That flatters pooling: texts of one author",
+        "are more alike, so that the threshold for authors would be higher.",
     )
     yield ""
     sizes = sorted({row["texts"] for row in record["pooled"]})
     by = {(row["detector"], row["texts"]): row for row in record["pooled"]}
     whose = [key for key in record["pooled"][0] if key not in ("detector", "texts")]
+    counted = {name for names in record["families"].values() for name in names}
+    shown = [d["name"] for d in record["detectors"] if d["role"] != "held out" or d["name"] in counted]
     rows = [
         [name, of, *(_share(by[name, k].get(of)) for k in sizes)]
-        for name in dict.fromkeys(row["detector"] for row in record["pooled"])
+        for name in shown
+        if (name, sizes[0]) in by
         for of in whose
     ]
-    yield from _table(
-        ["detector", "texts of", *(f"{k} together" if k > 1 else "1" for k in sizes)], rows, words=2
-    )
+    heads = [f"{k} together" if k > 1 else "1 text" for k in sizes]
+    yield from _table(["detector", "texts", *heads], rows, words=2)
     yield ""
 
 
@@ -590,9 +612,10 @@ def _made(record: Plain) -> Iterator[str]:
         yield ""
     yield prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. The policy that is evaluated is that of the last step; no number of its recipe",
-        "was chosen by a figure on this page. That the best of n is asked to keep facts was decided when an earlier",
-        "version of the page missed the goal of numbers; how many, by rollouts of the training.",
+        "set on the calibration split. A policy is evaluated after its last step; no number of its recipe was chosen",
+        "by a figure on this page, but for more evasion being there at all. That the best of n is asked to keep facts",
+        "was decided when an earlier version of the page missed the goal of numbers; how many, by rollouts of the",
+        "training.",
         f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )

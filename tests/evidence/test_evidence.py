@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -110,6 +111,8 @@ def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: 
         "tfidf-hardened": ("defence", False),
         "token-statistics-hardened": ("defence", True),
     }
+    labels = re.findall("<text[^>]*row-label[^>]*>([^<]*)<", picture(record))
+    assert len(labels) == len(set(labels)) == len(record["methods"]), "the picture cuts long names"
     assert not any("evaluated yet" in line or "hardened yet" in line for line in record["missing"])
     page = (place / "evidence.md").read_text(encoding="utf-8")
     assert page == render(record)
@@ -147,9 +150,14 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     more = {method["name"]: method for method in record["methods"]}[f"{EVASIVE}, best of n"]
     assert front["best-of-evading-0"]["flagged"] == more["flagged"], "one seed"
     assert "evading-0 after step 1" in front
+    known = {name for row in record["defences"] for name in row.get("trained_on", ())}
+    assert known
+    assert known.isdisjoint(record["defences"][0]["after"]), (
+        "else a defence would have seen what it is tried on"
+    )
     assert list(record["defences"][0]["after"]) == ["both-0", "best-of-both-0", "best-of-evading-0"]
-    first = {key: row[key] for row in record["pooled"][:1] for key in row if key not in ("detector", "texts")}
-    assert list(first) == ["human", "original", "both-0", "best-of-both-0", "best-of-evading-0"]
+    groups = [key for key in record["pooled"][0] if key not in ("detector", "texts")]
+    assert groups == ["human", "original", "both-0", "best-of-both-0", "best-of-evading-0"]
     runs = {row["run"]: row for row in record["runs"]}
     assert runs["evading-0"]["warmup_method"] == "pairs"
     assert runs["evading-0"]["rollouts"] == runs["both-0"]["rollouts"] > runs["grpo-0"]["rollouts"]
@@ -189,6 +197,7 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     assert order[:4] == ["fit", "both-0", "grpo-0", "evaluate"]
     assert order.index("evaluate") < order.index("stealthrl-0") < order.index("both-1")
     assert order.index("both-0") < order.index("evading-0") < order.index("both-1")
+    assert "evaluate" in order[order.index("evading-0") : order.index("both-1")]
     assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo", "evading") for seed in range(3)} < set(order)
 
@@ -213,7 +222,7 @@ def test_a_policy_that_the_experiment_has_not_is_refused(
 
 def test_other_policies_wait_for_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
     here = experiment(place, tmp_path, seeds=2)
-    for kind, seed in (("both", 1), ("evading", 0)):
+    for kind, seed in (("both", 1), ("evading", 0), ("evading", 1)):
         with pytest.raises(RunError, match="warmed up on the pairs of both-0, which are not there yet"):
             here.train(kind, seed)
         assert not here.run(kind, seed).exists()

@@ -12,6 +12,7 @@ import torch
 from paraphrase_rl_plugins.backends.trl_backend import TrlBackend, TrlOptions
 
 from paraphrase_rl.errors import RunError
+from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.models import precision
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
@@ -53,8 +54,15 @@ def test_a_run_in_bf16_that_was_stopped_ends_with_the_numbers_of_one_that_was_no
         return status
 
     assert end("whole") == "completed"
+
+    def taken() -> tuple[int, int]:
+        folder = tmp_path / "stopped"
+        return len(warmup_numbers(folder)), len(read_jsonl(folder / "metrics.jsonl"))
+
     assert end("stopped", 3) == "interrupted"
+    assert taken() == (3, 0)
     assert end("stopped", 3, resume=True) == "interrupted"
+    assert taken() == (7, 1), "six steps and the evaluation after them"
     assert end("stopped", resume=True) == "completed"
     for read in (warmup_numbers, numbers):
         assert read(tmp_path / "stopped") == read(tmp_path / "whole")
