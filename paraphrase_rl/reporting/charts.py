@@ -174,7 +174,7 @@ class Spot:
 
 
 FAR = 20
-"""Distance of a label's baseline from its point, in units of the drawing, from which it repeats the point's shape."""
+"""Distance of a label from its point, in units of the drawing, from which it repeats the point's shape."""
 
 
 def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names: tuple[str, str]) -> Markup:
@@ -218,7 +218,9 @@ def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names
         taken.append((begin, begin + length, baseline))
         place, anchor = (begin, "start") if begin > at - length else (begin + length, "end")
         texts.append(element("text", label, x=place, y=baseline, text_anchor=anchor, class_="row-label halo"))
-        if abs(baseline - level) > FAR:  # it could be taken for that of a nearer point
+        if (
+            _distance(at, level, (begin, baseline), length) > FAR
+        ):  # it could be taken for that of a nearer point
             side = begin - 7 if anchor == "start" else begin + length + 7
             texts.append(marker(i, side, baseline - 4, 3.5, class_))
     parts += texts
@@ -234,19 +236,26 @@ def _free(
     down: tuple[float, float],
 ) -> tuple[float, float]:
     """Left end and baseline of a label near a point, free of other labels where there is room."""
-    shifts = (-8, 17, -24, 33, -40, 49)
-    rights = [(x + 12, y + shift) for shift in shifts]
-    lefts = [(x - 12 - length, y + shift) for shift in shifts]
-    places = [place for pair in zip(rights, lefts, strict=True) for place in pair]
+    rows = int(down[1] - down[0]) // 16
+    shifts = [shift for row in range(rows) for shift in (-8 - 16 * row, 17 + 16 * row)]
+    begins = (x + 12, x - 12 - length, across[0], across[1] - length)
     inside = [
-        (begin, base)
-        for begin, base in places
-        if across[0] <= begin and begin + length <= across[1] and down[0] + 10 <= base <= down[1] - 2
+        (begin, y + shift)
+        for shift in shifts
+        for begin in begins
+        if across[0] <= begin and begin + length <= across[1] and down[0] + 10 <= y + shift <= down[1] - 2
     ]
+    inside.sort(key=lambda place: _distance(x, y, place, length))
     for begin, base in inside:
         if all(begin > b or begin + length < a or abs(base - line) > 14 for a, b, line in taken):
             return begin, base
     return inside[0] if inside else (max(across[0], min(x + 10, across[1] - length)), y - 7)
+
+
+def _distance(x: float, y: float, place: tuple[float, float], length: float) -> float:
+    """How far a label begins or ends from a point, or its baseline lies from it, whichever is more."""
+    begin, base = place
+    return max(abs(base - y), begin - x, x - begin - length)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

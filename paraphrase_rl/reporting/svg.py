@@ -116,12 +116,15 @@ def path(points: Sequence[tuple[float, float]]) -> str:
     return "".join(parts)
 
 
-SHAPES = 6
+SHAPES = 8
 """Number of different marker shapes, after which they repeat."""
 
 
 def marker(kind: int, x: float, y: float, size: float, class_: str) -> Markup:
-    """Draw a shape about ``2 size`` wide: circle, square, triangle, diamond, cross, triangle upside down."""
+    """Draw a shape about ``2 size`` wide.
+
+    They are circle, square, triangle, diamond, cross, triangle upside down, saltire, hourglass.
+    """
     if kind % SHAPES == 0:
         return element("circle", cx=x, cy=y, r=size, class_=class_)
     corners = (
@@ -133,5 +136,10 @@ def marker(kind: int, x: float, y: float, size: float, class_: str) -> Markup:
             (0.4, 1.1), (-0.4, 1.1), (-0.4, 0.4), (-1.1, 0.4), (-1.1, -0.4), (-0.4, -0.4),
         ],
         [(0, 1.15), (1.1, -0.85), (-1.1, -0.85)],
+        [
+            (0, -0.55), (0.55, -1.1), (1.1, -0.55), (0.55, 0), (1.1, 0.55), (0.55, 1.1),
+            (0, 0.55), (-0.55, 1.1), (-1.1, 0.55), (-0.55, 0), (-1.1, -0.55), (-0.55, -1.1),
+        ],
+        [(-1.1, -1.1), (1.1, -1.1), (-1.1, 1.1), (1.1, 1.1)],
     )[kind % SHAPES - 1]  # fmt: skip
     return element("path", d=path([(x + a * size, y + b * size) for a, b in corners]) + "Z", class_=class_)

@@ -20,7 +20,7 @@ from paraphrase_rl.reporting.charts import (
     strips,
     whiskers,
 )
-from paraphrase_rl.reporting.svg import Scale, element, marker, path, span, ticks
+from paraphrase_rl.reporting.svg import SHAPES, Scale, element, marker, path, span, ticks
 from paraphrase_rl.statistics.records import Estimate
 
 
@@ -72,9 +72,9 @@ def test_elements_are_escaped() -> None:
 
 
 def test_shapes_repeat_only_after_all_were_used() -> None:
-    drawn = [re.sub(r"^<(\w+).* d=", r"\1", marker(i, 0, 0, 5, "c")) for i in range(7)]
-    assert len(set(drawn)) == 6
-    assert drawn[6] == drawn[0]
+    drawn = [re.sub(r"^<(\w+).* d=", r"\1", marker(i, 0, 0, 5, "c")) for i in range(SHAPES + 1)]
+    assert len(set(drawn)) == SHAPES
+    assert drawn[SHAPES] == drawn[0]
 
 
 def _parsed(drawing: str) -> ElementTree.Element:
@@ -133,11 +133,11 @@ def test_whiskers_put_a_share_where_the_axis_says() -> None:
 
 def test_labels_of_near_points_do_not_overlap() -> None:
     at = Estimate(value=0.5, n=9)
-    spots = [Spot(label=f"rewriter-{i}", x=at, y=Estimate(value=0.9 + i / 1000, n=9)) for i in range(5)]
+    spots = [Spot(label=f"rewriter-{i}", x=at, y=Estimate(value=0.9 + i / 1000, n=9)) for i in range(11)]
     root = _parsed(scatter("k", "t", "d", spots, ("x", "y")))
     labels = [e for e in root.iter("text") if (e.text or "").startswith("rewriter")]
     boxes = [(float(e.get("x", "nan")), float(e.get("y", "nan"))) for e in labels]
-    assert len(boxes) == 5
+    assert len(boxes) == 11
     for i, (x, y) in enumerate(boxes):
         assert all(abs(x - a) >= 70 or abs(y - b) > 13 for a, b in boxes[:i])
 
@@ -150,10 +150,10 @@ def test_a_label_far_from_its_point_repeats_its_shape() -> None:
         root = _parsed(scatter("k", "t", "d", spots, ("x", "y")))
         return [float(e.get("r", "nan")) for e in root.iter("circle")]
 
-    assert circles(6) == [6.0], "the first label has room"
-    seventh = circles(7)
-    assert seventh[:2] == [6.0, 6.0]
-    assert seventh[2:] == [3.5], "the seventh has the shape of the first"
+    assert circles(8) == [6.0], "the first label has room"
+    ninth = circles(9)
+    assert ninth[:2] == [6.0, 6.0]
+    assert ninth[2:] == [3.5], "the ninth has the shape of the first"
 
 
 def test_labels_keep_clear_of_the_name_of_the_axis_and_of_every_marker() -> None:
