@@ -218,9 +218,8 @@ def scatter(key: str, title: str, description: str, spots: Sequence[Spot], names
         taken.append((begin, begin + length, baseline))
         place, anchor = (begin, "start") if begin > at - length else (begin + length, "end")
         texts.append(element("text", label, x=place, y=baseline, text_anchor=anchor, class_="row-label halo"))
-        if (
-            _distance(at, level, (begin, baseline), length) > FAR
-        ):  # it could be taken for that of a nearer point
+        # a label that is far could be taken for that of a nearer point
+        if _distance(at, level, (begin, baseline), length) > FAR:
             side = begin - 7 if anchor == "start" else begin + length + 7
             texts.append(marker(i, side, baseline - 4, 3.5, class_))
     parts += texts

@@ -349,10 +349,10 @@ class Experiment:
             return False
         return True
 
-    def evaluated_step(self, kind: str, seed: int) -> int | None:
-        """The checkpoint of a policy that is evaluated: that of the last step; ``None`` if it is not there yet."""
-        steps = {row["step"] for row in ledger(self.run(kind, seed)) if is_there(self.run(kind, seed), row)}
-        return self.settings.steps if self.settings.steps in steps else None
+    def _saved_steps(self, kind: str, seed: int) -> list[int]:
+        """Steps of a policy whose checkpoint is there, in order."""
+        run = self.run(kind, seed)
+        return sorted({row["step"] for row in ledger(run) if is_there(run, row)})
 
     def warmed_up(self, seed: int) -> bool:
         """Say whether the warm-up of a seed is complete and its policy still there."""
@@ -364,19 +364,23 @@ class Experiment:
 
     def attacks(self) -> dict[str, Attack]:
         """The rewriters that can be evaluated now, by label."""
-        found = {a.label: a for a in self._training_free() if a.label is not None}
+        found = self._training_free()
         for seed in range(self.settings.seeds):
             for kind in (BOTH, EVADING, GRPO, STEALTH):
                 if not self.is_usable(kind, seed):
                     continue
                 if kind == BOTH and self.warmed_up(seed):
-                    found[f"{WARM}-{seed}"] = self._policy(kind, seed, 0, f"{WARM}-{seed}")
-                if (step := self.evaluated_step(kind, seed)) is not None:
-                    found[f"{kind}-{seed}"] = self._policy(kind, seed, step, f"{kind}-{seed}")
-                    if kind in BEST:
-                        label = f"{BEST[kind]}-{seed}"
-                        found[label] = self._best_of(found[f"{kind}-{seed}"], label)
-        return found | self.front()
+                    found.append(self._policy(kind, seed, 0, f"{WARM}-{seed}"))
+                found += self._trained(kind, seed)
+        return {a.label: a for a in found if a.label is not None} | self.front()
+
+    def _trained(self, kind: str, seed: int) -> list[Attack]:
+        """A policy after its last step, and the best of several of its rewrites, for kinds that have it; or none."""
+        last = self.settings.steps
+        if last not in self._saved_steps(kind, seed):
+            return []
+        one = self._policy(kind, seed, last, f"{kind}-{seed}")
+        return [one, self._best_of(one, f"{BEST[kind]}-{seed}")] if kind in BEST else [one]
 
     def front(self) -> dict[str, Attack]:
         """Warm-up and GRPO of the first seed along its front, by label.
@@ -386,16 +390,15 @@ class Experiment:
         """
         found: list[Attack] = []
         for kind, colder in ((BOTH, COLDER), (EVADING, ())):
-            last = self.evaluated_step(kind, 0) if self.is_usable(kind, 0) else None
-            if last is None:
+            trained = self._trained(kind, 0) if self.is_usable(kind, 0) else []
+            if not trained:
                 continue
-            name, run = f"{kind}-0", self.run(kind, 0)
-            steps = sorted({row["step"] for row in ledger(run) if is_there(run, row)})
+            one, best = trained
+            last, name, steps = self.settings.steps, f"{kind}-0", self._saved_steps(kind, 0)
             found += [self._policy(kind, 0, s, f"{name} after step {s}") for s in steps if 0 < s < last]
-            end = self._policy(kind, 0, last, name)
-            found.append(end)
+            found.append(one)
             found += [self._policy(kind, 0, last, f"{name} at temperature {t}", t) for t in colder]
-            found.append(self._best_of(end, f"{BEST[kind]}-0"))
+            found.append(best)
         return {a.label: a for a in found if a.label is not None}
 
     def _policy(

@@ -205,7 +205,7 @@ class Figures:
                 "front": self._front(rows, roles, families),
                 "differences": self._differences(methods, table, families),
                 "defences": self._defences(caught, roles, rows),
-                "pooled": list(_pooled(caught, roles, rows, plan)),
+                "pooled": list(_pooled(caught, roles, families, rows, plan)),
                 "rewards": self._rewards(),
                 "runs": [run for of in _each(experiment) if (run := self._run(*of)) is not None],
                 "stages": _stages(experiment.out),
@@ -584,12 +584,24 @@ def _families(panel: Panel, roles: Mapping[str, str], rows: _Rows) -> dict[str, 
     return found
 
 
-def _pooled(caught: Sequence[str], roles: Mapping[str, str], rows: _Rows, plan: Plan) -> Iterator[Plain]:
-    """What is flagged when the mean P(AI) of k texts of one author decides, against groups of k human texts."""
+def _pooled(
+    caught: Sequence[str],
+    roles: Mapping[str, str],
+    families: Mapping[str, Sequence[str]],
+    rows: _Rows,
+    plan: Plan,
+) -> Iterator[Plain]:
+    """What is flagged when the mean P(AI) of k texts of one author decides, against groups of k human texts.
+
+    Held-out detectors that do not count in the means are left out: groups take longest of all figures.
+    """
     if not caught:
         return
+    counted = {name for names in families.values() for name in names}
     calibration, human, ai = (units_of(texts) for texts in (plan.calibration, plan.human, plan.ai))
-    for detector in roles:
+    for detector, role in roles.items():
+        if role == "held out" and detector not in counted:
+            continue
         p = rows.probabilities(detector)
         if p is None:
             continue

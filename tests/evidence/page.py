@@ -561,12 +561,9 @@ def _pooled(record: Plain) -> Iterator[str]:
     sizes = sorted({row["texts"] for row in record["pooled"]})
     by = {(row["detector"], row["texts"]): row for row in record["pooled"]}
     whose = [key for key in record["pooled"][0] if key not in ("detector", "texts")]
-    counted = {name for names in record["families"].values() for name in names}
-    shown = [d["name"] for d in record["detectors"] if d["role"] != "held out" or d["name"] in counted]
     rows = [
         [name, of, *(_share(by[name, k].get(of)) for k in sizes)]
-        for name in shown
-        if (name, sizes[0]) in by
+        for name in dict.fromkeys(row["detector"] for row in record["pooled"])
         for of in whose
     ]
     heads = [f"{k} together" if k > 1 else "1 text" for k in sizes]

@@ -23,16 +23,16 @@ from tinker.proto import tinker_public_pb2 as pb
 import paraphrase_rl as prl
 from paraphrase_rl.files import read_jsonl
 from paraphrase_rl.plugin.rated import SupervisedExample
-from paraphrase_rl.training.warmup_pairs import WARMUP_KEY
 from tests.servers.tinker_server import Server
 from tests.tinker.conftest import KEY
 from tests.tinker.runs import backend
 from tests.training.runs import (
+    ENDED_VOWELS,
     OWN_BEST,
     OWN_PAIRS,
+    candidates,
     check_own_best,
     documents,
-    ended_vowels,
     warm_run,
     warmup_numbers,
 )
@@ -81,7 +81,7 @@ def test_a_run_warms_up_on_the_policys_own_best_rewrites(
     compact: Server, qwen: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TINKER_API_KEY", KEY)
-    session = warm_run(tmp_path / "run", qwen, warmup=OWN_BEST, reward=ended_vowels())
+    session = warm_run(tmp_path / "run", qwen, warmup=OWN_BEST, reward=ENDED_VOWELS)
     assert backend(compact).train(session).status == "completed"
     check_own_best(session, backend(compact).policy(str(qwen), None))
     session.directory.close()
@@ -96,17 +96,8 @@ def test_after_from_the_started_policy_makes_the_pairs_and_is_evaluated_first(
     session.start_from = final["reference"]
     assert backend(compact).train(session).status == "completed"
     session.directory.close()
-    recipe, texts = session.recipe, documents(20)
-    drawn = (
-        backend(compact)
-        .policy(str(qwen), final["sampler"])
-        .sample(
-            [recipe.prompt.messages(text.text) for text in texts],
-            n=1,
-            keys=[(recipe.training.seed, 0, WARMUP_KEY, index + 1) for index in range(20)],
-            sampling=recipe.sampling.model_copy(update={"temperature": 0.8}),
-        )
-    )
+    sampling = session.recipe.sampling.model_copy(update={"temperature": 0.8})
+    drawn = candidates(session, backend(compact).policy(str(qwen), final["sampler"]), sampling)
     pairs = read_jsonl(tmp_path / "run" / "warmup_pairs.jsonl")
     assert [row["source"] for row in pairs] == [rollout.text.strip() for [rollout] in drawn]
     first, last = (read_jsonl(run / "evaluations.jsonl") for run in (tmp_path / "run", on_the_service))

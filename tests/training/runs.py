@@ -13,13 +13,13 @@ from paraphrase_rl.plugin.protocols import Policy
 from paraphrase_rl.plugin.specs import Context
 from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.arithmetic import warmup_steps
-from paraphrase_rl.recipe.schema import Recipe
+from paraphrase_rl.recipe.schema import Recipe, Sampling
 from paraphrase_rl.runs.directory import RunDirectory
 from paraphrase_rl.training.reward import ComposedReward, WeightedReward
 from paraphrase_rl.training.session import TrainingSession
 from paraphrase_rl.training.warmup import WarmupSession
 from paraphrase_rl.training.warmup_pairs import WARMUP_KEY, PairMaker
-from paraphrase_rl.types import Document, RewardBatch, Terms
+from paraphrase_rl.types import Document, RewardBatch, Rollout, Terms
 
 WORDS = "the of and to in is that for it as was with be by on not he his but at are this have".split()  # noqa: SIM905
 
@@ -32,7 +32,19 @@ class Vowels:
         return Terms(np.array(shares))
 
 
-VOWELS = ComposedReward([WeightedReward(name="vowels", reward=Vowels(), weight=1.0)])
+class Ended:
+    """1 for a rewrite that ends."""
+
+    def __call__(self, batch: RewardBatch) -> Terms:
+        return Terms(np.array(batch.finished, dtype=np.float64))
+
+
+_VOWELS = WeightedReward(name="vowels", reward=Vowels(), weight=1.0)
+VOWELS = ComposedReward([_VOWELS])
+ENDED_VOWELS = ComposedReward(
+    [WeightedReward(name="ended", reward=Ended(), weight=1.0, role="validity"), _VOWELS]
+)
+"""Vowels of a rewrite that ends, which is all that a warm-up can learn to write."""
 
 
 def recipe(model: Path, **changes: object) -> Recipe:
@@ -165,21 +177,15 @@ OWN_BEST = {**OWN_PAIRS, "method": "best-of-n", "candidates": 16, "epochs": 2}
 """Keys of a warm-up on the policy's own rewrites, of which one in ten ends: a dozen pairs of 20 texts."""
 
 
-def ended_vowels() -> ComposedReward:
-    """The share of vowels of a rewrite that ends, which is all that a warm-up can learn to write."""
-    return ComposedReward(
-        [
-            WeightedReward(name="ended", reward=Ended(), weight=1.0, role="validity"),
-            WeightedReward(name="vowels", reward=Vowels(), weight=1.0),
-        ]
+def candidates(session: TrainingSession, policy: Policy, sampling: Sampling) -> list[list[Rollout]]:
+    """Sample again the candidates of the 20 texts of a warm-up whose pairs the policy made."""
+    settings = session.recipe
+    return policy.sample(
+        [settings.prompt.messages(text.text) for text in documents(20)],
+        n=settings.warmup.candidates,
+        keys=[(settings.training.seed, 0, WARMUP_KEY, index + 1) for index in range(20)],
+        sampling=sampling,
     )
-
-
-class Ended:
-    """1 for a rewrite that ends."""
-
-    def __call__(self, batch: RewardBatch) -> Terms:
-        return Terms(np.array(batch.finished, dtype=np.float64))
 
 
 def check_own_best(session: TrainingSession, policy: Policy) -> None:
@@ -188,15 +194,9 @@ def check_own_best(session: TrainingSession, policy: Policy) -> None:
     Args:
         policy: that of the beginning, which is sampled again.
     """
-    settings, texts = session.recipe, documents(20)
-    drawn = policy.sample(
-        [settings.prompt.messages(text.text) for text in texts],
-        n=settings.warmup.candidates,
-        keys=[(settings.training.seed, 0, WARMUP_KEY, index + 1) for index in range(20)],
-        sampling=settings.sampling,
-    )
+    settings = session.recipe
     expected = []
-    for text, group in zip(texts, drawn, strict=True):
+    for text, group in zip(documents(20), candidates(session, policy, settings.sampling), strict=True):
         ended = [one.text for one in group if one.finished]
         shares = [sum(one.count(c) for c in "aeiou") / max(1, len(one)) for one in ended]
         if ended:

@@ -33,7 +33,7 @@ from paraphrase_rl.training.warmup_texts import given_pairs, own_texts, unseen_e
 from paraphrase_rl.types import Document, RewardBatch, Rollout, Terms
 from tests.tiny_model import tokenizer
 from tests.training.cases import Case, Prl, numbers, write_recipe, write_texts
-from tests.training.runs import OWN_BEST, backend, check_own_best, ended_vowels, warm_run
+from tests.training.runs import ENDED_VOWELS, OWN_BEST, backend, check_own_best, warm_run
 from tests.training.test_distributed import free_port
 
 TEXT = (
@@ -311,7 +311,7 @@ def test_best_of_n_leads_from_the_text_to_its_best_rewrite(tmp_path: Path) -> No
 
 
 def test_a_run_warms_up_on_the_policys_own_best_rewrites(tiny_model: Path, tmp_path: Path) -> None:
-    session = warm_run(tmp_path / "run", tiny_model, warmup=OWN_BEST, reward=ended_vowels())
+    session = warm_run(tmp_path / "run", tiny_model, warmup=OWN_BEST, reward=ENDED_VOWELS)
     assert backend().train(session).status == "completed"
     check_own_best(session, backend().policy(str(tiny_model), None))
     session.directory.close()
