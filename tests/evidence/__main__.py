@@ -26,6 +26,8 @@ from tests.evidence.page import PICTURE, picture, render
 DOCS, OUT = ROOT / "docs", ROOT / "runs" / "evidence"
 _INSTRUCTIONS = {"amx_bf16": "with AMX", "avx512_bf16": "with AVX-512 bf16"}
 RECORD = "evidence.json"
+DEVELOPED_ON = 64
+"""Texts of Fast-DetectGPT that the pages of earlier commits were of, the last of them 4a0c75b."""
 
 
 def stages(experiment: Experiment) -> list[str]:
@@ -159,6 +161,7 @@ def main() -> None:
             seeds=given.seeds,
             steps=given.steps,
             texts=given.texts,
+            developed_on=DEVELOPED_ON if source is not None else 0,
             hardened_on=given.hardened_on,
             candidates=given.candidates,
             device=given.device,

@@ -9,25 +9,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import paraphrase_rl as prl
 from paraphrase_rl.data.documents import Corpus
+from paraphrase_rl.data.spread import spread
 from paraphrase_rl.errors import PrlError, RunError
 from paraphrase_rl.evaluation.cache import key_of
-from paraphrase_rl.evaluation.plan import run_digest
+from paraphrase_rl.evaluation.plan import Plan, run_digest, runs_in
+from paraphrase_rl.evaluation.start import evaluate_plan
 from paraphrase_rl.files import append_jsonl, is_locked, read_jsonl, write_jsonl, write_text
 from paraphrase_rl.models.devices import default_device
 from paraphrase_rl.plugin.registry import Registry
+from paraphrase_rl.progress import reporter
 from paraphrase_rl.recipe.loading import LoadedRecipe, leaves, load_recipe, plain
 from paraphrase_rl.recipe.schema import Attack, Component, Recipe
 from paraphrase_rl.runs.ledger import WARMUP, is_there, ledger
 from paraphrase_rl.runs.reader import manifest_of
+from paraphrase_rl.types import Document
 from tests.evidence import detectors as extra
 
 HERE = Path(__file__).resolve().parent
@@ -87,7 +91,9 @@ class Settings:
         source: folder with the texts of Fast-DetectGPT; ``None`` = the starter set.
         seeds: number of seeds of the trained policies, from 0.
         steps: steps of GRPO.
-        texts: number of AI test texts that are evaluated, from all over the split.
+        texts: number of AI test texts that are evaluated, from all over those that are left to judge by.
+        developed_on: number of AI test texts, from all over the split, that earlier pages were of: what the experiment
+            compares was decided when their figures were known, so that they judge no more.
         hardened_on: number of texts of each kind that are rewritten to harden a detector.
         candidates: number of rewrites from which best-of-n chooses.
         recipe: the recipe of ``both``.
@@ -102,6 +108,7 @@ class Settings:
     seeds: int = 3
     steps: int = 30
     texts: int = 64
+    developed_on: int = 0
     hardened_on: int = 32
     candidates: int = 8
     recipe: Path = ROOT / "configs" / "evidence.yaml"
@@ -196,6 +203,19 @@ class Experiment:
         from paraphrase_rl.data.documents import load_documents
 
         return load_documents(self.base.data.source, self.base.data, self.registry)
+
+    @cached_property
+    def developed_on(self) -> list[Document]:
+        """The AI test texts whose figures were known when it was decided what is compared."""
+        number = self.settings.developed_on
+        return spread(self.corpus.select(split="test", label="ai"), number) if number else []
+
+    @cached_property
+    def judging(self) -> Corpus:
+        """The texts without those AI test texts."""
+        left_out = {document.id for document in self.developed_on}
+        documents = [document for document in self.corpus if document.id not in left_out]
+        return replace(self.corpus, documents=documents)
 
     # places
 
@@ -528,41 +548,48 @@ class Experiment:
         }
         return load_recipe(self.base, listed).recipe
 
+    def plan(self) -> Plan:
+        """The evaluation of every rewriter that is there."""
+        return Plan(
+            recipe=self.evaluated_recipe(),
+            corpus=self.judging,
+            out=self.out / "evaluation",
+            device=self.device,
+            texts=self.settings.texts,
+        )
+
     def evaluate(self) -> None:
         """Evaluate every rewriter that is there on the same test texts; what was computed before is not again.
 
         Raises:
             RunError: the detectors were fitted on other texts.
+            EvaluationError: too few texts are left to judge by.
         """
         self.check_texts()
         with self.stage("evaluate"):
-            prl.evaluate(
-                self.evaluated_recipe(),
-                out=self.out / "evaluation",
-                texts=self.settings.texts,
-                **self._with,
-            )
+            evaluate_plan(self.plan(), self.registry, reporter(self._with["progress"]))
 
     # what stops it
 
     def hardened_on(self) -> list[Attack]:
         """Rewriters that detectors are hardened on: none of those that the defences are tried on.
 
-        The base model, the later seeds of warm-up and GRPO, and the first of GRPO alone.
+        The base model, the first seed of GRPO alone, the later seeds of warm-up and GRPO with and without more evasion,
+        and the best of several rewrites by the second with more.
         """
-        usable = self.attacks()
-        others = [f"{BOTH}-{seed}" for seed in range(1, self.settings.seeds)] + [f"{GRPO}-0"]
-        return [usable[label] for label in ("base model", *others) if label in usable]
+        usable, later = self.attacks(), range(1, self.settings.seeds)
+        others = [f"{kind}-{seed}" for kind in (BOTH, EVADING) for seed in later]
+        listed = ["base model", f"{GRPO}-0", *others, f"{BEST[EVADING]}-1"]
+        return [usable[label] for label in listed if label in usable]
 
     def hardened_folder(self, detector: str) -> Path | None:
         """Folder of a hardening; it depends on the rewriters, and is ``None`` if there are none."""
         attacks = self.hardened_on()
         if not attacks:
             return None
-        runs = [Path(a.options["run"]) for a in attacks if "run" in a.options]
-        # where a run lies says nothing of what it is
-        named = [(a.label, {k: v for k, v in a.options.items() if k != "run"}) for a in attacks]
-        key = key_of(named, [run_digest(run) for run in runs], self.settings.hardened_on, self.corpus.digest)
+        runs = [run_digest(run) for a in attacks for run in runs_in(a.options)]
+        named = [(a.label, _placeless(a.options)) for a in attacks]
+        key = key_of(named, runs, self.settings.hardened_on, self.corpus.digest)
         return self.out / "hardened" / f"{detector}-{key[:8]}"
 
     def harden(self) -> None:
@@ -588,6 +615,15 @@ class Experiment:
                     out=folder,
                     **self._with,
                 )
+
+
+def _placeless(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a rewriter without where runs lie, which says nothing of what they are."""
+    return {
+        key: _placeless(value) if isinstance(value, Mapping) else value
+        for key, value in options.items()
+        if key != "run"
+    }
 
 
 def material(recipe: Recipe) -> dict[str, Any]:

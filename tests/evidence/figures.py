@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -167,6 +167,7 @@ class Figures:
             roles = self._roles(panel)
             rows = _Rows(panel, found, design)
             methods = experiment.methods([s.rewriter for s in found.attacked])
+            developed, units = units_of(experiment.developed_on), units_of(plan.ai)
             table = {m.name: rows.of(m.labels) for m in methods}
             families = _families(panel, roles, rows)
             before = next(iter(table.values()), None)
@@ -178,7 +179,9 @@ class Figures:
                     "ai": len(plan.ai),
                     "human": len(plan.human),
                     "calibration": len(plan.calibration),
-                    "documents": len(set(units_of(plan.ai))),
+                    "documents": len(set(units)),
+                    "developed_on": len(developed),
+                    "documents_of_both": len(set(units) & set(developed)),
                     "domains": dict(Counter(d.domain for d in plan.ai if d.domain)),
                     "candidates": experiment.settings.candidates,
                     "least_similarity": LEAST_SIMILARITY,
@@ -217,14 +220,7 @@ class Figures:
     def _evaluated(self) -> Iterator[tuple[Plan, Panel, Evaluated]]:
         """The evaluation in the experiment's folder; what the stage before computed is in its cache."""
         experiment = self.experiment
-        plan = Plan(
-            recipe=experiment.evaluated_recipe(),
-            corpus=experiment.corpus,
-            out=experiment.out / "evaluation",
-            device=experiment.device,
-            texts=experiment.settings.texts,
-            resamples=self.resamples,
-        )
+        plan = replace(experiment.plan(), resamples=self.resamples)
         report = reporter(None)
         with prepared(plan, experiment.registry, report) as ready:
             found = measure(ready.plan, ready.panel, experiment.registry, ready.cache, report)

@@ -38,14 +38,6 @@ QUALITY = (
     ("format", "valid"),
 )
 STRONGEST = "strongest supervised"
-CHOSEN = (
-    "Policies with more of the reward for evasion are there because an earlier version of this page missed the goal "
-    "of the strongest supervised detector. How much more was set before the first of them was trained; that they are "
-    "trained for all steps and for every seed, and evaluated as the best of n, was decided after a page that showed "
-    "the first of them after 10 steps, on the same texts. So their figures are those of the better of two rewards, by "
-    "these texts."
-)
-"""What was decided after figures on these texts were seen, and may flatter."""
 FEWEST = 5
 """Documents, or flagged texts, from which a figure of this page has an interval."""
 GOALS = (
@@ -130,6 +122,7 @@ def _lines(record: Plain) -> Iterator[str]:
         else "",
     )
     yield ""
+    yield from _unseen(size)
     yield from _methods(record)
     yield ""
     yield f"![Attack success on held-out detectors against similarity]({PICTURE})"
@@ -143,6 +136,21 @@ def _lines(record: Plain) -> Iterator[str]:
     yield from _rewards(record)
     yield from _defences(record)
     yield from _made(record)
+
+
+def _unseen(size: Plain) -> Iterator[str]:
+    """What was decided before these texts were evaluated, and by which texts."""
+    if not size["developed_on"]:
+        return
+    yield prose(
+        f"The experiment was developed on {size['developed_on']} other AI texts of the test split, which are left out:",
+        "by their figures it was decided that there are policies with more evasion, that these are trained for all",
+        "steps and seeds, and that the best of n has to keep facts. When that was decided, none of the texts of this",
+        f"page had been evaluated; {size['documents_of_both']} of their {size['documents']} documents have another",
+        "text, by another model, among those left out. That there is a warm-up, and a conditional reward, was decided",
+        "by a probe with another split of the same data.",
+    )
+    yield ""
 
 
 def _domains(size: Plain) -> str:
@@ -270,7 +278,6 @@ def _goals(record: Plain) -> Iterator[str]:
         "The goals that were set for a 135M policy, and whether they are reached; the base model with them, because",
         "a rewrite that loses the meaning evades too. What was tried for a goal that is not: fewer steps, colder",
         f"samples (the front, below), and the best of {size['candidates']} rewrites.",
-        CHOSEN if any(m["name"] == EVASIVE for m in ours) else "",
         _boxes(record),
         f"{told} {_number(before[strongest])} of the originals." if strongest is not None else "",
     )
@@ -516,8 +523,8 @@ def _defences(record: Plain) -> Iterator[str]:
     yield "## What stops it"
     yield ""
     yield prose(
-        "The rewrites of policies of seed 0, scored by detectors that know rewrites of other policies, though none",
-        "with more evasion and no best of n, or what the generator wrote; and by the same detectors without. All at a",
+        "The rewrites of policies of seed 0, scored by detectors that know rewrites of other policies, or what the",
+        "generator wrote; and by the same detectors without. All at a",
         "false positive rate of 5 % on human calibration texts. The price is in the last columns: human test texts",
         "flagged. Retrieval compares with all AI texts of the data, the originals",
         "of these rewrites among them, as whoever runs the generator could, with the sentence encoder that the policy",
@@ -610,9 +617,7 @@ def _made(record: Plain) -> Iterator[str]:
     yield prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
         "set on the calibration split. A policy is evaluated after its last step; no number of its recipe was chosen",
-        "by a figure on this page, but for more evasion being there at all. That the best of n is asked to keep facts",
-        "was decided when an earlier version of the page missed the goal of numbers; how many, by rollouts of the",
-        "training.",
+        "by a figure of a test text, and neither was the share of facts that the best of n has to keep.",
         f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )

@@ -16,11 +16,12 @@ from paraphrase_rl.errors import RunError
 from paraphrase_rl.evaluation.results import Results
 from paraphrase_rl.files import read_jsonl, write_jsonl, write_text
 from paraphrase_rl.recipe.loading import load_recipe
+from paraphrase_rl.recipe.schema import Attack
 from paraphrase_rl.reporting.formatting import NOTHING
 from tests.evidence.__main__ import RECORD, carry_out, stages
 from tests.evidence.detectors import RATES, rates
 from tests.evidence.experiment import COLDER, MORE_EVASION, Experiment, Settings, material
-from tests.evidence.figures import TARGET, minutes, pooled
+from tests.evidence.figures import CAUGHT, TARGET, minutes, pooled
 from tests.evidence.page import EVASIVE, MAIN, OURS, PICTURE, SHORT, _goals, picture, render
 from tests.evidence.stealthrl import design
 from tests.tiny_model import save_tiny_model
@@ -76,6 +77,7 @@ def experiment(place: Path, out: Path, **changes: Any) -> Experiment:
         "seeds": 1,
         "steps": 2,
         "texts": 4,
+        "developed_on": 2,
         "hardened_on": 4,
         "device": "cpu",
         "held_out": ("lrr",),
@@ -117,6 +119,10 @@ def test_the_page_has_every_method_and_says_what_is_missing(place: Path, whole: 
     assert page == render(record)
     assert (place / PICTURE).read_text(encoding="utf-8") == picture(record)
     assert all(len(line) <= 118 for line in page.splitlines() if not line.startswith(("|", "- ")))
+    assert record["size"]["developed_on"] == 2
+    assert "developed on 2 other AI texts" in page
+    without = {**record, "size": {**record["size"], "developed_on": 0}}
+    assert "developed on" not in render(without)
 
 
 @pytest.mark.slow
@@ -199,6 +205,52 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     assert "evaluate" in order[order.index("evading-0") : order.index("both-1")]
     assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo", "evading") for seed in range(3)} < set(order)
+
+
+@pytest.mark.parametrize("developed_on", [0, 2, 5])
+def test_texts_that_decided_what_is_compared_do_not_judge(
+    place: Path, tmp_path: Path, developed_on: int
+) -> None:
+    here = experiment(place, tmp_path, developed_on=developed_on, texts=8, rewriters=("synonyms",))
+    plan, earlier = here.plan(), {document.id for document in here.developed_on}
+    judging = {document.id for document in plan.ai}
+    everything = {d.id for d in here.corpus.select(split="test", label="ai")}
+    assert len(earlier) == developed_on
+    assert judging == everything - earlier
+    assert len(plan.human) == 8
+    assert len(plan.calibration) == 76, "the others are all there"
+
+
+def test_a_defence_has_not_seen_what_it_is_tried_on(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = experiment(place, tmp_path, seeds=3)
+    kinds = ("warm-up", "both", "best-of-both", "evading", "best-of-evading", "grpo", "stealthrl")
+    labels = ["base model", "synonyms", *(f"{kind}-{seed}" for kind in kinds for seed in range(3))]
+    monkeypatch.setattr(here, "attacks", lambda: {x: Attack(name="policy", label=x) for x in labels})
+    on = [attack.label for attack in here.hardened_on()]
+    assert set(CAUGHT) < set(labels)
+    assert set(on).isdisjoint(CAUGHT)
+    assert {"base model", "both-1", "both-2", "evading-1", "evading-2", "best-of-evading-1"} < set(on)
+
+
+def test_a_hardening_is_known_by_what_the_runs_are_and_not_by_where_they_lie(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = experiment(place, tmp_path, seeds=2)
+
+    def folder(run: str, weights: str, candidates: int = 8) -> Path | None:
+        write_text(tmp_path / run / "recipe.yaml", weights)
+        policy = {"run": str(tmp_path / run), "checkpoint": 2}
+        options = {"candidates": candidates, "rewriter": {"name": "policy", "options": policy}}
+        attacks = {"best-of-evading-1": Attack(name="best-of-n", options=options, label="best-of-evading-1")}
+        monkeypatch.setattr(here, "attacks", lambda: attacks)
+        return here.hardened_folder("tfidf")
+
+    one = folder("here", "a")
+    assert one == folder("there", "a")
+    assert one != folder("else", "b")
+    assert one != folder("here", "a", candidates=4)
 
 
 def test_rollouts_of_later_seeds_hold_the_pairs_of_the_first(place: Path, tmp_path: Path) -> None:
