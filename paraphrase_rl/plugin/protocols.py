@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
+
 from paraphrase_rl.types import (
     Document,
     Explanation,
@@ -102,6 +104,20 @@ class Judgement:
     weights: Mapping[str, float]
     powers: Mapping[str, float]
     combine: str
+
+    @property
+    def highest(self) -> FloatArray:
+        """Combined P(AI) of shape (N,), where a member that failed counts as 1; NaN where all failed.
+
+        To choose texts by: ``combined`` leaves such members out, so that a text could gain by being unreadable.
+        """
+        known = [np.nan_to_num(self.probabilities[name].values, nan=1.0) for name in self.weights]
+        if self.combine == "worst-case":
+            values: FloatArray = np.max(known, axis=0)
+        else:
+            values = np.average(known, axis=0, weights=list(self.weights.values()))
+        values[[failure.index for failure in self.combined.failures]] = np.nan
+        return values
 
 
 class ProbabilityModel(Protocol):

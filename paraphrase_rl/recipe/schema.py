@@ -230,7 +230,7 @@ class Data(Section):
         None,
         ge=10,
         description="cut every text to an excerpt: its first sentences, at most so many words; null = whole texts; "
-        "detectors know little of texts of 50 words, and need 100 or more",
+        "the longer, the more detectors know: little at 50 words, enough for zero-shot ones from about 100",
     )
 
     @model_validator(mode="after")
@@ -300,7 +300,10 @@ class Acceptance(Section):
         0.01, gt=0, description="at most, at the end: difference between sampler and trainer, nats per token"
     )
     kl_reference: float = Field(
-        0.5, gt=0, description="at most, at the end: distance from the base model, nats per token"
+        0.5,
+        gt=0,
+        description="at most, at the end: distance from the base model, or with kl.reference: warmup from the policy "
+        "after the warm-up, nats per token",
     )
     reward_std: float = Field(0.1, ge=0, description="at least, throughout the run")
     frac_unrewarded: float = Field(
@@ -318,7 +321,8 @@ class Recipe(Section):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
         description="precision of the products of the policy and the scoring models; auto = bf16 where a short "
-        "measurement finds this processor faster with it, or on a GPU; the run's manifest has what was decided",
+        "measurement finds this processor at least 1.5 times as fast with it, or on a GPU (fp16 on one without bf16); "
+        "the run's manifest has what was decided",
     )
     loss: Literal["importance_sampling"] = Field(
         "importance_sampling", description="one update per batch; no ratio clipping"

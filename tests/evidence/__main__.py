@@ -26,6 +26,8 @@ from tests.evidence.page import PICTURE, picture, render
 DOCS, OUT = ROOT / "docs", ROOT / "runs" / "evidence"
 _INSTRUCTIONS = {"amx_bf16": "with AMX", "avx512_bf16": "with AVX-512 bf16"}
 RECORD = "evidence.json"
+PLACES = (SHARED, ROOT / "data" / "fast-detect-gpt")
+"""Where the texts of Fast-DetectGPT are looked for: what `../shared` has, and what configs/evidence.yaml names."""
 DEVELOPED_ON = 64
 """Texts of Fast-DetectGPT that the pages of earlier commits were of, the last of them 4a0c75b."""
 
@@ -85,6 +87,11 @@ def write(experiment: Experiment, docs: Path, command: str) -> None:
     experiment.report(f"wrote {docs / 'evidence.md'}")
 
 
+def found_source() -> Path | None:
+    """Folder with the texts of Fast-DetectGPT, where they are looked for; ``None`` if they are not there."""
+    return next((place for place in PLACES if place.is_dir()), None)
+
+
 def machine(device: str) -> dict[str, object]:
     """Describe this machine as far as it matters to the figures."""
     flags, name = "", platform.processor() or platform.machine()
@@ -129,7 +136,8 @@ def main() -> None:
     parser.add_argument(
         "--source",
         type=Path,
-        help="folder of Fast-DetectGPT's exp_gpt3to4/data; else the one in ../shared, else starter",
+        help="folder of Fast-DetectGPT's exp_gpt3to4/data; else the one in ../shared, else data/fast-detect-gpt, else "
+        "the starter set takes their place",
     )
     parser.add_argument("--seeds", type=int, default=Settings.seeds)
     parser.add_argument("--steps", type=int, default=Settings.steps)
@@ -142,7 +150,7 @@ def main() -> None:
     parser.add_argument(
         "--docs",
         type=Path,
-        help="folder of the page; else docs for the texts in ../shared and the default of --out, and --out for others",
+        help="folder of the page; else docs, where neither --source nor --out is given, and --out for the starter set",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
     parser.add_argument(
@@ -153,7 +161,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.device is None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # a run trains on one card
-    source = given.source or (SHARED if SHARED.is_dir() else None)
+    source = given.source or found_source()
+    if source is None:
+        show(
+            "the texts of Fast-DetectGPT are not there, so the starter set takes their place: see --source; "
+            f"the page goes to {given.docs or given.out}"
+        )
     experiment = Experiment(
         Settings(
             out=given.out,
@@ -172,7 +185,7 @@ def main() -> None:
     command = f"make evidence SEEDS={given.seeds} STEPS={given.steps} TEXTS={given.texts}"
     command += f" SET='{' '.join(given.set)}'" if given.set else ""
     # Other texts, and a trial in a folder of its own, do not overwrite the page of the repository.
-    own = source is not None and source.resolve() == SHARED.resolve() and given.out.resolve() == OUT.resolve()
+    own = source is not None and given.source is None and given.out.resolve() == OUT.resolve()
     docs = given.docs or (DOCS if own else given.out)
     if not carry_out(experiment, given.stages or stages(experiment), docs, command):
         sys.exit(1)

@@ -445,6 +445,9 @@ class Figures:
             "warmup_texts": len(pairs),
             "warmup_pairs": sum(not row.get("why") for row in pairs),
             "precision": manifest_of(folder, ["precision"])["precision"],
+            "kl_sample_train": round(
+                float(np.nanmax(np.abs(history.series("kl_sample_train", history.last_step)), initial=0.0)), 4
+            ),
             "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.settings.steps else None,
             "minutes": None if (took := minutes(folder)) is None else round(took, 1),
         }

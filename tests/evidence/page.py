@@ -147,8 +147,8 @@ def _unseen(size: Plain) -> Iterator[str]:
         "by their figures it was decided that there are policies with more evasion, that these are trained for all",
         "steps and seeds, and that the best of n has to keep facts. When that was decided, none of the texts of this",
         f"page had been evaluated; {size['documents_of_both']} of their {size['documents']} documents have another",
-        "text, by another model, among those left out. That there is a warm-up, and a conditional reward, was decided",
-        "by a probe with another split of the same data.",
+        "text, by another model, among those left out. That there is a warm-up and a conditional reward, and most of",
+        "their numbers, was decided by a probe before the experiment, with another split of the same data.",
     )
     yield ""
 
@@ -481,7 +481,9 @@ def _rewards(record: Plain) -> Iterator[str]:
     yield prose(
         "The rewrites of the held-out prompts at each evaluation of a run, rated by two rewards whatever the run was",
         "trained on: that of this recipe, and the design of StealthRL (`tests/evidence/stealthrl.py`), scaled to",
-        "[0, 1]. Per 1,000 rollouts: the gain from the first to the last evaluation over the rollouts between them.",
+        "[0, 1]. Its bound of similarity was set for another encoder, with higher cosines, so that it pays less for",
+        "meaning here than it would there. Per 1,000 rollouts: the gain from the first to the last evaluation over the",
+        "rollouts between them.",
         f"Held-out prompts of {', '.join(others)} are others than those of {first}, so only gains compare."
         if others
         else "",
@@ -597,12 +599,22 @@ def _made(record: Plain) -> Iterator[str]:
             f"{r['warmup_pairs']} of {r['warmup_texts']}, {r['warmup_method']}" if r["warmup_texts"] else "",
             str(r["rollouts"] or NOTHING),
             r["precision"],
+            f"{r['kl_sample_train']:.4f}",
             shown_minutes(r["minutes"]),
         ]
         for r in record["runs"]
     ]
     yield from _table(
-        ["run", "status", "steps", "pairs of the warm-up", "rollouts", "precision", "wall minutes"],
+        [
+            "run",
+            "status",
+            "steps",
+            "pairs of the warm-up",
+            "rollouts",
+            "precision",
+            "largest `kl_sample_train`",
+            "wall minutes",
+        ],
         rows,
         words=2,
     )
@@ -616,8 +628,9 @@ def _made(record: Plain) -> Iterator[str]:
         yield ""
     yield prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. A policy is evaluated after its last step; no number of its recipe was chosen",
-        "by a figure of a test text, and neither was the share of facts that the best of n has to keep.",
+        "set on the calibration split. A policy is evaluated after its last step. The share of facts that the best of",
+        "n has to keep was chosen by rollouts of the training; numbers of the recipe by rewards of the training, or by",
+        "the probe and its own split.",
         f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )

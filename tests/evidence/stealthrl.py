@@ -7,8 +7,10 @@
     empty output: R = -1; under 10 words, or over 3 times as long as the source: R = -0.5
 
 Deviations: R_det is standardised by the published initial mean and deviation throughout, not by running ones, because a
-reward here has no state; the term for second-language writers is left out, as the data has no groups. The value of the
-reward is (R + 3) / 7.5, which lies in [0, 1]; a linear change leaves the advantages of a group as they are.
+reward here has no state; the term for second-language writers is left out, as the data has no groups; a detector that
+fails counts as P(AI) = 1. The cosine is of this recipe's encoder, and the bound of R_sem was set for E5, whose cosines
+are higher: R_sem is 0 more often here. The value of the reward is (R + 3) / 7.5, which lies in [0, 1]; a linear change
+leaves the advantages of a group as they are.
 """
 
 from __future__ import annotations
@@ -72,12 +74,12 @@ class StealthReward:
         self.fluency = components.build("rewards", "fluency", {"model": options.language_model}, context)
 
     def __call__(self, batch: RewardBatch) -> Terms:
-        _, combined = self.ensemble.probabilities(batch.rewrites)
+        judged = self.ensemble.judge(batch.rewrites)
         meaning, fluency = self.similarity(batch), self.fluency(batch)
-        total = design(combined.values, meaning.values, fluency.details["perplexity"], *_lengths(batch))
+        total = design(judged.highest, meaning.values, fluency.details["perplexity"], *_lengths(batch))
         values = (total - LEAST) / (MOST - LEAST)
         failures = {f.index: f for found in (fluency, meaning) for f in found.failures}
-        failures |= {f.index: f for f in combined.failures}
+        failures |= {f.index: f for f in judged.combined.failures}
         return Terms(values, tuple(failures[i] for i in np.flatnonzero(np.isnan(values)).tolist()))
 
 

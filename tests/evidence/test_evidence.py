@@ -18,6 +18,7 @@ from paraphrase_rl.files import read_jsonl, write_jsonl, write_text
 from paraphrase_rl.recipe.loading import load_recipe
 from paraphrase_rl.recipe.schema import Attack
 from paraphrase_rl.reporting.formatting import NOTHING
+from tests.evidence import __main__ as command
 from tests.evidence.__main__ import RECORD, carry_out, stages
 from tests.evidence.detectors import RATES, rates
 from tests.evidence.experiment import COLDER, MORE_EVASION, Experiment, Settings, material
@@ -165,6 +166,7 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     assert groups == ["human", "original", "both-0", "best-of-both-0", "best-of-evading-0"]
     runs = {row["run"]: row for row in record["runs"]}
     assert runs["evading-0"]["warmup_method"] == "pairs"
+    assert all(0 <= row["kl_sample_train"] < 0.01 for row in runs.values())
     assert runs["evading-0"]["rollouts"] == runs["both-0"]["rollouts"] > runs["grpo-0"]["rollouts"]
     spent = {row["run"]: row["points"][-1]["rollouts"] for row in record["rewards"]}
     assert spent["evading-0"] == spent["both-0"] == runs["both-0"]["rollouts"]
@@ -205,6 +207,16 @@ def test_the_first_seed_has_a_page_before_the_others_are_trained(place: Path, tm
     assert "evaluate" in order[order.index("evading-0") : order.index("both-1")]
     assert order[-1] == "evaluate"
     assert {f"{kind}-{seed}" for kind in ("both", "grpo", "evading") for seed in range(3)} < set(order)
+
+
+def test_texts_are_found_where_the_recipe_has_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "data"
+    monkeypatch.setattr(command, "PLACES", (shared, own))
+    assert command.found_source() is None
+    own.mkdir()
+    assert command.found_source() == own
+    shared.mkdir()
+    assert command.found_source() == shared
 
 
 @pytest.mark.parametrize("developed_on", [0, 2, 5])

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from paraphrase_rl.files import write_json, write_jsonl
-from paraphrase_rl.types import Failure, Rewrite, Rollout, Scores
+from paraphrase_rl.types import Failure, Rewrite, Rollout
 
 
 class FakePolicy:
@@ -61,26 +61,6 @@ class Scripted:
             ]
             for i, text in enumerate(texts)
         ]
-
-
-class ByTable:
-    """An ensemble that looks P(AI) up; a text it does not know cannot be scored."""
-
-    names = ("table",)
-
-    def __init__(self, table):
-        self.table = table
-
-    def probabilities(self, texts):
-        values = np.array([self.table.get(text, np.nan) for text in texts], dtype=np.float64)
-        failures = tuple(
-            Failure(
-                index=int(i), owner="ensemble", kind="too-short", message="no detector could score the text"
-            )
-            for i in np.flatnonzero(np.isnan(values))
-        )
-        scores = Scores(values, failures)
-        return {"table": scores}, scores
 
 
 def write_run(folder: Path, *, backend: str, checkpoints: list[dict], recipe: str = "") -> Path:

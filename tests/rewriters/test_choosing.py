@@ -12,10 +12,12 @@ from paraphrase_rl_plugins.rewriters import best_of_n, recursive
 from paraphrase_rl.errors import CalibrationError
 from paraphrase_rl.plugin import hookimpl
 from paraphrase_rl.plugin.discovery import Plugins
+from paraphrase_rl.plugin.protocols import Judgement
 from paraphrase_rl.plugin.registry import Registry
 from paraphrase_rl.plugin.specs import Context, NoOptions, Options, RewriterSpec
-from paraphrase_rl.types import Failure, Rewrite, Terms
-from tests.rewriters.fakes import ByTable, Scripted
+from paraphrase_rl.types import Failure, Rewrite, Scores, Terms
+from tests.rewards.samples import TableEnsemble
+from tests.rewriters.fakes import Scripted
 
 
 def contained(function, **named):
@@ -43,7 +45,7 @@ def gate(refused):
 
 def best(inner, p_ai, alike=None, candidates=3, refused=()):
     return best_of_n.BestOfN(
-        inner, ByTable(p_ai), gate(refused), similarity(alike or {}), candidates, min_similarity=0.88
+        inner, TableEnsemble(p_ai), gate(refused), similarity(alike or {}), candidates, min_similarity=0.88
     )
 
 
@@ -87,7 +89,7 @@ def keeping(least, answers, p_ai, alike=None):
     written = iter(answers)
     chooser = best_of_n.BestOfN(
         Scripted(lambda text, sample, seed: next(written)),
-        ByTable(dict(zip(answers, p_ai, strict=True))),
+        TableEnsemble(dict(zip(answers, p_ai, strict=True))),
         gate(()),
         similarity(alike or {}),
         len(answers),
@@ -111,6 +113,31 @@ def test_one_that_lost_the_facts_loses_to_every_one_that_kept_enough():
 def test_a_text_without_facts_loses_none():
     assert best_of_n.facts_kept("He saw them.", "They were seen by him in 1999.") == 1.0
     assert best_of_n.facts_kept("He saw 3 of 4.", "He saw 3.") == 0.5
+
+
+@pytest.mark.parametrize("combine", ["mean", "worst-case"])
+def test_a_candidate_that_a_detector_cannot_read_gains_nothing(combine):
+    ensemble = TableEnsemble({})
+    unreadable = Failure(index=0, owner="strict", kind="too-short", message="m")
+    strict, lenient = Scores(np.array([np.nan, 0.6]), (unreadable,)), Scores(np.array([0.3, 0.4]))
+
+    def judge(texts):
+        assert texts == ["a0", "a1"]
+        return Judgement(
+            probabilities={"strict": strict, "lenient": lenient},
+            combined=Scores(np.array([0.3, 0.5])),
+            below={},
+            weights={"strict": 3.0, "lenient": 1.0},
+            powers={},
+            combine=combine,
+        )
+
+    ensemble.judge = judge
+    expected = [1.0, 0.6] if combine == "worst-case" else [(3 + 0.3) / 4, (3 * 0.6 + 0.4) / 4]
+    np.testing.assert_allclose(judge(["a0", "a1"]).highest, expected)
+    chooser = best_of_n.BestOfN(candidates(), ensemble, gate(()), similarity({}), 2, min_similarity=0.0)
+    chosen = chooser.rewrite(["a"], 1, 0)
+    assert chosen == [[Rewrite(text="a1")]]
 
 
 def test_what_is_not_a_complete_rewrite_loses_to_every_one_that_is():

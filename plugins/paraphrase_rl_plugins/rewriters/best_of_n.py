@@ -102,8 +102,9 @@ class BestOfN:
 
     Candidates that pass the checks of the reward ``format``, at its default options, are preferred, then those that
     lack least of ``min_similarity`` and ``min_facts_kept``, what they lack of both added up, then the lowest combined
-    P(AI); among equals the first. A candidate that failed, or that no detector can score, is never chosen; if that is
-    so for all candidates, the text fails, with the last reason.
+    P(AI); among equals the first. A detector that cannot score a candidate counts as if it were certain, so that it is
+    no gain to be unreadable. A candidate that failed, or that no detector can score, is never chosen; if that is so for
+    all candidates, the text fails, with the last reason.
 
     Args:
         gate: 1 for a complete rewrite and nothing else, 0 for another.
@@ -140,7 +141,7 @@ class BestOfN:
         ]
         if not written:
             return [reasons[i] for i in range(len(texts))]
-        _, combined = self.ensemble.probabilities([one.text for _, one in written])
+        judged = self.ensemble.judge([one.text for _, one in written])
         batch = RewardBatch(
             sources=[Document(id=str(i), text=texts[i]) for i, _ in written],
             rewrites=[one.text for _, one in written],
@@ -151,11 +152,10 @@ class BestOfN:
         missing = np.maximum(self.min_similarity - self.similarity(batch).values, 0)
         missing[np.isnan(missing)] = np.inf
         missing += [max(self.min_facts_kept - facts_kept(texts[i], one.text), 0) for i, one in written]
-        reasons |= {written[failure.index][0]: failure for failure in combined.failures}
+        reasons |= {written[failure.index][0]: failure for failure in judged.combined.failures}
         best: dict[int, tuple[tuple[bool, float, float], Rewrite]] = {}
-        for row, (i, one) in enumerate(written):
-            p_ai = combined.values[row]
-            rank = (not complete[row], float(missing[row]), float(p_ai))
+        for row, ((i, one), p_ai) in enumerate(zip(written, judged.highest.tolist(), strict=True)):
+            rank = (not complete[row], float(missing[row]), p_ai)
             if np.isfinite(p_ai) and (i not in best or rank < best[i][0]):
                 best[i] = (rank, one)
         return [best[i][1] if i in best else reasons[i] for i in range(len(texts))]
