@@ -134,10 +134,10 @@ def test_what_is_evaluated_is_what_the_end_says(tmp_path: Path, monkeypatch: pyt
     demo.evaluate(tmp_path, 3)
     [best] = asked["rewriters"]
     assert best.name == REWRITER
-    assert best.options == {"candidates": 4, "min_similarity": 0.8, "min_facts_kept": 0.75}
+    assert best.options == {"candidates": 8, "min_similarity": 0.8, "min_facts_kept": 1.0}
     words = " ".join(ending(found(), write_evaluation(tmp_path / "evaluation")).split())
     assert (
-        "is the best of 4 by the policy: complete, with a similarity of 0.8 and 75% of the numbers" in words
+        "is the best of 8 by the policy: complete, with a similarity of 0.8 and 100% of the numbers" in words
     )
     assert (asked["texts"], list(asked["detectors"])) == (3, [HELD_OUT])
 
@@ -175,18 +175,20 @@ def write_run(folder: Path, semantic: tuple[float, float, float]) -> Path:
 def test_the_page_says_what_the_runs_measured(tmp_path: Path) -> None:
     folders = [write_run(tmp_path / f"seed{i}", (0.6 + i / 10, 0.4, 0.8)) for i in range(2)]
     rows = [bench_demo.row(folder, seed, found()) for seed, folder in enumerate(folders)]
-    text = bench_demo.page(folders, rows, found(), 11.6)
+    text = bench_demo.page(folders, rows, found(), 11.6, 8.4)
     assert "| 0 | +0.150 (0.050) | 0.300 → 0.400 | 0.600 → 0.800 |" in text
-    assert "| 0.80 → 0.40 [0.30, 0.50] | 0.80 → 0.10 [0.00, 0.20] | 60 |" in text
+    assert "| 0.80 → 0.40 [0.30, 0.50] | 0.80 → 0.10 [0.00, 0.20] |\n" in text
     assert "| mean of 2 seeds | before | after the warm-up | at the end |\n|---|---|---|---|\n" in text
     assert "| semantic | 0.650 | 0.400 | 0.800 |" in text
     assert "| evasion | not measured | not measured | not measured |" in text
     assert "more than its standard error in 2 of 2 seeds" in text
-    assert "\nA demo takes about 12 minutes of CPU time in bf16, by one thread.\n" in text
+    assert "\nA demo takes about 8 minutes alone on two cores, 12 of CPU time in bf16.\n" in text
     assert "restore" not in text, "what the warm-up and the steps do is in the table"
     assert ending(found(), folders[0] / "evaluation") in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
-    assert "CPU time" not in bench_demo.page(folders, rows, found(), None)
+    without = bench_demo.page(folders, rows, found(), 11.6, None)
+    assert "\nA demo takes about 12 minutes of CPU time in bf16.\n" in without
+    assert "CPU time" not in bench_demo.page(folders, rows, found(), None, 8.4)
 
 
 def test_the_time_of_a_run_that_was_killed_is_not_told(tmp_path: Path) -> None:
@@ -196,7 +198,13 @@ def test_the_time_of_a_run_that_was_killed_is_not_told(tmp_path: Path) -> None:
         folder / "events.jsonl",
         [{"event": event, "time": f"2026-11-27T{time}:00+00:00"} for event, time in moments],
     )
-    assert bench_demo.row(folder, 0, found()).endswith("| – |\n")
+    assert bench_demo.alone_minutes(folder) is None
+    write_jsonl(
+        folder / "events.jsonl", [{"event": e, "time": f"2026-11-27T{t}:00+00:00"} for e, t in moments[1:]]
+    )
+    seconds = found().about.seconds
+    found().write(folder / "evaluation")
+    assert bench_demo.alone_minutes(folder) == pytest.approx(10 + seconds / 60)
 
 
 def test_cpu_time_is_that_of_seeds_recorded_whole(tmp_path: Path) -> None:
