@@ -612,7 +612,7 @@ def _made(record: Plain) -> Iterator[str]:
             "pairs of the warm-up",
             "rollouts",
             "precision",
-            "largest `kl_sample_train`",
+            "largest kl_sample_train",
             "wall minutes",
         ],
         rows,
