@@ -6,7 +6,7 @@ configs/demo.yaml say of it.
 Trains configs/demo.yaml once a seed (a run that is there and complete is read, not repeated), evaluates it as
 `make demo` does, and compares the mean total reward of the held-out prompts before and after: prompts are paired,
 samples of a prompt averaged first, and the standard error is that of the mean change over prompts. What training and
-evaluation took of the processor is in cpu.jsonl with the runs.
+evaluation took of the processor is in cpu.jsonl with the runs; `--alone` is what `time make demo` says.
 """
 
 from __future__ import annotations
@@ -44,7 +44,6 @@ from tests.demo import (  # noqa: E402
     evaluate,
     point,
 )
-from tests.evidence.figures import minutes  # noqa: E402
 from tests.evidence.page import prose  # noqa: E402
 
 PAGE = ROOT / "docs" / "demo.md"
@@ -141,19 +140,12 @@ def at_thresholds() -> float:
     return 1.0 - found.margin / found.width
 
 
-def alone_minutes(folder: Path) -> float | None:
-    """Wall minutes of the training and the evaluation of a run; ``None`` if its process was killed."""
-    trained = minutes(folder)
-    return None if trained is None else trained + Results.read(folder / "evaluation").about.seconds / 60
-
-
 def takes(cpu: float | None, alone: float | None, precision: str) -> str:
     """Say what a demo takes, as README.md and configs/demo.yaml repeat it; empty where it is not recorded."""
     if cpu is None:
         return ""
-    if alone is None:
-        return f"about {cpu:.0f} minutes of CPU time in {precision}"
-    return f"about {alone:.0f} minutes alone on two cores, {cpu:.0f} of CPU time in {precision}"
+    spent = f"{cpu:.0f} minutes of CPU time by one thread, in {precision}"
+    return f"about {spent}" if alone is None else f"about {alone:.0f} minutes alone on two cores, or {spent}"
 
 
 def page(
@@ -219,7 +211,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs" / "demo-seeds")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument(
-        "--alone", type=Path, help="run of `make demo` with nothing else on the machine, for its minutes"
+        "--alone", type=float, help="minutes that `time make demo` takes alone on two cores, set up"
     )
     given = parser.parse_args()
     folders = [given.runs / f"seed{seed}" for seed in range(given.seeds)]
@@ -240,8 +232,7 @@ def main() -> None:
             found.append(evaluate(folder, TEXTS))
         rows.append(row(folder, seed, found[-1]))
         print(rows[-1], end="", flush=True)
-    alone = alone_minutes(given.alone) if given.alone else None
-    PAGE.write_text(page(folders, rows, found[0], cpu_minutes(spent), alone), encoding="utf-8")
+    PAGE.write_text(page(folders, rows, found[0], cpu_minutes(spent), given.alone), encoding="utf-8")
     tests = [sys.executable, "-m", "pytest", "-q", "tests/docs/test_readme.py", "-k", "the_demo"]
     subprocess.run(tests, check=True, cwd=ROOT, env={**os.environ, "PRL_WRITE_DOCS": "1"})
 

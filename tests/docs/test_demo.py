@@ -182,29 +182,16 @@ def test_the_page_says_what_the_runs_measured(tmp_path: Path) -> None:
     assert "| semantic | 0.650 | 0.400 | 0.800 |" in text
     assert "| evasion | not measured | not measured | not measured |" in text
     assert "more than its standard error in 2 of 2 seeds" in text
-    assert "\nA demo takes about 8 minutes alone on two cores, 12 of CPU time in bf16.\n" in text
+    assert (
+        "\nA demo takes about 8 minutes alone on two cores, or 12 minutes of CPU time by one thread, in bf16.\n"
+        in text
+    )
     assert "restore" not in text, "what the warm-up and the steps do is in the table"
     assert ending(found(), folders[0] / "evaluation") in text
     assert max(len(line) for line in text.splitlines() if not line.startswith("|")) <= 120
     without = bench_demo.page(folders, rows, found(), 11.6, None)
-    assert "\nA demo takes about 12 minutes of CPU time in bf16.\n" in without
+    assert "\nA demo takes about 12 minutes of CPU time by one thread, in bf16.\n" in without
     assert "CPU time" not in bench_demo.page(folders, rows, found(), None, 8.4)
-
-
-def test_the_time_of_a_run_that_was_killed_is_not_told(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "seed0", (0.6, 0.4, 0.8))
-    moments = (("start", "10:00"), ("start", "12:00"), ("end", "12:10"))
-    write_jsonl(
-        folder / "events.jsonl",
-        [{"event": event, "time": f"2026-11-27T{time}:00+00:00"} for event, time in moments],
-    )
-    assert bench_demo.alone_minutes(folder) is None
-    write_jsonl(
-        folder / "events.jsonl", [{"event": e, "time": f"2026-11-27T{t}:00+00:00"} for e, t in moments[1:]]
-    )
-    seconds = found().about.seconds
-    found().write(folder / "evaluation")
-    assert bench_demo.alone_minutes(folder) == pytest.approx(10 + seconds / 60)
 
 
 def test_cpu_time_is_that_of_seeds_recorded_whole(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_readme_shows_the_demo_that_docs_record() -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "configs/demo.yaml"])
 def test_what_the_demo_costs_is_what_docs_record(page: str) -> None:
-    said = re.compile(r"about \d+ (?:minutes alone on two cores, \d+|minutes) of CPU time in \w+")
+    said = re.compile(
+        r"about \d+ minutes (?:alone on two cores, or \d+ minutes )?of CPU time by one thread, in \w+"
+    )
     recorded = said.search((ROOT / "docs" / "demo.md").read_text(encoding="utf-8"))
     if recorded is None:
         pytest.skip(
