@@ -196,7 +196,7 @@ def page(
             "Terms other than total and format are means over valid rewrites, so the columns compare different sets.",
             "`facts` is 1 where all numbers, names and negations are kept and none added. `evasion` is high from the",
             "start: a rewrite that loses the meaning evades too, and one at the thresholds has",
-            f"{at_thresholds():.2f} of it. What is learned is to keep the meaning and evade as well. With a",
+            f"{at_thresholds():.2f} of it. What is learned is to keep the meaning and lose little evasion. With a",
             "larger warm-up, more steps and detectors of other families, and with what stops it: `make evidence`.",
         )
         + "\n\n"

@@ -29,7 +29,7 @@ RECORD = "evidence.json"
 PLACES = (SHARED, ROOT / "data" / "fast-detect-gpt")
 """Where the texts of Fast-DetectGPT are looked for: what `../shared` has, and what configs/evidence.yaml names."""
 DEVELOPED_ON = 64
-"""Texts of Fast-DetectGPT that the pages of earlier commits were of, the last of them 4a0c75b."""
+"""Texts of Fast-DetectGPT that the page was of when it was decided to have policies with more evasion (to 4a0c75b)."""
 
 
 def stages(experiment: Experiment) -> list[str]:
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument(
         "--docs",
         type=Path,
-        help="folder of the page; else docs, where neither --source nor --out is given, and --out for the starter set",
+        help="folder of the page; else docs where the texts are found and --out is the default, else --out",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change every recipe")
     parser.add_argument(

@@ -92,8 +92,8 @@ class Settings:
         seeds: number of seeds of the trained policies, from 0.
         steps: steps of GRPO.
         texts: number of AI test texts that are evaluated, from all over those that are left to judge by.
-        developed_on: number of AI test texts, from all over the split, that earlier pages were of: what the experiment
-            compares was decided when their figures were known, so that they judge no more.
+        developed_on: number of AI test texts, from all over the split, that judge no more: it was decided by their
+            figures that there are policies with more evasion.
         hardened_on: number of texts of each kind that are rewritten to harden a detector.
         candidates: number of rewrites from which best-of-n chooses.
         recipe: the recipe of ``both``.
@@ -206,7 +206,7 @@ class Experiment:
 
     @cached_property
     def developed_on(self) -> list[Document]:
-        """The AI test texts whose figures were known when it was decided what is compared."""
+        """The AI test texts that judge no more."""
         number = self.settings.developed_on
         return spread(self.corpus.select(split="test", label="ai"), number) if number else []
 
@@ -575,7 +575,7 @@ class Experiment:
         """Rewriters that detectors are hardened on: none of those that the defences are tried on.
 
         The base model, the first seed of GRPO alone, the later seeds of warm-up and GRPO with and without more evasion,
-        and the best of several rewrites by the second with more.
+        and the best of several rewrites by the second seed of those with more.
         """
         usable, later = self.attacks(), range(1, self.settings.seeds)
         others = [f"{kind}-{seed}" for kind in (BOTH, EVADING) for seed in later]

@@ -445,9 +445,7 @@ class Figures:
             "warmup_texts": len(pairs),
             "warmup_pairs": sum(not row.get("why") for row in pairs),
             "precision": manifest_of(folder, ["precision"])["precision"],
-            "kl_sample_train": round(
-                float(np.nanmax(np.abs(history.series("kl_sample_train", history.last_step)), initial=0.0)), 4
-            ),
+            "kl_sample_train": _largest(history.series("kl_sample_train", history.last_step)),
             "rollouts": experiment.rollouts(kind) if history.last_step >= experiment.settings.steps else None,
             "minutes": None if (took := minutes(folder)) is None else round(took, 1),
         }
@@ -663,6 +661,12 @@ def _each(experiment: Experiment) -> list[tuple[str, int]]:
     """Kind and seed of every policy of the whole experiment."""
     found = [(kind, seed) for seed in range(experiment.settings.seeds) for kind in (BOTH, GRPO, EVADING)]
     return [*found[:2], (STEALTH, 0), *found[2:]]
+
+
+def _largest(values: FloatArray) -> float | None:
+    """Largest absolute value that is known, to four digits; ``None`` without one."""
+    known = np.abs(values[np.isfinite(values)])
+    return round(float(known.max()), 4) if known.size else None
 
 
 def _prompts(samples: Sequence[Plain]) -> str:

@@ -139,16 +139,18 @@ def _lines(record: Plain) -> Iterator[str]:
 
 
 def _unseen(size: Plain) -> Iterator[str]:
-    """What was decided before these texts were evaluated, and by which texts."""
+    """What was decided by figures of test texts, and which of them judge no more."""
     if not size["developed_on"]:
         return
     yield prose(
         f"The experiment was developed on {size['developed_on']} other AI texts of the test split, which are left out:",
-        "by their figures it was decided that there are policies with more evasion, that these are trained for all",
-        "steps and seeds, and that the best of n has to keep facts. When that was decided, none of the texts of this",
-        f"page had been evaluated; {size['documents_of_both']} of their {size['documents']} documents have another",
-        "text, by another model, among those left out. That there is a warm-up and a conditional reward, and most of",
-        "their numbers, was decided by a probe before the experiment, with another split of the same data.",
+        "by their figures it was decided that there are policies with more evasion, and that these are trained for all",
+        "steps and seeds. Until then no rewrite of the texts of this page by such a policy had been evaluated;",
+        f"{size['documents_of_both']} of their {size['documents']} documents have another text, by another model,",
+        "among those left out. Of the other methods that does not hold: versions of this page before those chose their texts",
+        "in other ways, and most texts of this one were on them. By one of them it was decided that the best of n has",
+        "to keep facts. That there is a warm-up and a conditional reward, and most of their numbers, was decided by a",
+        "probe before the experiment, with another split of the same data.",
     )
     yield ""
 
@@ -530,7 +532,8 @@ def _defences(record: Plain) -> Iterator[str]:
         "false positive rate of 5 % on human calibration texts. The price is in the last columns: human test texts",
         "flagged. Retrieval compares with all AI texts of the data, the originals",
         "of these rewrites among them, as whoever runs the generator could, with the sentence encoder that the policy",
-        "was rewarded by. Hardened detectors are trained on the train texts with rewrites of them (`prl harden`).",
+        "was rewarded by. Hardened detectors are trained on the train texts with rewrites of them (`prl harden`); the",
+        "best of n is chosen there by the detector that is hardened, and not by the ensemble.",
     )
     yield ""
     caught = list(record["defences"][0]["after"])
@@ -599,7 +602,7 @@ def _made(record: Plain) -> Iterator[str]:
             f"{r['warmup_pairs']} of {r['warmup_texts']}, {r['warmup_method']}" if r["warmup_texts"] else "",
             str(r["rollouts"] or NOTHING),
             r["precision"],
-            f"{r['kl_sample_train']:.4f}",
+            NOTHING if r["kl_sample_train"] is None else f"{r['kl_sample_train']:.4f}",
             shown_minutes(r["minutes"]),
         ]
         for r in record["runs"]
@@ -628,9 +631,9 @@ def _made(record: Plain) -> Iterator[str]:
         yield ""
     yield prose(
         "Documents are split first, pairs together: detectors and policies are trained on the train split, thresholds",
-        "set on the calibration split. A policy is evaluated after its last step. The share of facts that the best of",
-        "n has to keep was chosen by rollouts of the training; numbers of the recipe by rewards of the training, or by",
-        "the probe and its own split.",
+        "set on the calibration split. A policy is evaluated after its last step. What the best of n has to keep was",
+        "chosen by rollouts of the training, and how much more evasion is before such a policy was trained; numbers of",
+        "the recipe by rewards of the training, or by the probe and its own split.",
         f"Detectors are hardened on rewrites of {size['hardened_on']} AI and as many human texts.",
         "Detectors fitted on the train split have seen the human texts that the warm-up learns from.",
     )
