@@ -22,7 +22,7 @@ from tests.evidence import __main__ as command
 from tests.evidence.__main__ import RECORD, carry_out, stages
 from tests.evidence.detectors import RATES, rates
 from tests.evidence.experiment import COLDER, MORE_EVASION, Experiment, Settings, material
-from tests.evidence.figures import CAUGHT, TARGET, minutes, pooled
+from tests.evidence.figures import CAUGHT, TARGET, _largest, minutes, pooled
 from tests.evidence.page import EVASIVE, MAIN, OURS, PICTURE, SHORT, _goals, picture, render
 from tests.evidence.stealthrl import design
 from tests.tiny_model import save_tiny_model
@@ -166,7 +166,8 @@ def test_figures_of_one_policy_are_those_of_the_evaluation(whole: tuple[Path, An
     assert groups == ["human", "original", "both-0", "best-of-both-0", "best-of-evading-0"]
     runs = {row["run"]: row for row in record["runs"]}
     assert runs["evading-0"]["warmup_method"] == "pairs"
-    assert all(0 < row["kl_sample_train"] < 0.01 for row in runs.values())
+    measured = [row["kl_sample_train"] for row in runs.values()]
+    assert all(value is not None and value < 0.01 for value in measured)
     assert runs["evading-0"]["rollouts"] == runs["both-0"]["rollouts"] > runs["grpo-0"]["rollouts"]
     spent = {row["run"]: row["points"][-1]["rollouts"] for row in record["rewards"]}
     assert spent["evading-0"] == spent["both-0"] == runs["both-0"]["rollouts"]
@@ -432,6 +433,11 @@ def test_the_reward_design_of_stealthrl() -> None:
         -0.5,  # over three times as long
     ]
     np.testing.assert_allclose(design(p_ai, cosine, perplexity, words, source), expected, atol=1e-12)
+
+
+def test_the_largest_value_is_of_what_was_measured() -> None:
+    assert _largest(np.array([0.001, np.nan, -0.00234])) == 0.0023
+    assert _largest(np.array([np.nan])) is None
 
 
 def test_minutes_at_work_leave_out_the_time_between_processes(tmp_path: Path) -> None:
