@@ -148,9 +148,9 @@ def _unseen(size: Plain) -> Iterator[str]:
         "steps and seeds. Until then no rewrite of the texts of this page by such a policy had been evaluated;",
         f"{size['documents_of_both']} of their {size['documents']} documents have another text, by another model,",
         "among those left out. Of the other methods that does not hold: versions of this page before those chose",
-        "their texts in other ways, and most texts of this one were on them. By one of them it was decided that the best of n has",
-        "to keep facts. That there is a warm-up and a conditional reward, and most of their numbers, was decided by a",
-        "probe before the experiment, with another split of the same data.",
+        "their texts in other ways, and most texts of this one were on them. By one of them it was decided that the",
+        "best of n has to keep facts. That there is a warm-up and a conditional reward, and most of their numbers, was",
+        "decided by a probe before the experiment, with another split of the same data.",
     )
     yield ""
 
