@@ -111,11 +111,23 @@ class Judgement:
 
         To choose texts by: ``combined`` leaves such members out, so that a text could gain by being unreadable.
         """
-        known = [np.nan_to_num(self.probabilities[name].values, nan=1.0) for name in self.weights]
+        evasions = {name: 1.0 - self.probabilities[name].values for name in self.weights}
+        return 1.0 - self.evasion(evasions, self.weights)
+
+    def evasion(self, evasions: Mapping[str, FloatArray], weights: Mapping[str, float]) -> FloatArray:
+        """Combine evasions of the members with a vote, each in [0, 1] and of shape (N,), into shape (N,).
+
+        That of a member that failed (NaN) counts as 0, the least that it could have been; NaN where all failed.
+
+        Args:
+            evasions: member -> its evasion of each text.
+            weights: member -> its weight in the mean; unused for ``worst-case``.
+        """
+        known = [np.nan_to_num(evasions[name], nan=0.0) for name in self.weights]
         if self.combine == "worst-case":
-            values: FloatArray = np.max(known, axis=0)
+            values: FloatArray = np.min(known, axis=0)
         else:
-            values = np.average(known, axis=0, weights=list(self.weights.values()))
+            values = np.average(known, axis=0, weights=[weights[name] for name in self.weights])
         values[[failure.index for failure in self.combined.failures]] = np.nan
         return values
 

@@ -110,17 +110,12 @@ class DetectorEvasion:
         details: dict[str, FloatArray] = {
             f"p_{name}": scores.values for name, scores in judged.probabilities.items()
         }
-        evasions = np.stack([np.nan_to_num(self._evasion(judged, name), nan=0.0) for name in judged.weights])
-        if judged.combine == "worst-case":
-            values = evasions.min(axis=0)
-        else:
-            weights = [
-                weight * (judged.powers[name] if self.options.weights == "power" else 1.0)
-                for name, weight in judged.weights.items()
-            ]
-            values = np.average(evasions, axis=0, weights=weights)
-        values[[failure.index for failure in judged.combined.failures]] = np.nan
-        return Terms(values, judged.combined.failures, details)
+        evasions = {name: self._evasion(judged, name) for name in judged.weights}
+        weights = {
+            name: weight * (judged.powers[name] if self.options.weights == "power" else 1.0)
+            for name, weight in judged.weights.items()
+        }
+        return Terms(judged.evasion(evasions, weights), judged.combined.failures, details)
 
     def _evasion(self, judged: Judgement, name: str) -> FloatArray:
         """Evasion of one detector, shape (N,); NaN where it failed."""
