@@ -126,7 +126,7 @@ _PUBLIC = {
     "paraphrase_rl.recipe.model_info": ("find_model",),
     "paraphrase_rl.models.shape": ("ModelShape",),
     "paraphrase_rl.plugin.estimates": ("Estimate", "Load", "MemoryPart"),
-    "paraphrase_rl.training.grpo": ("mean_over_tokens",),
+    "paraphrase_rl.training.grpo": ("mean_over_tokens", "measured_rows"),
     "paraphrase_rl.runs.ledger": ("place_of",),
     "paraphrase_rl.runs.reader": ("adapter_of", "checkpoint_row", "manifest_of", "recipe_of_run"),
 }

@@ -37,14 +37,22 @@ class Price(Section):
 
 
 class Passes(Section):
-    """Number of times that a service reads each rollout in addition to sampling it."""
+    """Number of times that a service reads each rollout in addition to sampling it.
+
+    After an update it reads ``measured`` rollouts of each group once more, for the size of the step.
+    """
 
     prefill: float = Field(ge=0)
     train: float = Field(ge=0)
+    measured: int = Field(0, ge=0)
 
     def reads(self, *, warmed_up: bool) -> float:
         """Return how often a rollout of training is read; after a warm-up also by the policy that this made."""
         return self.prefill + warmed_up
+
+    def trains(self, group_size: int) -> float:
+        """Return how often a rollout is read at the price of training, on average over its group."""
+        return self.train + min(self.measured, group_size) / group_size
 
 
 class Prices(Section):
@@ -162,7 +170,9 @@ def bill(
             prefill += many * sum(instructions + _tokens(text) for text in warmup)
             sample += many * sum(limit if to_the_limit else min(_tokens(text), limit) for text in warmup)
         read = passes.reads(warmed_up=bool(warmup)) * through
-        return Tokens(prefill + read, sample, passes.train * through + pairs)
+        return Tokens(
+            prefill + read, sample, passes.trains(recipe.training.group_size) * through + pairs
+        )
 
     return Bill(tokens(to_the_limit=False), tokens(to_the_limit=True))
 
@@ -174,6 +184,7 @@ def spent(
     price: Price,
     passes: Passes,
     *,
+    group_size: int,
     warmed_up: bool,
 ) -> float | None:
     """Compute what a run has cost, from the tokens that its rows counted: ``prompt_tokens``, ``completion_tokens``.
@@ -182,6 +193,7 @@ def spent(
         steps: metrics of the training steps.
         sampled: rows about what was only sampled: evaluations, and candidates for the pairs of a warm-up.
         supervised: metrics of the steps of a warm-up.
+        group_size: number of rollouts of a prompt in a training step.
         warmed_up: whether the training steps come after a warm-up.
 
     Returns:
@@ -190,7 +202,7 @@ def spent(
     trained, asked, taught = (_counted(rows) for rows in (steps, sampled, supervised))
     through = sum(trained)
     prefill = trained[0] + asked[0] + passes.reads(warmed_up=warmed_up) * through
-    tokens = Tokens(prefill, trained[1] + asked[1], passes.train * through + sum(taught))
+    tokens = Tokens(prefill, trained[1] + asked[1], passes.trains(group_size) * through + sum(taught))
     total = tokens.cost(price)
     return None if math.isnan(total) else total
 

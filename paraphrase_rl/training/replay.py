@@ -249,6 +249,7 @@ def _spent(history: History, prices: Prices | None) -> Spent | None:
         [*steps.values(), *(steps[step] for step in saved if step in steps)],
         price,
         prices.passes,
+        group_size=history.recipe.training.group_size,
         warmed_up=history.recipe.warmup.method is not None,
     )
     return None if amount is None else Spent(amount=amount, currency=prices.currency)

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paraphrase_rl.training.grpo import group_advantages, mean_over_tokens, token_advantages
+from paraphrase_rl.training.grpo import (
+    group_advantages,
+    mean_over_tokens,
+    measured_rows,
+    token_advantages,
+)
 
 NAN = float("nan")
 
@@ -101,6 +106,16 @@ def test_kl_term_is_centred_over_tokens_not_over_rollouts() -> None:
 def test_means_weigh_tokens_alike() -> None:
     assert mean_over_tokens([np.array([1.0]), np.array([0.0, 0.0, 0.0])]) == 0.25
     assert mean_over_tokens([]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("group_size", "rows", "measured"),
+    [(4, 8, [0, 1, 4, 5]), (2, 4, [0, 1, 2, 3]), (8, 8, [0, 1]), (3, 0, [])],
+)
+def test_the_size_of_a_step_is_measured_by_two_rollouts_of_each_group(
+    group_size: int, rows: int, measured: list[int]
+) -> None:
+    assert measured_rows(group_size, rows) == measured
 
 
 @pytest.mark.parametrize("totals", [np.zeros(4), np.zeros((2, 1)), np.array([[0.0, np.inf]])])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from paraphrase_rl_plugins.backends import _trl_estimate, _unembedding
+from paraphrase_rl_plugins.backends._adapted import computed
 from paraphrase_rl_plugins.backends._forward import (
     PackedGroup,
     completion_logprobs,
@@ -15,7 +16,6 @@ from paraphrase_rl_plugins.backends._forward import (
     packs,
     whole_logprobs,
 )
-from paraphrase_rl_plugins.backends._merged import merged_in_training
 from paraphrase_rl_plugins.backends._sampler import attention_windows, left_pad, right_pad
 from paraphrase_rl_plugins.backends._unembedding import token_logprobs
 from transformers import (
@@ -112,7 +112,7 @@ def test_packed_and_cached_agree_and_the_prompt_is_read_once(trainer: Any) -> No
     gradients = gradient(trainer, got)
     trainer.model.gradient_checkpointing_disable()
     expected = completion_logprobs(
-        trainer.model, heads, heads_mask, ids, mask, group_size=len(COMPLETIONS), temperature=1.0
+        trainer.model, heads, heads_mask, ids, mask, temperature=1.0
     )
     assert torch.allclose(got, expected, atol=1e-5)
     wanted = gradient(trainer, expected)
@@ -188,9 +188,9 @@ def test_a_merge_follows_the_adapter_and_leaves_the_base_weights(trainer: Any) -
             if "lora_B" in name:
                 parameter.data.numpy()[...] *= scale  # past every count of torch
         expected = whole_logprobs(model, *batch, temperature=1.0)
-        with merged_in_training(model):
+        with computed(model):
             got = whole_logprobs(model, *batch, temperature=1.0)
-            with model.disable_adapter():
+            with torch.no_grad(), model.disable_adapter():
                 untouched = whole_logprobs(model, *batch, temperature=1.0)
         assert torch.allclose(got, expected, atol=1e-4)
         found.append((expected, untouched))

@@ -36,7 +36,8 @@ def test_a_run_in_bf16_trains_an_adapter_in_fp32(tiny_model: Path, tmp_path: Pat
     assert len(rows) == 3
     # sampler and trainer round differently; random weights of this size are rougher than a trained model's
     assert all(0 < abs(row["kl_sample_train"]) < 0.01 for row in rows)
-    assert all(row["grad_norm"] > 0 for row in rows)
+    assert all((row["grad_norm"] > 0) == (row["frac_constant_groups"] < 1) for row in rows)
+    assert any(row["grad_norm"] > 0 for row in rows)
 
 
 def test_a_run_in_bf16_that_was_stopped_ends_with_the_numbers_of_one_that_was_not(

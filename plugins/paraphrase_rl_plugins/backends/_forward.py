@@ -26,14 +26,13 @@ def completion_logprobs(
     completion_ids: torch.Tensor,
     completion_mask: torch.Tensor,
     *,
-    group_size: int,
     temperature: float,
 ) -> torch.Tensor:
     """Compute the log-probability of every completion token under the full softmax at a temperature, differentiably.
 
     Args:
         model: any causal language model of transformers, wrapped by peft or DistributedDataParallel or not.
-        prompt_ids: shape (B, P), padded on the left; rows come in groups of ``group_size`` with the same prompt.
+        prompt_ids: shape (B, P), padded on the left; all rows hold the same prompt.
         completion_ids: shape (B, T), padded on the right.
 
     Returns:
@@ -41,7 +40,7 @@ def completion_logprobs(
     """
     width = int(completion_mask.sum(1).max())
     ids, mask = completion_ids[:, :width], completion_mask[:, :width]
-    heads, heads_mask = prompt_ids[::group_size], prompt_mask[::group_size]
+    heads, heads_mask, rows = prompt_ids[:1], prompt_mask[:1], len(prompt_ids)
     positions = (heads_mask.cumsum(1) - 1).clamp(min=0)
     config = getattr(model, "module", model).config.get_text_config()
     # The cache is differentiable: keys and values of the prompt are concatenated, never written in place.
@@ -53,11 +52,11 @@ def completion_logprobs(
         use_cache=True,
         logits_to_keep=last_of(heads),
     )
-    logits = prefill.logits[:, -1:].repeat_interleave(group_size, 0)
+    logits = prefill.logits[:, -1:].expand(rows, -1, -1)
     if width > 1:
         cache = prefill.past_key_values
-        cache.batch_repeat_interleave(group_size)
-        start = positions[:, -1:].repeat_interleave(group_size, 0) + 1
+        cache.batch_repeat_interleave(rows)
+        start = positions[:, -1:] + 1
         rest = model(
             input_ids=ids[:, :-1],
             attention_mask=torch.cat([prompt_mask, mask[:, :-1]], 1),

@@ -23,7 +23,8 @@ from transformers.cache_utils import (
 )
 
 from paraphrase_rl.plugin import NumericalError, Sampling
-from paraphrase_rl_plugins.backends._merged import mergeable, merged_weight
+from paraphrase_rl_plugins.backends._adapted import adapted_layers, computable, computed, mergeable, merged_weight
+from paraphrase_rl_plugins.backends._products import packed
 
 ATTEMPTS = 6
 """Number of draws from the full softmax before the vocabulary is sorted; at top_p 0.95 one token in 10^8 needs that."""
@@ -50,17 +51,31 @@ class Sampled:
 
 @contextmanager
 def ready_to_sample(model: Any) -> Iterator[None]:
-    """Put a model into evaluation mode and merge an fp32 adapter into its weights, inside a ``with`` block.
+    """Put a model into evaluation mode and make its adapter cheap, inside a ``with`` block.
 
     In training mode with checkpointed activations transformers silently drops the cache, and every token would be
-    drawn without its prompt. Merging and subtracting again, as peft does, would change the base weights by rounding
-    at every step: here exactly the same weights are restored. In half precision the adapter is not merged, because
-        rounding would remove the whole change of a step.
+    drawn without its prompt. On a CPU adapted layers are computed as in training, and all others by :func:`packed`.
+    Elsewhere an fp32 adapter is merged into the weights. Merging and subtracting again, as peft does, would change the
+    base weights by rounding at every step: here exactly the same weights are restored. In half precision the adapter is
+    not merged, because rounding would remove the whole change of a step.
     """
-    layers = mergeable(model)
-    originals = []
     training = model.training
     model.eval()
+    try:
+        layers = adapted_layers(model)
+        if all(map(computable, layers)):
+            with computed(model), packed(model, besides=layers):
+                yield
+        else:
+            with _merged(model), packed(model):
+                yield
+    finally:
+        model.train(training)
+
+
+@contextmanager
+def _merged(model: Any) -> Iterator[None]:
+    layers, originals = mergeable(model), []
     try:
         for layer in layers:
             base, weight = layer.get_base_layer().weight, merged_weight(layer)
@@ -71,7 +86,6 @@ def ready_to_sample(model: Any) -> Iterator[None]:
     finally:
         for base, data in originals:
             base.data = data
-        model.train(training)
 
 
 def uniform_noise(keys: Sequence[Sequence[int]], group_size: int, max_tokens: int) -> torch.Tensor:

@@ -25,6 +25,7 @@ from paraphrase_rl.plugin import (
     Session,
     TrainingResult,
     mean_over_tokens,
+    measured_rows,
 )
 from paraphrase_rl_plugins.backends._recording import note_retry
 from paraphrase_rl_plugins.backends._tinker_policy import ServedChat, TinkerPolicy, scores
@@ -299,8 +300,13 @@ class TinkerTrainer:
         return gradient, self.service.submit(self.training.optim_step(self.adam))
 
     def _forward(self, sent: Update) -> Any:
-        """Send for the log-probabilities of a batch after its update, which may be asked for again."""
-        return self.service.submit(self.training.forward(sent.data, LOSS))
+        """Send for the log-probabilities of some rollouts after their update, which may be asked for again."""
+        return self.service.submit(
+            self.training.forward([sent.data[row] for row in self._measured_rows(sent)], LOSS)
+        )
+
+    def _measured_rows(self, sent: Update) -> list[int]:
+        return measured_rows(self.session.recipe.training.group_size, len(sent.data))
 
     def measured(self, sent: Update) -> dict[str, float]:
         """Return the metrics of a step that the backend measures, under the names of every backend."""
@@ -309,23 +315,25 @@ class TinkerTrainer:
         again = functools.partial(self._forward, sent)
         forward = again() if sent.after is None else sent.after
         after = self.service.wait(forward, "log-probabilities after the step", again)
-        differences, cap = self._differences(sent.rated, before), self.cap(sent)
+        rollouts = sent.rated.rollouts
+        measured = [rollouts[row] for row in self._measured_rows(sent)]
+        differences, cap = self._differences(rollouts, before), self.cap(sent)
         truncated = (
             [] if cap is None else [(np.exp(-values) > cap).astype(np.float64) for values in differences]
         )
         return {
             "kl_sample_train": mean_over_tokens(differences),
             **({"ratio_truncated": mean_over_tokens(truncated)} if truncated else {}),
-            "kl_post_train": mean_over_tokens(self._differences(sent.rated, after)),
+            "kl_post_train": mean_over_tokens(self._differences(measured, after)),
             **grad_norm(extra),
             "learning_rate": float(self.adam.learning_rate),
         }
 
     @staticmethod
-    def _differences(rated: RatedRollouts, output: Any) -> list[FloatArray]:
+    def _differences(rollouts: Sequence[Rollout], output: Any) -> list[FloatArray]:
         return [
             rollout.logprobs - trained_logprobs(rollout, outputs)
-            for rollout, outputs in zip(rated.rollouts, output.loss_fn_outputs, strict=True)
+            for rollout, outputs in zip(rollouts, output.loss_fn_outputs, strict=True)
         ]
 
     # ---- samplers and checkpoints

@@ -27,6 +27,7 @@ from paraphrase_rl.plugin import (
     RunError,
     Session,
     mean_over_tokens,
+    measured_rows,
     one_line,
 )
 from paraphrase_rl_plugins.backends._adapter import torch_writes, write_adapter
@@ -37,7 +38,7 @@ from paraphrase_rl_plugins.backends._forward import (
     packs,
     whole_logprobs,
 )
-from paraphrase_rl_plugins.backends._merged import merged_in_training
+from paraphrase_rl_plugins.backends._adapted import computed
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     attends_to_everything,
@@ -291,10 +292,10 @@ class RecipeTrainer(GRPOTrainer):
 
     def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
         """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
-        size = self.num_generations
+        size = min(self.num_generations, len(batch["prompt_ids"]))
         # Activations kept for a gradient are those of peft's layers where they are computed a second time.
-        merges = self.accelerator.device.type == "cpu" and not self.args.gradient_checkpointing
-        with self.accelerator.autocast(), merged_in_training(model) if merges else nullcontext():
+        computes = not self.args.gradient_checkpointing
+        with self.accelerator.autocast(), computed(model) if computes else nullcontext():
             compute = self._compute_logprobs
             # One prompt's group at a time: no more activations at once than a micro-batch needs.
             return torch.cat(
@@ -314,7 +315,7 @@ class RecipeTrainer(GRPOTrainer):
         if attends_to_everything(model) and packs(model):
             return partial(packed_logprobs, temperature=self.temperature)
         if keeps_keys_and_values(model):
-            return partial(completion_logprobs, group_size=self.num_generations, temperature=self.temperature)
+            return partial(completion_logprobs, temperature=self.temperature)
         return partial(whole_logprobs, temperature=self.temperature)
 
     def _packed(self, windows: Mapping[str, int | None], model: Any, *group: torch.Tensor) -> torch.Tensor:
@@ -385,8 +386,10 @@ class RecipeTrainer(GRPOTrainer):
         """Return the metrics of the step that ended, over all processes; call it on every process."""
         after: list[FloatArray] = []
         for inputs in self._buffered_inputs:
-            difference = inputs["old_per_token_logps"] - self._logprobs(self.model, inputs)
-            after += [_ragged(d, m) for d, m in zip(difference, inputs["completion_mask"], strict=True)]
+            rows = measured_rows(self.num_generations, len(inputs["completion_ids"]))
+            few = {key: inputs[key][rows] for key in (*_TOKEN_KEYS, "old_per_token_logps")}
+            difference = few["old_per_token_logps"] - self._logprobs(self.model, few)
+            after += [_ragged(d, m) for d, m in zip(difference, few["completion_mask"], strict=True)]
         return {
             # the trainer's own log-probabilities in place of the sampler's would agree whatever happened
             "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)) if self._known else math.nan,

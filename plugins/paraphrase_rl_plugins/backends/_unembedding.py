@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 
+from paraphrase_rl_plugins.backends._products import Product, times
+
 LOGITS_AT_ONCE = 2**23
 """Number of logits computed by one product: 32 MiB of fp32."""
 REDUCED_AT_ONCE = 2**20
@@ -51,9 +53,10 @@ class _TokenLogprobs(torch.autograd.Function):
         slopes = torch.empty_like(hidden) if wanted else None
         logprobs = hidden.new_empty(len(hidden), dtype=torch.float32)
         rows = max(1, LOGITS_AT_ONCE // len(weight))
+        product = Product(weight, bias)
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
-            logits = torch.nn.functional.linear(hidden[part].to(weight.dtype), weight, bias).float()
+            logits = product(hidden[part].to(weight.dtype)).float()
             few = max(1, REDUCED_AT_ONCE // len(weight))
             for block, token, out in zip(
                 logits.split(few), tokens[part].split(few), logprobs[part].split(few), strict=True
@@ -65,7 +68,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 if wanted:
                     block.div_(total[:, None])
             if slopes is not None:
-                slope = weight[tokens[part]] - logits.to(weight.dtype) @ weight
+                slope = weight[tokens[part]] - times(logits.to(weight.dtype), weight)
                 slopes[part] = slope.div_(temperature)
         if slopes is not None:
             ctx.save_for_backward(slopes)
