@@ -2,10 +2,10 @@
 
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_step.py
 
-Batch, group, tokens, excerpts, prompt, sampling and adapter are those of configs/quickstart.yaml, the same in both; all
-completions have the most tokens, as no end token can be drawn (`--tokens 48` for a shorter step). Both read one group
-at a time for the update: stock with the whole batch at once takes 15 GiB at 48 tokens already. No gradient
-checkpointing, reference log-probabilities in both; both in the precision that `auto` takes on this machine, or in the
+Batch, group, tokens, excerpts, prompt, sampling and adapter are those of configs/quickstart.yaml, the same in both.
+Completions end where the model ends them, and the mean number of their tokens is printed, since the two sample texts of
+their own; `--full` lets no end token be drawn (`--tokens 48` for a shorter step). Both read one group at a time for the
+update: stock with the whole batch at once takes 15 GiB at 48 tokens already. No gradient checkpointing, reference log-probabilities in both; both in the precision that `auto` takes on this machine, or in the
 given one (stock: `bf16=True`, its autocast). Each trainer runs in a process of its own; the first step warms up, the
 others count. The reward is a count of vowels in both. Ours includes what stock does not do: the log-probabilities of
 all rollouts after the update.
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from paraphrase_rl.models.precision import Precision, decide
@@ -70,17 +71,26 @@ def our_run(folder: Path, recipe: Recipe) -> Any:
     return run
 
 
-def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -> None:
+def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> None:
     from tests.training.runs import backend
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = backend(precision).trainer(our_run(Path(folder) / "run", recipe))
-        trainer.eos_token_ids = []
-        trainer.add_callback(clock(steps, trainer.step_metrics))
+        if full:
+            trainer.sampler.end_ids = []
+        lengths: list[float] = []
+
+        def finish() -> None:
+            trainer.step_metrics()
+            lengths.append(mean(len(one.completion_ids) for one in trainer.current.rollouts))
+
+        trainer.add_callback(clock(steps, finish))
         trainer.train()
+    for step, length in zip(steps, lengths, strict=True):
+        step["tokens"] = length
 
 
-def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -> None:
+def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> None:
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
@@ -89,11 +99,17 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -
     from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 
     training, sampling, lora = recipe.training, recipe.sampling, recipe.lora
+    lengths: list[float] = []
+
+    def reward(completions: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float]:
+        lengths.append(mean(map(len, completion_ids)))
+        return vowels([c[0]["content"] for c in completions])
+
     with tempfile.TemporaryDirectory() as folder:
         run = our_run(Path(folder) / "run", recipe)
         trainer = GRPOTrainer(
             model=load_causal_lm(recipe.model),
-            reward_funcs=[lambda completions, **_: vowels([c[0]["content"] for c in completions])],
+            reward_funcs=[reward],
             args=GRPOConfig(
                 output_dir=str(Path(folder) / "out"),
                 max_steps=training.max_steps,
@@ -101,7 +117,7 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -
                 gradient_accumulation_steps=training.batch_size,
                 num_generations=training.group_size,
                 max_completion_length=sampling.max_tokens,
-                generation_kwargs={"min_new_tokens": sampling.max_tokens},
+                generation_kwargs={"min_new_tokens": sampling.max_tokens} if full else {},
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 beta=recipe.kl.penalty_coef,
@@ -123,6 +139,8 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision) -
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(clock(steps))
         trainer.train()
+    for step, length in zip(steps, lengths, strict=True):
+        step["tokens"] = length
 
 
 def main() -> None:
@@ -130,33 +148,33 @@ def main() -> None:
     parser.add_argument("which", nargs="?", choices=["ours", "stock"])
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--tokens", type=int, help="of each completion; by default the quickstart's limit")
+    parser.add_argument("--full", action="store_true", help="every completion has all tokens")
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     arguments = parser.parse_args()
     precision, recipe = decide(arguments.precision, "cpu"), quickstart(arguments.steps, arguments.tokens)
     if arguments.which:
         steps: list[dict[str, float]] = []
-        {"ours": ours, "stock": stock}[arguments.which](recipe, steps, precision)
+        {"ours": ours, "stock": stock}[arguments.which](recipe, steps, precision, arguments.full)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"steps": steps[1:], "peak_gib": peak}))
         return
     training, limit = recipe.training, recipe.sampling.max_tokens
     print(
         f"precision {precision}; {training.batch_size} prompts of {recipe.data.excerpt_words} words x "
-        f"{training.group_size} rollouts of {limit} tokens"
+        f"{training.group_size} rollouts of {'' if arguments.full else 'up to '}{limit} tokens"
     )
     found = {}
     for which in ("ours", "stock"):
         command = [sys.executable, "-W", "ignore", __file__, which, "--steps", str(arguments.steps)]
-        command += ["--precision", precision, "--tokens", str(limit)]
+        command += ["--precision", precision, "--tokens", str(limit), *(["--full"] if arguments.full else [])]
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         result = json.loads(out.splitlines()[-1])
         found[which] = {
-            clock_: sum(step[clock_] for step in result["steps"]) / len(result["steps"])
-            for clock_ in ("wall", "cpu")
+            figure: mean(step[figure] for step in result["steps"]) for figure in ("wall", "cpu", "tokens")
         }
         print(
             f"{which:6} {found[which]['wall']:6.1f} s wall  {found[which]['cpu']:6.1f} s CPU a step  "
-            f"peak {result['peak_gib']:.1f} GiB"
+            f"peak {result['peak_gib']:.1f} GiB  {found[which]['tokens']:.0f} tokens a completion"
         )
     for clock_ in ("wall", "cpu"):
         print(f"ratio of {clock_}: {found['ours'][clock_] / found['stock'][clock_]:.2f} (at most 0.3)")

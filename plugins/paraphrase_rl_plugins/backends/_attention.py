@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -15,7 +16,23 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 NAME = "paraphrase_rl_packed"
-_LENGTHS: ContextVar[tuple[int, ...]] = ContextVar("lengths of the completions")
+_PACK: ContextVar[_Pack] = ContextVar("the packed group that is read")
+
+
+@dataclass(frozen=True)
+class _Pack:
+    """Positions of each completion, and the masks of its lengths so far, which are those of every layer."""
+
+    lengths: tuple[int, ...]
+    masks: dict[tuple[int, int, int], torch.Tensor] = field(default_factory=dict)
+
+    def mask(self, length: int, seen: int, times: int, device: Any) -> torch.Tensor:
+        """Causal mask of the last ``length`` of ``seen`` positions, once for each query head of a key head."""
+        key = length, seen, times
+        if key not in self.masks:
+            causal = torch.ones(length, seen, dtype=torch.bool, device=device).tril(seen - length)
+            self.masks[key] = causal.repeat(times, 1)
+        return self.masks[key]
 
 
 @contextmanager
@@ -26,13 +43,13 @@ def attending_to_prompt_and_self(config: Any, lengths: Sequence[int]) -> Iterato
         config: configuration that the model's attention layers share.
         lengths: positions of each completion; they are the last ones of the sequence.
     """
-    before, token = config._attn_implementation, _LENGTHS.set(tuple(lengths))
+    before, token = config._attn_implementation, _PACK.set(_Pack(tuple(lengths)))
     config._attn_implementation = NAME
     try:
         yield
     finally:
         config._attn_implementation = before
-        _LENGTHS.reset(token)
+        _PACK.reset(token)
 
 
 def packed_attention(
@@ -54,48 +71,36 @@ def packed_attention(
     Returns:
         Shape (1, L, H, D), and no weights.
     """
-    lengths = _LENGTHS.get()
-    head = query.shape[2] - sum(lengths)
-    q, k, v = (part[0].transpose(0, 1) for part in (query, key, value))
+    pack = _PACK.get()
+    head = query.shape[2] - sum(pack.lengths)
+    prompt = [part[0].narrow(1, 0, head) for part in (key, value)]
     parts = []
-    if head:
-        parts.append(_attend(q[None, :head], k[None, :head], v[None, :head], dropout, scaling)[0])
-    rows, longest = len(lengths), max(lengths)
-    starts = torch.tensor(lengths, device=q.device).cumsum(0) - torch.tensor(lengths, device=q.device) + head
-    place = torch.arange(longest, device=q.device)
-    there = place < torch.tensor(lengths, device=q.device)[:, None]
-    index = (starts[:, None] + place * there).ravel()
-
-    def padded(part: torch.Tensor) -> torch.Tensor:
-        return part.index_select(0, index).view(rows, longest, *part.shape[1:])
-
-    k, v = (
-        torch.cat([part[None, :head].expand(rows, -1, -1, -1), padded(part)], 1) if head else padded(part)
-        for part in (k, v)
-    )
-    parts.append(_attend(padded(q), k, v, dropout, scaling)[there])
+    start = 0
+    for length in (head, *pack.lengths) if head else pack.lengths:
+        q, k, v = (part[0].narrow(1, start, length) for part in (query, key, value))
+        if start:
+            k, v = (torch.cat([first, own], 1) for first, own in zip(prompt, (k, v), strict=True))
+        parts.append(_attend(pack, q, k, v, dropout, scaling))
+        start += length
     return torch.cat(parts)[None], None
 
 
 def _attend(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, dropout: float, scaling: float | None
+    pack: _Pack, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, dropout: float, scaling: float | None
 ) -> torch.Tensor:
-    """Causal attention of the last T of S positions: q of shape (B, T, H, D), k and v of shape (B, S, K, D)."""
-    (batch, length, heads, size), (seen, shared) = q.shape, k.shape[1:3]
+    """Causal attention of the last T of S positions: q of shape (H, T, D), k and v of shape (K, S, D); (T, H, D)."""
+    (heads, length, size), (shared, seen) = q.shape, k.shape[:2]
     times = heads // shared
     # The query heads of one key head stand one after the other as positions: keys need not be copied for each.
-    q = q.view(batch, length, shared, times, size).permute(0, 2, 3, 1, 4).reshape(batch, shared, -1, size)
-    causal = torch.ones(length, seen, dtype=torch.bool, device=q.device).tril(seen - length)
     out = scaled_dot_product_attention(
-        q,
-        k.transpose(1, 2),
-        v.transpose(1, 2),
-        attn_mask=causal.repeat(times, 1)[None, None],
+        q.reshape(1, shared, times * length, size),
+        k[None],
+        v[None],
+        attn_mask=pack.mask(length, seen, times, q.device),
         dropout_p=dropout,
         scale=scaling,
     )
-    out = out.view(batch, shared, times, length, v.shape[-1]).permute(0, 3, 1, 2, 4)
-    return out.reshape(batch, length, heads, v.shape[-1])
+    return out.view(heads, length, v.shape[-1]).transpose(0, 1)
 
 
 AttentionInterface.register(NAME, packed_attention)

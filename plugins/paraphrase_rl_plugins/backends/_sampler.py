@@ -32,7 +32,7 @@ ATTEMPTS = 6
 DRAWN_AT_ONCE = 2**18
 """Number of weights drawn from at once on a CPU, so that they stay in its cache."""
 
-DROP_FINISHED_AT = 0.25
+DROP_FINISHED_AT = 0.0625
 """Share of finished rows at which they are removed from the batch: a higher share wastes compute, a lower one copies.
 """
 
