@@ -5,10 +5,11 @@
 Batch, group, tokens, excerpts, prompt, sampling and adapter are those of configs/quickstart.yaml, the same in both.
 Completions end where the model ends them, and the mean number of their tokens is printed, since the two sample texts of
 their own; `--full` lets no end token be drawn (`--tokens 48` for a shorter step). Both read one group at a time for the
-update: stock with the whole batch at once takes 15 GiB at 48 tokens already. No gradient checkpointing, reference log-probabilities in both; both in the precision that `auto` takes on this machine, or in the
-given one (stock: `bf16=True`, its autocast). Each trainer runs in a process of its own; the first step warms up, the
+update: stock with the whole batch at once takes 15 GiB at 48 tokens already. No gradient checkpointing, reference
+log-probabilities in both; both in the precision that `auto` takes on this machine, or in the given one (stock:
+`bf16=True`, its autocast). Each trainer runs in a process of its own; the first step warms up, the
 others count. The reward is a count of vowels in both. Ours includes what stock does not do: the log-probabilities of
-all rollouts after the update.
+two rollouts of each group after the update.
 ONEDNN_MAX_CPU_ISA=AVX2 makes a processor with AMX one without.
 """
 

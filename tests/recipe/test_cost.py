@@ -137,6 +137,10 @@ def test_tokens_by_hand() -> None:
     assert counted.most.prefill == pytest.approx(80 * 167 + 64 * (167 + 512))
     assert counted.most.sample == pytest.approx(80 * 512)
     assert counted.most.train == pytest.approx(2 * 64 * (167 + 512))
+    measured = bill(recipe, work, Passes(prefill=1, train=1, measured=2), train, test)
+    assert recipe.training.group_size == 8
+    assert measured.expected.train == pytest.approx((1 + 2 / 8) * 64 * (167 + 140))
+    assert Passes(prefill=0, train=1, measured=2).trains(1) == 2.0, "no more rollouts than there are"
 
 
 def test_a_long_source_is_expected_to_be_cut_at_the_limit() -> None:

@@ -55,8 +55,8 @@ def packed(model: Any, besides: Iterable[torch.nn.Module] = ()) -> Iterator[None
         m for m in model.modules() if type(m) is torch.nn.Linear and _by_onednn(m.weight) and m not in others
     ]
     try:
-        for layer in layers:
-            layer.forward = Product(layer.weight, layer.bias)  # on the object: torch's own stays that of the class
+        for layer in layers:  # on the object: torch's own stays that of the class
+            layer.forward = Product(layer.weight, layer.bias)
         yield
     finally:
         for layer in layers:
