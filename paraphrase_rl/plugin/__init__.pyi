@@ -102,6 +102,7 @@ from paraphrase_rl.text.sentences import sentence_ends as sentence_ends
 from paraphrase_rl.text.thoughts import THOUGHT_MARK as THOUGHT_MARK
 from paraphrase_rl.text.thoughts import split_thought as split_thought
 from paraphrase_rl.training.grpo import mean_over_tokens as mean_over_tokens
+from paraphrase_rl.training.grpo import measured_rows as measured_rows
 from paraphrase_rl.types import Document as Document
 from paraphrase_rl.types import Explanation as Explanation
 from paraphrase_rl.types import Failure as Failure

@@ -170,9 +170,7 @@ def bill(
             prefill += many * sum(instructions + _tokens(text) for text in warmup)
             sample += many * sum(limit if to_the_limit else min(_tokens(text), limit) for text in warmup)
         read = passes.reads(warmed_up=bool(warmup)) * through
-        return Tokens(
-            prefill + read, sample, passes.trains(recipe.training.group_size) * through + pairs
-        )
+        return Tokens(prefill + read, sample, passes.trains(recipe.training.group_size) * through + pairs)
 
     return Bill(tokens(to_the_limit=False), tokens(to_the_limit=True))
 

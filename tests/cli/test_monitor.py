@@ -22,6 +22,7 @@ from paraphrase_rl.errors import RunError, UsageError
 from paraphrase_rl.files import append_jsonl, lock_folder, write_jsonl
 from paraphrase_rl.recipe.monitors import PUBLISHED
 from paraphrase_rl.reporting.live import ASCII_LEVELS, LEVELS, sparkline, told, view
+from paraphrase_rl.training.grpo import MEASURED
 from paraphrase_rl.training.replay import Spent
 from tests.cli.test_terminal import NASTY, UNSAFE
 from tests.reporting.cases import metrics_row, write_run
@@ -218,8 +219,11 @@ def test_without_another_table_it_is_the_one_of_the_backend(tmp_path: Path) -> N
     (run / "manifest.json").write_text('{"backend": "tinker"}')
     table = yaml.safe_load((Path(backends.__path__[0]) / "tinker_prices.yaml").read_text())
     price, passes = table["models"][model], table["passes"]
+    assert passes["measured"] == MEASURED
     sampled = 14 * (2000 * price["prefill"] + 1000 * price["sample"])
-    read = 12 * 3000 * (passes["prefill"] * price["prefill"] + passes["train"] * price["train"])
+    read = (
+        12 * 3000 * (passes["prefill"] * price["prefill"] + (passes["train"] + MEASURED / 8) * price["train"])
+    )
     watched = prl.monitor(run)
     assert watched.spent is not None
     assert watched.spent.amount == pytest.approx((sampled + read) / 1e6)

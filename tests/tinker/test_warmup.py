@@ -187,7 +187,10 @@ def charged(compact: Server, monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 def test_the_cost_so_far_is_what_the_server_did(
     charged: Counter[str], compact: Server, qwen: Path, tmp_path: Path
 ) -> None:
-    """Pairs, steps and evaluations of a warm-up that was stopped, and every rollout read by both references."""
+    """Pairs, steps and evaluations of a warm-up that was stopped, and every rollout read by both references.
+
+    Of groups of two all rollouts are read after the update; of larger ones a share, whose tokens are estimated.
+    """
     method = {
         "method": "inverse-paraphrase",
         "path": None,
@@ -195,7 +198,13 @@ def test_the_cost_so_far_is_what_the_server_did(
         "min_length_ratio": 0.001,
         "max_length_ratio": 1000.0,
     }
-    given = {"texts": documents(14), "warmup": method, "evaluation": {"every": 1, "prompts": 3}}
+    of_two = {"group_size": 2}
+    given = {
+        "texts": documents(14),
+        "warmup": method,
+        "evaluation": {"every": 1, "prompts": 3},
+        "training": of_two,
+    }
     calls: list[int] = []
 
     def stop() -> bool:
@@ -207,10 +216,12 @@ def test_the_cost_so_far_is_what_the_server_did(
     session.directory.close()
     assert [row["warmup_step"] for row in read_jsonl(tmp_path / "run" / "warmup.jsonl")] == [1]
     price = {"prefill": 1.0, "sample": 1e3, "train": 1e6, "date": "2026-01-01", "source": "made up"}
-    table = {"currency": "USD", "passes": {"prefill": 1, "train": 2}, "assumptions": "none"}
+    table = {"currency": "USD", "passes": {"prefill": 1, "train": 1, "measured": 2}, "assumptions": "none"}
     prices = tmp_path / "prices.yaml"
     prices.write_text(yaml.safe_dump(table | {"models": {str(qwen): price}}))
-    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump({"model": str(qwen), "warmup": method}))
+    (tmp_path / "run" / "recipe.yaml").write_text(
+        yaml.safe_dump({"model": str(qwen), "warmup": method, "training": of_two})
+    )
 
     def told() -> int:
         spent = prl.monitor(tmp_path / "run", prices=prices).spent

@@ -111,9 +111,7 @@ def test_packed_and_cached_agree_and_the_prompt_is_read_once(trainer: Any) -> No
     read = sum(trainer.read)
     gradients = gradient(trainer, got)
     trainer.model.gradient_checkpointing_disable()
-    expected = completion_logprobs(
-        trainer.model, heads, heads_mask, ids, mask, temperature=1.0
-    )
+    expected = completion_logprobs(trainer.model, heads, heads_mask, ids, mask, temperature=1.0)
     assert torch.allclose(got, expected, atol=1e-5)
     wanted = gradient(trainer, expected)
     assert wanted.norm() > 1

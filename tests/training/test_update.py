@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from paraphrase_rl_plugins.backends._forward import whole_logprobs
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, TrainerCallback
 
@@ -125,3 +126,22 @@ def test_a_batch_that_does_not_divide_over_processes_is_refused(
 
 def test_fixture_documents_differ_in_length() -> None:
     assert len({len(d.text) for d in documents(8)}) > 4
+
+
+def test_the_size_of_a_step_is_that_of_the_first_two_rollouts_of_each_group(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    settings = recipe(tiny_model, training={"batch_size": 2, "group_size": 3, "max_steps": 1})
+    trainer: Any = backend().trainer(training_run(tmp_path / "run", settings))
+    trainer.train()
+    differences = []
+    for group in trainer._buffered_inputs:
+        few = {key: values[:2] for key, values in group.items()}
+        keys = ("prompt_ids", "prompt_mask", "completion_ids", "completion_mask")
+        with torch.no_grad():
+            now = whole_logprobs(trainer.model, *(few[key] for key in keys), temperature=1.0)
+        differences.append((few["old_per_token_logps"] - now)[few["completion_mask"].bool()])
+    assert len(differences) == 2
+    expected = float(torch.cat(differences).mean())
+    assert abs(expected) > 1e-6
+    assert trainer.step_metrics()["kl_post_train"] == pytest.approx(expected, abs=1e-6)

@@ -3,7 +3,7 @@
 In fp32 the adapter is added to the weights once an update, W' = W + s B A, and a layer costs one product forward
 instead of three. The gradient of A and B at W' is that of the unmerged layer: with G the gradient of the output and X
 the input, dB = s Gᵀ (X Aᵀ) and dA = s (G B)ᵀ X, and G W' goes on to the layer below. In half precision rounding would
-remove a step's whole change from W': there the adapter stays apart, in the same precision, without peft's casts.
+remove a step's whole change from W': there the adapter stays apart, A and s B rounded as W is, without peft's casts.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class _MergedLinear(torch.autograd.Function):
 
 
 class _AdaptedLinear(torch.autograd.Function):
-    """An adapter apart, rounded to the precision of the weight; the gradient goes to A and B in fp32."""
+    """An adapter apart, with all products in the precision of the weight; the gradient of A and B is stored in fp32."""
 
     @staticmethod
     def forward(
@@ -191,6 +191,7 @@ class _AdaptedLinear(torch.autograd.Function):
         to_inner = out @ b
         to_x = None
         if ctx.needs_input_grad[0]:
-            to_x = times(out, weight).addmm_(to_inner, a).view_as(x)
+            # one sum here too, rounded once
+            to_x = times(torch.cat([out, to_inner], 1), torch.cat([weight, a])).view_as(x)
         to_a, to_b = (to_inner.T @ rows).float(), (out.T @ inner).float().mul_(ctx.scaling)
         return to_x, None, None, None, to_a, to_b

@@ -24,11 +24,11 @@ class _Pack:
     """Positions of each completion, and the masks of its lengths so far, which are those of every layer."""
 
     lengths: tuple[int, ...]
-    masks: dict[tuple[int, int, int], torch.Tensor] = field(default_factory=dict)
+    masks: dict[tuple[Any, ...], torch.Tensor] = field(default_factory=dict)
 
     def mask(self, length: int, seen: int, times: int, device: Any) -> torch.Tensor:
         """Causal mask of the last ``length`` of ``seen`` positions, once for each query head of a key head."""
-        key = length, seen, times
+        key = length, seen, times, device
         if key not in self.masks:
             causal = torch.ones(length, seen, dtype=torch.bool, device=device).tril(seen - length)
             self.masks[key] = causal.repeat(times, 1)
@@ -100,7 +100,7 @@ def _attend(
         dropout_p=dropout,
         scale=scaling,
     )
-    return out.view(heads, length, v.shape[-1]).transpose(0, 1)
+    return out.reshape(heads, length, v.shape[-1]).transpose(0, 1)
 
 
 AttentionInterface.register(NAME, packed_attention)

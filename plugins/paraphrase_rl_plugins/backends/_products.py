@@ -2,7 +2,7 @@
 
 The weight is laid out once as oneDNN reads it. BLAS lays it out at every product: for the few rows of a decoding step
 that takes as long as the product itself. The operations are those that torch's compiler puts in the place of linear
-layers; where there are none, torch multiplies as ever.
+layers in bf16; in fp32 they are our choice. Where there are none, torch multiplies as ever.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ class Product:
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None = None) -> None:
         self._packed = _by_onednn(weight)
-        self._bias = bias
+        self._bias, self._dtype = bias, weight.dtype
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach()) if self._packed else weight
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
-        """Multiply x of shape (..., I), of the weight's type; the result has shape (..., O) and no gradient."""
+        """Multiply x of shape (..., I), rounded to the weight's type; the result has shape (..., O) and no gradient."""
+        x = x.to(self._dtype)
         if not self._packed:
             return linear(x, self._weight, self._bias)
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, "none", [], "")
@@ -70,6 +71,7 @@ def _by_onednn(weight: torch.Tensor) -> bool:
 @cache
 def _onednn_types() -> tuple[torch.dtype, ...]:
     operations = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
-    if not (torch.backends.mkldnn.is_available() and all(hasattr(torch.ops.mkldnn, o) for o in operations)):
+    on = torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled
+    if not (on and all(hasattr(torch.ops.mkldnn, o) for o in operations)):
         return ()
     return (torch.float32, *([torch.bfloat16] if torch.ops.mkldnn._is_mkldnn_bf16_supported() else []))

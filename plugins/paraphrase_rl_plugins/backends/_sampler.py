@@ -1,4 +1,4 @@
-"""Group sampling: each prompt is read once, its rollouts share the cache, the adapter is merged while sampling.
+"""Group sampling: each prompt is read once, its rollouts share the cache, the adapter is cheap while sampling.
 
 Imported by the backend only when it trains; the modules of this folder whose names begin with an underscore may
 therefore import torch at module level.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,13 @@ from transformers.cache_utils import (
 )
 
 from paraphrase_rl.plugin import NumericalError, Sampling
-from paraphrase_rl_plugins.backends._adapted import adapted_layers, computable, computed, mergeable, merged_weight
+from paraphrase_rl_plugins.backends._adapted import (
+    adapted_layers,
+    computable,
+    computed,
+    mergeable,
+    merged_weight,
+)
 from paraphrase_rl_plugins.backends._products import packed
 
 ATTEMPTS = 6
@@ -54,38 +60,36 @@ def ready_to_sample(model: Any) -> Iterator[None]:
     """Put a model into evaluation mode and make its adapter cheap, inside a ``with`` block.
 
     In training mode with checkpointed activations transformers silently drops the cache, and every token would be
-    drawn without its prompt. On a CPU adapted layers are computed as in training, and all others by :func:`packed`.
-    Elsewhere an fp32 adapter is merged into the weights. Merging and subtracting again, as peft does, would change the
-    base weights by rounding at every step: here exactly the same weights are restored. In half precision the adapter is
-    not merged, because rounding would remove the whole change of a step.
+    drawn without its prompt. On a CPU linear layers are computed as in training, if they are adapted, and else by
+    :func:`packed`. Elsewhere an fp32 adapter is merged into the weights. Merging and subtracting again, as peft does,
+    would change the base weights by rounding at every step: here exactly the same weights are restored. In half
+    precision the adapter is not merged, because rounding would remove the whole change of a step.
     """
     training = model.training
     model.eval()
     try:
-        layers = adapted_layers(model)
-        if all(map(computable, layers)):
-            with computed(model), packed(model, besides=layers):
-                yield
-        else:
-            with _merged(model), packed(model):
-                yield
+        with computed(model), _merged(model), packed(model, besides=adapted_layers(model)):
+            yield
     finally:
         model.train(training)
 
 
 @contextmanager
 def _merged(model: Any) -> Iterator[None]:
-    layers, originals = mergeable(model), []
+    """Merge the adapters of fp32 layers that :func:`computed` does not know."""
+    layers = [m for m in mergeable(model) if not computable(m) and not m.disable_adapters]
+    originals = []
     try:
         for layer in layers:
-            base, weight = layer.get_base_layer().weight, merged_weight(layer)
-            originals.append((base, base.data))
-            base.data = weight
-        with model.disable_adapter() if layers else nullcontext():
-            yield
+            base = layer.get_base_layer()
+            originals.append((layer, base.weight, base.weight.data))
+            base.weight.data = merged_weight(layer)
+            layer.forward = base.forward  # on the object: peft's own stays that of the class
+        yield
     finally:
-        for base, data in originals:
-            base.data = data
+        for layer, weight, data in originals:
+            weight.data = data
+            vars(layer).pop("forward", None)
 
 
 def uniform_noise(keys: Sequence[Sequence[int]], group_size: int, max_tokens: int) -> torch.Tensor:

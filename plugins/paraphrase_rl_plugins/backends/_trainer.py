@@ -30,6 +30,7 @@ from paraphrase_rl.plugin import (
     measured_rows,
     one_line,
 )
+from paraphrase_rl_plugins.backends._adapted import computed
 from paraphrase_rl_plugins.backends._adapter import torch_writes, write_adapter
 from paraphrase_rl_plugins.backends._forward import (
     PackedGroup,
@@ -38,7 +39,6 @@ from paraphrase_rl_plugins.backends._forward import (
     packs,
     whole_logprobs,
 )
-from paraphrase_rl_plugins.backends._adapted import computed
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     attends_to_everything,
@@ -290,9 +290,9 @@ class RecipeTrainer(GRPOTrainer):
         with self.accelerator.autocast():
             return trainer_logprobs(self.accelerator.unwrap_model(self.model), *self._probe)
 
-    def _logprobs(self, model: Any, batch: Batch) -> torch.Tensor:
-        """Log-probabilities of completion tokens, shape (B, T), 0 at padding."""
-        size = min(self.num_generations, len(batch["prompt_ids"]))
+    def _logprobs(self, model: Any, batch: Batch, group_size: int | None = None) -> torch.Tensor:
+        """Log-probabilities of completion tokens, shape (B, T), 0 at padding; of groups one after the other."""
+        size = group_size or self.num_generations
         # Activations kept for a gradient are those of peft's layers where they are computed a second time.
         computes = not self.args.gradient_checkpointing
         with self.accelerator.autocast(), computed(model) if computes else nullcontext():
@@ -384,12 +384,18 @@ class RecipeTrainer(GRPOTrainer):
     @torch.no_grad()
     def step_metrics(self) -> dict[str, float]:
         """Return the metrics of the step that ended, over all processes; call it on every process."""
-        after: list[FloatArray] = []
-        for inputs in self._buffered_inputs:
-            rows = measured_rows(self.num_generations, len(inputs["completion_ids"]))
-            few = {key: inputs[key][rows] for key in (*_TOKEN_KEYS, "old_per_token_logps")}
-            difference = few["old_per_token_logps"] - self._logprobs(self.model, few)
-            after += [_ragged(d, m) for d, m in zip(difference, few["completion_mask"], strict=True)]
+        size = self.num_generations
+        sampled = {
+            key: torch.cat([inputs[key] for inputs in self._buffered_inputs])
+            for key in (*_TOKEN_KEYS, "old_per_token_logps")
+        }
+        rows = measured_rows(size, len(sampled["completion_ids"]))
+        few = {key: values[rows] for key, values in sampled.items()}
+        now = self._logprobs(self.model, few, group_size=len(measured_rows(size, size)))
+        after = [
+            _ragged(difference, mask)
+            for difference, mask in zip(few["old_per_token_logps"] - now, few["completion_mask"], strict=True)
+        ]
         return {
             # the trainer's own log-probabilities in place of the sampler's would agree whatever happened
             "kl_sample_train": mean_over_tokens(gather_object(self.mismatch)) if self._known else math.nan,

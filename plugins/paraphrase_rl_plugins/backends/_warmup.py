@@ -25,6 +25,7 @@ from paraphrase_rl.plugin import (
     Warmup,
     one_line,
 )
+from paraphrase_rl_plugins.backends._adapted import computed
 from paraphrase_rl_plugins.backends._adapter import torch_writes, write_adapter
 from paraphrase_rl_plugins.backends._policy import own_policy
 from paraphrase_rl_plugins.backends._recording import recorded
@@ -145,7 +146,7 @@ def add_gradient(
     for at in range(0, len(order), ROWS_AT_ONCE):
         rows = order[at : at + ROWS_AT_ONCE]
         part = [examples[i] for i in rows]
-        with accelerator.autocast():
+        with accelerator.autocast(), computed(model):
             logprobs, mask = completion_logprobs(model, part, pad_id, accelerator.device)
         weights = torch.tensor([example.weight for example in part], device=accelerator.device)
         loss = -(logprobs * mask * weights[:, None]).sum()
