@@ -72,7 +72,8 @@ def our_run(folder: Path, recipe: Recipe) -> Any:
     return run
 
 
-def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> None:
+def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> list[float]:
+    """Train ours; return the mean number of tokens of each step's completions, as :func:`stock` does."""
     from tests.training.runs import backend
 
     with tempfile.TemporaryDirectory() as folder:
@@ -87,11 +88,10 @@ def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, fu
 
         trainer.add_callback(clock(steps, finish))
         trainer.train()
-    for step, length in zip(steps, lengths, strict=True):
-        step["tokens"] = length
+    return lengths
 
 
-def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> None:
+def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> list[float]:
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
@@ -140,8 +140,7 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, f
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(clock(steps))
         trainer.train()
-    for step, length in zip(steps, lengths, strict=True):
-        step["tokens"] = length
+    return lengths
 
 
 def main() -> None:
@@ -155,7 +154,9 @@ def main() -> None:
     precision, recipe = decide(arguments.precision, "cpu"), quickstart(arguments.steps, arguments.tokens)
     if arguments.which:
         steps: list[dict[str, float]] = []
-        {"ours": ours, "stock": stock}[arguments.which](recipe, steps, precision, arguments.full)
+        lengths = {"ours": ours, "stock": stock}[arguments.which](recipe, steps, precision, arguments.full)
+        for step, length in zip(steps, lengths, strict=True):
+            step["tokens"] = length
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         print(json.dumps({"steps": steps[1:], "peak_gib": peak}))
         return

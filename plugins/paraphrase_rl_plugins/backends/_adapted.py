@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from peft.tuners.lora import Linear, LoraLayer
 
-from paraphrase_rl_plugins.backends._products import Product, times
+from paraphrase_rl_plugins.backends._products import Product, computed_by, times
 
 MERGED = "_paraphrase_rl_merged"
 
@@ -82,13 +82,8 @@ def computed(model: Any) -> Iterator[None]:
     adapters, stay peft's.
     """
     layers = [layer for layer in adapted_layers(model) if computable(layer)]
-    try:
-        for layer in layers:
-            layer.forward = _Forward(layer)  # on the object: peft's own stays that of the class
+    with computed_by({layer: _Forward(layer) for layer in layers}):
         yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("forward", None)
 
 
 class _Forward:

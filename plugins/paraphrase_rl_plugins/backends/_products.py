@@ -7,7 +7,7 @@ layers in bf16; in fp32 they are our choice. Where there are none, torch multipl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -45,6 +45,18 @@ def times(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
+def computed_by(forwards: Mapping[torch.nn.Module, Callable[..., torch.Tensor]]) -> Iterator[None]:
+    """Compute modules by other functions inside a ``with`` block, which the class of a module does not notice."""
+    try:
+        for module, forward in forwards.items():
+            module.forward = forward  # on the object: the class keeps its own
+        yield
+    finally:
+        for module in forwards:
+            vars(module).pop("forward", None)
+
+
+@contextmanager
 def packed(model: Any, besides: Iterable[torch.nn.Module] = ()) -> Iterator[None]:
     """Multiply in the linear layers of a model by :class:`Product`, without a gradient, inside a ``with`` block.
 
@@ -55,13 +67,8 @@ def packed(model: Any, besides: Iterable[torch.nn.Module] = ()) -> Iterator[None
     layers = [
         m for m in model.modules() if type(m) is torch.nn.Linear and _by_onednn(m.weight) and m not in others
     ]
-    try:
-        for layer in layers:  # on the object: torch's own stays that of the class
-            layer.forward = Product(layer.weight, layer.bias)
+    with computed_by({layer: Product(layer.weight, layer.bias) for layer in layers}):
         yield
-    finally:
-        for layer in layers:
-            vars(layer).pop("forward", None)
 
 
 def _by_onednn(weight: torch.Tensor) -> bool:

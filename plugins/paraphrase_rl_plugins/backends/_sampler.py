@@ -30,7 +30,7 @@ from paraphrase_rl_plugins.backends._adapted import (
     mergeable,
     merged_weight,
 )
-from paraphrase_rl_plugins.backends._products import packed
+from paraphrase_rl_plugins.backends._products import computed_by, packed
 
 ATTEMPTS = 6
 """Number of draws from the full softmax before the vocabulary is sorted; at top_p 0.95 one token in 10^8 needs that."""
@@ -81,15 +81,14 @@ def _merged(model: Any) -> Iterator[None]:
     originals = []
     try:
         for layer in layers:
-            base = layer.get_base_layer()
-            originals.append((layer, base.weight, base.weight.data))
-            base.weight.data = merged_weight(layer)
-            layer.forward = base.forward  # on the object: peft's own stays that of the class
-        yield
+            weight = layer.get_base_layer().weight
+            originals.append((weight, weight.data))
+            weight.data = merged_weight(layer)
+        with computed_by({layer: layer.get_base_layer().forward for layer in layers}):
+            yield
     finally:
-        for layer, weight, data in originals:
+        for weight, data in originals:
             weight.data = data
-            vars(layer).pop("forward", None)
 
 
 def uniform_noise(keys: Sequence[Sequence[int]], group_size: int, max_tokens: int) -> torch.Tensor:
