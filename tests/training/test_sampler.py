@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from paraphrase_rl_plugins.backends._decoding import GraphDecoder, GroupDecoder, GrowingDecoder, RoomyLayer
 from paraphrase_rl_plugins.backends._sampler import (
     ATTEMPTS,
-    DecodingGraph,
-    RoomyLayer,
-    attends_to_everything,
     draw,
     left_pad,
     ready_to_sample,
@@ -33,12 +32,14 @@ def model(tiny_model: Path) -> torch.nn.Module:
 
 
 def sample(model: torch.nn.Module, rows: list[int], **changes: object) -> list:
+    plain_attention = bool(changes.pop("plain_attention", False))
     return sample_groups(
         model,
         [PROMPTS[i] for i in rows],
         [KEYS[i] for i in rows],
         group_size=4,
         sampling=Sampling(**{"max_tokens": 24, **changes}),
+        plain_attention=plain_attention,
         end_ids=[33, 77],
         pad_id=0,
     )
@@ -72,24 +73,42 @@ def test_rows_end_at_their_first_end_token(model) -> None:
         assert len(one.ids) == len(one.logprobs)
 
 
-def test_the_step_a_gpu_records_is_the_usual_one(model) -> None:
+@pytest.mark.parametrize("decoder_class", [GraphDecoder, GroupDecoder, GrowingDecoder])
+def test_a_decoding_step_is_that_of_whole_texts(model, decoder_class: type) -> None:
     ids, attention = left_pad(PROMPTS, 0, "cpu")
     positions = (attention.cumsum(1) - 1).clamp(min=0)
     cache = DynamicCache(config=model.config)
-    assert attends_to_everything(model)
+    generator = torch.Generator().manual_seed(2)
+    rows, texts = torch.arange(6), [prompt for prompt in PROMPTS for _ in range(2)]
     with torch.no_grad():
         model(input_ids=ids, attention_mask=attention, position_ids=positions, past_key_values=cache)
-        step = DecodingGraph(model, cache, attention, 3)
-        for tokens in torch.tensor([[50, 60, 70], [80, 90, 100], [110, 120, 130]]):
-            attention = torch.cat([attention, torch.ones_like(attention[:, :1])], 1)
-            position = attention.sum(1) - 1
-            usual = model(
-                input_ids=tokens[:, None],
-                attention_mask=attention,
-                position_ids=position[:, None],
-                past_key_values=cache,
-            )
-            assert torch.allclose(step.logits_after(tokens, position), usual.logits[:, -1], atol=1e-4)
+        decoder = decoder_class(model, cache, attention, 2, 4)
+        position = attention.sum(1).repeat_interleave(2)
+        # a group of which one row is left, and one of which none is
+        for kept in (rows, rows, torch.tensor([0, 1, 3]), torch.tensor([0, 1])):
+            if len(kept) < len(texts) and decoder.drops_rows:
+                decoder.keep(kept)
+                texts, position = [texts[row] for row in kept], position[kept]
+            tokens = torch.randint(50, 200, (len(texts),), generator=generator)
+            texts = [[*text, token] for text, token in zip(texts, tokens.tolist(), strict=True)]
+            got = decoder.logits_after(tokens, position)
+            position = position + 1
+            for logits, text in zip(got, texts, strict=True):
+                expected = model(input_ids=torch.tensor([text])).logits[0, -1]
+                assert torch.allclose(logits, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_rows_that_share_their_prompts_keys_say_the_same(model, precision: torch.dtype) -> None:
+    model = model.to(precision)
+    alone, shared = (sample(model, [0, 1, 2], plain_attention=plain) for plain in (False, True))
+    if precision == torch.float32:
+        assert [one.ids for one in shared] == [one.ids for one in alone]
+    for a, b in zip(alone, shared, strict=True):
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a.ids, b.ids, strict=False)))
+        assert b.logprobs[:same] == pytest.approx(
+            a.logprobs[:same], abs=1e-4 if precision == torch.float32 else 0.1
+        )
 
 
 def test_keys_written_in_place_are_those_of_a_cache_that_grows() -> None:

@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from transformers import DynamicCache, StaticCache
 from transformers.cache_utils import (
-    DynamicLayer,
     LinearAttentionCacheLayerMixin,
     StaticLayer,
     StaticSlidingWindowLayer,
@@ -29,6 +28,13 @@ from paraphrase_rl_plugins.backends._adapted import (
     computed,
     mergeable,
     merged_weight,
+)
+from paraphrase_rl_plugins.backends._decoding import (
+    Decoder,
+    GraphDecoder,
+    GroupDecoder,
+    GrowingDecoder,
+    shareable,
 )
 from paraphrase_rl_plugins.backends._products import computed_by, packed
 
@@ -182,12 +188,15 @@ def sample_groups(
     sampling: Sampling,
     end_ids: Sequence[int],
     pad_id: int,
+    plain_attention: bool = False,
 ) -> list[Sampled]:
     """Sample ``group_size`` completions of each prompt.
 
     Args:
         prompts: token ids of P prompts.
         keys: noise keys: for each prompt the integers that its noise is drawn from.
+        plain_attention: True if attention is known to be that of queries, keys and values in every layer: on a CPU the
+            rows of a group then share their prompt's.
 
     Returns:
         P * G completions, groups one after the other; log-probabilities are those of the full softmax at this
@@ -208,20 +217,17 @@ def sample_groups(
         use_cache=True,
         logits_to_keep=last_of(ids),
     )
-    cache = out.past_key_values
-    # Rows are repeated and dropped as beams are: layers of linear attention (Qwen3.5) know no other way.
-    cache.reorder_cache(torch.arange(len(prompts), device=device).repeat_interleave(group_size))
     logits = out.logits[:, -1].float().repeat_interleave(group_size, 0)
-    attention = attention.repeat_interleave(group_size, 0)
     position = positions[:, -1].repeat_interleave(group_size, 0) + 1
     noise = uniform_noise(keys, group_size, sampling.max_tokens).to(device)
     ends = torch.tensor(sorted(end_ids), device=device)
-    graph = None
+    decoder_class: type[Decoder] = GrowingDecoder
     if device.type == "cuda" and sampling.max_tokens >= GRAPH_FROM and attends_to_everything(model):
-        graph = DecodingGraph(model, cache, attention, sampling.max_tokens)
-        cache = out = None
-    else:
-        cache.layers = [_roomy(layer, sampling.max_tokens) for layer in cache.layers]
+        decoder_class = GraphDecoder
+    elif plain_attention and shareable(model, out.past_key_values):
+        decoder_class = GroupDecoder
+    decoder = decoder_class(model, out.past_key_values, attention, group_size, sampling.max_tokens)
+    out = None  # its cache may be copied by now
 
     rows = torch.arange(len(prompts) * group_size, device=device)
     alive = torch.ones_like(rows, dtype=torch.bool)
@@ -240,143 +246,18 @@ def sample_groups(
         alive = alive & ~ended
         if not alive.any() or step + 1 == sampling.max_tokens:
             break
-        if graph is not None:  # of a fixed shape: finished rows stay, and what they go on to say is not read
-            logits = graph.logits_after(tokens, position)
-            position = position + 1
-            continue
-        if 1 - alive.float().mean().item() >= DROP_FINISHED_AT:
+        if decoder.drops_rows and 1 - alive.float().mean().item() >= DROP_FINISHED_AT:
             keep = alive.nonzero()[:, 0]
-            cache.reorder_cache(keep)
-            rows, tokens, position = rows[keep], tokens[keep], position[keep]
-            attention, alive = attention[keep], alive[keep]
-        attention = torch.cat([attention, attention.new_ones(len(rows), 1)], 1)
-        out = model(
-            input_ids=tokens[:, None],
-            attention_mask=attention,
-            position_ids=position[:, None],
-            past_key_values=cache,
-            use_cache=True,
-        )
+            decoder.keep(keep)
+            rows, tokens, position, alive = rows[keep], tokens[keep], position[keep], alive[keep]
+        logits = decoder.logits_after(tokens, position)
         position = position + 1
-        logits = out.logits[:, -1].float()
     if not all(math.isfinite(logprob) for _, logprobs_ in results for logprob in logprobs_):
         raise NumericalError(
             "the model gives log-probabilities that are not finite numbers: its weights are damaged",
             "load an earlier checkpoint, or get the model again",
         )
     return [Sampled(ids_, logprobs_, end) for (ids_, logprobs_), end in zip(results, finished, strict=True)]
-
-
-class RoomyLayer(DynamicLayer):
-    """Keys and values with room for what follows: written in place, where transformers copies all of them each time.
-
-    Args:
-        layer: keys and values so far.
-        room: number of tokens that follow.
-    """
-
-    def __init__(self, layer: DynamicLayer, room: int) -> None:
-        super().__init__()
-        self.lazy_initialization(layer.keys, layer.values)
-        self._length = layer.keys.shape[2]
-        self._held = [self._with_room(part, self._length + room) for part in (layer.keys, layer.values)]
-        self._show()
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Append keys and values of shape (B, H, T, D); return all of them."""
-        start, self._length = self._length, self._length + key_states.shape[2]
-        for held, new in zip(self._held, (key_states, value_states), strict=True):
-            held[:, :, start : self._length] = new
-        self._show()
-        return self.keys, self.values
-
-    def reorder_cache(self, beam_idx: torch.Tensor) -> None:
-        """Keep these rows."""
-        room = self._held[0].shape[2]
-        self._held = [self._with_room(part[beam_idx], room) for part in (self.keys, self.values)]
-        self._show()
-
-    def _show(self) -> None:
-        self.keys, self.values = (held[:, :, : self._length] for held in self._held)
-
-    @staticmethod
-    def _with_room(part: torch.Tensor, length: int) -> torch.Tensor:
-        held = part.new_empty(*part.shape[:2], length, part.shape[3])
-        held[:, :, : part.shape[2]] = part
-        return held
-
-
-def _roomy(layer: Any, room: int) -> Any:
-    return RoomyLayer(layer, room) if type(layer) is DynamicLayer and layer.is_initialized else layer
-
-
-class DecodingGraph:
-    """A decoding step recorded as one CUDA graph.
-
-    A step is thousands of small kernels, which Python takes many times longer to launch than the GPU to run.
-    On a CPU the same step runs unrecorded.
-
-    Args:
-        model: model in evaluation mode, with the adapter it samples with, which must not change.
-        cache: keys and values of the prompts, one row for each completion; copied.
-        attention: shape (B, P), the mask of the prompts.
-        room: number of tokens that follow.
-    """
-
-    def __init__(self, model: Any, cache: Any, attention: torch.Tensor, room: int) -> None:
-        rows, self._length = attention.shape
-        longest = -(-(self._length + room) // 64) * 64
-        self._model = model
-        self._cache = StaticCache(config=model.config.get_text_config(), max_cache_len=longest)
-        for layer, prompt in zip(self._cache.layers, cache.layers, strict=True):
-            layer.lazy_initialization(prompt.keys, prompt.values)
-            layer.keys[:, :, : self._length] = prompt.keys
-            layer.values[:, :, : self._length] = prompt.values
-        self._mask = torch.zeros(rows, 1, 1, longest, dtype=torch.bool, device=attention.device)
-        self._mask[:, 0, 0, : self._length] = attention.bool()
-        self._tokens = attention.new_zeros(rows, 1)
-        self._positions = attention.new_zeros(rows, 1)
-        self._rewind()
-        self._graph = self._recorded() if attention.is_cuda else None
-
-    def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Compute fp32 logits of shape (B, V) after one more token in each row; the next call overwrites them."""
-        self._tokens.copy_(tokens[:, None])
-        self._positions.copy_(positions[:, None])
-        self._mask[:, :, :, self._length] = True
-        self._length += 1
-        if self._graph is None:
-            return self._step()
-        self._graph.replay()
-        return self._logits
-
-    def _recorded(self) -> Any:
-        aside = torch.cuda.Stream()
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            self._step()  # what a first call sets up cannot be recorded
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._logits = self._step()
-        self._rewind()
-        return graph
-
-    def _rewind(self) -> None:
-        for layer in self._cache.layers:
-            layer.cumulative_length.fill_(self._length)
-
-    def _step(self) -> torch.Tensor:
-        out = self._model(
-            input_ids=self._tokens,
-            attention_mask=self._mask,
-            position_ids=self._positions,
-            past_key_values=self._cache,
-            use_cache=True,
-        )
-        return out.logits[:, -1].float()
 
 
 def keeps_keys_and_values(model: Any) -> bool:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, Protocol
 
 from paraphrase_rl.plugin import Sampling
-from paraphrase_rl_plugins.backends._sampler import Sampled, ready_to_sample, sample_groups
+from paraphrase_rl_plugins.backends._forward import packs
+from paraphrase_rl_plugins.backends._sampler import (
+    Sampled,
+    attends_to_everything,
+    ready_to_sample,
+    sample_groups,
+)
 
 
 class GroupSampler(Protocol):
@@ -71,5 +78,10 @@ class OwnSampler:
                     sampling=sampling,
                     end_ids=self.end_ids,
                     pad_id=self.pad_id,
+                    plain_attention=self._plain_attention,
                 )
         return sampled
+
+    @cached_property
+    def _plain_attention(self) -> bool:
+        return attends_to_everything(self.model) and packs(self.model)
