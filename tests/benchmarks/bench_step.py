@@ -3,8 +3,8 @@
     OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_step.py
 
 Batch, group, tokens, excerpts, prompt, sampling and adapter are those of configs/quickstart.yaml, the same in both.
-Completions end where the model ends them, and the mean number of their tokens is printed, since the two sample texts of
-their own; `--full` lets no end token be drawn (`--tokens 48` for a shorter step). Both read one group at a time for the
+Ours end where the model ends them, and stock's are made to have as many tokens: by chance alone the two would differ by
+a tenth. `--full` lets no end token be drawn (`--tokens 48` for a shorter step). Both read one group at a time for the
 update: stock with the whole batch at once takes 15 GiB at 48 tokens already. No gradient checkpointing, reference
 log-probabilities in both; both in the precision that `auto` takes on this machine, or in the given one (stock:
 `bf16=True`, its autocast). Each trainer runs in a process of its own; the first step warms up, the
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -72,26 +72,52 @@ def our_run(folder: Path, recipe: Recipe) -> Any:
     return run
 
 
-def ours(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> list[float]:
-    """Train ours; return the mean number of tokens of each step's completions, as :func:`stock` does."""
+def ours(
+    recipe: Recipe, steps: list[dict[str, float]], precision: Precision, lengths: list[list[int]], full: bool
+) -> None:
+    """Train ours; append the numbers of tokens of each step's completions to ``lengths``."""
     from tests.training.runs import backend
 
     with tempfile.TemporaryDirectory() as folder:
         trainer = backend(precision).trainer(our_run(Path(folder) / "run", recipe))
         if full:
             trainer.sampler.end_ids = []
-        lengths: list[float] = []
 
         def finish() -> None:
             trainer.step_metrics()
-            lengths.append(mean(len(one.completion_ids) for one in trainer.current.rollouts))
+            lengths.append([len(one.completion_ids) for one in trainer.current.rollouts])
 
         trainer.add_callback(clock(steps, finish))
         trainer.train()
-    return lengths
 
 
-def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, full: bool) -> list[float]:
+def ending_at(generate: Callable[..., Any], lengths: Iterator[list[int]]) -> Callable[..., Any]:
+    """Make a model's ``generate`` draw an end token at given numbers of tokens, of one step at each call, and only there."""
+    import torch
+
+    def generate_so(*arguments: Any, input_ids: Any, generation_config: Any, **named: Any) -> Any:
+        last = torch.tensor(next(lengths))[:, None] + input_ids.shape[1] - 1
+
+        def only_there(ids: Any, scores: Any) -> Any:
+            ends = torch.zeros(scores.shape[1], dtype=torch.bool)
+            ends[generation_config.eos_token_id] = True
+            return scores.masked_fill(ends != (ids.shape[1] >= last), -torch.inf)
+
+        return generate(
+            *arguments,
+            input_ids=input_ids,
+            generation_config=generation_config,
+            logits_processor=[only_there],
+            **named,
+        )
+
+    return generate_so
+
+
+def stock(
+    recipe: Recipe, steps: list[dict[str, float]], precision: Precision, lengths: list[list[int]]
+) -> None:
+    """Train stock with completions of so many tokens, a list for each step."""
     from datasets import Dataset
     from peft import LoraConfig
     from transformers import PrinterCallback
@@ -100,16 +126,18 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, f
     from paraphrase_rl.models.references import load_causal_lm, load_tokenizer
 
     training, sampling, lora = recipe.training, recipe.sampling, recipe.lora
-    lengths: list[float] = []
+    model = load_causal_lm(recipe.model)
+    model.generate = ending_at(model.generate, iter(lengths))
+    drawn: list[list[int]] = []
 
     def reward(completions: list[Any], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        lengths.append(mean(map(len, completion_ids)))
+        drawn.append([len(ids) for ids in completion_ids])
         return vowels([c[0]["content"] for c in completions])
 
     with tempfile.TemporaryDirectory() as folder:
         run = our_run(Path(folder) / "run", recipe)
         trainer = GRPOTrainer(
-            model=load_causal_lm(recipe.model),
+            model=model,
             reward_funcs=[reward],
             args=GRPOConfig(
                 output_dir=str(Path(folder) / "out"),
@@ -118,7 +146,6 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, f
                 gradient_accumulation_steps=training.batch_size,
                 num_generations=training.group_size,
                 max_completion_length=sampling.max_tokens,
-                generation_kwargs={"min_new_tokens": sampling.max_tokens} if full else {},
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 beta=recipe.kl.penalty_coef,
@@ -140,7 +167,8 @@ def stock(recipe: Recipe, steps: list[dict[str, float]], precision: Precision, f
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(clock(steps))
         trainer.train()
-    return lengths
+    if drawn != lengths:
+        raise SystemExit("stock did not draw completions of the given numbers of tokens")
 
 
 def main() -> None:
@@ -149,34 +177,40 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--tokens", type=int, help="of each completion; by default the quickstart's limit")
     parser.add_argument("--full", action="store_true", help="every completion has all tokens")
+    parser.add_argument(
+        "--lengths", type=json.loads, help="tokens of the completions of each step, for stock"
+    )
     parser.add_argument("--precision", choices=["auto", "fp32", "bf16"], default="auto")
     arguments = parser.parse_args()
     precision, recipe = decide(arguments.precision, "cpu"), quickstart(arguments.steps, arguments.tokens)
     if arguments.which:
         steps: list[dict[str, float]] = []
-        lengths = {"ours": ours, "stock": stock}[arguments.which](recipe, steps, precision, arguments.full)
-        for step, length in zip(steps, lengths, strict=True):
-            step["tokens"] = length
+        lengths = arguments.lengths or []
+        if arguments.which == "ours":
+            ours(recipe, steps, precision, lengths, arguments.full)
+        else:
+            stock(recipe, steps, precision, lengths)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        print(json.dumps({"steps": steps[1:], "peak_gib": peak}))
+        print(json.dumps({"steps": steps[1:], "lengths": lengths, "peak_gib": peak}))
         return
     training, limit = recipe.training, recipe.sampling.max_tokens
     print(
         f"precision {precision}; {training.batch_size} prompts of {recipe.data.excerpt_words} words x "
         f"{training.group_size} rollouts of {'' if arguments.full else 'up to '}{limit} tokens"
     )
-    found = {}
+    found: dict[str, dict[str, float]] = {}
+    lengths = []
     for which in ("ours", "stock"):
         command = [sys.executable, "-W", "ignore", __file__, which, "--steps", str(arguments.steps)]
         command += ["--precision", precision, "--tokens", str(limit), *(["--full"] if arguments.full else [])]
+        command += ["--lengths", json.dumps(lengths)] if which == "stock" else []
         out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
         result = json.loads(out.splitlines()[-1])
-        found[which] = {
-            figure: mean(step[figure] for step in result["steps"]) for figure in ("wall", "cpu", "tokens")
-        }
+        lengths = result["lengths"]
+        found[which] = {figure: mean(step[figure] for step in result["steps"]) for figure in ("wall", "cpu")}
         print(
             f"{which:6} {found[which]['wall']:6.1f} s wall  {found[which]['cpu']:6.1f} s CPU a step  "
-            f"peak {result['peak_gib']:.1f} GiB  {found[which]['tokens']:.0f} tokens a completion"
+            f"peak {result['peak_gib']:.1f} GiB  {mean(map(mean, lengths[1:])):.0f} tokens a completion"
         )
     for clock_ in ("wall", "cpu"):
         print(f"ratio of {clock_}: {found['ours'][clock_] / found['stock'][clock_]:.2f} (at most 0.3)")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -21,23 +22,44 @@ from paraphrase_rl_plugins.backends._products import Product, computed_by, times
 MERGED = "_paraphrase_rl_merged"
 
 
-def merged_weight(layer: LoraLayer) -> torch.Tensor:
-    """Return the weight of a layer with its active adapters added; computed again only after one of them changed.
+@dataclass(frozen=True)
+class Merged:
+    """A layer's weight with its active adapters added, and its product, laid out at its first use.
+
+    Attributes:
+        place: what tells one tensor of weights from another.
+        factors: values of the adapters.
+    """
+
+    place: tuple[int, ...]
+    factors: list[torch.Tensor]
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    @cached_property
+    def product(self) -> Product:
+        """Multiply by the weight."""
+        return Product(self.weight, self.bias)
+
+
+def merged(layer: LoraLayer) -> Merged:
+    """Return a layer with its active adapters added; computed again only after one of them changed.
 
     The adapters are compared by value: what an optimizer does to them need not raise torch's count of versions.
     """
-    base = layer.get_base_layer().weight
+    base = layer.get_base_layer()
     factors = [p.detach() for adapter in layer.active_adapters for p in _factors(layer, adapter)]
-    place = base.data_ptr(), base._version, len(factors)
-    known = getattr(layer, MERGED, None)
-    if known is not None and known[0] == place and all(map(torch.equal, known[1], factors)):
-        return known[2]
+    place = base.weight.data_ptr(), base.weight._version, len(factors)
+    known: Merged | None = getattr(layer, MERGED, None)
+    if known is not None and known.place == place and all(map(torch.equal, known.factors, factors)):
+        return known
     with torch.no_grad():
-        weight = base.data
+        weight = base.weight.data
         for adapter in layer.active_adapters:
             weight = weight + layer.get_delta_weight(adapter)
-    setattr(layer, MERGED, (place, [p.clone() for p in factors], weight))
-    return weight
+    found = Merged(place, [p.clone() for p in factors], weight, getattr(base, "bias", None))
+    setattr(layer, MERGED, found)
+    return found
 
 
 def _factors(layer: LoraLayer, adapter: str) -> list[torch.Tensor]:
@@ -97,9 +119,8 @@ class _Forward:
         return Product(self.base.weight, self.base.bias)
 
     @cached_property
-    def _merged(self) -> tuple[Product, torch.Tensor]:
-        weight = merged_weight(self.layer)
-        return Product(weight, self.base.bias), weight
+    def _merged(self) -> Merged:
+        return merged(self.layer)
 
     @cached_property
     def _apart(self) -> _Apart:
@@ -115,12 +136,12 @@ class _Forward:
         if layer.disable_adapters:
             return self._without(x)
         if not graded:
-            return self._apart(x)[0] if half else self._merged[0](x)
+            return self._apart(x)[0] if half else self._merged.product(x)
         a, b = (part[self.adapter].weight for part in (layer.lora_A, layer.lora_B))
         scaling = layer.scaling[self.adapter]
         if half:
             return _AdaptedLinear.apply(x, self._apart, self.base.weight, scaling, a, b)
-        return _MergedLinear.apply(x, *self._merged, scaling, a, b)
+        return _MergedLinear.apply(x, self._merged.product, self._merged.weight, scaling, a, b)
 
 
 class _Apart:

@@ -26,12 +26,15 @@ class _Pack:
     lengths: tuple[int, ...]
     masks: dict[tuple[Any, ...], torch.Tensor] = field(default_factory=dict)
 
-    def mask(self, length: int, seen: int, times: int, device: Any) -> torch.Tensor:
-        """Causal mask of the last ``length`` of ``seen`` positions, once for each query head of a key head."""
-        key = length, seen, times, device
+    def mask(self, length: int, seen: int, times: int, like: torch.Tensor) -> torch.Tensor:
+        """Causal mask of the last ``length`` of ``seen`` positions, once for each query head of a key head.
+
+        It is added to the scores: of truth values torch would make such a mask in every layer again.
+        """
+        key = length, seen, times, like.dtype, like.device
         if key not in self.masks:
-            causal = torch.ones(length, seen, dtype=torch.bool, device=device).tril(seen - length)
-            self.masks[key] = causal.repeat(times, 1)
+            hidden = like.new_full((length, seen), float("-inf")).triu(seen - length + 1)
+            self.masks[key] = hidden.repeat(times, 1)
         return self.masks[key]
 
 
@@ -73,15 +76,14 @@ def packed_attention(
     """
     pack = _PACK.get()
     head = query.shape[2] - sum(pack.lengths)
-    prompt = [part[0].narrow(1, 0, head) for part in (key, value)]
-    parts = []
-    start = 0
-    for length in (head, *pack.lengths) if head else pack.lengths:
-        q, k, v = (part[0].narrow(1, start, length) for part in (query, key, value))
-        if start:
-            k, v = (torch.cat([first, own], 1) for first, own in zip(prompt, (k, v), strict=True))
-        parts.append(_attend(pack, q, k, v, dropout, scaling))
-        start += length
+    # split, and not a slice for each: the gradient of a slice is as large as the whole
+    (q_prompt, k_prompt, v_prompt), *completions = zip(
+        *(part[0].split((head, *pack.lengths), 1) for part in (query, key, value)), strict=True
+    )
+    parts = [_attend(pack, q_prompt, k_prompt, v_prompt, dropout, scaling)] if head else []
+    for q, k, v in completions:
+        seen = torch.cat([k_prompt, k], 1), torch.cat([v_prompt, v], 1)
+        parts.append(_attend(pack, q, *seen, dropout, scaling))
     return torch.cat(parts)[None], None
 
 
@@ -96,7 +98,7 @@ def _attend(
         q.reshape(1, shared, times * length, size),
         k[None],
         v[None],
-        attn_mask=pack.mask(length, seen, times, q.device),
+        attn_mask=pack.mask(length, seen, times, q),
         dropout_p=dropout,
         scale=scaling,
     )

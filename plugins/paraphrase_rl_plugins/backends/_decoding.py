@@ -46,7 +46,7 @@ class Decoder(Protocol):
         ...
 
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Compute fp32 logits of shape (B, V) after one more token in each of B rows; the next call may overwrite them."""
+        """Compute fp32 logits of shape (B, V) after one more token in each row; the next call may overwrite them."""
         ...
 
 
@@ -213,7 +213,9 @@ class GroupLayer(RoomyLayer):
         prompts, shared = self._prompts[0].shape[:2]
         alone = query.reshape(rows, shared, heads // shared, size)
         # The query heads of one key head stand one after the other as positions: keys need not be copied for each.
-        together = alone.flatten(2).flatten(0, 1).index_select(0, groups.asking).view(prompts, shared, -1, size)
+        together = (
+            alone.flatten(2).flatten(0, 1).index_select(0, groups.asking).view(prompts, shared, -1, size)
+        )
         prompt, prompt_weight = _flash(together, *self._prompts, scaling, groups.hidden)
         own, own_weight = _flash(alone, self.keys, self.values, scaling)
         prompt, prompt_weight = (
@@ -250,9 +252,10 @@ def _flash(
     mask: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention, and the logarithm of the sum of its weights, which torch's public function does not return."""
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+    out, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, 0.0, False, attn_mask=mask, scale=scaling
     )
+    return out, weight
 
 
 class GraphDecoder:

@@ -27,7 +27,7 @@ from paraphrase_rl_plugins.backends._adapted import (
     computable,
     computed,
     mergeable,
-    merged_weight,
+    merged,
 )
 from paraphrase_rl_plugins.backends._decoding import (
     Decoder,
@@ -89,7 +89,7 @@ def _merged(model: Any) -> Iterator[None]:
         for layer in layers:
             weight = layer.get_base_layer().weight
             originals.append((weight, weight.data))
-            weight.data = merged_weight(layer)
+            weight.data = merged(layer).weight
         with computed_by({layer: layer.get_base_layer().forward for layer in layers}):
             yield
     finally:
