@@ -183,7 +183,8 @@ class _MergedLinear(torch.autograd.Function):
         rows, out = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
         inner = times(out, b).mul_(ctx.scaling)
         to_x = times(out, weight).view_as(x) if ctx.needs_input_grad[0] else None
-        to_b = times(out.T, times(rows, a.T)).mul_(ctx.scaling)
+        # not Gᵀ (X Aᵀ): a product copies its first factor if it is transposed, and G is the larger one
+        to_b = times(times(rows, a.T).T, out).mul_(ctx.scaling).T
         return to_x, None, None, None, times(inner.T, rows), to_b
 
 

@@ -41,7 +41,7 @@ from paraphrase_rl_plugins.backends._products import computed_by, packed
 ATTEMPTS = 6
 """Number of draws from the full softmax before the vocabulary is sorted; at top_p 0.95 one token in 10^8 needs that."""
 
-DRAWN_AT_ONCE = 2**18
+DRAWN_AT_ONCE = 2**19
 """Number of weights drawn from at once on a CPU, so that they stay in its cache."""
 
 DROP_FINISHED_AT = 0.0625
@@ -234,7 +234,7 @@ def sample_groups(
     results: list[tuple[list[int], list[float]]] = [([], []) for _ in range(len(rows))]
     finished = [False] * len(rows)
     for step in range(sampling.max_tokens):
-        tokens, logprobs = draw(logits / sampling.temperature, noise[rows, step], sampling.top_p)
+        tokens, logprobs = draw(logits.div_(sampling.temperature), noise[rows, step], sampling.top_p)
         ended = torch.isin(tokens, ends)
         for row, token, logprob, live, end in zip(
             rows.tolist(), tokens.tolist(), logprobs.tolist(), alive.tolist(), ended.tolist(), strict=True
