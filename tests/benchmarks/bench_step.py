@@ -92,7 +92,7 @@ def ours(
 
 
 def ending_at(generate: Callable[..., Any], lengths: Iterator[list[int]]) -> Callable[..., Any]:
-    """Make a model's ``generate`` draw an end token at given numbers of tokens, of one step at each call, and only there."""
+    """Make a model's ``generate`` end completions at given numbers of tokens and nowhere else, a list at each call."""
     import torch
 
     def generate_so(*arguments: Any, input_ids: Any, generation_config: Any, **named: Any) -> Any:
