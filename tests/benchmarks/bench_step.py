@@ -185,6 +185,8 @@ def main() -> None:
     precision, recipe = decide(arguments.precision, "cpu"), quickstart(arguments.steps, arguments.tokens)
     if arguments.which:
         steps: list[dict[str, float]] = []
+        if (arguments.which == "stock") != bool(arguments.lengths):
+            parser.error("--lengths is for stock, which needs it")
         lengths = arguments.lengths or []
         if arguments.which == "ours":
             ours(recipe, steps, precision, lengths, arguments.full)

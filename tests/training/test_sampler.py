@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from paraphrase_rl_plugins.backends._decoding import GraphDecoder, GroupDecoder, GrowingDecoder, RoomyLayer
+from paraphrase_rl_plugins.backends._decoding import (
+    GraphDecoder,
+    GroupDecoder,
+    GroupLayer,
+    GrowingDecoder,
+    RoomyLayer,
+    decodes_in_groups,
+)
 from paraphrase_rl_plugins.backends._sampler import (
     ATTEMPTS,
     draw,
@@ -17,8 +23,19 @@ from paraphrase_rl_plugins.backends._sampler import (
     sample_groups,
     uniform_noise,
 )
+from paraphrase_rl_plugins.backends._samplers import OwnSampler
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, DynamicCache, TopPLogitsWarper
+from transformers import (
+    AutoModelForCausalLM,
+    DynamicCache,
+    Gemma3TextConfig,
+    GPT2Config,
+    GraniteConfig,
+    JetMoeConfig,
+    LlamaConfig,
+    MistralConfig,
+    TopPLogitsWarper,
+)
 
 from paraphrase_rl.recipe.schema import Sampling
 
@@ -32,14 +49,14 @@ def model(tiny_model: Path) -> torch.nn.Module:
 
 
 def sample(model: torch.nn.Module, rows: list[int], **changes: object) -> list:
-    plain_attention = bool(changes.pop("plain_attention", False))
+    in_groups = bool(changes.pop("in_groups", False))
     return sample_groups(
         model,
         [PROMPTS[i] for i in rows],
         [KEYS[i] for i in rows],
         group_size=4,
         sampling=Sampling(**{"max_tokens": 24, **changes}),
-        plain_attention=plain_attention,
+        in_groups=in_groups,
         end_ids=[33, 77],
         pad_id=0,
     )
@@ -57,11 +74,12 @@ def test_logprobs_are_those_of_the_full_softmax(model, temperature: float, top_p
         assert torch.tensor(one.logprobs) == pytest.approx(expected.numpy(), abs=1e-4)
 
 
-def test_a_rollout_does_not_depend_on_the_other_prompts_or_their_order(model) -> None:
-    together = sample(model, [0, 1, 2])
-    alone = sample(model, [1])
+@pytest.mark.parametrize("in_groups", [False, True])
+def test_a_rollout_does_not_depend_on_the_other_prompts_or_their_order(model, in_groups: bool) -> None:
+    together = sample(model, [0, 1, 2], in_groups=in_groups)
+    alone = sample(model, [1], in_groups=in_groups)
     assert [one.ids for one in alone] == [one.ids for one in together[4:8]]
-    swapped = sample(model, [2, 0])
+    swapped = sample(model, [2, 0], in_groups=in_groups)
     assert [one.ids for one in swapped[4:]] == [one.ids for one in together[:4]]
 
 
@@ -98,17 +116,110 @@ def test_a_decoding_step_is_that_of_whole_texts(model, decoder_class: type) -> N
                 assert torch.allclose(logits, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_rows_that_share_their_prompts_keys_say_the_same(model, precision: torch.dtype) -> None:
-    model = model.to(precision)
-    alone, shared = (sample(model, [0, 1, 2], plain_attention=plain) for plain in (False, True))
-    if precision == torch.float32:
-        assert [one.ids for one in shared] == [one.ids for one in alone]
-    for a, b in zip(alone, shared, strict=True):
-        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a.ids, b.ids, strict=False)))
-        assert b.logprobs[:same] == pytest.approx(
-            a.logprobs[:same], abs=1e-4 if precision == torch.float32 else 0.1
+@pytest.mark.parametrize(
+    "prompts", [PROMPTS, [[1]], [[1, 2], [7] * 700]], ids=["three", "one token", "one long"]
+)
+@pytest.mark.parametrize("group_size", [1, 4])
+def test_rows_that_share_their_prompts_keys_say_the_same(
+    model, prompts: list[list[int]], group_size: int
+) -> None:
+    alone, shared = (
+        sample_groups(
+            model,
+            prompts,
+            KEYS[: len(prompts)],
+            group_size=group_size,
+            sampling=Sampling(max_tokens=24),
+            end_ids=[33, 77],
+            pad_id=0,
+            in_groups=in_groups,
         )
+        for in_groups in (False, True)
+    )
+    assert [one.ids for one in shared] == [one.ids for one in alone]
+    for a, b in zip(alone, shared, strict=True):
+        assert b.logprobs == pytest.approx(a.logprobs, abs=1e-4)
+
+
+def test_rows_share_their_prompts_keys_in_half_precision(model) -> None:
+    model = model.to(torch.bfloat16)
+    assert decodes_in_groups(model)
+    for row, one in enumerate(sample(model, [0, 1, 2], in_groups=True)):
+        prompt = PROMPTS[row // 4]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + one.ids])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits.float(), -1).gather(1, torch.tensor(one.ids)[:, None])[:, 0]
+        assert (torch.tensor(one.logprobs) - expected).abs().mean() < 0.02
+
+
+SHAPE = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "vocab_size": 64,
+    "num_attention_heads": 4,
+}
+FEWER = {**SHAPE, "num_key_value_heads": 2}
+FAMILIES = {
+    "llama": (LlamaConfig(**FEWER), True),
+    "scaled logits and attention": (
+        GraniteConfig(**FEWER, logits_scaling=4.0, attention_multiplier=0.5),
+        True,
+    ),
+    "no shared heads": (GPT2Config(n_embd=32, n_layer=2, n_head=4, vocab_size=64), True),
+    "a window": (MistralConfig(**FEWER, sliding_window=4), False),
+    "windows in some layers": (Gemma3TextConfig(**FEWER, head_dim=8, sliding_window=4), False),
+    "keys repeated after the cache": (
+        JetMoeConfig(
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_key_value_heads=2,
+            kv_channels=8,
+            intermediate_size=64,
+            num_local_experts=4,
+            num_experts_per_tok=2,
+            vocab_size=64,
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_prompts_are_shared_by_their_group_where_that_says_the_same(
+    monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    config, shares = FAMILIES[family]
+    torch.manual_seed(0)
+    with monkeypatch.context() as patched:
+        patched.setattr(config, "initializer_range", 0.3)  # large enough that attention counts
+        model = AutoModelForCausalLM.from_config(config).eval()
+    taken = []
+    attend = GroupLayer.attend
+    monkeypatch.setattr(GroupLayer, "attend", lambda *given: taken.append(1) or attend(*given))
+    prompts = [[1, 50, 60, 33, 20, 21, 22], [1, 13]]
+    sampler, sampling = OwnSampler(model, [3], 0), Sampling(max_tokens=12)
+    assert sampler._in_groups == shares
+    taken.clear()
+    sampled = sampler.sample(prompts, KEYS[:2], group_size=3, sampling=sampling)
+    assert bool(taken) == shares
+    assert model.config._attn_implementation == "sdpa"
+    for row, one in enumerate(sampled):
+        prompt = prompts[row // 3]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([prompt + one.ids])).logits[0, len(prompt) - 1 : -1]
+        expected = torch.log_softmax(logits, -1).gather(1, torch.tensor(one.ids)[:, None])[:, 0]
+        assert one.logprobs == pytest.approx(expected.tolist(), abs=1e-3)
+
+
+def test_a_step_that_fails_leaves_the_attention_as_it_was(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(GroupLayer, "attend", fails)
+    with pytest.raises(RuntimeError, match="in the middle"):
+        sample(model, [0], in_groups=True)
+    assert model.config._attn_implementation == "sdpa"
 
 
 def test_keys_written_in_place_are_those_of_a_cache_that_grows() -> None:

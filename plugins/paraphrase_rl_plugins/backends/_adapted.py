@@ -13,25 +13,26 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from peft.tuners.lora import Linear, LoraLayer
 
 from paraphrase_rl_plugins.backends._products import Product, computed_by, times
 
-MERGED = "_paraphrase_rl_merged"
+_MERGED: WeakKeyDictionary[LoraLayer, Merged] = WeakKeyDictionary()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Merged:
     """A layer's weight with its active adapters added, and its product, laid out at its first use.
 
     Attributes:
-        place: what tells one tensor of weights from another.
-        factors: values of the adapters.
+        place: what tells one layer's state from another, but for the values of the adapters.
+        factors: the values of the adapters.
     """
 
-    place: tuple[int, ...]
+    place: tuple[float, ...]
     factors: list[torch.Tensor]
     weight: torch.Tensor
     bias: torch.Tensor | None
@@ -49,17 +50,18 @@ def merged(layer: LoraLayer) -> Merged:
     """
     base = layer.get_base_layer()
     factors = [p.detach() for adapter in layer.active_adapters for p in _factors(layer, adapter)]
-    place = base.weight.data_ptr(), base.weight._version, len(factors)
-    known: Merged | None = getattr(layer, MERGED, None)
+    bias = getattr(base, "bias", None)
+    scaling = [layer.scaling.get(adapter, 0.0) for adapter in layer.active_adapters]
+    place = base.weight.data_ptr(), base.weight._version, id(bias), len(factors), *scaling
+    known = _MERGED.get(layer)
     if known is not None and known.place == place and all(map(torch.equal, known.factors, factors)):
         return known
     with torch.no_grad():
         weight = base.weight.data
         for adapter in layer.active_adapters:
             weight = weight + layer.get_delta_weight(adapter)
-    found = Merged(place, [p.clone() for p in factors], weight, getattr(base, "bias", None))
-    setattr(layer, MERGED, found)
-    return found
+    _MERGED[layer] = Merged(place, [p.clone() for p in factors], weight, bias)
+    return _MERGED[layer]
 
 
 def _factors(layer: LoraLayer, adapter: str) -> list[torch.Tensor]:

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 
 import torch
-from transformers import AttentionInterface, StaticCache
+from transformers import AttentionInterface, DynamicCache, StaticCache
 from transformers.cache_utils import DynamicLayer
 
 NAME = "paraphrase_rl_groups"
@@ -29,7 +29,7 @@ class Decoder(Protocol):
         cache: keys and values of P prompts; it may be taken over.
         attention: shape (P, S), the mask of the prompts, padded on the left.
         group_size: G; there are P * G rows, groups one after the other.
-        room: number of tokens that follow.
+        room: the most tokens that follow.
 
     Attributes:
         drops_rows: whether :meth:`keep` may be called.
@@ -42,11 +42,14 @@ class Decoder(Protocol):
     ) -> None: ...
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Keep these rows, in ascending order."""
+        """Keep some of the rows that there are now, given by their indices in ascending order."""
         ...
 
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        """Compute fp32 logits of shape (B, V) after one more token in each row; the next call may overwrite them."""
+        """Compute fp32 logits of shape (B, V) after one more token in each row.
+
+        The caller may change them, and the next call may overwrite them.
+        """
         ...
 
 
@@ -57,12 +60,11 @@ class GrowingDecoder:
 
     def __init__(self, model: Any, cache: Any, attention: torch.Tensor, group_size: int, room: int) -> None:
         self._model, self._cache = model, cache
-        _repeat(cache, len(attention), group_size)
+        self._attention = _repeat(cache, attention, group_size)
         cache.layers = [
             RoomyLayer(layer, room) if type(layer) is DynamicLayer and layer.is_initialized else layer
             for layer in cache.layers
         ]
-        self._attention = attention.repeat_interleave(group_size, 0)
 
     def keep(self, rows: torch.Tensor) -> None:
         """See :class:`Decoder`."""
@@ -72,7 +74,7 @@ class GrowingDecoder:
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """See :class:`Decoder`."""
         self._attention = torch.cat([self._attention, self._attention.new_ones(len(tokens), 1)], 1)
-        return _logits(self._model, self._cache, tokens, positions, self._attention)
+        return _next_logits(self._model, self._cache, tokens, positions, self._attention)
 
 
 class RoomyLayer(DynamicLayer):
@@ -80,7 +82,7 @@ class RoomyLayer(DynamicLayer):
 
     Args:
         layer: keys and values so far.
-        room: number of tokens that follow.
+        room: the most tokens that follow.
     """
 
     def __init__(self, layer: DynamicLayer, room: int) -> None:
@@ -116,22 +118,10 @@ class RoomyLayer(DynamicLayer):
         return held
 
 
-def shareable(model: Any, cache: Any) -> bool:
-    """Return whether :class:`GroupDecoder` can store a prompt once for its group, judged by device and cache alone."""
-    layers = cache.layers
-    return (
-        model.device.type == "cpu"
-        and hasattr(torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu")
-        and len(layers) == model.config.get_text_config().num_hidden_layers
-        and all(type(layer) is DynamicLayer for layer in layers)
-        and len({part.shape for layer in layers for part in (layer.keys, layer.values)}) == 1
-    )
-
-
 class GroupDecoder:
     """A decoding step whose rows share the keys and values of their group's prompt. See :class:`Decoder`.
 
-    For models whose attention is that of queries, keys and values in every layer, on a CPU.
+    On a CPU, for models of which :func:`decodes_in_groups` is true.
     """
 
     drops_rows = True
@@ -152,7 +142,7 @@ class GroupDecoder:
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """See :class:`Decoder`."""
         with _attending_to_groups(self._model.config.get_text_config(), self._cache.layers):
-            return _logits(self._model, self._cache, tokens, positions, self._mask)
+            return _next_logits(self._model, self._cache, tokens, positions, self._mask)
 
 
 class Groups:
@@ -167,9 +157,9 @@ class Groups:
     Attributes:
         hidden: shape (P, 1, 1, S), added to scores: minus infinity at padding, and else 0.
         rows: shape (B,): the prompt of each row.
-        asking: shape (P * K * M,): for each prompt, head and place, of which there are as many as the largest group
-            has rows, index of a row and head, as row * K + head. At places that are free it is that of any row.
-        answers: shape (B * K,): for each row and head the index of its place in ``asking``.
+        asking: shape (P * K * M,), where M is the number of rows of the largest group: the queries that each head of
+            each prompt is asked, as row * K + head. Where a group has fewer rows, some row is asked for again.
+        answers: shape (B * K,): where in ``asking`` each head of each row is.
     """
 
     def __init__(self, attention: torch.Tensor, group_size: int, heads: int, dtype: torch.dtype) -> None:
@@ -179,7 +169,7 @@ class Groups:
         self._set(torch.arange(len(attention)).repeat_interleave(group_size))
 
     def keep(self, rows: torch.Tensor) -> None:
-        """Keep these rows, in ascending order."""
+        """Keep some of the rows that there are now, given by their indices in ascending order."""
         self._set(self.rows[rows])
 
     def _set(self, rows: torch.Tensor) -> None:
@@ -198,7 +188,7 @@ class GroupLayer(RoomyLayer):
     Args:
         prompts: keys and values of P prompts.
         groups: shared by all layers.
-        room: number of tokens that follow.
+        room: the most tokens that follow.
     """
 
     def __init__(self, prompts: DynamicLayer, groups: Groups, room: int) -> None:
@@ -244,6 +234,42 @@ def _group_attention(module: Any, query: torch.Tensor, *_: Any, **named: Any) ->
 AttentionInterface.register(NAME, _group_attention)
 
 
+@torch.no_grad()
+def decodes_in_groups(model: Any) -> bool:
+    """Return whether :class:`GroupDecoder` is right for a model in evaluation mode, found out by a comparison.
+
+    It is not where attention is more than that of the query, and of keys and values as they are cached. That layers
+    see a window of the text alone does not show in a text of six tokens: the caller knows.
+    """
+    if model.device.type != "cpu" or not hasattr(
+        torch.ops.aten, "_scaled_dot_product_flash_attention_for_cpu"
+    ):
+        return False
+    ids = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 7]])
+    seen = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1]])
+    positions = (seen.cumsum(1) - 1).clamp(min=0)
+    cache = DynamicCache(config=model.config.get_text_config())
+    model(input_ids=ids, attention_mask=seen, position_ids=positions, past_key_values=cache, use_cache=True)
+    if not _alike(cache.layers) or len(cache.layers) != model.config.get_text_config().num_hidden_layers:
+        return False
+    decoder = GroupDecoder(model, cache, seen, 2, 2)
+    texts, masks = ids.repeat_interleave(2, 0), seen.repeat_interleave(2, 0)
+    for tokens in (torch.tensor([1, 3, 5, 7]), torch.tensor([2, 4, 6, 0])):
+        got = decoder.logits_after(tokens, masks.sum(1))
+        texts, masks = torch.cat([texts, tokens[:, None]], 1), torch.nn.functional.pad(masks, (0, 1), value=1)
+    positions = (masks.cumsum(1) - 1).clamp(min=0)
+    expected = model(input_ids=texts, attention_mask=masks, position_ids=positions).logits[:, -1].float()
+    spread = (expected - expected.mean(-1, keepdim=True)).norm()
+    rounding = 1e-3 if model.dtype == torch.float32 else 5e-2
+    return bool((got - expected).norm() <= rounding * spread)
+
+
+def _alike(layers: list[Any]) -> bool:
+    if not all(type(layer) is DynamicLayer and layer.is_initialized for layer in layers):
+        return False
+    return len({(part.shape, part.dtype) for layer in layers for part in (layer.keys, layer.values)}) == 1
+
+
 def _flash(
     query: torch.Tensor,
     key: torch.Tensor,
@@ -268,8 +294,7 @@ class GraphDecoder:
     drops_rows = False
 
     def __init__(self, model: Any, cache: Any, attention: torch.Tensor, group_size: int, room: int) -> None:
-        _repeat(cache, len(attention), group_size)
-        attention = attention.repeat_interleave(group_size, 0)
+        attention = _repeat(cache, attention, group_size)
         rows, self._length = attention.shape
         longest = -(-(self._length + room) // 64) * 64
         self._model = model
@@ -316,16 +341,16 @@ class GraphDecoder:
             layer.cumulative_length.fill_(self._length)
 
     def _step(self) -> torch.Tensor:
-        return _logits(self._model, self._cache, self._tokens, self._positions, self._mask)
+        return _next_logits(self._model, self._cache, self._tokens, self._positions, self._mask)
 
 
-def _repeat(cache: Any, prompts: int, group_size: int) -> None:
-    """Repeat prompts as beams are: layers of linear attention (Qwen3.5) know no other way."""
-    device = cache.layers[0].device
-    cache.reorder_cache(torch.arange(prompts, device=device).repeat_interleave(group_size))
+def _repeat(cache: Any, attention: torch.Tensor, group_size: int) -> torch.Tensor:
+    """Repeat prompts as beams are: layers of linear attention (Qwen3.5) know no other way. Return their mask."""
+    cache.reorder_cache(torch.arange(len(attention), device=attention.device).repeat_interleave(group_size))
+    return attention.repeat_interleave(group_size, 0)
 
 
-def _logits(
+def _next_logits(
     model: Any, cache: Any, tokens: torch.Tensor, positions: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
     out = model(

@@ -34,7 +34,6 @@ from paraphrase_rl_plugins.backends._decoding import (
     GraphDecoder,
     GroupDecoder,
     GrowingDecoder,
-    shareable,
 )
 from paraphrase_rl_plugins.backends._products import computed_by, packed
 
@@ -188,15 +187,15 @@ def sample_groups(
     sampling: Sampling,
     end_ids: Sequence[int],
     pad_id: int,
-    plain_attention: bool = False,
+    in_groups: bool = False,
 ) -> list[Sampled]:
     """Sample ``group_size`` completions of each prompt.
 
     Args:
         prompts: token ids of P prompts.
         keys: noise keys: for each prompt the integers that its noise is drawn from.
-        plain_attention: True if attention is known to be that of queries, keys and values in every layer: on a CPU the
-            rows of a group then share their prompt's.
+        in_groups: whether the rows of a group share their prompt's keys and values; for models of which
+            :func:`paraphrase_rl_plugins.backends._decoding.decodes_in_groups` is true.
 
     Returns:
         P * G completions, groups one after the other; log-probabilities are those of the full softmax at this
@@ -208,12 +207,11 @@ def sample_groups(
     device = model.device
     ids, attention = left_pad(prompts, pad_id, device)
     positions = (attention.cumsum(1) - 1).clamp(min=0)
-    cache = DynamicCache(config=model.config.get_text_config())
     out = model(
         input_ids=ids,
         attention_mask=attention,
         position_ids=positions,
-        past_key_values=cache,
+        past_key_values=DynamicCache(config=model.config.get_text_config()),
         use_cache=True,
         logits_to_keep=last_of(ids),
     )
@@ -224,10 +222,10 @@ def sample_groups(
     decoder_class: type[Decoder] = GrowingDecoder
     if device.type == "cuda" and sampling.max_tokens >= GRAPH_FROM and attends_to_everything(model):
         decoder_class = GraphDecoder
-    elif plain_attention and shareable(model, out.past_key_values):
+    elif in_groups:
         decoder_class = GroupDecoder
     decoder = decoder_class(model, out.past_key_values, attention, group_size, sampling.max_tokens)
-    out = None  # its cache may be copied by now
+    out = None  # what its cache holds may have been copied
 
     rows = torch.arange(len(prompts) * group_size, device=device)
     alive = torch.ones_like(rows, dtype=torch.bool)

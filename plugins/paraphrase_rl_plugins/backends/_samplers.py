@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from paraphrase_rl.plugin import Sampling
-from paraphrase_rl_plugins.backends._forward import packs
+from paraphrase_rl_plugins.backends._decoding import decodes_in_groups
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     attends_to_everything,
@@ -78,10 +78,10 @@ class OwnSampler:
                     sampling=sampling,
                     end_ids=self.end_ids,
                     pad_id=self.pad_id,
-                    plain_attention=self._plain_attention,
+                    in_groups=self._in_groups,
                 )
         return sampled
 
     @cached_property
-    def _plain_attention(self) -> bool:
-        return attends_to_everything(self.model) and packs(self.model)
+    def _in_groups(self) -> bool:
+        return attends_to_everything(self.model) and decodes_in_groups(self.model)
