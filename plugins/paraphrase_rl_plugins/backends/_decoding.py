@@ -146,7 +146,7 @@ class GroupDecoder:
 
 
 class Groups:
-    """Which prompt each of B rows belongs to.
+    """The prompt of each of B rows, and the order in which their queries are put to the prompts.
 
     Args:
         attention: shape (P, S), the mask of the prompts.
