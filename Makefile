@@ -58,9 +58,9 @@ skyrl: $(SKYRL)/ready ## make .venv-skyrl, the second training server of make te
 
 demo: STEPS = 8
 demo: TEXTS = 32
-# A thread that waits a moment before it sleeps takes a third off sampling on two free cores (the demo has them); many
-# more turns make two processes that share the cores several times slower.
-demo: export GOMP_SPINCOUNT ?= 10000
+# A thread that waits a moment before it sleeps takes a seventh off sampling on two free cores (the demo has them), and
+# no more CPU time; many more turns make two processes that share the cores several times slower.
+demo: export GOMP_SPINCOUNT ?= 1000
 demo: setup ## watch a language model learn to rewrite AI text against a detector ensemble (STEPS=8 SEED=0 SET=)
 	$(BIN)/prl fit tfidf --config configs/demo.yaml
 	$(BIN)/prl train --backend trl --config configs/demo.yaml --out $(OUT) \
@@ -126,7 +126,7 @@ test-gpu: setup ## tests and figures that need an NVIDIA card; with vLLM where m
 bench: setup ## print the ratios the project promises (minutes)
 	$(BIN)/python tests/benchmarks/bench_cli.py
 	OMP_NUM_THREADS=1 $(BIN)/python tests/benchmarks/bench_scoring.py --precisions
-	$(BIN)/python tests/benchmarks/bench_step.py
+	GOMP_SPINCOUNT=1000 $(BIN)/python tests/benchmarks/bench_step.py
 	$(BIN)/python -W ignore tests/benchmarks/bench_tinker.py
 
 clean: ## remove the environment and all caches, not runs/

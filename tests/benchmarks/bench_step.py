@@ -1,6 +1,6 @@
 """One training step of the quickstart: ours against TRL's stock GRPOTrainer on the same prompts.
 
-    OMP_WAIT_POLICY=PASSIVE .venv/bin/python tests/benchmarks/bench_step.py
+    GOMP_SPINCOUNT=1000 .venv/bin/python tests/benchmarks/bench_step.py
 
 Batch, group, tokens, excerpts, prompt, sampling and adapter are those of configs/quickstart.yaml, the same in both.
 Ours end where the model ends them, and stock's are made to have as many tokens: by chance alone the two would differ by

@@ -19,13 +19,13 @@ PART = 2**23
 """Logits of one part on a CPU, as ``_unembedding`` computes them."""
 FULL, LINEAR = ("q_proj", "k_proj", "v_proj"), ("in_proj_qkv", "in_proj_z")
 """Projections that attention, and linear attention, are computed from."""
-ON_CPU = {"sampling": 1.7e-9, "update": 1.9e-10}
+ON_CPU = {"sampling": 1.6e-9, "update": 9e-11}
 """Seconds for each parameter and decoding step, and for each parameter and token of an update (reference, forward,
-backward, log-probabilities afterwards): SmolLM2-135M in fp32 on one core, 47 and 74 s a step on two machines."""
+backward, log-probabilities afterwards): the 107 CPU seconds of a step of SmolLM2-135M in fp32, without AMX."""
 ON_GPU = {"sampling": 4.9e-12, "update": 1.2e-13}
 """The same on one H100 in bf16: shape of Qwen3-4B, 32 rollouts of 256 tokens, 5.0 s and 4.0 s of a step of 9.0 s."""
-FASTER_CPU = 0.27
-"""Share of that time on two cores with AMX, where the quickstart takes about 20 s a step."""
+FASTER_CPU = 0.5
+"""Share of that time on two cores with AVX-512 bf16, where a step takes 45 s; with AMX it has not been measured."""
 
 
 def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
@@ -40,7 +40,7 @@ def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
         seconds=_seconds(recipe, shape, load),
         basis="scaled from "
         + (
-            "the 20 to 74 s of the quickstart's step (135M, 32 rollouts of up to 96 tokens) on one or two cores"
+            "the quickstart's step (135M, 32 rollouts of up to 192 tokens): 45 s in bf16 on two cores, 107 s in fp32 on one"
             if on_cpu
             else "9.0 s on one H100 (shape of Qwen3-4B, 32 rollouts of 256 tokens, November 2026)"
         )
