@@ -40,7 +40,7 @@ def estimate(recipe: Recipe, shape: ModelShape, load: Load) -> Estimate:
         seconds=_seconds(recipe, shape, load),
         basis="scaled from "
         + (
-            "the quickstart's step (135M, 32 rollouts of up to 192 tokens): 45 s in bf16 on two cores, 107 s in fp32 on one"
+            "the quickstart's step (135M, 32 rollouts of up to 192 tokens): 45 s on two cores in bf16, 107 s on one"
             if on_cpu
             else "9.0 s on one H100 (shape of Qwen3-4B, 32 rollouts of 256 tokens, November 2026)"
         )
