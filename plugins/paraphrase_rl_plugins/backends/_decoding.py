@@ -227,8 +227,17 @@ def _attending_to_groups(config: Any, layers: list[GroupLayer]) -> Iterator[None
         _LAYERS.reset(token)
 
 
-def _group_attention(module: Any, query: torch.Tensor, *_: Any, **named: Any) -> tuple[torch.Tensor, None]:
-    return _LAYERS.get()[module.layer_idx].attend(query, named.get("scaling")), None
+class _NotAsCachedError(Exception):
+    """A model does more to keys or values than to cache them."""
+
+
+def _group_attention(
+    module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **named: Any
+) -> tuple[torch.Tensor, None]:
+    layer = _LAYERS.get()[module.layer_idx]
+    if key is not layer.keys or value is not layer.values:
+        raise _NotAsCachedError
+    return layer.attend(query, named.get("scaling")), None
 
 
 AttentionInterface.register(NAME, _group_attention)
@@ -255,12 +264,16 @@ def decodes_in_groups(model: Any) -> bool:
     decoder = GroupDecoder(model, cache, seen, 2, 2)
     texts, masks = ids.repeat_interleave(2, 0), seen.repeat_interleave(2, 0)
     for tokens in (torch.tensor([1, 3, 5, 7]), torch.tensor([2, 4, 6, 0])):
-        got = decoder.logits_after(tokens, masks.sum(1))
+        try:
+            got = decoder.logits_after(tokens, masks.sum(1))
+        except _NotAsCachedError:
+            return False
         texts, masks = torch.cat([texts, tokens[:, None]], 1), torch.nn.functional.pad(masks, (0, 1), value=1)
     positions = (masks.cumsum(1) - 1).clamp(min=0)
     expected = model(input_ids=texts, attention_mask=masks, position_ids=positions).logits[:, -1].float()
     spread = (expected - expected.mean(-1, keepdim=True)).norm()
-    rounding = 1e-3 if model.dtype == torch.float32 else 5e-2
+    # bf16 rounds SmolLM2's logits of these texts by .08 of their spread, whichever way they are computed
+    rounding = 1e-3 if model.dtype == torch.float32 else 0.25
     return bool((got - expected).norm() <= rounding * spread)
 
 
