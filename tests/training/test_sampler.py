@@ -49,8 +49,7 @@ def model(tiny_model: Path) -> torch.nn.Module:
     return AutoModelForCausalLM.from_pretrained(tiny_model).eval()
 
 
-def sample(model: torch.nn.Module, rows: list[int], **changes: object) -> list:
-    in_groups = bool(changes.pop("in_groups", False))
+def sample(model: torch.nn.Module, rows: list[int], *, in_groups: bool = False, **changes: object) -> list:
     return sample_groups(
         model,
         [PROMPTS[i] for i in rows],

@@ -6,7 +6,7 @@ A mask over the packed sequence would say the same, at a cost that grows with th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,20 +39,32 @@ class _Pack:
 
 
 @contextmanager
-def attending_to_prompt_and_self(config: Any, lengths: Sequence[int]) -> Iterator[None]:
+def attending_by(name: str, config: Any, variable: ContextVar[Any], value: Any) -> Iterator[None]:
+    """Make a model attend by a registered function, which reads a variable, inside a ``with`` block.
+
+    Args:
+        name: of the function, as registered with transformers' ``AttentionInterface``.
+        config: configuration that the model's attention layers share.
+        variable: what the function reads.
+        value: the variable's value in the block.
+    """
+    before, token = config._attn_implementation, variable.set(value)
+    config._attn_implementation = name
+    try:
+        yield
+    finally:
+        config._attn_implementation = before
+        variable.reset(token)
+
+
+def attending_to_prompt_and_self(config: Any, lengths: Sequence[int]) -> AbstractContextManager[None]:
     """Make a model attend as a packed group does, inside a ``with`` block.
 
     Args:
         config: configuration that the model's attention layers share.
         lengths: positions of each completion; they are the last ones of the sequence.
     """
-    before, token = config._attn_implementation, _PACK.set(_Pack(tuple(lengths)))
-    config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
-        _PACK.reset(token)
+    return attending_by(NAME, config, _PACK, _Pack(tuple(lengths)))
 
 
 def packed_attention(

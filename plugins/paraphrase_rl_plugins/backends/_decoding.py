@@ -8,14 +8,14 @@ equals one softmax over both (Juravsky et al. 2024, Hydragen, https://arxiv.org/
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 import torch
 from transformers import AttentionInterface, DynamicCache, StaticCache
 from transformers.cache_utils import DynamicLayer
+
+from paraphrase_rl_plugins.backends._attention import attending_by
 
 NAME = "paraphrase_rl_groups"
 _LAYERS: ContextVar[list[GroupLayer]] = ContextVar("caches of the groups that are decoded")
@@ -141,7 +141,7 @@ class GroupDecoder:
 
     def logits_after(self, tokens: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         """See :class:`Decoder`."""
-        with _attending_to_groups(self._model.config.get_text_config(), self._cache.layers):
+        with attending_by(NAME, self._model.config.get_text_config(), _LAYERS, self._cache.layers):
             return _next_logits(self._model, self._cache, tokens, positions, self._mask)
 
 
@@ -216,17 +216,6 @@ class GroupLayer(RoomyLayer):
         return torch.lerp(own.float(), prompt.float(), share).to(query.dtype).reshape(rows, 1, heads, size)
 
 
-@contextmanager
-def _attending_to_groups(config: Any, layers: list[GroupLayer]) -> Iterator[None]:
-    before, token = config._attn_implementation, _LAYERS.set(layers)
-    config._attn_implementation = NAME
-    try:
-        yield
-    finally:
-        config._attn_implementation = before
-        _LAYERS.reset(token)
-
-
 class _NotAsCachedError(Exception):
     """A model does more to keys or values than to cache them."""
 
@@ -291,10 +280,9 @@ def _flash(
     mask: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Attention, and the logarithm of the sum of its weights, which torch's public function does not return."""
-    out, weight = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
         query, key, value, 0.0, False, attn_mask=mask, scale=scaling
     )
-    return out, weight
 
 
 class GraphDecoder:
