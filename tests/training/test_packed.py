@@ -217,7 +217,9 @@ def test_log_probabilities_of_tokens_and_their_gradient_in_parts(
     logits = hidden @ weight.T + (bias if biased else 0)
     expected = torch.log_softmax(logits / 1.7, -1).gather(1, tokens[:, None])[:, 0]
     (wanted,) = torch.autograd.grad(expected @ torch.linspace(-1, 2, 17, dtype=torch.double), hidden)
-    got = token_logprobs(hidden, weight, bias if biased else None, tokens, 1.7)
+    head = torch.nn.Linear(8, 50, bias=biased, dtype=torch.double).requires_grad_(requires_grad=False)
+    head.load_state_dict({"weight": weight, "bias": bias} if biased else {"weight": weight})
+    got = token_logprobs(hidden, head, tokens, 1.7)
     (gradient_,) = torch.autograd.grad(got @ torch.linspace(-1, 2, 17), hidden)
     assert torch.allclose(got.double(), expected, atol=1e-4)
     assert torch.allclose(gradient_, wanted, atol=1e-4)

@@ -20,54 +20,52 @@ from peft.tuners.lora import Linear, LoraLayer
 
 from paraphrase_rl_plugins.backends._products import Product, computed_by, times
 
-_MERGED: WeakKeyDictionary[LoraLayer, Merged] = WeakKeyDictionary()
+_MERGED: WeakKeyDictionary[Linear, _Merged] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, eq=False)
-class Merged:
-    """A layer's weight with its active adapters added, and its product, laid out at its first use.
+class _Merged:
+    """Products with an adapted layer's weight W', each laid out at its first use.
 
     Attributes:
-        place: what tells one layer's state from another, but for the values of the adapters.
-        factors: the values of the adapters.
+        place: what tells one layer's state from another, but for the values of the adapter.
+        a, b: the values of the adapter, which may change in the layer.
     """
 
     place: tuple[float, ...]
-    factors: list[torch.Tensor]
-    weight: torch.Tensor
-    bias: torch.Tensor | None
+    base: torch.nn.Linear
+    scaling: float
+    a: torch.Tensor
+    b: torch.Tensor
+
+    @property
+    def _weight(self) -> torch.Tensor:
+        # Computed for each direction: kept, it would be a third copy.
+        return torch.addmm(self.base.weight.detach(), self.b, self.a, alpha=self.scaling)
 
     @cached_property
-    def product(self) -> Product:
-        """Multiply by the weight."""
-        return Product(self.weight, self.bias)
+    def forth(self) -> Product:
+        """The layer."""
+        return Product(self._weight, self.base.bias)
+
+    @cached_property
+    def back(self) -> Product:
+        """Its gradient."""
+        return Product(self._weight.T)
 
 
-def merged(layer: LoraLayer) -> Merged:
-    """Return a layer with its active adapters added; computed again only after one of them changed.
+def _merged(layer: Linear, adapter: str) -> _Merged:
+    """Return a layer with its adapter added; computed again only after the adapter changed.
 
-    The adapters are compared by value: what an optimizer does to them need not raise torch's count of versions.
+    The adapter is compared by value: what an optimizer does to it need not raise torch's count of versions.
     """
-    base = layer.get_base_layer()
-    factors = [p.detach() for adapter in layer.active_adapters for p in _factors(layer, adapter)]
-    bias = getattr(base, "bias", None)
-    scaling = [layer.scaling.get(adapter, 0.0) for adapter in layer.active_adapters]
-    place = base.weight.data_ptr(), base.weight._version, id(bias), len(factors), *scaling
+    base, scaling = layer.get_base_layer(), layer.scaling[adapter]
+    a, b = (part[adapter].weight.detach() for part in (layer.lora_A, layer.lora_B))
+    place = base.weight.data_ptr(), base.weight._version, id(base.bias), scaling
     known = _MERGED.get(layer)
-    if known is not None and known.place == place and all(map(torch.equal, known.factors, factors)):
-        return known
-    with torch.no_grad():
-        weight = base.weight.data
-        for adapter in layer.active_adapters:
-            weight = weight + layer.get_delta_weight(adapter)
-    _MERGED[layer] = Merged(place, [p.clone() for p in factors], weight, bias)
-    return _MERGED[layer]
-
-
-def _factors(layer: LoraLayer, adapter: str) -> list[torch.Tensor]:
-    held = [layer.lora_A, layer.lora_B] if adapter in layer.lora_A else []
-    embedded = [layer.lora_embedding_A, layer.lora_embedding_B] if adapter in layer.lora_embedding_A else []
-    return [part[adapter].weight for part in held] + [part[adapter] for part in embedded]
+    if known is None or known.place != place or not (torch.equal(known.a, a) and torch.equal(known.b, b)):
+        known = _MERGED[layer] = _Merged(place, base, scaling, a.clone(), b.clone())
+    return known
 
 
 def adapted_layers(model: Any) -> list[LoraLayer]:
@@ -121,8 +119,8 @@ class _Forward:
         return Product(self.base.weight, self.base.bias)
 
     @cached_property
-    def _merged(self) -> Merged:
-        return merged(self.layer)
+    def _merged(self) -> _Merged:
+        return _merged(self.layer, self.adapter)
 
     @cached_property
     def _apart(self) -> _Apart:
@@ -138,12 +136,12 @@ class _Forward:
         if layer.disable_adapters:
             return self._without(x)
         if not graded:
-            return self._apart(x)[0] if half else self._merged.product(x)
+            return self._apart(x)[0] if half else self._merged.forth(x)
         a, b = (part[self.adapter].weight for part in (layer.lora_A, layer.lora_B))
         scaling = layer.scaling[self.adapter]
         if half:
             return _AdaptedLinear.apply(x, self._apart, self.base.weight, scaling, a, b)
-        return _MergedLinear.apply(x, self._merged.product, self._merged.weight, scaling, a, b)
+        return _MergedLinear.apply(x, self._merged, scaling, a, b)
 
 
 class _Apart:
@@ -168,26 +166,25 @@ class _MergedLinear(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: torch.Tensor,
-        product: Product,
-        weight: torch.Tensor,
+        layer: _Merged,
         scaling: float,
         a: torch.Tensor,
         b: torch.Tensor,
     ) -> torch.Tensor:
-        ctx.save_for_backward(x, weight, a, b)
-        ctx.scaling = scaling
-        return product(x)
+        ctx.save_for_backward(x, a, b)
+        ctx.layer, ctx.scaling = layer, scaling
+        return layer.forth(x)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, weight, a, b = ctx.saved_tensors
+        x, a, b = ctx.saved_tensors
         (out,) = gradients
         rows, out = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
         inner = times(out, b).mul_(ctx.scaling)
-        to_x = times(out, weight).view_as(x) if ctx.needs_input_grad[0] else None
+        to_x = ctx.layer.back(out).view_as(x) if ctx.needs_input_grad[0] else None
         # not Gᵀ (X Aᵀ): a product copies its first factor if it is transposed, and G is the larger one
         to_b = times(times(rows, a.T).T, out).mul_(ctx.scaling).T
-        return to_x, None, None, None, times(inner.T, rows), to_b
+        return to_x, None, None, times(inner.T, rows), to_b
 
 
 class _AdaptedLinear(torch.autograd.Function):

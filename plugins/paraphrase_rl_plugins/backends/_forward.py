@@ -98,9 +98,7 @@ def packed_logprobs(
         )
     head = unwrapped.get_output_embeddings()
     predicts = pack.labels[0] >= 0
-    logprobs = token_logprobs(
-        out.hidden_states[-1][0][predicts], head.weight, head.bias, pack.labels[0][predicts], temperature
-    )
+    logprobs = token_logprobs(out.hidden_states[-1][0][predicts], head, pack.labels[0][predicts], temperature)
     return pack.unpacked(logprobs[None], completion_ids.shape[1])
 
 

@@ -27,7 +27,6 @@ from paraphrase_rl_plugins.backends._adapted import (
     computable,
     computed,
     mergeable,
-    merged,
 )
 from paraphrase_rl_plugins.backends._decoding import (
     Decoder,
@@ -88,7 +87,8 @@ def _merged(model: Any) -> Iterator[None]:
         for layer in layers:
             weight = layer.get_base_layer().weight
             originals.append((weight, weight.data))
-            weight.data = merged(layer).weight
+            for adapter in layer.active_adapters:
+                weight.data = weight.data + layer.get_delta_weight(adapter)
         with computed_by({layer: layer.get_base_layer().forward for layer in layers}):
             yield
     finally:

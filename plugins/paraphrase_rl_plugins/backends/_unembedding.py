@@ -7,7 +7,10 @@ logits of every position and read them several times.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 
@@ -19,24 +22,61 @@ REDUCED_AT_ONCE = 2**20
 """Number of logits reduced at once, so that they stay in the processor's cache."""
 
 
+_LAID_OUT: WeakKeyDictionary[torch.nn.Module, _Unembedding] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True, eq=False)
+class _Unembedding:
+    """Products with an unembedding of shape (V, D), each laid out at its first use, and kept: it is frozen.
+
+    Attributes:
+        place: what tells its state from another.
+    """
+
+    place: tuple[int, ...]
+    weight: torch.Tensor
+    bias: torch.Tensor | None
+
+    @cached_property
+    def logits(self) -> Product:
+        """From hidden states to logits."""
+        return Product(self.weight, self.bias)
+
+    def means(self, probabilities: torch.Tensor) -> torch.Tensor:
+        """Compute the mean of the rows, shape (N, D), for probabilities of shape (N, V)."""
+        if self.weight.dtype != torch.float32:
+            # The figures of docs/demo.md, in bf16, depend on the order of these sums.
+            return times(probabilities.to(self.weight.dtype), self.weight)
+        return self._back(probabilities)
+
+    @cached_property
+    def _back(self) -> Product:
+        return Product(self.weight.T)
+
+
+def _unembedding(head: torch.nn.Module) -> _Unembedding:
+    weight, bias = head.weight.detach(), getattr(head, "bias", None)
+    place = weight.data_ptr(), weight._version, id(bias)
+    known = _LAID_OUT.get(head)
+    if known is None or known.place != place:
+        known = _LAID_OUT[head] = _Unembedding(place, weight, bias)
+    return known
+
+
 def token_logprobs(
-    hidden: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    tokens: torch.Tensor,
-    temperature: float,
+    hidden: torch.Tensor, head: torch.nn.Module, tokens: torch.Tensor, temperature: float
 ) -> torch.Tensor:
     """Compute log-probabilities of tokens under the full softmax, differentiable in the hidden states alone.
 
     Args:
         hidden: shape (N, D).
-        weight, bias: the unembedding, of shape (V, D) and (V,); frozen.
+        head: the unembedding, with a weight of shape (V, D) and maybe a bias; frozen.
         tokens: shape (N,).
 
     Returns:
         fp32 of shape (N,).
     """
-    return _TokenLogprobs.apply(hidden, weight, bias, tokens, temperature)
+    return _TokenLogprobs.apply(hidden, _unembedding(head), tokens, temperature)
 
 
 class _TokenLogprobs(torch.autograd.Function):
@@ -44,19 +84,18 @@ class _TokenLogprobs(torch.autograd.Function):
     def forward(
         ctx: Any,
         hidden: torch.Tensor,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
+        head: _Unembedding,
         tokens: torch.Tensor,
         temperature: float,
     ) -> torch.Tensor:
+        weight = head.weight
         wanted = ctx.needs_input_grad[0]
         slopes = torch.empty_like(hidden) if wanted else None
         logprobs = hidden.new_empty(len(hidden), dtype=torch.float32)
         rows = max(1, LOGITS_AT_ONCE // len(weight))
-        product = Product(weight, bias)
         for start in range(0, len(hidden), rows):
             part = slice(start, start + rows)
-            logits = product(hidden[part].to(weight.dtype)).float()
+            logits = head.logits(hidden[part]).float()
             few = max(1, REDUCED_AT_ONCE // len(weight))
             for block, token, out in zip(
                 logits.split(few), tokens[part].split(few), logprobs[part].split(few), strict=True
@@ -68,7 +107,7 @@ class _TokenLogprobs(torch.autograd.Function):
                 if wanted:
                     block.div_(total[:, None])
             if slopes is not None:
-                slope = weight[tokens[part]] - times(logits.to(weight.dtype), weight)
+                slope = weight[tokens[part]] - head.means(logits)
                 slopes[part] = slope.div_(temperature)
         if slopes is not None:
             ctx.save_for_backward(slopes)
@@ -77,4 +116,4 @@ class _TokenLogprobs(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         (slopes,) = ctx.saved_tensors
-        return gradients[0][:, None].to(slopes.dtype) * slopes, None, None, None, None
+        return gradients[0][:, None].to(slopes.dtype) * slopes, None, None, None
