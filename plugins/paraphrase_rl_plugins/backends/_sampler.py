@@ -232,7 +232,9 @@ def sample_groups(
     results: list[tuple[list[int], list[float]]] = [([], []) for _ in range(len(rows))]
     finished = [False] * len(rows)
     for step in range(sampling.max_tokens):
-        tokens, logprobs = draw(logits.div_(sampling.temperature), noise[rows, step], sampling.top_p)
+        if sampling.temperature != 1.0:
+            logits.div_(sampling.temperature)
+        tokens, logprobs = draw(logits, noise[rows, step], sampling.top_p)
         ended = torch.isin(tokens, ends)
         for row, token, logprob, live, end in zip(
             rows.tolist(), tokens.tolist(), logprobs.tolist(), alive.tolist(), ended.tolist(), strict=True

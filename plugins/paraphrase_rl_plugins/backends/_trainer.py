@@ -39,6 +39,7 @@ from paraphrase_rl_plugins.backends._forward import (
     packs,
     whole_logprobs,
 )
+from paraphrase_rl_plugins.backends._heap import freed_memory_kept
 from paraphrase_rl_plugins.backends._sampler import (
     Sampled,
     attends_to_everything,
@@ -129,6 +130,7 @@ class RecipeTrainer(GRPOTrainer):
         with torch_writes():
             super()._save_checkpoint(*arguments, **named)
 
+    @freed_memory_kept()
     def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
         """Train as the Trainer does; a checkpoint whose state cannot be read is an error before anything is set up."""
         if resume_from_checkpoint is not None:

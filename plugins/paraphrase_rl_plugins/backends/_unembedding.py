@@ -100,7 +100,9 @@ class _TokenLogprobs(torch.autograd.Function):
             for block, token, out in zip(
                 logits.split(few), tokens[part].split(few), logprobs[part].split(few), strict=True
             ):
-                block.div_(temperature).sub_(block.amax(-1, keepdim=True))
+                if temperature != 1.0:
+                    block.div_(temperature)
+                block.sub_(block.amax(-1, keepdim=True))
                 own = block.gather(1, token[:, None])[:, 0]
                 total = block.exp_().sum(-1)
                 torch.sub(own, total.log(), out=out)

@@ -27,6 +27,7 @@ from paraphrase_rl.plugin import (
 )
 from paraphrase_rl_plugins.backends._adapted import computed
 from paraphrase_rl_plugins.backends._adapter import torch_writes, write_adapter
+from paraphrase_rl_plugins.backends._heap import freed_memory_kept
 from paraphrase_rl_plugins.backends._policy import own_policy
 from paraphrase_rl_plugins.backends._recording import recorded
 from paraphrase_rl_plugins.backends._sampler import left_pad, right_pad
@@ -52,6 +53,7 @@ def warm_up(session: Session, trainer: Any) -> bool:
     return bool(complete)
 
 
+@freed_memory_kept()
 def _carried_out(session: Session, warmup: Warmup, trainer: Any) -> bool:
     policy = own_policy(trainer.accelerator.unwrap_model(trainer.model), trainer.chat)
     if warmup.resume_from is None and session.evaluation_due(0):
