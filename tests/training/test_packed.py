@@ -225,5 +225,19 @@ def test_log_probabilities_of_tokens_and_their_gradient_in_parts(
     assert torch.allclose(gradient_, wanted, atol=1e-4)
 
 
+def test_log_probabilities_are_of_the_unembedding_as_it_is_now() -> None:
+    torch.manual_seed(0)
+    hidden, tokens = torch.randn(4, 8, requires_grad=True), torch.tensor([3, 0, 49, 7])
+    head = torch.nn.Linear(8, 50, bias=False).requires_grad_(requires_grad=False)
+    for _ in range(2):
+        expected = torch.log_softmax(head(hidden), -1).gather(1, tokens[:, None])[:, 0]
+        (wanted,) = torch.autograd.grad(expected.sum(), hidden)
+        got = token_logprobs(hidden, head, tokens, 1.0)
+        (gradient_,) = torch.autograd.grad(got.sum(), hidden)
+        assert torch.allclose(got, expected, atol=1e-5)
+        assert torch.allclose(gradient_, wanted, atol=1e-5)
+        head.weight.mul_(-2.0)
+
+
 def test_the_estimate_counts_the_logits_that_are_there_at_once() -> None:
     assert _trl_estimate.PART == _unembedding.LOGITS_AT_ONCE

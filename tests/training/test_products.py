@@ -98,3 +98,19 @@ def test_an_adapted_layer_has_the_gradient_of_the_sum_of_its_weights(
     for got, right in zip(torch.autograd.grad(out, (x, a, b), given), wanted, strict=True):
         assert near(got, right, DTYPES[dtype])
     assert "forward" not in vars(layer)
+
+
+@pytest.mark.usefixtures("onednn")
+def test_the_gradient_is_that_of_the_adapter_as_it_is_now() -> None:
+    torch.manual_seed(0)
+    model: Any = get_peft_model(
+        torch.nn.Sequential(torch.nn.Linear(40, 24)), LoraConfig(r=4, target_modules=["0"])
+    )
+    layer = model.base_model.model[0]
+    x, b = torch.randn(9, 40, requires_grad=True), layer.lora_B["default"].weight
+    for change in (0.3, -0.1):
+        b.data.add_(change)  # as an optimizer does it, uncounted by torch
+        with computed(model):
+            (got,) = torch.autograd.grad(model(x).sum(), x)
+        (expected,) = torch.autograd.grad(model(x).sum(), x)
+        assert near(got, expected, 1e-5)
