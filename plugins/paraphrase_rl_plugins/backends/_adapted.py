@@ -29,42 +29,46 @@ class _Merged:
 
     Attributes:
         place: what tells one layer's state from another, but for the values of the adapter.
+        weight, bias: of the base layer.
         a, b: the values of the adapter, which may change in the layer.
     """
 
     place: tuple[float, ...]
-    base: torch.nn.Linear
+    weight: torch.Tensor
+    bias: torch.Tensor | None
     scaling: float
     a: torch.Tensor
     b: torch.Tensor
 
-    @property
-    def _weight(self) -> torch.Tensor:
-        # Computed for each direction: kept, it would be a third copy.
-        return torch.addmm(self.base.weight.detach(), self.b, self.a, alpha=self.scaling)
-
     @cached_property
     def forth(self) -> Product:
-        """The layer."""
-        return Product(self._weight, self.base.bias)
+        """``x W'^T + bias``."""
+        return Product(self._sum(), self.bias)
 
     @cached_property
     def back(self) -> Product:
-        """Its gradient."""
-        return Product(self._weight.T)
+        """``G W'``."""
+        return Product(self._sum().T)
+
+    def _sum(self) -> torch.Tensor:
+        # Computed for each direction: kept, it would be a third copy.
+        with torch.autocast("cpu", enabled=False):
+            return torch.addmm(self.weight, self.b, self.a, alpha=self.scaling)
 
 
 def _merged(layer: Linear, adapter: str) -> _Merged:
-    """Return a layer with its adapter added; computed again only after the adapter changed.
+    """Return the products of a layer with its adapter; new ones only after either changed.
 
     The adapter is compared by value: what an optimizer does to it need not raise torch's count of versions.
     """
     base, scaling = layer.get_base_layer(), layer.scaling[adapter]
-    a, b = (part[adapter].weight.detach() for part in (layer.lora_A, layer.lora_B))
-    place = base.weight.data_ptr(), base.weight._version, id(base.bias), scaling
+    weight, a, b = (
+        part.detach() for part in (base.weight, layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
+    )
+    place = weight.data_ptr(), weight._version, id(base.bias), scaling
     known = _MERGED.get(layer)
     if known is None or known.place != place or not (torch.equal(known.a, a) and torch.equal(known.b, b)):
-        known = _MERGED[layer] = _Merged(place, base, scaling, a.clone(), b.clone())
+        known = _MERGED[layer] = _Merged(place, weight, base.bias, scaling, a.clone(), b.clone())
     return known
 
 

@@ -92,7 +92,7 @@ def _merged(model: Any) -> Iterator[None]:
         with computed_by({layer: layer.get_base_layer().forward for layer in layers}):
             yield
     finally:
-        for weight, data in originals:
+        for weight, data in reversed(originals):  # layers may share a weight
             weight.data = data
 
 

@@ -130,13 +130,13 @@ class RecipeTrainer(GRPOTrainer):
         with torch_writes():
             super()._save_checkpoint(*arguments, **named)
 
-    @freed_memory_kept()
     def train(self, resume_from_checkpoint: str | None = None, **named: Any) -> Any:
         """Train as the Trainer does; a checkpoint whose state cannot be read is an error before anything is set up."""
         if resume_from_checkpoint is not None:
             with _readable(resume_from_checkpoint):
                 TrainerState.load_from_json(str(Path(resume_from_checkpoint) / "trainer_state.json"))
-        return super().train(resume_from_checkpoint, **named)
+        with freed_memory_kept(self.accelerator.device):
+            return super().train(resume_from_checkpoint, **named)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, *arguments: Any, **named: Any) -> None:
         with _readable(resume_from_checkpoint):

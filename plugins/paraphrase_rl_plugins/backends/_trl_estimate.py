@@ -54,8 +54,8 @@ def _throughout(recipe: Recipe, shape: ModelShape, on_cpu: bool) -> list[MemoryP
     said = f"{adapter / 1e6:,.1f} million parameters of rank {recipe.lora.rank}"
     copied = MemoryPart(
         name="merged",
-        bytes=2 * (shape.linear_parameters + shape.vocabulary * shape.hidden) * width,
-        basis="linear layers with the adapter added, and the unembedding, each laid out for products in two directions",
+        bytes=(2 * shape.linear_parameters + 3 * shape.vocabulary * shape.hidden) * width,
+        basis="copies for products: two of the linear layers with the adapter added, up to three of the unembedding",
     )
     return [
         MemoryPart(

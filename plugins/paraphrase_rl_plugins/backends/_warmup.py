@@ -46,14 +46,14 @@ def warm_up(session: Session, trainer: Any) -> bool:
     if warmup is None or session.resume_from is not None:
         return True
     first = trainer.accelerator.is_main_process
-    complete = gather_object([_carried_out(session, warmup, trainer) if first else None])[0]
+    with freed_memory_kept(trainer.accelerator.device):
+        complete = gather_object([_carried_out(session, warmup, trainer) if first else None])[0]
     if complete and not first:
         assert warmup.reference is not None
         _load(trainer.accelerator.unwrap_model(trainer.model), Path(warmup.reference))
     return bool(complete)
 
 
-@freed_memory_kept()
 def _carried_out(session: Session, warmup: Warmup, trainer: Any) -> bool:
     policy = own_policy(trainer.accelerator.unwrap_model(trainer.model), trainer.chat)
     if warmup.resume_from is None and session.evaluation_due(0):
