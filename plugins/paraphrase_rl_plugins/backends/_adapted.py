@@ -40,6 +40,23 @@ class _Merged:
     a: torch.Tensor
     b: torch.Tensor
 
+    @classmethod
+    def of(cls, layer: Linear, adapter: str) -> _Merged:
+        """Return the products of a layer with its adapter; new ones only after either changed.
+
+        The adapter is compared by value: what an optimizer does to it need not raise torch's count of versions.
+        """
+        base, scaling = layer.get_base_layer(), layer.scaling[adapter]
+        weight, a, b = (
+            part.detach()
+            for part in (base.weight, layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
+        )
+        place = weight.data_ptr(), weight._version, id(base.bias), scaling
+        known = _MERGED.get(layer)
+        if known is None or known.place != place or not (torch.equal(known.a, a) and torch.equal(known.b, b)):
+            known = _MERGED[layer] = cls(place, weight, base.bias, scaling, a.clone(), b.clone())
+        return known
+
     @cached_property
     def forth(self) -> Product:
         """``x W'^T + bias``."""
@@ -51,25 +68,9 @@ class _Merged:
         return Product(self._sum().T)
 
     def _sum(self) -> torch.Tensor:
-        # Computed for each direction: kept, it would be a third copy.
+        # Computed for each direction: kept, it would be a third copy. Autocast would round it.
         with torch.autocast("cpu", enabled=False):
             return torch.addmm(self.weight, self.b, self.a, alpha=self.scaling)
-
-
-def _merged(layer: Linear, adapter: str) -> _Merged:
-    """Return the products of a layer with its adapter; new ones only after either changed.
-
-    The adapter is compared by value: what an optimizer does to it need not raise torch's count of versions.
-    """
-    base, scaling = layer.get_base_layer(), layer.scaling[adapter]
-    weight, a, b = (
-        part.detach() for part in (base.weight, layer.lora_A[adapter].weight, layer.lora_B[adapter].weight)
-    )
-    place = weight.data_ptr(), weight._version, id(base.bias), scaling
-    known = _MERGED.get(layer)
-    if known is None or known.place != place or not (torch.equal(known.a, a) and torch.equal(known.b, b)):
-        known = _MERGED[layer] = _Merged(place, weight, base.bias, scaling, a.clone(), b.clone())
-    return known
 
 
 def adapted_layers(model: Any) -> list[LoraLayer]:
@@ -124,7 +125,7 @@ class _Forward:
 
     @cached_property
     def _merged(self) -> _Merged:
-        return _merged(self.layer, self.adapter)
+        return _Merged.of(self.layer, self.adapter)
 
     @cached_property
     def _apart(self) -> _Apart:
@@ -142,10 +143,10 @@ class _Forward:
         if not graded:
             return self._apart(x)[0] if half else self._merged.forth(x)
         a, b = (part[self.adapter].weight for part in (layer.lora_A, layer.lora_B))
-        scaling = layer.scaling[self.adapter]
         if half:
+            scaling = layer.scaling[self.adapter]
             return _AdaptedLinear.apply(x, self._apart, self.base.weight, scaling, a, b)
-        return _MergedLinear.apply(x, self._merged, scaling, a, b)
+        return _MergedLinear.apply(x, self._merged, a, b)
 
 
 class _Apart:
@@ -167,16 +168,9 @@ class _Apart:
 
 class _MergedLinear(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: torch.Tensor,
-        layer: _Merged,
-        scaling: float,
-        a: torch.Tensor,
-        b: torch.Tensor,
-    ) -> torch.Tensor:
+    def forward(ctx: Any, x: torch.Tensor, layer: _Merged, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         ctx.save_for_backward(x, a, b)
-        ctx.layer, ctx.scaling = layer, scaling
+        ctx.layer = layer
         return layer.forth(x)
 
     @staticmethod
@@ -184,11 +178,11 @@ class _MergedLinear(torch.autograd.Function):
         x, a, b = ctx.saved_tensors
         (out,) = gradients
         rows, out = x.reshape(-1, x.shape[-1]), out.reshape(-1, out.shape[-1])
-        inner = times(out, b).mul_(ctx.scaling)
+        inner = times(out, b).mul_(ctx.layer.scaling)
         to_x = ctx.layer.back(out).view_as(x) if ctx.needs_input_grad[0] else None
         # not Gᵀ (X Aᵀ): a product copies its first factor if it is transposed, and G is the larger one
-        to_b = times(times(rows, a.T).T, out).mul_(ctx.scaling).T
-        return to_x, None, None, times(inner.T, rows), to_b
+        to_b = times(times(rows, a.T).T, out).mul_(ctx.layer.scaling).T
+        return to_x, None, times(inner.T, rows), to_b
 
 
 class _AdaptedLinear(torch.autograd.Function):

@@ -87,8 +87,9 @@ def _merged(model: Any) -> Iterator[None]:
         for layer in layers:
             weight = layer.get_base_layer().weight
             originals.append((weight, weight.data))
-            for adapter in layer.active_adapters:
-                weight.data = weight.data + layer.get_delta_weight(adapter)
+            with torch.no_grad():
+                for adapter in layer.active_adapters:
+                    weight.data = weight.data + layer.get_delta_weight(adapter)
         with computed_by({layer: layer.get_base_layer().forward for layer in layers}):
             yield
     finally:

@@ -37,6 +37,16 @@ class _Unembedding:
     weight: torch.Tensor
     bias: torch.Tensor | None
 
+    @classmethod
+    def of(cls, head: torch.nn.Module) -> _Unembedding:
+        """Return the products of an output layer; new ones only after it changed."""
+        weight, bias = head.weight.detach(), getattr(head, "bias", None)
+        place = weight.data_ptr(), weight._version, id(bias)
+        known = _LAID_OUT.get(head)
+        if known is None or known.place != place:
+            known = _LAID_OUT[head] = cls(place, weight, bias)
+        return known
+
     @cached_property
     def logits(self) -> Product:
         """From hidden states to logits."""
@@ -54,15 +64,6 @@ class _Unembedding:
         return Product(self.weight.T)
 
 
-def _unembedding(head: torch.nn.Module) -> _Unembedding:
-    weight, bias = head.weight.detach(), getattr(head, "bias", None)
-    place = weight.data_ptr(), weight._version, id(bias)
-    known = _LAID_OUT.get(head)
-    if known is None or known.place != place:
-        known = _LAID_OUT[head] = _Unembedding(place, weight, bias)
-    return known
-
-
 def token_logprobs(
     hidden: torch.Tensor, head: torch.nn.Module, tokens: torch.Tensor, temperature: float
 ) -> torch.Tensor:
@@ -76,7 +77,7 @@ def token_logprobs(
     Returns:
         fp32 of shape (N,).
     """
-    return _TokenLogprobs.apply(hidden, _unembedding(head), tokens, temperature)
+    return _TokenLogprobs.apply(hidden, _Unembedding.of(head), tokens, temperature)
 
 
 class _TokenLogprobs(torch.autograd.Function):
